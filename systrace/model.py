@@ -1,0 +1,710 @@
+"""The nouns. Every stage knows these and no other stage.
+
+Time is `int` nanoseconds (`_ns`) on the log's own clock, or None where the log has no clock; sizes are `int` bytes.
+`Record` and the events are mutable only because freezing the per-line classes costs a third of the speed; nobody
+changes them after they are made, except that a call without `-T` gets its end from the thread's next line.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+# Outcome of a call, as `systrace events` prints it.
+RETURNED = "returned"
+RESTARTED = "restarted"  # the kernel will run it again (ERESTART...), or a handler will see EINTR
+UNFINISHED = "unfinished"  # no result in the log
+DETACHED = "detached"  # strace let go while the call was blocked
+
+
+@dataclass(slots=True)
+class Input:
+    """One file (or pipe, or live tracer) of strace output: what every tracer yields and `pipeline.analyze` takes."""
+
+    name: str
+    lines: Iterable[bytes]  # with or without the newline, any length
+    tid: int = 0  # the thread that a `-ff` file is of; 0 for all other inputs
+
+
+@dataclass(slots=True)
+class Record:
+    """One call (or signal, exit, message) as strace printed it; arguments stay undecoded bytes."""
+
+    source: int  # index into Source.files
+    lineno: int  # 1-based line where the call began
+    tid: int  # strace's pid column; 0 while the log has not named the thread
+    time_ns: int | None  # start
+    duration_ns: int | None
+    syscall: str  # "connect"; or "signal", "exit", "killed", "superseded", "attached", "detached" for the other lines
+    args: bytes  # between the outer parentheses
+    retval: int | None
+    errno: str | None
+    outcome: str
+    raw: bytes  # the line(s) as text for evidence, long ones abridged
+    result_text: bytes = b""  # what follows the return value: "(Timeout)", "(in [3])", "<TCP:[...]>"
+
+    @property
+    def end_ns(self) -> int | None:
+        """When the call returned, if the log shows it."""
+        if self.time_ns is None or self.duration_ns is None:
+            return None
+        return self.time_ns + self.duration_ns
+
+
+@dataclass(slots=True, frozen=True)
+class Endpoint:
+    """An address of a socket. `host` is empty for AF_UNIX, where `path` is set ("@name" when abstract)."""
+
+    family: str  # inet, inet6, unix, netlink, packet, vsock, ...
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        if self.family == "unix":
+            return f"unix:{self.path}"
+        if ":" in self.host:
+            return f"[{self.host}]:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    @property
+    def is_local(self) -> bool:
+        """Loopback or AF_UNIX: no network device can be in the path."""
+        return self.family == "unix" or self.host.startswith("127.") or self.host in ("::1", "0.0.0.0", "::")  # noqa: S104
+
+
+# ---------------------------------------------------------------------------------------------- events: a closed family
+
+
+@dataclass(slots=True)
+class Event:
+    """What a call did. A failed call is the same event with `record.errno` set."""
+
+    record: Record
+
+
+@dataclass(slots=True)
+class Opened(Event):
+    """socket(2)."""
+
+    fd: int
+    family: str
+    type: str  # stream, dgram, raw, seqpacket
+    protocol: str
+    cloexec: bool
+    nonblock: bool
+
+
+@dataclass(slots=True)
+class FileOpened(Event):
+    """open(2) and everything that makes a descriptor which is no socket: kind is file, eventfd, epoll, timer, ..."""
+
+    fd: int
+    kind: str
+    path: str
+    cloexec: bool
+
+
+@dataclass(slots=True)
+class Paired(Event):
+    """pipe(2), socketpair(2)."""
+
+    fds: tuple[int, int]  # for a pipe: read end, write end
+    kind: str  # pipe, socketpair
+    cloexec: bool
+
+
+@dataclass(slots=True)
+class Bound(Event):
+    """bind(2)."""
+
+    fd: int
+    local: Endpoint | None
+
+
+@dataclass(slots=True)
+class Listening(Event):
+    """listen(2)."""
+
+    fd: int
+    backlog: int | None
+
+
+@dataclass(slots=True)
+class Connected(Event):
+    """connect(2), whatever it returned."""
+
+    fd: int
+    peer: Endpoint | None
+
+
+@dataclass(slots=True)
+class Accepted(Event):
+    """accept(2), accept4(2)."""
+
+    fd: int
+    new_fd: int
+    peer: Endpoint | None
+    cloexec: bool
+    nonblock: bool
+
+
+@dataclass(slots=True)
+class Transfer(Event):
+    """Bytes moved by one call. `size` is the result (0 on failure); `payload` is found when asked for."""
+
+    fd: int
+    size: int
+    asked: int | None  # the count argument
+    flags: bytes  # MSG_* text
+    address: Callable[[], Endpoint | None] | None  # sockaddr argument of sendto/recvfrom/msghdr
+    pieces: Callable[[Record], list[tuple[bytes, int]]]  # the strings with each one's true length
+
+    def payload(self) -> list[tuple[bytes, int]]:
+        """[(known bytes, true length)]: known may be shorter where `-s` cut. One item for a stream, one a datagram."""
+        return self.pieces(self.record)
+
+
+@dataclass(slots=True)
+class Sent(Transfer):
+    """write(2), send(2) and kin."""
+
+
+@dataclass(slots=True)
+class Received(Transfer):
+    """read(2), recv(2) and kin; size 0 is end of file on a stream."""
+
+
+@dataclass(slots=True)
+class Spliced(Event):
+    """sendfile(2), splice(2), tee(2): bytes went from one descriptor to another unseen."""
+
+    source_fd: int
+    fd: int
+    size: int
+
+
+@dataclass(slots=True)
+class Shut(Event):
+    """shutdown(2)."""
+
+    fd: int
+    how: str  # read, write, both
+
+
+@dataclass(slots=True)
+class Closed(Event):
+    """close(2), close_range(2)."""
+
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
+class Duplicated(Event):
+    """dup(2), dup2, dup3, fcntl(F_DUPFD)."""
+
+    fd: int
+    new_fd: int
+    cloexec: bool
+
+
+@dataclass(slots=True)
+class FlagsSet(Event):
+    """fcntl(F_SETFL/F_SETFD), ioctl(FIONBIO): None leaves as it is."""
+
+    fd: int
+    nonblock: bool | None
+    cloexec: bool | None
+
+
+@dataclass(slots=True)
+class Waited(Event):
+    """poll, select, epoll_wait and kin. Sleeps and lock waits are `Blocked`."""
+
+    fds: tuple[tuple[int, str], ...]  # (fd, "r"/"w"/"rw"/"") asked for; for epoll: empty
+    epoll_fd: int  # -1 when none
+    limit_ns: int | None  # None: waits for ever
+    ready: tuple[tuple[int, str], ...]  # (fd or epoll data, events text)
+    timed_out: bool
+    incomplete: bool  # "..." hid some descriptors
+
+
+@dataclass(slots=True)
+class EpollChanged(Event):
+    """epoll_ctl(2)."""
+
+    epoll_fd: int
+    op: str  # ADD, MOD, DEL
+    fd: int
+    events: str
+    data: int | None
+
+
+@dataclass(slots=True)
+class OptionSet(Event):
+    """setsockopt(2). `value` is int for scalars, ns for SO_RCVTIMEO/SO_SNDTIMEO, None when not shown."""
+
+    fd: int
+    level: str
+    name: str
+    value: int | None
+
+
+@dataclass(slots=True)
+class OptionGot(Event):
+    """getsockopt(2); for SO_ERROR `error` is the errno name or "" for none, None when not shown."""
+
+    fd: int
+    name: str
+    error: str | None
+
+
+@dataclass(slots=True)
+class Named(Event):
+    """getsockname(2), getpeername(2)."""
+
+    fd: int
+    which: str  # local, peer
+    endpoint: Endpoint | None
+
+
+@dataclass(slots=True)
+class TimerSet(Event):
+    """alarm(2), setitimer(2), timer_settime(2): 0 disarms."""
+
+    limit_ns: int
+
+
+@dataclass(slots=True)
+class Blocked(Event):
+    """A call that waits for something that is no socket."""
+
+    kind: str  # lock, sleep, child, stdin, signal, message
+    fd: int  # -1 when none
+    limit_ns: int | None
+    detail: str
+
+
+@dataclass(slots=True)
+class Cloned(Event):
+    """fork(2), vfork(2), clone(2), clone3(2). `child` 0 while the result is unknown."""
+
+    child: int
+    thread: bool
+    shares_files: bool
+
+
+@dataclass(slots=True)
+class Executed(Event):
+    """execve(2)."""
+
+    path: str
+    argv: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Exited(Event):
+    """exit_group(2), +++ exited +++, +++ killed +++. `whole` when the process, not one thread, says so."""
+
+    code: int | None
+    signal: str | None
+    whole: bool
+    final: bool  # the +++ line: the task is gone
+
+
+@dataclass(slots=True)
+class Reaped(Event):
+    """wait4(2), waitid(2) returned a child: its status as the parent saw it."""
+
+    child: int
+    code: int | None
+    signal: str | None
+
+
+@dataclass(slots=True)
+class Signalled(Event):
+    """A signal was delivered to the thread."""
+
+    signal: str
+    sender: int | None
+    code: str  # SI_USER, SI_KERNEL, ...
+
+
+@dataclass(slots=True)
+class Returned(Event):
+    """rt_sigreturn(2): what the interrupted call gave back (`record.errno` EINTR, or its number when restarted)."""
+
+
+@dataclass(slots=True)
+class Killed(Event):
+    """kill(2), tgkill(2): this thread signals another process."""
+
+    target: int
+    signal: str
+
+
+@dataclass(slots=True)
+class DescriptorsPassed(Event):
+    """SCM_RIGHTS in a sendmsg or recvmsg: descriptors as numbered in this process."""
+
+    fd: int
+    fds: tuple[int, ...]
+    sent: bool
+    transfer: Transfer
+
+
+@dataclass(slots=True)
+class Attached(Event):
+    """strace met (or left) a task: "Process N attached", "detached"; `renames` when tid 0 turns out to be it."""
+
+    tid: int
+    gone: bool
+    renames: bool
+
+
+# ----------------------------------------------------------------------------------------------------- sockets and waits
+
+
+@dataclass(slots=True)
+class Stream:
+    """One direction of a socket or pipe. Bytes are kept by decoders; here they are counted."""
+
+    original_len: int = 0  # bytes that happened
+    captured_len: int = 0  # of these, known
+    calls: int = 0
+    first_ns: int | None = None
+    last_ns: int | None = None
+    head: list[Transfer] = field(default_factory=list)  # the first calls that moved bytes
+    tail: deque[Transfer] = field(default_factory=lambda: deque(maxlen=8))  # and the last
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One connection set-up with its real outcome, however asynchronous."""
+
+    peer: Endpoint | None
+    start_ns: int | None
+    events: list[Event]
+    end_ns: int | None = None
+    outcome: str = "pending"  # connected, failed, pending, abandoned (closed or deadline while pending)
+    errno: str | None = None
+    blocking: bool = True
+    limit_ns: int | None = None  # the program's own deadline, as waited
+    limit_source: str = ""  # poll, SO_SNDTIMEO, SIGALRM, ...
+    superseded: bool = False  # another attempt for the same purpose had connected when this one was given up
+
+    @property
+    def duration_ns(self) -> int | None:
+        """From connect to outcome."""
+        if self.start_ns is None or self.end_ns is None:
+            return None
+        return self.end_ns - self.start_ns
+
+
+@dataclass(slots=True)
+class Turn:
+    """One request and its answer, as far as directions tell: bytes out, then bytes in."""
+
+    start_ns: int | None
+    request_bytes: int = 0
+    request_end_ns: int | None = None
+    first_answer_ns: int | None = None
+    last_answer_ns: int | None = None
+    answer_bytes: int = 0
+    idle_before_ns: int | None = None  # silence on the socket before the request
+    events: list[Event] = field(default_factory=list)  # first send, first answer
+
+
+@dataclass(slots=True)
+class Span:
+    """A wait: one call, or consecutive calls that waited for the same thing without anything happening."""
+
+    tid: int
+    pid: int
+    kind: str  # socket, lock, sleep, child, stdin, pipe, file, signal, unknown
+    start_ns: int | None
+    end_ns: int | None  # None: still waiting when the log ends
+    limit_ns: int | None  # what the program allowed; None: no limit
+    limit_source: str  # poll, select, epoll, SO_RCVTIMEO, SIGALRM, ...
+    timed_out: bool
+    events: list[Event]  # first and last of the calls
+    sockets: tuple[str, ...] = ()
+    direction: str = "r"  # waiting to read or to write
+    calls: int = 1
+    ended_by: str = ""  # data, timeout, signal NAME, close, exit, end of log, detach
+    detail: str = ""
+
+    @property
+    def duration_ns(self) -> int | None:
+        """How long, None while unknown."""
+        if self.start_ns is None or self.end_ns is None:
+            return None
+        return self.end_ns - self.start_ns
+
+
+@dataclass(slots=True)
+class Fault:
+    """An error or end on a socket, with what had happened before it."""
+
+    kind: str  # eof, error
+    errno: str | None
+    event: Event
+    direction: str  # r, w, or "" for SO_ERROR
+    sent_before: int
+    received_before: int
+    idle_ns: int | None  # silence before the turn that hit it (before its request), or before the call itself
+    since_request_ns: int | None
+    turn: int  # how many turns had begun
+    answered: int  # bytes of answer already received in this turn
+    unanswered: int  # bytes of request sent in this turn
+
+
+@dataclass(slots=True)
+class Keepalive:
+    """SO_KEEPALIVE and its timers in seconds, as set by the program; None where the log does not show it."""
+
+    on: bool | None = None
+    idle_s: int | None = None
+    interval_s: int | None = None
+    count: int | None = None
+
+
+@dataclass(slots=True)
+class Holder:
+    """Who held a socket: a process and its descriptor number."""
+
+    pid: int
+    fd: int
+    from_ns: int | None
+    to_ns: int | None = None
+
+
+@dataclass(slots=True)
+class Socket:
+    """One socket (or pipe), followed through every descriptor and process that held it."""
+
+    uid: str  # S1, S2, ... in order of appearance
+    family: str
+    type: str
+    protocol: str = ""
+    kind: str = "socket"  # socket, pipe
+    inode: int | None = None
+    local: Endpoint | None = None
+    peer: Endpoint | None = None
+    name: str | None = None  # from DNS answers in the same trace
+    role: str = "unknown"  # client, server, listener, pair
+    state: str = "new"
+    inherited: bool = False  # open before the trace began
+    nonblock: bool = False
+    opened_ns: int | None = None
+    closed_ns: int | None = None
+    closed_by: str = ""  # close, exit, exec, "" while open
+    holders: list[Holder] = field(default_factory=list)
+    keepalive: Keepalive = field(default_factory=Keepalive)
+    rcvtimeo_ns: int | None = None
+    sndtimeo_ns: int | None = None
+    user_timeout_ns: int | None = None
+    sent: Stream = field(default_factory=Stream)
+    received: Stream = field(default_factory=Stream)
+    attempts: list[Attempt] = field(default_factory=list)
+    turns: int = 0
+    turn: Turn | None = None  # the last one
+    longest_turn: Turn | None = None  # slowest to its first answer byte
+    waits: list[Span] = field(default_factory=list)  # waits of at least Tracker.NOTABLE, the last always
+    faults: list[Fault] = field(default_factory=list)
+    idle: list[tuple[int, Event, Event]] = field(default_factory=list)  # survived silences: ns, before, after
+    longest_silence_ns: int = 0
+    last_progress_ns: int | None = None
+    timeline: list[Event] = field(default_factory=list)  # bounded: see streams.timeline
+    dropped_events: int = 0
+    other_end: str | None = None  # uid of the other end of a socketpair or pipe
+    messages: list[Message] = field(default_factory=list)
+    app_protocol: str | None = None  # http, tls, dns, ... once content proved it
+
+    @property
+    def pid(self) -> int | None:
+        """The process that used it first."""
+        return self.holders[0].pid if self.holders else None
+
+    @property
+    def is_network(self) -> bool:
+        """TCP, UDP and raw sockets of either family."""
+        return self.family in ("inet", "inet6")
+
+
+@dataclass(slots=True)
+class Message:
+    """A decoded protocol message; each decoder subclasses it in its own file."""
+
+    protocol: str
+    socket: str
+    direction: str  # sent, received
+    start_ns: int | None
+    end_ns: int | None
+    summary: str
+    complete: bool
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Output:
+    """Text that a process wrote to its standard output, error or a log file."""
+
+    fd: int
+    event: Event
+    data: bytes
+
+
+@dataclass(slots=True)
+class Process:
+    """A thread group."""
+
+    pid: int
+    parent: int | None = None
+    argv: tuple[str, ...] = ()
+    path: str = ""
+    threads: set[int] = field(default_factory=set)
+    exit_code: int | None = None
+    signal: str | None = None  # that killed it
+    start_ns: int | None = None
+    end_ns: int | None = None
+    last_ns: int | None = None
+    last_event: Event | None = None  # the last call that returned
+    exit_event: Event | None = None
+    signals: list[Signalled] = field(default_factory=list)
+    killed_by: int | None = None  # traced pid that sent the deadly signal
+    output: deque[Output] = field(default_factory=lambda: deque(maxlen=24))  # last writes to fd 1, 2 and log files
+    spans: list[Span] = field(default_factory=list)  # notable waits that are not on sockets
+    pending: list[Event] = field(default_factory=list)  # calls without a result at the end, one a thread
+    faults: list[Event] = field(default_factory=list)  # EMFILE and other resource errors
+    opened_files: set[str] = field(default_factory=set)  # libraries and modules, for naming the client
+    traced: bool = True  # False: only heard of (no -f)
+    child_statuses: dict[int, tuple[int | None, str | None]] = field(default_factory=dict)
+
+    @property
+    def command(self) -> str:
+        """Short name for people: the script when an interpreter runs one."""
+        words = [w.rsplit("/", 1)[-1] for w in self.argv if w]
+        if not words:
+            return self.path.rsplit("/", 1)[-1]
+        if len(words) > 1 and words[0].rstrip("0123456789.").lstrip("-") in _INTERPRETERS:
+            script = next((w for w in self.argv[1:] if not w.startswith("-")), "")
+            if script and " " not in script and len(script) < 200:
+                return script.rsplit("/", 1)[-1]
+        return words[0].lstrip("-")
+
+
+_INTERPRETERS = frozenset(
+    "python pypy perl ruby php node nodejs bash sh dash ash ksh zsh busybox tclsh lua Rscript".split()
+)
+
+
+# ------------------------------------------------------------------------------------------------------------- verdicts
+
+
+@dataclass(slots=True, frozen=True)
+class Line:
+    """A line of the log that proves something."""
+
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a rule found: observation first, inference second, the check that settles it third."""
+
+    cause: str
+    variant: str = ""
+    severity: str = "error"  # fatal, error, warning, info
+    confidence: str = "likely"  # confirmed, likely, possible
+    summary: str = ""
+    socket: str | None = None
+    peer: str | None = None
+    pid: int | None = None
+    command: str | None = None
+    time_ns: int | None = None
+    duration_ns: int | None = None
+    evidence: list[Event] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)  # evidence as text, filled by the pipeline
+    causes: list[str] = field(default_factory=list)
+    next_steps: list[str] = field(default_factory=list)
+    remedy: list[str] = field(default_factory=list)
+    refuted_by: str = ""
+    count: int = 1
+    end_ns: int | None = None  # when the program knew: ranking compares this with its death
+
+
+@dataclass(slots=True)
+class Verdict:
+    """The answer: one outcome for the whole job."""
+
+    outcome: str  # failed, hung, degraded, healthy, inconclusive
+    cause: str
+    peer: str | None
+    finding: int | None
+    headline: str
+
+
+@dataclass(slots=True)
+class Health:
+    """How well the log could be read, and what its options hide."""
+
+    lines: int = 0
+    records: int = 0
+    unparsed: int = 0
+    unparsed_samples: list[str] = field(default_factory=list)
+    orphan_resumes: int = 0
+    clipped_strings: int = 0
+    foreign: int = 0
+    limits: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Style:
+    """What the log's options were, as far as its lines show."""
+
+    pid: str = "none"  # none, bare, bracket, file
+    clock: str = "none"  # none, relative, time-of-day, epoch
+    duration: bool = False
+    fd: str = "plain"  # plain, path, socket
+    wrapper: str = ""  # docker, syslog, ... when the log travelled
+    syscalls: set[str] = field(default_factory=set)  # names seen
+
+
+@dataclass(slots=True)
+class Source:
+    """Where the lines came from."""
+
+    files: list[str]
+    style: Style = field(default_factory=Style)
+    first_ns: int | None = None
+    last_ns: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)  # from the `#` lines of systrace's own recordings
+
+
+@dataclass(slots=True)
+class Evidence:
+    """All that the log shows, before any judgement: what rules read."""
+
+    source: Source
+    health: Health
+    processes: dict[int, Process]
+    sockets: dict[str, Socket]
+    messages: list[Message]
+    spans: list[Span]
+    names: dict[str, str] = field(default_factory=dict)  # address -> name, from DNS answers
+
+
+@dataclass(slots=True)
+class Analysis:
+    """The whole answer, what reporters print."""
+
+    evidence: Evidence
+    findings: list[Finding]
+    verdict: Verdict

@@ -1,0 +1,47 @@
+"""Finds the plug-in modules of a package, so that adding one means adding one file."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Name -> plug-in, filled by importing every module of one package when first read.
+
+    Raises:
+        ValueError: two modules claim the same name.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._entries: dict[str, T] = {}
+        self._loaded = False
+
+    def add(self, name: str, entry: T) -> T:
+        """Enter a plug-in; called by the decorators of the package, while its modules are imported."""
+        if name in self._entries:
+            raise ValueError(f"{self._package}: {name!r} is registered twice")
+        self._entries[name] = entry
+        return entry
+
+    def _load(self) -> dict[str, T]:
+        if not self._loaded:
+            self._loaded = True
+            for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+            self._entries = dict(sorted(self._entries.items()))
+        return self._entries
+
+    def __getitem__(self, name: str) -> T:
+        return self._load()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._load())
+
+    def __len__(self) -> int:
+        return len(self._load())
