@@ -521,7 +521,8 @@ class Socket:
     timeline: list[Event] = field(default_factory=list)  # bounded: see streams.timeline
     dropped_events: int = 0
     other_end: str | None = None  # uid of the other end of a socketpair or pipe
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)  # bounded: see decoders.conversation
+    dropped_messages: int = 0  # decoded and not kept
     app_protocol: str | None = None  # http, tls, dns, ... once content proved it
 
     @property

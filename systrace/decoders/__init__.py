@@ -3,11 +3,15 @@
 A decoder is a class with the shape of `Decoder`, entered by `@decoder`. It is chosen by what the bytes are, on both
 sides; a port only breaks ties. Streams have holes where strace's `-s` cut a string: a `Piece` says how many bytes
 happened and which of them are known, and a decoder must count through what it cannot see.
+
+`conversation.Decoding` is the stage's entry. `buffer` holds what decoders share: `Buffer` (one direction's bytes that
+no message has taken yet), `StreamDecoder` (a base class with one Buffer a side). `bodies` judges what messages carry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 from systrace.model import Message, Socket, Transfer
@@ -15,19 +19,65 @@ from systrace.registry import Registry
 
 
 class Piece:
-    """Bytes that one call moved in one direction: `data` is known, `missing` more bytes followed that `-s` cut."""
+    """Bytes that one call moved in one direction, decoded from the log only when asked for.
 
-    __slots__ = ("data", "event", "missing")
+    `size` bytes happened. `parts` is [(known bytes, how many missing bytes follow them)], in order: one item for most
+    calls, several for the vectors of writev(2) and kin, of which `-s` cuts each. `data` and `missing` are the short
+    form: the bytes known up to the first hole, and all the others as missing.
+    """
+
+    __slots__ = ("_parts", "event", "size")
 
     def __init__(self, data: bytes, missing: int, event: Transfer) -> None:
-        self.data = data
-        self.missing = missing
+        self._parts: list[tuple[bytes, int]] | None = [(data, missing)]
+        self.size = len(data) + missing
         self.event = event
 
+    @classmethod
+    def of(cls, event: Transfer) -> Piece:
+        """What a call on a stream moved; its payload is not looked at yet."""
+        piece = cls.__new__(cls)
+        piece._parts = None
+        piece.size = event.size
+        piece.event = event
+        return piece
+
     @property
-    def size(self) -> int:
-        """Bytes that happened."""
-        return len(self.data) + self.missing
+    def parts(self) -> list[tuple[bytes, int]]:
+        """[(known bytes, missing bytes that follow)]; the sum of all is `size`."""
+        if self._parts is None:
+            self._parts = _parts(self.event.payload(), self.size)
+        return self._parts
+
+    @property
+    def data(self) -> bytes:
+        """Known bytes up to the first hole."""
+        return self.parts[0][0]
+
+    @property
+    def missing(self) -> int:
+        """Bytes that happened and are not in `data`."""
+        return self.size - len(self.parts[0][0])
+
+
+def _parts(payload: list[tuple[bytes, int]], size: int) -> list[tuple[bytes, int]]:
+    """A call's strings as (known, missing), fitted to the `size` bytes that it really moved."""
+    if len(payload) == 1:
+        known = payload[0][0]
+        if len(known) > size:
+            known = known[:size]
+        return [(known, size - len(known))]
+    parts: list[tuple[bytes, int]] = []
+    left = size
+    for known, length in payload:
+        length = min(max(length, len(known)), left)
+        known = known[:length]
+        if length:
+            parts.append((known, length - len(known)))
+        left -= length
+    if left or not parts:
+        parts.append((b"", left))
+    return parts
 
 
 class Decoder(Protocol):
@@ -35,18 +85,27 @@ class Decoder(Protocol):
 
     name: ClassVar[str]
     ports: ClassVar[frozenset[int]]  # usual server ports, only to break ties
+    handed_over: bool  # True: what follows is another protocol (STARTTLS, CONNECT, 101); `leftover` is then asked
 
     def __init__(self, socket: Socket) -> None: ...
 
     @classmethod
     def identify(cls, client: bytes, server: bytes) -> int:
-        """0 (surely not) ... 100 (surely) from the first known bytes that each side sent; either may be empty."""
+        """0 (surely not) ... 100 (surely) from the first known bytes that each side sent; either may be empty.
+
+        Bytes may be cut anywhere (32 bytes and fewer). Called with one side empty, too: `identify(b"", server)` says
+        what the answering side alone looks like. 0 when one of two given sides cannot be this protocol. 90 and more
+        is taken at once; less waits for the other side, a few calls or the end, then the best of at least 40 is taken.
+        """
 
     def feed(self, from_client: bool, piece: Piece) -> Iterable[Message]:
-        """Next bytes of one direction, in order."""
+        """Next bytes of one direction, in order. The caller runs the iterable to its end before the next call."""
 
     def end(self, from_client: bool, how: str) -> Iterable[Message]:
         """That direction ended: "eof", "reset", "closed" (by this side), "unfinished" (the log ends). Called once."""
+
+    def leftover(self) -> list[tuple[bool, Piece]]:
+        """(from_client, piece) that were fed but belong to the next protocol; asked once, after `handed_over`."""
 
 
 DECODERS: Registry[type[Decoder]] = Registry("systrace.decoders")
@@ -55,3 +114,27 @@ DECODERS: Registry[type[Decoder]] = Registry("systrace.decoders")
 def decoder(cls: type[Decoder]) -> type[Decoder]:
     """Enter a decoder under its name."""
     return DECODERS.add(cls.name, cls)
+
+
+@dataclass(slots=True)
+class Mismatch(Message):
+    """One side spoke `protocol`, the other answered with something else: the wrong port, a proxy, a plain-text page."""
+
+    spoken: str = ""  # name of the decoder that fits the side which spoke first
+    spoken_by_client: bool = True
+    answered: str = ""  # name of the decoder that fits the answer, else what `bodies.sniff` calls it
+    sample: bytes = b""  # first known bytes of the answer, at most 64
+
+
+def direction(socket: Socket, from_client: bool) -> str:
+    """ "sent" or "received", as the traced side of the socket sees bytes that the client (or server) sent."""
+    return "sent" if from_client != (socket.role == "server") else "received"
+
+
+def times(first: Transfer | None, last: Transfer | None) -> tuple[int | None, int | None]:
+    """(start_ns, end_ns) of what was carried by these calls and those between them."""
+    start = first.record.time_ns if first else None
+    if last is None:
+        return start, None
+    end = last.record.end_ns
+    return start, last.record.time_ns if end is None else end
