@@ -25,9 +25,19 @@ lists below. A reader joins the lists of all lines; unknown keys are to be ignor
 
 from __future__ import annotations
 
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from systrace.kernel.state import FileLock, Limit, ProcessState, SocketState, Thread
+from systrace.errors import CaptureError
+from systrace.kernel import facts, gather, procfs
+from systrace.kernel.state import End, FileLock, Limit, ProcessState, SocketState, Thread
+
+PREFIX = b"# systrace: "
+_PER_LINE = 16  # items: keeps a line far below what any reader of logs would cut
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +50,43 @@ class Snapshot:
     kernel: str  # release
     processes: tuple[ProcessState, ...]  # the root first, then children
     sockets: tuple[SocketState, ...]
-    locks: tuple[FileLock, ...]
-    holders: dict[int, tuple[tuple[int, str], ...]]  # inode of a pipe's or socket's other end -> (pid, command)
-    sysctls: dict[str, int]  # net.ipv4.tcp_* in the target's network namespace
+    locks: tuple[FileLock, ...]  # those that processes of the tree wait for
+    holders: dict[int, tuple[End, ...]]  # who holds the pipes, and the other ends of local sockets, that are waited on
+    sysctls: dict[str, int]  # in the target's network namespace: see `facts.SYSCTLS`
     limits: tuple[Limit, ...]
 
     @classmethod
     def take(cls, pid: int) -> Snapshot:
-        """Look at `pid` and its descendants; nothing in them is stopped, woken or changed.
+        """Look at `pid` (or the process of thread `pid`) and its descendants; nothing in them is stopped or woken.
 
         Raises:
-            CaptureError: there is no such process.
+            CaptureError: there is no such process, or it ended meanwhile.
         """
-        raise NotImplementedError
+        began = time.monotonic_ns()
+        limits: list[Limit] = []
+        group = procfs.status_of(pid).get("Tgid", "") if pid > 0 else ""
+        if not group.isdigit():
+            raise CaptureError(f"there is no process {pid}")
+        pid = int(group)
+        found = gather.processes(pid, limits)
+        now = time.time_ns()
+        if not found:
+            raise CaptureError(f"process {pid} ended while it was looked at")
+        sockets = gather.sockets(found, limits)
+        found = gather.with_socket_limits(found, sockets)
+        ours = {process.pid for process in found}
+        return cls(
+            pid=pid,
+            time_ns=now,
+            took_ns=time.monotonic_ns() - began,
+            kernel=os.uname().release,
+            processes=found,
+            sockets=sockets,
+            locks=tuple(lock for lock in procfs.locks() if lock.waiter in ours),
+            holders=gather.other_ends(found, sockets),
+            sysctls=facts.sysctls(pid),
+            limits=tuple(limits),
+        )
 
     @property
     def root(self) -> ProcessState:
@@ -64,6 +98,105 @@ class Snapshot:
         """All threads of the tree."""
         return tuple(thread for process in self.processes for thread in process.threads)
 
+    def still_running(self) -> bool:
+        """Whether the number still belongs to the process that was looked at: ask right before attaching."""
+        stat = procfs.stat_of(self.pid)
+        return stat is not None and stat.start_ticks == self.root.start_ticks and stat.state not in "ZX"
+
     def lines(self) -> list[bytes]:
         """The `# systrace: {json}` lines described above, each without a newline."""
-        raise NotImplementedError
+        head: dict[str, Any] = {"pid": self.pid, "time": self.time_ns / 1e9}
+        lists: tuple[tuple[str, Iterable[dict[str, Any]]], ...] = (
+            ("processes", (_process(process) for process in self.processes)),
+            ("threads", (_thread(thread, self.time_ns) for thread in self.threads)),
+            ("sockets", (_socket(state) for state in self.sockets)),
+            ("epoll", (_epoll(p.pid, fd, watched) for p in self.processes for fd, watched in p.epoll.items())),
+            ("limits", ({"what": limit.what, "why": limit.why, "mend": limit.mend} for limit in self.limits)),
+        )
+        first = {**head, "version": 1, "kernel": self.kernel, "took_ms": self.took_ns // 10**6, "sysctls": self.sysctls}
+        found = [_line(first)]
+        for name, items in lists:
+            found += [_line({**head, name: batch}) for batch in _batches(items)]
+        return found
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return PREFIX + json.dumps({"snapshot": value}, separators=(",", ":")).encode("ascii")
+
+
+def _batches(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == _PER_LINE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _process(process: ProcessState) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "ppid": process.ppid,
+        "argv": list(process.argv),
+        "name": process.name,
+        "state": process.state,
+        "machine": process.machine,
+    }
+
+
+def _thread(thread: Thread, now_ns: int) -> dict[str, Any]:
+    call = thread.call
+    return {
+        "pid": thread.pid,
+        "tid": thread.tid,
+        "name": thread.name,
+        "state": thread.state,
+        "call": call.name if call is not None else None,
+        "args": list(call.args) if call is not None else None,
+        "fd": call.fd if call is not None else None,
+        "fds": [list(pair) for pair in call.fds] if call is not None else [],
+        "limit": _seconds(call.limit_ns) if call is not None else None,
+        "since": (now_ns - thread.blocked_ns) / 1e9 if thread.blocked_ns is not None else None,
+        "wchan": thread.wchan,
+    }
+
+
+def _socket(state: SocketState) -> dict[str, Any]:
+    return {
+        "pid": state.pid,
+        "fd": state.fd,
+        "inode": state.inode,
+        "family": state.family,
+        "type": state.type,
+        "protocol": state.protocol,
+        "local": str(state.local) if state.local is not None else None,
+        "peer": str(state.peer) if state.peer is not None else None,
+        "state": state.state,
+        "keepalive": {
+            "on": state.keepalive.on,
+            "idle_s": state.keepalive.idle_s,
+            "interval_s": state.keepalive.interval_s,
+            "count": state.keepalive.count,
+        },
+        "nonblock": state.nonblock,
+        "rcvtimeo": _seconds(state.rcvtimeo_ns),
+        "sndtimeo": _seconds(state.sndtimeo_ns),
+        "user_timeout": _seconds(state.user_timeout_ns),
+        "unread": state.unread,
+        "unsent": state.unsent,
+        "last_data_sent_ms": state.tcp.last_data_sent_ms if state.tcp is not None else None,
+        "last_data_received_ms": state.tcp.last_data_received_ms if state.tcp is not None else None,
+        "timer": state.timer,
+        "timer_ms": state.timer_ms,
+        "retransmits": state.retransmits,
+    }
+
+
+def _epoll(pid: int, fd: int, watched: tuple[tuple[int, str], ...]) -> dict[str, Any]:
+    return {"pid": pid, "fd": fd, "fds": [list(pair) for pair in watched]}
+
+
+def _seconds(value_ns: int | None) -> float | None:
+    return value_ns / 1e9 if value_ns is not None else None

@@ -152,6 +152,16 @@ class FileLock:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """A process that holds one end of a pipe or socket."""
+
+    pid: int
+    command: str
+    readable: bool
+    writable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """Something that the snapshot could not read: what, why, and what would mend it."""
 

@@ -1,0 +1,208 @@
+"""The blocked call of a thread: from a number and six registers to a `Call` that says what it waits for.
+
+Pointers are followed only to what names the wait: descriptor lists, timeouts, socket addresses, the lock word.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from systrace.kernel.addresses import endpoint_of
+from systrace.kernel.memory import Memory
+from systrace.kernel.procfs import poll_direction
+from systrace.kernel.state import Call
+from systrace.kernel.syscall_names import name_of
+
+_MS = 10**6
+_MAX_POLL = 4096  # descriptors
+_MAX_SELECT = 65536
+_FUTEX_COMMAND = 0x7F
+_FUTEX_WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}  # linux/futex.h
+_FUTEX_CLOCK_REALTIME = 0x100
+_FUTEX_ABSOLUTE = (6, 9, 11, 13)
+_TIMER_ABSTIME = 1
+_SETLKW = {7: "fcntl lock", 14: "fcntl lock", 38: "fcntl lock"}  # F_SETLKW, F_SETLKW64 (32-bit), F_OFD_SETLKW
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+READS = _names("read pread64 readv preadv preadv2 recvfrom recv recvmsg recvmmsg recvmmsg_time64 accept accept4")
+WRITES = _names("write pwrite64 writev pwritev pwritev2 sendto send sendmsg sendmmsg sendfile sendfile64")
+POLLS = _names("poll ppoll ppoll_time64")
+SELECTS = _names("select _newselect pselect6 pselect6_time64")
+EPOLLS = _names("epoll_wait epoll_pwait epoll_pwait2")
+SLEEPS = _names("nanosleep clock_nanosleep clock_nanosleep_time64")
+FUTEXES = _names("futex futex_time64 futex_wait futex_waitv")
+CHILDREN = _names("wait4 waitpid waitid")
+SIGNALS = _names("pause rt_sigsuspend sigsuspend rt_sigtimedwait rt_sigtimedwait_time64")
+DISK = _names("fsync fdatasync sync syncfs sync_file_range msync")
+_ON_DESCRIPTOR = READS | WRITES | DISK | _names("connect flock ioctl io_uring_enter splice copy_file_range close")
+_SOCKETCALLS = {3: "connect", 5: "accept", 9: "send", 10: "recv", 11: "sendto", 12: "recvfrom", 16: "sendmsg",
+                17: "recvmsg", 18: "accept4", 19: "recvmmsg", 20: "sendmmsg"}  # linux/net.h  # fmt: skip
+# A call that a stop or an old attach interrupted shows as restart_syscall; where the thread sleeps tells which it was.
+_BY_WCHAN = (
+    ("poll_schedule_timeout", "poll"), ("do_poll", "poll"), ("do_sys_poll", "poll"), ("hrtimer_nanosleep", "nanosleep"),
+    ("do_nanosleep", "nanosleep"), ("futex", "futex"),
+)  # fmt: skip
+
+
+def decode(number: int, args: tuple[int, ...], machine: str, wchan: str, memory: Memory) -> Call:
+    """What the call waits for. `args` are the raw registers; six are expected, fewer count as 0."""
+    args = (*args, 0, 0, 0, 0, 0, 0)[:6]
+    name = name_of(number, machine)
+    if name == "socketcall":
+        name, args = _socketcall(args, memory)
+    elif name == "restart_syscall":
+        name = next((call for prefix, call in _BY_WCHAN if wchan.startswith(prefix)), name)
+    call = Call(number, name, args)
+    for names, decoder in _DECODERS:
+        if name in names:
+            return decoder(call, memory)
+    return call
+
+
+def _socketcall(args: tuple[int, ...], memory: Memory) -> tuple[str, tuple[int, ...]]:
+    name = _SOCKETCALLS.get(args[0], "socketcall")
+    words = memory.words(args[1], 6)
+    return name, tuple(word & 0xFFFFFFFF for word in words) if words is not None else (-1, 0, 0, 0, 0, 0)
+
+
+def _fd(value: int) -> int | None:
+    fd = value & 0xFFFFFFFF
+    return fd if fd < 1 << 31 else None
+
+
+def _signed(value: int) -> int:
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value >> 31 else value
+
+
+def _milliseconds(value: int) -> int | None:
+    timeout = _signed(value)
+    return None if timeout < 0 else timeout * _MS
+
+
+def _descriptor(call: Call, memory: Memory) -> Call:
+    fd = _fd(call.args[0])
+    direction = "r" if call.name in READS else "w" if call.name in WRITES or call.name == "connect" else ""
+    call = replace(call, fd=fd, fds=((fd, direction),) if fd is not None and direction else ())
+    if call.name == "connect":
+        peer = endpoint_of(memory.read(call.args[1], min(call.args[2] & 0xFFFF, 128)))
+        return replace(call, detail=str(peer) if peer is not None else "")
+    return call
+
+
+def _poll(call: Call, memory: Memory) -> Call:
+    count = min(call.args[1] & 0xFFFFFFFF, _MAX_POLL)
+    data = memory.read(call.args[0], count * 8) or b""
+    entries = [(fd, poll_direction(events & 0xFFFF)) for fd, events, _ in struct.iter_unpack("=ihh", data)]
+    fds = tuple(entry for entry in entries if entry[0] >= 0)
+    if call.name == "poll":
+        limit = _milliseconds(call.args[2])
+    else:
+        limit = memory.time_ns(call.args[2], wide=call.name.endswith("64")) if call.args[2] else None
+    return replace(call, fd=fds[0][0] if len(fds) == 1 else None, fds=fds, limit_ns=limit, limit_source=call.name)
+
+
+def _select(call: Call, memory: Memory) -> Call:
+    count = min(max(_signed(call.args[0]), 0), _MAX_SELECT)
+    size = -(-count // memory.bits) * (memory.bits // 8)
+    wanted: dict[int, str] = {}
+    for address, direction in ((call.args[1], "r"), (call.args[2], "w")):
+        bits = int.from_bytes(memory.read(address, size) or b"", "little")
+        while bits:
+            low = bits & -bits
+            wanted[low.bit_length() - 1] = wanted.get(low.bit_length() - 1, "") + direction
+            bits ^= low
+    fds = tuple(sorted(wanted.items()))
+    unit = 1 if call.name.startswith("pselect6") else 1000
+    limit = memory.time_ns(call.args[4], unit=unit, wide=call.name.endswith("64")) if call.args[4] else None
+    return replace(call, fd=fds[0][0] if len(fds) == 1 else None, fds=fds, limit_ns=limit, limit_source=call.name)
+
+
+def _epoll(call: Call, memory: Memory) -> Call:
+    if call.name == "epoll_pwait2":
+        limit = memory.time_ns(call.args[3], wide=memory.bits == 32) if call.args[3] else None
+    else:
+        limit = _milliseconds(call.args[3])
+    return replace(call, fd=_fd(call.args[0]), limit_ns=limit, limit_source=call.name)
+
+
+def _sleep(call: Call, memory: Memory) -> Call:
+    wide = call.name.endswith("64")
+    if call.name == "nanosleep":
+        return replace(call, limit_ns=memory.time_ns(call.args[0]), limit_source=call.name)
+    limit = memory.time_ns(call.args[2], wide=wide)
+    if limit is not None and call.args[1] & _TIMER_ABSTIME:
+        limit = _until(limit, realtime=call.args[0] == 0)
+    return replace(call, limit_ns=limit, limit_source=call.name)
+
+
+def _until(deadline_ns: int, *, realtime: bool) -> int:
+    now = time.time_ns() if realtime else time.monotonic_ns()
+    return max(deadline_ns - now, 0)
+
+
+def _futex(call: Call, memory: Memory) -> Call:
+    if not call.name.startswith("futex_time64") and call.name != "futex":
+        return replace(call, limit_source=call.name)
+    operation = call.args[1] & 0xFFFFFFFF
+    command = operation & _FUTEX_COMMAND
+    limit = None
+    if call.args[3] and command in _FUTEX_WAITS:
+        limit = memory.time_ns(call.args[3], wide=call.name.endswith("64"))
+        if limit is not None and command in _FUTEX_ABSOLUTE:
+            limit = _until(limit, realtime=bool(operation & _FUTEX_CLOCK_REALTIME) or command == 6)
+    return replace(call, limit_ns=limit, limit_source="futex", detail=_FUTEX_WAITS.get(command, ""))
+
+
+def mutex_owner(call: Call, memory: Memory) -> int:
+    """The tid in the word behind a contended glibc mutex (`struct __pthread_mutex_s`: lock, count, owner), or 0.
+
+    Meaningless when the futex is no mutex: callers accept it only if it is a thread of the same process.
+    """
+    if call.name not in FUTEXES or call.detail not in ("wait", "lock-pi", "lock-pi2"):
+        return 0
+    data = memory.read(call.args[0], 12)
+    if data is None:
+        return 0
+    lock, _, owner = struct.unpack("=III", data)
+    if call.detail != "wait":
+        return int(lock & 0x3FFFFFFF)  # FUTEX_TID_MASK
+    return int(owner) if lock == 2 else 0
+
+
+def _child(call: Call, memory: Memory) -> Call:
+    target = _signed(call.args[0])
+    if call.name == "waitid":  # P_PID is 1
+        target = call.args[1] if target == 1 else -1
+    return replace(call, detail=f"child {target}" if target > 0 else "any child")
+
+
+def _signal(call: Call, memory: Memory) -> Call:
+    if call.name.startswith("rt_sigtimedwait") and call.args[2]:
+        limit = memory.time_ns(call.args[2], wide=call.name.endswith("64"))
+        return replace(call, limit_ns=limit, limit_source="rt_sigtimedwait")
+    return call
+
+
+def _fcntl(call: Call, memory: Memory) -> Call:
+    return replace(call, fd=_fd(call.args[0]), detail=_SETLKW.get(call.args[1] & 0xFFFFFFFF, ""))
+
+
+_DECODERS: tuple[tuple[frozenset[str], Callable[[Call, Memory], Call]], ...] = (
+    (_ON_DESCRIPTOR, _descriptor),
+    (POLLS, _poll),
+    (SELECTS, _select),
+    (EPOLLS, _epoll),
+    (FUTEXES, _futex),
+    (CHILDREN, _child),
+    (SLEEPS, _sleep),
+    (SIGNALS, _signal),
+    (frozenset(("fcntl", "fcntl64")), _fcntl),
+)

@@ -1,0 +1,292 @@
+"""Puts the kernel's answers about a process tree together: processes first, then their sockets.
+
+Everything is read in the order that loses least: calls and waits (which change) before descriptors and tables.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import replace
+
+from systrace.kernel import calls, clock, pidfd, procfs, sock_diag
+from systrace.kernel.addresses import FAMILIES, PROTOCOLS, TYPES
+from systrace.kernel.memory import Memory
+from systrace.kernel.permission import refusal
+from systrace.kernel.state import Call, Descriptor, End, Limit, ProcessState, SocketState, Thread
+from systrace.kernel.text import clean
+
+_SAMPLE_S = 0.03  # how long a running thread is watched at least
+_SEARCH_S = 0.06  # how long the other ends of pipes are looked for
+_PEEKED = 32  # sockets
+_MAX_PROCESSES = 256
+
+
+def processes(pid: int, limits: list[Limit]) -> tuple[ProcessState, ...]:
+    """The tree under `pid`; what has gone meanwhile is left out, so the result may be empty."""
+    pids = procfs.tree(pid)
+    if len(pids) > _MAX_PROCESSES:
+        limits.append(Limit(f"{len(pids) - _MAX_PROCESSES} of {len(pids)} processes", "the tree is too large"))
+    found = [state for p in pids[:_MAX_PROCESSES] if (state := _process(p, limits)) is not None]
+    if not found or found[0].pid != pid:
+        return ()
+    return _with_times(found)
+
+
+def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
+    stat, status = procfs.stat_of(pid), procfs.status_of(pid)
+    if stat is None or not status:
+        return None
+    machine = procfs.machine_of(pid)
+    with Memory(pid, 32 if machine in ("i386", "arm") else 64) as memory:
+        threads = tuple(t for tid in procfs.task_ids(pid) if (t := _thread(pid, tid, machine, memory)) is not None)
+    descriptors = () if stat.kernel_thread else procfs.descriptors_of(pid)
+    if not stat.kernel_thread and stat.state not in "ZX" and any(not thread.readable for thread in threads):
+        limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
+    watched = {d.fd: procfs.epoll_interest(pid, d.fd) for d in descriptors or () if d.kind == "epoll"}
+    argv = procfs.argv_of(pid)
+    after = procfs.stat_of(pid)
+    if after is None or after.start_ticks != stat.start_ticks:
+        return None  # the number belongs to another process now
+    return ProcessState(
+        pid=pid,
+        ppid=stat.ppid,
+        name=stat.name,
+        argv=argv,
+        state=stat.state,
+        uid=int(status.get("Uid", "0").split()[0]),
+        start_ticks=stat.start_ticks,
+        machine=machine,
+        threads=tuple(replace(t, call=_with_interest(t.call, watched)) for t in threads),
+        descriptors=descriptors or (),
+        epoll=watched,
+        tracer=int(status.get("TracerPid", "0") or 0),
+        kernel_thread=stat.kernel_thread,
+    )
+
+
+def _thread(pid: int, tid: int, machine: str, memory: Memory) -> Thread | None:
+    wchan = procfs.wchan_of(pid, tid)
+    current = procfs.syscall_of(pid, tid)
+    stat = procfs.stat_of(pid, tid)
+    if stat is None:
+        return None
+    call = None
+    if not isinstance(current, str):
+        call = calls.decode(*current, machine, wchan, memory)
+        owner = calls.mutex_owner(call, memory)
+        if owner and owner != tid and owner in procfs.task_ids(pid):
+            call = replace(call, detail=f"mutex owned by thread {owner}")
+        elif call.name in calls.FUTEXES and call.args[2] != tid and call.args[2] in procfs.task_ids(pid):
+            call = replace(call, detail=f"end of thread {call.args[2]}")  # pthread_join waits on the tid word
+    return Thread(
+        pid=pid,
+        tid=tid,
+        name=stat.name,
+        state=stat.state,
+        wchan=wchan,
+        call=call,
+        blocked_ns=None,
+        readable=current != "refused",
+    )
+
+
+def _with_interest(call: Call | None, watched: dict[int, tuple[tuple[int, str], ...]]) -> Call | None:
+    if call is None or call.name not in calls.EPOLLS or call.fd is None:
+        return call
+    return replace(call, fds=watched.get(call.fd, ()))
+
+
+def _with_times(found: list[ProcessState]) -> tuple[ProcessState, ...]:
+    """Fill in how long sleeping threads have not run, and how much of a CPU running ones use."""
+    running = {t.tid: clock.cpu_time_ns(t.pid, t.tid) for p in found for t in p.threads if t.state == "R"}
+    began = time.monotonic()
+    last, cpus = {}, {}
+    for process in found:
+        for thread in process.threads:
+            stat = procfs.stat_of(thread.pid, thread.tid)
+            ran = clock.last_ran_ns(thread.pid, thread.tid)
+            if stat is not None and ran is not None and thread.state != "R":
+                last[thread.tid], cpus[thread.tid] = ran, stat.processor
+    now = clock.now_on(cpus.values())
+    if running:
+        time.sleep(max(0.0, _SAMPLE_S - (time.monotonic() - began)))
+    return tuple(
+        replace(
+            process,
+            threads=tuple(
+                replace(
+                    thread,
+                    blocked_ns=_blocked(last.get(thread.tid), now.get(cpus.get(thread.tid, -1))),
+                    cpu_share=_share(thread, running.get(thread.tid), began),
+                )
+                for thread in process.threads
+            ),
+        )
+        for process in found
+    )
+
+
+def _blocked(last: int | None, now: int | None) -> int | None:
+    return max(now - last, 0) if last is not None and now is not None else None
+
+
+def _share(thread: Thread, before: int | None, began: float) -> float | None:
+    after = clock.cpu_time_ns(thread.pid, thread.tid) if before is not None else None
+    if before is None or after is None:
+        return None
+    return round(min((after - before) / ((time.monotonic() - began) * 1e9), 1.0), 2)
+
+
+def sockets(found: tuple[ProcessState, ...], limits: list[Limit]) -> tuple[SocketState, ...]:
+    """Every socket descriptor of the tree."""
+    result = []
+    for process in found:
+        mine = [d for d in process.descriptors if d.kind == "socket" and d.inode is not None]
+        if mine:
+            rows = _rows(process.pid, {d.inode for d in mine if d.inode is not None}, limits)
+            result += _process_sockets(process, mine, rows, limits)
+    return tuple(result)
+
+
+def _rows(pid: int, inodes: set[int], limits: list[Limit]) -> dict[int, sock_diag.Row]:
+    try:
+        with sock_diag.namespace_socket(pid) as netlink:
+            rows = sock_diag.inet_rows(netlink, inodes) + sock_diag.unix_rows(netlink, inodes)
+    except OSError as error:
+        limits.append(
+            Limit(
+                f"TCP_INFO by netlink in the network namespace of process {pid}",
+                f"{error.strerror}: the tables of /proc/{pid}/net were read instead",
+                "run as root (entering a network namespace needs CAP_SYS_ADMIN)",
+            )
+        )
+        rows = sock_diag.text_rows(pid, inodes)
+    return {row.inode: row for row in rows}
+
+
+def _process_sockets(
+    process: ProcessState, mine: list[Descriptor], rows: dict[int, sock_diag.Row], limits: list[Limit]
+) -> list[SocketState]:
+    states = [_from_row(process.pid, d, rows.get(d.inode or 0)) for d in mine]
+    peeks = _PEEKED
+    try:
+        with pidfd.Target(process.pid) as target:
+            same = procfs.stat_of(process.pid)
+            if same is None or same.start_ticks != process.start_ticks:
+                return states
+            for at, state in enumerate(states):
+                with target.duplicate(state.fd) as fd:
+                    states[at] = state = _with_options(state, fd)
+                    if state.unread and state.state != "listen" and peeks > 0:
+                        peeks -= 1
+                        states[at] = replace(state, unread_head=clean(pidfd.peek(fd), 96))
+    except OSError as error:
+        why = f"pidfd_getfd: {error.strerror}"
+        limits.append(Limit(f"socket options of process {process.pid} (keepalive, timeouts)", why))
+    return states
+
+
+def _from_row(pid: int, descriptor: Descriptor, row: sock_diag.Row | None) -> SocketState:
+    inode = descriptor.inode or 0
+    if row is None:
+        return SocketState(pid, descriptor.fd, inode, "other", "other", "")
+    return SocketState(
+        pid=pid,
+        fd=descriptor.fd,
+        inode=inode,
+        family=row.family,
+        type=row.type,
+        protocol=row.protocol,
+        local=row.local,
+        peer=row.peer,
+        state=row.state,
+        timer=row.timer,
+        timer_ms=row.timer_ms,
+        retransmits=row.retransmits,
+        unread=row.unread,
+        unsent=row.unsent,
+        tcp=row.tcp,
+        peer_inode=row.peer_inode,
+    )
+
+
+def _with_options(state: SocketState, fd: int) -> SocketState:
+    kind = pidfd.domain_type_protocol(fd)
+    if kind is None:
+        return state
+    tcp = kind[2] == socket.IPPROTO_TCP
+    info = state.tcp or (pidfd.tcp_info_of(fd) if tcp else None)
+    local, peer = state.local, state.peer
+    if state.family == "other":  # in no table: not bound, closed by an error, of another namespace or family
+        local, peer = pidfd.addresses_of(fd)
+    return replace(
+        state,
+        family=FAMILIES.get(kind[0], "other"),
+        type=TYPES.get(kind[1], "other"),
+        protocol=PROTOCOLS.get(kind[2], ""),
+        local=local,
+        peer=peer,
+        state=state.state or (info.state if info is not None else ""),
+        unread=pidfd.unread(fd) if state.unread is None or not tcp else state.unread,
+        nonblock=pidfd.nonblocking(fd),
+        keepalive=pidfd.keepalive_of(fd),
+        rcvtimeo_ns=pidfd.timeout_ns(fd, socket.SO_RCVTIMEO),
+        sndtimeo_ns=pidfd.timeout_ns(fd, socket.SO_SNDTIMEO),
+        user_timeout_ns=pidfd.user_timeout_ns(fd) if tcp else None,
+        options_known=True,
+        tcp=info,
+    )
+
+
+def with_socket_limits(found: tuple[ProcessState, ...], states: tuple[SocketState, ...]) -> tuple[ProcessState, ...]:
+    """Give the calls blocked on a socket the timeout that its options set."""
+    by_fd = {(state.pid, state.fd): state for state in states}
+    return tuple(
+        replace(p, threads=tuple(replace(t, call=_limited(t.call, by_fd.get((p.pid, _fd(t))))) for t in p.threads))
+        for p in found
+    )
+
+
+def _fd(thread: Thread) -> int:
+    return thread.call.fd if thread.call is not None and thread.call.fd is not None else -1
+
+
+def _limited(call: Call | None, state: SocketState | None) -> Call | None:
+    if call is None or state is None:
+        return call
+    if call.name in calls.READS and state.rcvtimeo_ns is not None:
+        return replace(call, limit_ns=state.rcvtimeo_ns, limit_source="SO_RCVTIMEO")
+    if (call.name in calls.WRITES or call.name == "connect") and state.sndtimeo_ns is not None:
+        return replace(call, limit_ns=state.sndtimeo_ns, limit_source="SO_SNDTIMEO")
+    return call
+
+
+def other_ends(found: tuple[ProcessState, ...], states: tuple[SocketState, ...]) -> dict[int, tuple[End, ...]]:
+    """Who holds the other ends of the pipes and local sockets that threads wait on: inode -> processes."""
+    by_fd = {(state.pid, state.fd): state for state in states}
+    wanted: set[int] = set()
+    for process in found:
+        for fd in {fd for t in process.threads if t.call is not None for fd, _ in t.call.fds}:
+            state, descriptor = by_fd.get((process.pid, fd)), process.descriptor(fd)
+            if state is not None and state.peer_inode:
+                wanted.add(state.peer_inode)
+            elif descriptor is not None and descriptor.kind == "pipe" and descriptor.inode:
+                wanted.add(descriptor.inode)
+    ends: dict[int, list[End]] = {inode: [] for inode in wanted}
+    for process in found:
+        for descriptor in process.descriptors:
+            if descriptor.inode in ends and descriptor.kind in ("pipe", "socket"):
+                end = End(process.pid, process.command, descriptor.readable, descriptor.writable)
+                ends[descriptor.inode].append(end)
+    skip = {process.pid for process in found} | {os.getpid()}
+    for inode, holders in procfs.holders_of(wanted, skip, time.monotonic() + _SEARCH_S).items():
+        ends[inode] += [End(pid, _command(pid), readable, writable) for pid, readable, writable in holders]
+    return {inode: tuple(dict.fromkeys(holders)) for inode, holders in ends.items()}
+
+
+def _command(pid: int) -> str:
+    argv = procfs.argv_of(pid)
+    stat = procfs.stat_of(pid)
+    return argv[0].rsplit("/", 1)[-1] if argv else stat.name if stat is not None else "?"

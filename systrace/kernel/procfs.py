@@ -1,0 +1,269 @@
+"""/proc: threads, what they are blocked in, descriptors, the process tree, locks. Reading it disturbs nobody.
+
+Every reader returns None (or an empty value) when the process has gone or access is refused: processes die while we
+look. Formats: proc(5), Documentation/filesystems/proc.rst.
+"""
+
+# ruff: noqa: PTH115, PTH208  (a thousand descriptors: pathlib objects would cost more than the system calls)
+
+from __future__ import annotations
+
+import os
+import re
+import stat as stat_module
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from systrace.kernel.state import Descriptor, FileLock
+from systrace.kernel.text import clean
+
+_KTHREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h
+_ARGV_LIMIT = 128
+_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64", 258: "loongarch64"}  # e_machine
+_ANON = {"eventpoll": "epoll", "eventfd": "eventfd", "timerfd": "timerfd", "signalfd": "signalfd", "pidfd": "pidfd"}
+_LINK = re.compile(r"(socket|pipe):\[(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """The fields of /proc/PID/stat that matter here."""
+
+    name: str
+    state: str
+    ppid: int
+    flags: int
+    start_ticks: int
+    processor: int
+
+    @property
+    def kernel_thread(self) -> bool:
+        """It has no program and no descriptors, and nobody may trace it."""
+        return bool(self.flags & _KTHREAD)
+
+
+def read(path: str, limit: int = 1 << 20) -> bytes | None:
+    """The bytes of a file of /proc, None when it is gone or refused."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        parts = []
+        while limit > 0 and (part := os.read(fd, min(limit, 1 << 16))):
+            parts.append(part)
+            limit -= len(part)
+        return b"".join(parts)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def parse_stat(raw: bytes | None) -> Stat | None:
+    """/proc/PID/stat; the name may hold blanks and parentheses, so it ends at the last ")"."""
+    if raw is None:
+        return None
+    opening, closing = raw.find(b"("), raw.rfind(b")")
+    fields = raw[closing + 1 :].split()
+    if opening < 0 or closing < opening or len(fields) < 37:
+        return None
+    try:
+        return Stat(
+            clean(raw[opening + 1 : closing]),
+            fields[0].decode("ascii", "replace"),
+            int(fields[1]),
+            int(fields[6]),
+            int(fields[19]),
+            int(fields[36]),
+        )
+    except ValueError:
+        return None
+
+
+def stat_of(pid: int, tid: int | None = None) -> Stat | None:
+    """`Stat` of a process, or of one of its threads."""
+    return parse_stat(read(f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat"))
+
+
+def status_of(pid: int) -> dict[str, str]:
+    """/proc/PID/status as a dictionary of its lines; empty when the process is gone."""
+    lines = (read(f"/proc/{pid}/status") or b"").split(b"\n")
+    return {
+        clean(key): clean(value.strip().replace(b"\t", b" "))
+        for key, _, value in (line.partition(b":") for line in lines)
+        if key
+    }
+
+
+def argv_of(pid: int) -> tuple[str, ...]:
+    """The command line, empty for kernel threads and zombies."""
+    raw = (read(f"/proc/{pid}/cmdline", 1 << 16) or b"").rstrip(b"\0")
+    return tuple(clean(word) for word in raw.split(b"\0")[:_ARGV_LIMIT]) if raw else ()
+
+
+def machine_of(pid: int) -> str:
+    """Whose call numbers the process uses: by the ELF header of its program, else the kernel's own."""
+    header = read(f"/proc/{pid}/exe", 20) or b""
+    if len(header) == 20 and header.startswith(b"\x7fELF"):
+        (code,) = struct.unpack_from("<H" if header[5] == 1 else ">H", header, 18)
+        if code in _MACHINES:
+            return _MACHINES[code]
+    return os.uname().machine
+
+
+def task_ids(pid: int) -> list[int]:
+    """Thread ids, the leader first; empty when the process is gone."""
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return []
+
+
+def wchan_of(pid: int, tid: int) -> str:
+    """The kernel function the thread sleeps in; "" when it runs or the name is hidden."""
+    name = clean(read(f"/proc/{pid}/task/{tid}/wchan") or b"", 64)
+    return "" if name == "0" else name
+
+
+def syscall_of(pid: int, tid: int) -> tuple[int, tuple[int, ...]] | str:
+    """(number, six arguments), or "running", "outside" (blocked, but in no call), "refused", "gone"."""
+    try:
+        raw = Path(f"/proc/{pid}/task/{tid}/syscall").read_bytes()
+    except PermissionError:
+        return "refused"
+    except OSError:
+        return "gone"
+    words = raw.split()
+    if not words or words[0] == b"running":
+        return "running" if words else "gone"
+    try:
+        number = int(words[0])
+        return (number, tuple(int(word, 16) for word in words[1:7])) if number >= 0 else "outside"
+    except ValueError:
+        return "gone"
+
+
+def descriptors_of(pid: int) -> tuple[Descriptor, ...] | None:
+    """All open descriptors by number, None when access is refused or the process is gone."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        numbers = sorted(int(name) for name in os.listdir(folder))
+    except OSError:
+        return None
+    found = []
+    for number in numbers:
+        path = f"{folder}/{number}"
+        try:
+            found.append(_descriptor(number, path, os.readlink(path), os.lstat(path).st_mode))
+        except OSError:
+            continue  # closed meanwhile
+    return tuple(found)
+
+
+def _descriptor(number: int, path: str, target: str, mode: int) -> Descriptor:
+    readable, writable = bool(mode & 0o400), bool(mode & 0o200)
+    link = _LINK.fullmatch(target)
+    if link is not None:
+        return Descriptor(number, link[1], target, int(link[2]), readable, writable)
+    if target.startswith("anon_inode:"):
+        word = target.removeprefix("anon_inode:").strip("[]")
+        return Descriptor(number, _ANON.get(word, word or "other"), clean(target), None, readable, writable)
+    try:
+        status = Path(path).stat() if not target.startswith("/memfd:") else None
+    except OSError:
+        status = None
+    kind = _file_kind(status.st_mode, target) if status is not None else "other"
+    return Descriptor(number, kind, clean(target), status.st_ino if status is not None else None, readable, writable)
+
+
+def _file_kind(mode: int, target: str) -> str:
+    if stat_module.S_ISREG(mode):
+        return "file"
+    if stat_module.S_ISDIR(mode):
+        return "directory"
+    if stat_module.S_ISFIFO(mode):
+        return "pipe"
+    if stat_module.S_ISCHR(mode) and target.startswith(("/dev/pts/", "/dev/tty", "/dev/console")):
+        return "tty"
+    return "other"
+
+
+def epoll_interest(pid: int, fd: int) -> tuple[tuple[int, str], ...]:
+    """What an epoll descriptor watches: (fd, "r", "w", "rw" or ""); descriptors closed since may still be named."""
+    found = []
+    for line in (read(f"/proc/{pid}/fdinfo/{fd}") or b"").split(b"\n"):
+        if line.startswith(b"tfd:"):
+            words = line.split()
+            try:
+                found.append((int(words[1]), poll_direction(int(words[3], 16))))
+            except (IndexError, ValueError):
+                continue
+    return tuple(found)
+
+
+def poll_direction(events: int) -> str:
+    """POLLIN and POLLOUT bits (the EPOLL ones have the same values) as "r", "w", "rw" or ""."""
+    return ("r" if events & 0x2043 else "") + ("w" if events & 0x304 else "")
+
+
+def locks() -> tuple[FileLock, ...]:
+    """The waits of /proc/locks: "7: FLOCK ..." is held, "7: -> FLOCK ..." waits for it."""
+    return parse_locks(read("/proc/locks") or b"")
+
+
+def parse_locks(raw: bytes) -> tuple[FileLock, ...]:
+    """See `locks`; pid -1 or 0 stands for a holder in another pid namespace (or an open file description)."""
+    holders: dict[bytes, int] = {}
+    found = []
+    for line in raw.split(b"\n"):
+        words = line.split()
+        waits = len(words) > 1 and words[1] == b"->"
+        if waits:
+            del words[1]
+        if len(words) < 6:
+            continue
+        try:
+            pid, inode = int(words[4]), int(words[5].rsplit(b":", 1)[-1])
+        except ValueError:
+            continue
+        if waits:
+            found.append(FileLock(pid, holders.get(words[0], 0), clean(words[1], 16), inode))
+        else:
+            holders[words[0]] = pid
+    return tuple(found)
+
+
+def tree(pid: int) -> list[int]:
+    """`pid` and all its descendants, parents before children."""
+    import psutil
+
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.Error:
+        return [pid]
+
+
+def holders_of(inodes: set[int], skip: set[int], deadline: float) -> dict[int, list[tuple[int, bool, bool]]]:
+    """Which other processes hold these pipes or sockets: inode -> (pid, readable, writable).
+
+    The kernel has no index for this, so every descriptor of the host that we may see is looked at; stops at `deadline`
+    (time.monotonic).
+    """
+    wanted = {f"{kind}:[{inode}]": inode for inode in inodes for kind in ("socket", "pipe")}
+    found: dict[int, list[tuple[int, bool, bool]]] = {}
+    for name in os.listdir("/proc") if wanted else ():
+        if not name.isdigit() or int(name) in skip:
+            continue
+        if time.monotonic() > deadline:
+            break
+        try:
+            for entry in os.scandir(f"/proc/{name}/fd"):
+                inode = wanted.get(os.readlink(entry.path))
+                if inode is not None:
+                    mode = os.lstat(entry.path).st_mode
+                    found.setdefault(inode, []).append((int(name), bool(mode & 0o400), bool(mode & 0o200)))
+        except OSError:
+            continue
+    return found
