@@ -298,6 +298,14 @@ class Cloned(Event):
 
 
 @dataclass(slots=True)
+class Cloning(Event):
+    """A fork has begun and its result is not known yet: a new thread id that turns up now is its child."""
+
+    thread: bool
+    shares_files: bool
+
+
+@dataclass(slots=True)
 class Executed(Event):
     """execve(2)."""
 
@@ -357,6 +365,20 @@ class DescriptorsPassed(Event):
 
 
 @dataclass(slots=True)
+class Printed(Event):
+    """Output of the traced program that strace's own output was mixed with."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
+class Fact(Event):
+    """A `# systrace:` line of a recording: what strace can't say."""
+
+    values: dict[str, Any]
+
+
+@dataclass(slots=True)
 class Attached(Event):
     """strace met (or left) a task: "Process N attached", "detached"; `renames` when tid 0 turns out to be it."""
 
@@ -377,8 +399,6 @@ class Stream:
     calls: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
-    head: list[Transfer] = field(default_factory=list)  # the first calls that moved bytes
-    tail: deque[Transfer] = field(default_factory=lambda: deque(maxlen=8))  # and the last
 
 
 @dataclass(slots=True)

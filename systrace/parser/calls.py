@@ -1,0 +1,122 @@
+"""Splitting one call's text: where the arguments end, and what the result says (strace-format grammar 2.1, 2.2)."""
+
+from __future__ import annotations
+
+import re
+
+from systrace.model import RESTARTED, RETURNED, UNFINISHED
+
+# value, annotation, errno name, rest, -T seconds, fraction. Applied to text without trailing white space.
+_RESULT = re.compile(
+    rb"(-?\d+|0x[0-9a-f]+|\?)(?:<(.*?)>(?= |\Z))?"
+    rb"(?: +([A-Z][A-Z0-9_]{2,40}|\(errno \d{1,6}\))(?= |\Z))?(.*?)(?: <(\d{1,9})(?:\.(\d{1,9}))?>)?\Z",
+    re.DOTALL,
+)
+_LOOSE_END = re.compile(rb"\)\s{0,400}= +(?=-?\d|0x|\?)")
+_SPECIAL = re.compile(rb'["(){}\[\]<>]|/\*')
+_STRING_END = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_ANNOTATION = re.compile(rb"<[^<>\n]{0,5000}(?:<[^<>\n]{0,5000}>[^<>\n]{0,5000}){0,8}>")
+_NANO = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10, 1)  # by number of fraction digits
+
+
+def nanoseconds(seconds: bytes, fraction: bytes | None) -> int:
+    """`12`, `000123` -> 12000123000; the fraction has 0 to 9 digits."""
+    whole = int(seconds) * 10**9
+    return whole + int(fraction) * _NANO[len(fraction)] if fraction else whole
+
+
+def parse_result(text: bytes) -> tuple[int | None, str | None, str, int | None, bytes] | None:
+    """(return value, errno, outcome, duration_ns, annotation and trailing text) of what follows `= `, or None.
+
+    The annotation of a returned descriptor comes first in the text, in its angle brackets.
+    """
+    match = _RESULT.match(text)
+    if match is None:
+        return None
+    value, note, errno, rest, seconds, fraction = match.groups()
+    if rest and not rest.startswith((b" ", b"\t")):
+        return None
+    duration = nanoseconds(seconds, fraction) if seconds is not None else None
+    if value == b"?":
+        retval = None
+    else:
+        retval = int(value, 16) if value[:2] == b"0x" else int(value)
+    name = None
+    outcome = RETURNED
+    if errno is not None:
+        name = errno.decode() if errno[:1] != b"(" else "errno " + errno[7:-1].decode()
+        if name.startswith("ERESTART"):
+            outcome = RESTARTED
+        elif retval != -1:
+            name = None  # flags and other words after a value: "0x2 O_RDWR"
+            rest = b" " + errno + rest
+    elif value == b"?":
+        outcome = UNFINISHED
+    if note is not None:
+        rest = b"<" + note + b">" + rest
+    return retval, name, outcome, duration, rest
+
+
+def scan_arguments(text: bytes) -> int:
+    """Index of the `)` that closes the call whose arguments begin `text`, or -1. Linear, aware of strings."""
+    depth = 0
+    at = 0
+    search = _SPECIAL.search
+    while True:
+        match = search(text, at)
+        if match is None:
+            return -1
+        token = match[0]
+        at = match.end()
+        if token == b'"':
+            end = _STRING_END.match(text, at)
+            if end is None:
+                return -1
+            at = end.end()
+        elif token == b"/*":
+            at = text.find(b"*/", at) + 2
+            if at < 2:
+                return -1
+        elif token in b"([{":
+            depth += 1
+        elif token == b"<":
+            before = text[match.start() - 1 : match.start()] if match.start() else b""
+            note = _ANNOTATION.match(text, match.start()) if before.isdigit() or before == b"D" else None
+            if note is not None:  # "3<TCP:[...]>", "AT_FDCWD</path>"
+                at = note.end()
+        elif token in b")]}":
+            if depth == 0:
+                return match.start() if token == b")" else -1
+            depth -= 1
+
+
+def split_call(text: bytes) -> tuple[bytes, bytes] | None:
+    """(arguments, text after `= `) of a call that does not end in the plain way; None when it has no result."""
+    close = scan_arguments(text)
+    if close >= 0:
+        after = text[close + 1 :].lstrip()
+        if after.startswith(b"= "):
+            return text[:close], after[2:].strip()
+    last = None
+    for last in _LOOSE_END.finditer(text):
+        pass
+    if last is None:
+        return None
+    return text[: last.start()], text[last.end() :].strip()
+
+
+def trim_spliced(args: bytes, retval: int | None) -> bytes:
+    """Cut text that the traced program wrote into its own `write(1, "…", 61..16` line: the count is the result."""
+    if retval is None or retval < 0:
+        return args
+    quote = args.find(b'"')
+    end = _STRING_END.match(args, quote + 1) if quote >= 0 else None
+    if end is None:
+        return args
+    count = re.compile(rb"(?:\.\.\.)?, (\d+)").match(args, end.end())
+    if count is None:
+        return args
+    digits = b"%d" % retval
+    if count[1] != digits and count[1].startswith(digits):
+        return args[: count.start(1)] + digits
+    return args[: count.end()] if not args[count.end() : count.end() + 1] in (b"", b",", b" ") else args

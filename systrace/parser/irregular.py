@@ -1,0 +1,394 @@
+"""Everything that is not one complete call on one line: calls in two halves, signals, exits, messages of strace,
+and output of the traced program spliced into the records (strace-format 3 and 4).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from systrace.model import DETACHED, RETURNED, UNFINISHED, Health, Record, Style
+from systrace.parser.calls import parse_result, split_call, trim_spliced
+from systrace.parser.leader import Shape
+
+_MESSAGE = re.compile(rb"(?:\S{0,200}strace[^\s:]{0,40}: )?Process (\d{1,8}) (attached|detached|suspended|resumed)\b[^\n]*")
+_SPLICED_MESSAGE = re.compile(
+    rb"(?:/\S{0,200}/?strace[^\s:/]{0,40}: |strace: )?Process (\d{1,8}) (attached|detached)(?: \(waiting for parent\))?\s*\Z"
+)
+_RESUMED = re.compile(rb"([A-Za-z_?][\w?]*)(?:#64)? resumed>")
+_EXITED = re.compile(rb"exited with (\d+) \+\+\+")
+_KILLED = re.compile(rb"killed by (\w+)")
+_SUPERSEDED = re.compile(rb"superseded by execve in pid (\d+)")
+_PID_CHANGED = re.compile(rb" ?<pid changed to (\d+) \.\.\.>\Z")
+_CONTINUES = (b")", b", ", b" =>", b'"', b"{", b"[", b" <unfinished ...>", b" <detached ...>", b" ) =", b"NULL", b"0x")
+_BELONGING = re.compile(
+    rb"\s*(?:\| [0-9a-f]{5,}  |\* \d+ bytes in buffer|= \d+ buffers in vector|> \S|VCPU:)"  # dumps, stacks
+    rb"|\s*(?:% time|------ |[ \d.]+ +[\d.]+ +\d+ +\d+ |System call usage summary|[\d.]+ +[\d.]+ +\d* +\d+ +\d* *total)"
+    rb"|(?:\S*strace: )?\[ Process PID=\d+ runs in"
+)
+_UNFINISHED = b"<unfinished ...>"
+_DETACHED = b"<detached ...>"
+_RESULT_AT_END = re.compile(rb"\) += (?:-?\d|0x|\?)|<unfinished \.\.\.>\s*\Z|<detached \.\.\.>\s*\Z")
+_FACT = b"# systrace: "
+_MAX_OPEN = 1 << 20  # bytes of an unclosed record that are waited for
+_SAMPLES = 5
+
+
+@dataclass(slots=True)
+class _Half:
+    """A call whose end has not been seen."""
+
+    lineno: int
+    tid: int
+    time_ns: int | None
+    call: str | None  # None: nobody asked for it
+    text: bytes  # after "name("
+    raw: bytes
+
+
+class Irregular:
+    """The slow path, with all that must be remembered between lines."""
+
+    def __init__(
+        self, source: int, keep: Mapping[bytes, str], health: Health, style: Style, tid: int
+    ) -> None:
+        self._source = source
+        self._keep = keep
+        self._health = health
+        self._style = style
+        self._fixed_tid = tid
+        self._pending: dict[int, _Half] = {}
+        self.open: _Half | None = None  # an unclosed record, whose rest may follow on the next line
+        self._open_output = b""
+        self._root = tid  # who prints lines without a pid, first of all the first process
+        self._alive: set[int] = {tid}
+        self._announced: set[int] = set()
+        self._last_tid = tid
+        self._shape: Shape | None = None
+        self.notices: list[Record] = []
+        self.facts: dict[str, Any] = {}
+
+    # ------------------------------------------------------------------------------------------------------- threads
+
+    def thread(self, pid: bytes | None) -> int:
+        """Whose line it is. Without a pid column: the only task alive, which changes over time (trap 3)."""
+        if pid:
+            tid = int(pid)
+            if tid not in self._alive:
+                self._meet(tid)
+            self._last_tid = tid
+            return tid
+        if self._fixed_tid or len(self._alive) == 0:
+            return self._root
+        if len(self._alive) == 1:
+            (only,) = self._alive
+            return only
+        return self._last_tid if self._last_tid in self._alive else self._root
+
+    def leaves(self, tid: int) -> None:
+        """exit_group was called: with -qq no other line tells that this task is gone."""
+        if len(self._alive) > 1:
+            self._alive.discard(tid)
+
+    def _meet(self, tid: int) -> None:
+        if 0 in self._alive and tid not in self._announced and self._style.pid == "bracket":
+            half = self._pending.get(0)
+            if half is None or half.call not in ("clone", "clone3", "fork", "vfork", None):
+                self._name_root(tid)
+                return
+        self._alive.add(tid)
+        if self._root == 0 and self._style.pid == "bare":
+            self._alive.discard(0)
+            self._root = tid
+
+    def _name_root(self, tid: int) -> None:
+        """The unnamed first process turns out to be `tid`."""
+        self._alive.discard(0)
+        self._alive.add(tid)
+        self._root = tid
+        half = self._pending.pop(0, None)
+        if half is not None:
+            half.tid = tid
+            self._pending[tid] = half
+        self.notices.append(self._note("attached", tid, 0, None, b"renames", b""))
+
+    def _note(self, what: str, tid: int, lineno: int, time_ns: int | None, args: bytes, raw: bytes) -> Record:
+        return Record(self._source, lineno, tid, time_ns, None, what, args, None, None, RETURNED, raw)
+
+    def take_notices(self) -> list[Record]:
+        """What became known by the way (a thread got its name)."""
+        notices, self.notices = self.notices, []
+        return notices
+
+    # --------------------------------------------------------------------------------------------- lines with columns
+
+    def plausible(self, newly: Shape, shape: Shape, line: bytes) -> bool:
+        """Whether a line with other columns than the log's is a record at all, or output that looks like one."""
+        poorer = (shape.clock != "none" and newly.clock == "none") or (shape.pid == "bare" and newly.pid != "bare")
+        return not poorer or (self.open is None and _RESULT_AT_END.search(line) is not None)
+
+    def line(self, lineno: int, line: bytes, match: re.Match[bytes], time_ns: int | None) -> Iterator[Record]:
+        """A line with the log's columns that is no plain call."""
+        pid, _, _, name, other = match.groups()
+        if other == b"<... " and not pid and 0 not in self._pending and self._style.pid == "bracket":
+            tid = self._owner_of_resume(line, match)
+        elif other == b"<... " and pid and int(pid) not in self._alive:
+            tid = self._first_resume(int(pid), line, match)
+        else:
+            tid = self.thread(pid)
+        if self.notices:
+            yield from self.take_notices()
+        if self.open is not None:
+            yield from self._close_open()
+        body = line[match.end() :].rstrip()
+        if name is not None:
+            yield from self._call(lineno, line, tid, time_ns, name, body)
+        elif other == b"<... ":
+            yield from self._resumed(lineno, line, tid, time_ns, body)
+        elif other == b"---":
+            if body.endswith(b"---"):
+                yield self._note("signal", tid, lineno, time_ns, body[:-3].strip(), line)
+        else:
+            yield from self._ended(lineno, line, tid, time_ns, body)
+
+    def _owner_of_resume(self, line: bytes, match: re.Match[bytes]) -> int:
+        found = _RESUMED.match(line, match.end())
+        waiting = [t for t, h in self._pending.items() if found and h.call == found[1].decode()]
+        return waiting[0] if len(waiting) == 1 and waiting[0] in self._alive else self.thread(None)
+
+    def _first_resume(self, tid: int, line: bytes, match: re.Match[bytes]) -> int:
+        """A pid seen for the first time, ending a call that began without a pid column: it is the first process."""
+        found = _RESUMED.match(line, match.end())
+        half = self._pending.get(0)
+        if found and half is not None and half.call == found[1].decode() and tid not in self._announced:
+            self._name_root(tid)
+        return self.thread(b"%d" % tid)
+
+    def _call(
+        self, lineno: int, line: bytes, tid: int, time_ns: int | None, name: bytes, body: bytes
+    ) -> Iterator[Record]:
+        call = self._keep.get(name)
+        half = _Half(lineno, tid, time_ns, call, body, line)
+        self._health.records += 1
+        yield from self._place(half)
+
+    def _place(self, half: _Half) -> Iterator[Record]:
+        """Decide what a call's text is: waiting for its second half, cut by a message, complete, or open."""
+        text = half.text
+        if text.endswith(_UNFINISHED):
+            half.text = text[: -len(_UNFINISHED)]
+            if half.text.endswith(b" "):
+                half.text = half.text[:-1]
+            yield from self._wait_for_end(half)
+            return
+        if text.endswith(_DETACHED):
+            half.text = text[: -len(_DETACHED)].rstrip()
+            if half.call is not None:
+                yield self._record(half, half.text, None, None, DETACHED, None, b"")
+            return
+        changed = _PID_CHANGED.search(text)
+        if changed is not None:
+            half.text = text[: changed.start()]
+            half.tid = int(changed[1])
+            self._pending[half.tid] = half
+            return
+        spliced = _SPLICED_MESSAGE.search(text[-300:])
+        if spliced is not None:
+            half.text = text[: max(0, len(text) - 300) + spliced.start()]
+            yield from self._process_message(spliced, half.lineno, half.time_ns)
+            self._open(half)
+            return
+        done = split_call(text)
+        if done is None or (parsed := parse_result(done[1])) is None:
+            self._open(half)
+            return
+        args, result_text = done[0], parsed[4]
+        retval, errno, outcome, duration, _ = parsed
+        if args.endswith(_UNFINISHED):  # "read(3,  <unfinished ...>) = ?": killed while inside
+            args = args[: -len(_UNFINISHED)].rstrip()
+            outcome = UNFINISHED
+        if half.call is not None:
+            if half.call in ("write", "writev", "send", "sendto"):
+                args = trim_spliced(args, retval)
+            yield self._record(half, args, retval, errno, outcome, duration, result_text)
+
+    def _wait_for_end(self, half: _Half) -> Iterator[Record]:
+        previous = self._pending.pop(half.tid, None)
+        if previous is not None and previous.call is not None:
+            yield self._unfinished(previous)
+        self._pending[half.tid] = half
+        if half.call in ("clone", "clone3", "fork", "vfork"):
+            yield self._note("cloning", half.tid, half.lineno, half.time_ns, half.text, half.raw)
+
+    def _open(self, half: _Half) -> None:
+        self.open = half
+        self._open_output = b""
+
+    def _record(
+        self,
+        half: _Half,
+        args: bytes,
+        retval: int | None,
+        errno: str | None,
+        outcome: str,
+        duration: int | None,
+        text: bytes,
+    ) -> Record:
+        call = half.call or "?"
+        if call in ("getpid", "gettid") and half.tid == 0 and retval and 0 in self._alive:
+            self._name_root(retval)
+        raw = half.raw if len(half.raw) <= 700 else half.raw[:460] + b" ... " + half.raw[-200:]
+        return Record(
+            self._source, half.lineno, half.tid, half.time_ns, duration, call, args, retval, errno, outcome, raw, text
+        )
+
+    def _unfinished(self, half: _Half) -> Record:
+        return self._record(half, half.text, None, None, UNFINISHED, None, b"")
+
+    def _resumed(self, lineno: int, line: bytes, tid: int, time_ns: int | None, body: bytes) -> Iterator[Record]:
+        found = _RESUMED.match(body)
+        if found is None:
+            self._unparsed(line)
+            return
+        tail = body[found.end() :]
+        call = self._keep.get(found[1])
+        half = self._pending.get(tid)
+        if half is not None and (half.call in (call, "restart_syscall") or call == "restart_syscall"):
+            del self._pending[tid]
+            if half.call is None:
+                return
+        elif call is None:
+            return
+        else:
+            self._health.orphan_resumes += 1
+            half = None
+        if tail.startswith(b" ") and not tail.startswith((b" =>", b"  ")):
+            tail = tail[1:]  # up to 4.26 a blank follows "resumed>"
+        if half is None:
+            self._health.records += 1
+            lost = _Half(lineno, tid, None, call, b"", line)
+            yield from self._finish_resumed(lost, tail, time_ns, line)
+            return
+        yield from self._finish_resumed(half, half.text + tail, time_ns, line)
+
+    def _finish_resumed(self, half: _Half, text: bytes, time_ns: int | None, line: bytes) -> Iterator[Record]:
+        orphan = not half.text and half.time_ns is None and half.raw is line
+        if text.endswith(_UNFINISHED):  # restarted under strace's eyes, or printed in two more parts
+            half.text = text[: -len(_UNFINISHED)].rstrip()
+            self._pending[half.tid] = half
+            return
+        done = split_call(text)
+        parsed = parse_result(done[1]) if done else None
+        if done is None or parsed is None:
+            half.text = text
+            self._open(half)
+            return
+        retval, errno, outcome, duration, result_text = parsed
+        if duration is None and time_ns is not None and half.time_ns is not None:
+            duration = max(0, time_ns - half.time_ns)
+        if orphan and time_ns is not None:
+            half.time_ns = time_ns - (duration or 0)
+        if half.raw is not line:
+            half.raw = half.raw.rstrip()[:400] + b" || " + line.lstrip()[:300]
+        yield self._record(half, done[0], retval, errno, outcome, duration, result_text)
+
+    def _ended(self, lineno: int, line: bytes, tid: int, time_ns: int | None, body: bytes) -> Iterator[Record]:
+        exited = _EXITED.search(body)
+        killed = _KILLED.search(body)
+        superseded = _SUPERSEDED.search(body)
+        if superseded is not None:
+            gone = int(superseded[1])
+            self._alive.discard(gone)
+            self._alive.add(tid)
+            yield self._note("superseded", tid, lineno, time_ns, superseded[1], line)
+            return
+        half = self._pending.pop(tid, None)
+        if half is not None and half.call is not None:
+            yield self._unfinished(half)
+        if exited is not None or killed is not None:
+            self._alive.discard(tid)
+            if exited is not None:
+                yield self._note("exited", tid, lineno, time_ns, exited[1], line)
+            elif killed is not None:
+                yield self._note("killed", tid, lineno, time_ns, killed[1], line)
+
+    # ---------------------------------------------------------------------------------------------- lines without columns
+
+    def foreign(self, lineno: int, line: bytes) -> Iterator[Record]:
+        """A line that does not begin as strace begins one."""
+        text = line.strip()
+        if not text:
+            return
+        if text.startswith(b"#"):
+            if text.startswith(_FACT):
+                yield from self._fact(lineno, text[len(_FACT) :])
+            return
+        message = _MESSAGE.match(text)
+        if message is not None:
+            yield from self._process_message(message, lineno, None)
+            return
+        if self.open is not None and self._continues(line):
+            half = self.open
+            self.open = None
+            half.text = (half.text + line.rstrip(b"\r\n")).rstrip()
+            yield from self._place(half)
+            return
+        if text in (_UNFINISHED, _DETACHED):
+            return
+        if self.open is None and text.startswith((b"<... ", b"+++ ")):
+            return
+        if _BELONGING.match(line) is not None:
+            return
+        if self._style.pid == "bare" or self._fixed_tid or self._style.clock == "epoch":
+            self._unparsed(line)
+        else:
+            self._health.foreign += 1
+        yield self._note("text", self._last_tid, lineno, None, line[:4096], b"")
+
+    def _continues(self, line: bytes) -> bool:
+        if self.open is None or len(self.open.text) > _MAX_OPEN:
+            return False
+        return line.startswith(_CONTINUES) or b") = " in line or line.lstrip().startswith((b")", b"<unfinished"))
+
+    def _close_open(self) -> Iterator[Record]:
+        half, self.open = self.open, None
+        if half is not None and half.call is not None:
+            yield self._unfinished(half)
+
+    def _process_message(self, message: re.Match[bytes], lineno: int, time_ns: int | None) -> Iterator[Record]:
+        tid = int(message[1])
+        if message[2] == b"attached":
+            self._announced.add(tid)
+            if tid not in self._alive:
+                if b"with" in message[0] or b"interrupt to quit" in message[0]:
+                    self._alive.discard(0)  # attached by -p: there is no unnamed first process
+                self._alive.add(tid)
+        elif message[2] == b"detached":
+            self._alive.discard(tid)
+        else:
+            return
+        yield self._note(message[2].decode(), tid, lineno, time_ns, b"", message[0])
+
+    def _fact(self, lineno: int, text: bytes) -> Iterator[Record]:
+        try:
+            fact = json.loads(text)
+        except ValueError:
+            return
+        if isinstance(fact, dict):
+            yield self._note("fact", 0, lineno, None, text, b"")
+
+    def _unparsed(self, line: bytes) -> None:
+        self._health.unparsed += 1
+        if len(self._health.unparsed_samples) < _SAMPLES:
+            self._health.unparsed_samples.append(line.strip()[:200].decode("utf-8", "replace"))
+
+    def finish(self) -> Iterator[Record]:
+        """Calls that never got a result, in order of their start."""
+        yield from self._close_open()
+        for half in sorted(self._pending.values(), key=lambda h: h.lineno):
+            if half.call is not None:
+                yield self._unfinished(half)
+        self._pending.clear()

@@ -1,0 +1,70 @@
+"""The columns before a call: recognised once per log, then matched with one small anchored pattern.
+
+Order as in strace's `printleader`: pid, security context, absolute time, relative time, call number, instruction
+pointer. Every pattern has the same five groups, so the reader never asks which columns exist: pid, clock (seconds or
+HH:MM:SS), fraction, name of the call, other kind of line ("<... ", "---", "+++").
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from systrace.model import Style
+
+_PID = rb"(\d{1,8})(?:<[^>\n]{0,64}>)? +"
+_PID_BRACKET = rb"(?:\[pid +(\d{1,8})(?:<[^>\n]{0,64}>)?\] )?"
+_EPOCH = rb"(\d{9,11})(?:\.(\d{3,9}))? "
+_TIME_OF_DAY = rb"(\d\d:\d\d:\d\d)(?:\.(\d{3,9}))? "
+_RELATIVE = rb" *(\d{1,8})(?:\.(\d{3,9}))? "
+_NO_CLOCK = rb"()()"
+_REST = (
+    rb"(?:\[[^\]\[\s]*:[^\]\[\s]*\] )?"  # --secontext
+    rb"%s"  # clock
+    rb"(?:\(\+ *\d+(?:\.\d+)?\) )?"  # -r beside -t
+    rb"(?:\[ *\d+\] )?"  # -n
+    rb"(?:\[[0-9a-f?]{8,16}\] )?"  # -i
+    rb"(?:([A-Za-z_?][\w?]*)(?:#64)?\(|(<\.\.\. |---|\+\+\+))"
+)
+_PIDS = {"none": rb"()", "bare": _PID, "bracket": _PID_BRACKET}
+_CLOCKS = {"none": _NO_CLOCK, "epoch": _EPOCH, "time-of-day": _TIME_OF_DAY, "relative": _RELATIVE}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Which columns a log has, and the pattern that reads them."""
+
+    pid: str  # none, bare, bracket
+    clock: str  # none, epoch, time-of-day, relative
+    pattern: re.Pattern[bytes]
+
+
+def _shape(pid: str, clock: str) -> Shape:
+    lead = b"" if clock == "relative" and pid != "bare" else rb" {0,8}"  # hand-indented excerpts
+    return Shape(pid, clock, re.compile(lead + _PIDS[pid] + _REST % _CLOCKS[clock]))
+
+
+# The first that matches wins: what demands more comes first. A bracket pattern also matches lines without a pid
+# (strace drops the column while one process is alive), so it stands for "none" as soon as one bracket was seen.
+SHAPES = [
+    _shape(pid, clock)
+    for pid in ("bare", "bracket")
+    for clock in ("epoch", "time-of-day", "relative", "none")
+]
+
+
+def recognise(line: bytes) -> tuple[Shape, re.Match[bytes]] | None:
+    """The shape of a line that begins as strace begins one, or None."""
+    for shape in SHAPES:
+        match = shape.pattern.match(line)
+        if match is not None:
+            return shape, match
+    return None
+
+
+def note_style(style: Style, shape: Shape, has_pid: bool) -> None:
+    """Enter what a newly met shape says into the style of the log."""
+    if shape.pid == "bare" or (shape.pid == "bracket" and has_pid):
+        style.pid = shape.pid
+    if shape.clock != "none":
+        style.clock = shape.clock

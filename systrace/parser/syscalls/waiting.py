@@ -1,0 +1,178 @@
+"""Calls that wait: poll, select, epoll, sleeps, locks, timers."""
+
+from __future__ import annotations
+
+import re
+
+from systrace.model import Blocked, EpollChanged, Event, Record, TimerSet, Waited
+from systrace.parser.syscalls import syscall
+from systrace.parser.values import fd_of, note_of, number_of, split_args, timespec_ns
+
+_POLLED = re.compile(rb"\{fd=(-?\d+)(?:<.*?>)?, events=([^}]*)\}", re.DOTALL)
+_POLL_READY = re.compile(rb"\{fd=(-?\d+)(?:<.*?>)?, revents=([^}]*)\}", re.DOTALL)
+_EPOLL_READY = re.compile(
+    rb"\{(?:events=)?([A-Z_|0-9a-fx]+), (?:data=)?(?:\{(?:u32=)?(\d+), (?:u64=)?(\d+)\}|0x([0-9a-f]+))\}"
+)
+_EPOLL_TAIL = re.compile(rb"(?:[\]}]|0x[0-9a-f]+|NULL), (?:\w+=)?\d+, (?:\w+=)?(-?\d+)(?:, |\Z)")
+_MEMBERS = re.compile(rb"(\d+)(?:<[^ \]]*>)?")
+_READY_SET = re.compile(rb"(in|out|except) \[([^\]]*)\]")
+_LEFT_SET = re.compile(rb"\A[^\[]*\[([^\]]*)\]")
+_NEVER = (1 << 31) - 1
+
+
+def _ms(number: int | None) -> int | None:
+    """A millisecond argument; negative, and its unsigned form, mean no limit."""
+    if number is None:
+        return None
+    number &= 0xFFFFFFFF
+    return None if number > _NEVER else number * 10**6
+
+
+def _wants(events: bytes) -> str:
+    reads = b"POLLIN" in events or b"RDNORM" in events or b"POLLPRI" in events
+    return ("r" if reads else "") + ("w" if b"POLLOUT" in events or b"WRNORM" in events else "")
+
+
+@syscall("poll", "ppoll", "ppoll_time64")
+def polled(record: Record) -> Event | None:
+    """poll(2); without descriptors it is a sleep."""
+    args = record.args
+    fds = tuple((int(m[1]), _wants(m[2])) for m in _POLLED.finditer(args) if m[1] != b"-1")
+    if record.syscall == "poll":
+        limit = _ms(number_of(args.rpartition(b", ")[2]))
+    else:
+        parts = split_args(args)
+        limit = timespec_ns(parts[2]) if len(parts) > 2 else None
+    if not fds and args.startswith((b"NULL, 0", b"[], 0", b"0x0, 0", b"0, 0")):
+        return Blocked(record, "sleep", -1, limit, record.syscall)
+    ready = tuple((int(m[1]), m[2].decode("ascii", "replace")) for m in _POLL_READY.finditer(record.result_text))
+    cut = b"..." in args or not args.startswith((b"[", b"fds=["))
+    return Waited(record, fds, -1, limit, ready, record.retval == 0, cut)
+
+
+def _set(text: bytes) -> list[int]:
+    return [int(n) for n in _MEMBERS.findall(text)] if text.startswith(b"[") else []
+
+
+@syscall("select", "_newselect", "pselect6", "pselect6_time64")
+def selected(record: Record) -> Event | None:
+    """select(2); without descriptors it is a sleep."""
+    parts = split_args(record.args)
+    if len(parts) < 5:
+        return None
+    unit = "n" if record.syscall.startswith("pselect6") else "u"
+    limit = timespec_ns(parts[4], unit)
+    wanted: dict[int, str] = {}
+    for letter, text in (("r", parts[1]), ("w", parts[2]), ("", parts[3])):
+        for fd in _set(text):
+            wanted[fd] = wanted.get(fd, "") + letter
+    if not wanted and number_of(parts[0]) in (0, None):
+        return Blocked(record, "sleep", -1, limit, record.syscall)
+    ready = [
+        (int(fd), {b"in": "POLLIN", b"out": "POLLOUT"}.get(kind, "POLLPRI"))
+        for kind, members in _READY_SET.findall(record.result_text)
+        for fd in _MEMBERS.findall(members)
+    ]
+    cut = b"..." in record.args or any(p.startswith(b"0x") for p in parts[1:4])
+    return Waited(record, tuple(wanted.items()), -1, limit, tuple(ready), record.retval == 0, cut)
+
+
+@syscall("epoll_wait", "epoll_pwait", "epoll_pwait2")
+def epolled(record: Record) -> Event | None:
+    """epoll_wait(2): what it waits for is known from epoll_ctl."""
+    args = record.args
+    if record.syscall == "epoll_pwait2":
+        limit = timespec_ns(args)
+    else:
+        match = None
+        for match in _EPOLL_TAIL.finditer(args):
+            pass
+        limit = _ms(int(match[1])) if match is not None else None
+    ready: tuple[tuple[int, str], ...] = ()
+    if record.retval:
+        ready = tuple(
+            (int(m[4], 16) if m[4] else int(m[3]), m[1].decode("ascii", "replace")) for m in _EPOLL_READY.finditer(args)
+        )
+    return Waited(record, (), fd_of(args), limit, ready, record.retval == 0, len(ready) < (record.retval or 0))
+
+
+_CTL = re.compile(rb"(?:op=)?EPOLL_CTL_(\w+), (?:fd=)?(\d+)(?:<.*?>)?(?:, |\Z)", re.DOTALL)
+
+
+@syscall("epoll_ctl")
+def epoll_changed(record: Record) -> Event | None:
+    """epoll_ctl(2)."""
+    match = _CTL.search(record.args)
+    if match is None or record.errno is not None:
+        return None
+    ready = _EPOLL_READY.search(record.args, match.end())
+    events = ready[1].decode("ascii", "replace") if ready is not None else ""
+    data = (int(ready[4], 16) if ready[4] else int(ready[3])) if ready is not None else None
+    return EpollChanged(record, fd_of(record.args), match[1].decode(), int(match[2]), events, data)
+
+
+@syscall("restart_syscall")
+def restarted(record: Record) -> Event | None:
+    """The kernel goes on with an interrupted wait; which one is known only from the call before (trap 28)."""
+    ready = tuple((int(m[1]), m[2].decode("ascii", "replace")) for m in _POLL_READY.finditer(record.result_text))
+    return Waited(record, (), -1, None, ready, record.retval == 0, True)
+
+
+@syscall("nanosleep", "clock_nanosleep", "clock_nanosleep_time64")
+def slept(record: Record) -> Event | None:
+    """A sleep of known length."""
+    return Blocked(record, "sleep", -1, timespec_ns(record.args), "")
+
+
+@syscall("pause", "rt_sigsuspend", "sigsuspend", "rt_sigtimedwait", "rt_sigtimedwait_time64", "sigtimedwait")
+def signal_awaited(record: Record) -> Event | None:
+    """Waits for a signal."""
+    return Blocked(record, "signal", -1, timespec_ns(record.args), "")
+
+
+@syscall("futex", "futex_time64", "futex_wait", "futex_waitv")
+def futex(record: Record) -> Event | None:
+    """Waits on a lock or condition of another thread; wake-ups are no event."""
+    if b"WAIT" not in record.args and b"LOCK_PI" not in record.args and not record.syscall.startswith("futex_wait"):
+        return None
+    address = record.args.partition(b",")[0].decode("ascii", "replace")
+    return Blocked(record, "futex", -1, timespec_ns(record.args), address)
+
+
+@syscall("flock")
+def file_locked(record: Record) -> Event | None:
+    """flock(2)."""
+    if b"LOCK_UN" in record.args or b"LOCK_NB" in record.args:
+        return None
+    return Blocked(record, "lock", fd_of(record.args), None, note_of(record.args).decode("utf-8", "replace"))
+
+
+@syscall("semop", "semtimedop", "semtimedop_time64", "msgrcv", "mq_timedreceive", "mq_timedreceive_time64")
+def ipc_awaited(record: Record) -> Event | None:
+    """System V and POSIX queues and semaphores."""
+    return Blocked(record, "message", -1, timespec_ns(record.args), record.syscall)
+
+
+@syscall("alarm")
+def alarm(record: Record) -> Event | None:
+    """alarm(2), whole seconds."""
+    seconds = number_of(record.args)
+    return TimerSet(record, (seconds or 0) * 10**9) if seconds is not None else None
+
+
+_ITIMER = re.compile(
+    rb"it_value=\{(?:tv_sec=)?(\d+), (?:tv_(u|n)sec=)?(\d+)\}|\}, \{(\d+), (\d+)\}\}"
+)
+
+
+@syscall("setitimer", "timer_settime", "timer_settime64")
+def timer_set(record: Record) -> Event | None:
+    """setitimer(2), timer_settime(2): only timers that end in a signal matter here."""
+    if record.syscall == "setitimer" and b"ITIMER_REAL" not in record.args and not record.args.startswith(b"0"):
+        return None
+    match = _ITIMER.search(record.args)
+    if match is None:
+        return None
+    seconds, fraction = match[1] or match[4], match[3] or match[5]
+    micro = match[2] == b"u" or (match[2] is None and record.syscall == "setitimer")
+    return TimerSet(record, int(seconds) * 10**9 + int(fraction) * (1000 if micro else 1))
