@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from systrace.registry import Registry
 
@@ -29,6 +29,8 @@ class Request:
     string_limit: int = 4096  # bytes shown of each string, elements of each array (`-s`)
     seccomp: bool = True  # may install a filter that stops the job only at `syscalls`, if the tracer can
     environment: Mapping[bytes, bytes] | None = None  # of the job; None: this process's own
+    argv0: str | None = None  # what the job sees as its own name; None: command[0]
+    blocked: frozenset[int] | None = None  # the job's signal mask; None: the calling thread's
 
 
 class Capture(Protocol):
@@ -91,6 +93,15 @@ class Tracer(Protocol):
         Raises:
             CaptureError: not permitted, or no such process: says what is missing and what grants it.
         """
+        ...
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A tracer that has something to say about itself for the head of a recording."""
+
+    def describe(self, request: Request, *, attach: bool = False) -> dict[str, Any]:
+        """Facts such as the tracer's version and options, JSON-able."""
         ...
 
 

@@ -1,0 +1,148 @@
+"""The course of `systrace attach`: the passive look and its verdict first, because tracing interrupts what hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from systrace.commands.capture.common import (
+    Conclusion,
+    ReportTo,
+    choose,
+    complain,
+    conclude,
+    header,
+    style_of,
+    wanted_calls,
+)
+from systrace.errors import CaptureError
+from systrace.kernel.diagnose import Diagnosis, diagnose, interrupted_by_attach
+from systrace.kernel.permission import refusal
+from systrace.kernel.snapshot import Snapshot
+from systrace.model import Analysis, Evidence, Health, Source, Verdict
+from systrace.tracers import Capture, Request, Tracer
+from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
+from systrace.tracers.recording import Recording
+from systrace.tracers.rescue import descendants
+from systrace.tracers.signals import Relay
+from systrace.tracers.spool import Spool
+from systrace.tracers.waiting import tracer_of
+
+OUTCOMES = {"fatal": "hung", "error": "hung", "warning": "degraded"}  # by the severity of the first finding
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command line, unchecked."""
+
+    pid: int
+    passive: bool
+    seconds: float | None
+    save: Path | None
+    report: Path | None
+    style: str
+    tracer: str | None
+    string_limit: int
+
+
+def attach_to(options: Options) -> bool:
+    """Look, say what the process waits for, trace, report.
+
+    Returns:
+        Whether there are findings of severity error or fatal.
+
+    Raises:
+        SystraceError: nothing could be seen, or tracing is not permitted (after what could be seen was said).
+    """
+    style_of(options.style)
+    to = ReportTo(options.report, descriptor=1)
+    snapshot = Snapshot.take(options.pid)
+    diagnosis = diagnose(snapshot)
+    if options.passive:
+        to.write(passive_report(snapshot, diagnosis, options.style))
+        return diagnosis.findings[0].severity in ("fatal", "error")
+    complain(diagnosis.headline)
+    reason = refusal(options.pid)
+    if reason is not None:
+        raise CaptureError(f"cannot trace: {reason}; --passive needs less")
+    for sentence in interrupted_by_attach(snapshot):
+        complain(sentence)
+    return _trace(options, choose(options.tracer), snapshot, to)
+
+
+def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str) -> str:
+    """The snapshot's diagnosis in the form of every other report."""
+    import io
+
+    from systrace.reporters import REPORTERS
+
+    first = diagnosis.findings[0]
+    source = Source(files=[f"process {snapshot.pid}"], first_ns=snapshot.time_ns, last_ns=snapshot.time_ns)
+    analysis = Analysis(
+        evidence=Evidence(source, Health(), processes={}, sockets={}, messages=[], spans=[]),
+        findings=list(diagnosis.findings),
+        verdict=Verdict(OUTCOMES.get(first.severity, "healthy"), first.cause, first.peer, 0, diagnosis.headline),
+    )
+    out = io.BytesIO()
+    REPORTERS[style].write(analysis, out)
+    return out.getvalue().decode("utf-8", "replace")
+
+
+def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -> bool:
+    request = Request(output=Path(), syscalls=wanted_calls(), string_limit=options.string_limit)
+    with contextlib.ExitStack() as stack, Relay() as relay:
+        facts = {"attached": options.pid, **header(tracer, request, attach=True, pid=options.pid)}
+        recording = Recording.create(options.save, facts)
+        stack.callback(recording.close)
+        recording.add(*snapshot.lines())
+        spool = Spool(recording.fifo, recording.descriptor, None, None if options.save else recording.directory)
+        stack.callback(spool.close)
+        analyst = Analyst(recording.path, _work(recording.name, options.style), set())
+        stack.callback(analyst.close)
+        pids = [options.pid, *(pid for pid in descendants(options.pid) if not tracer_of(pid))]
+        capture = stack.enter_context(tracer.attach(pids, replace(request, output=recording.fifo)))
+        spool.end_with_us(capture.tracer_pid)
+        relay.start(lambda number, _sender, _tty: _stop(capture, number))
+        complain(_under_way(len(pids), options.seconds))
+        ended = capture.wait(options.seconds) is not None
+        capture.stop()
+        spooled = spool.finish()
+        fault = "; ".join(each for each in (capture.fault(), spooled.fault) if each) or None
+        recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
+        return _report(options, to, recording, analyst, fault)
+
+
+def _work(name: str, style: str) -> Work:
+    def work(lines: Iterator[bytes]) -> bytes:
+        return conclude(name, lines, style, None)
+
+    return work
+
+
+def _stop(capture: Capture, number: signal.Signals) -> None:
+    if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        capture.stop()
+
+
+def _under_way(count: int, seconds: float | None) -> str:
+    what = f"tracing {count} process{'es' if count > 1 else ''}"
+    return f"{what} for {seconds:g} s; Ctrl-C ends it earlier" if seconds else f"{what}; Ctrl-C ends it"
+
+
+def _report(options: Options, to: ReportTo, recording: Recording, analyst: Analyst, fault: str | None) -> bool:
+    if fault:
+        complain(f"the capture is incomplete: {fault}")
+    unpacked = recording.pack()
+    if unpacked:
+        complain(unpacked)
+    try:
+        conclusion = Conclusion(**json.loads(analyst.finish()))
+    except AnalysisFailed as error:
+        raise CaptureError(f"no report: the analysis failed: {error}") from None
+    to.write(conclusion.report)
+    return conclusion.failed

@@ -1,0 +1,142 @@
+"""What `run` and `attach` have in common: which tracer, what is analysed, how the report gets out."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from systrace.errors import CaptureError, UsageError
+
+if TYPE_CHECKING:
+    from systrace.model import Event
+    from systrace.tracers import Request, Tracer
+
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+@dataclass(slots=True)
+class Conclusion:
+    """What an analyst process hands back."""
+
+    report: str
+    line: str
+    healthy: bool
+    failed: bool  # findings of severity error or fatal
+
+
+def conclude(name: str, lines: Iterator[bytes], style: str, watch: Callable[[Event], None] | None) -> bytes:
+    """Analyse lines to their end; a `Conclusion` as JSON."""
+    from systrace.model import Input
+    from systrace.pipeline import analyze
+    from systrace.reporters import REPORTERS
+    from systrace.reporters.table import one_line
+
+    analysis = analyze([Input(name, lines)], watch)
+    out = io.BytesIO()
+    REPORTERS[style].write(analysis, out)
+    conclusion = Conclusion(
+        report=out.getvalue().decode("utf-8", "replace"),
+        line=one_line(analysis),
+        healthy=analysis.verdict.outcome == "healthy",
+        failed=any(finding.severity in ("error", "fatal") for finding in analysis.findings),
+    )
+    return json.dumps(asdict(conclusion)).encode()
+
+
+def choose(name: str | None) -> Tracer:
+    """The tracer of this name, or the first that works here.
+
+    Raises:
+        UsageError: no tracer of that name.
+        CaptureError: none works; says why.
+    """
+    from systrace.tracers import TRACERS
+
+    if name is not None and name not in TRACERS:
+        raise UsageError(f"there is no tracer {name!r}: choose from {', '.join(TRACERS)}")
+    names = [name] if name is not None else sorted(TRACERS, key=lambda each: each != "strace")
+    reasons = []
+    for each in names:
+        reason = TRACERS[each].unavailable()
+        if reason is None:
+            return TRACERS[each]
+        reasons.append(f"{each}: {reason}")
+    raise CaptureError("; ".join(reasons))
+
+
+def wanted_calls() -> frozenset[str]:
+    """The system calls that the parser knows: those alone are recorded."""
+    from systrace.parser.syscalls import SYSCALLS
+
+    return frozenset(SYSCALLS)
+
+
+def header(tracer: Tracer, request: Request, *, attach: bool = False, pid: int | None = None) -> dict[str, Any]:
+    """The facts for the first line of a recording."""
+    from importlib.metadata import version
+
+    from systrace.kernel.facts import host_facts
+    from systrace.tracers import Described
+
+    facts: dict[str, Any] = {"systrace_version": version("systrace"), "tracer": tracer.name}
+    if isinstance(tracer, Described):
+        facts |= tracer.describe(request, attach=attach)
+    return facts | {"user": os.getuid(), "cwd": os.getcwd()} | host_facts(pid)  # noqa: PTH109 (a string)
+
+
+def size(text: str | None) -> int | None:
+    """`64M` -> bytes.
+
+    Raises:
+        UsageError: no size.
+    """
+    if text is None:
+        return None
+    digits = text.lower().rstrip("b").rstrip("kmg")
+    unit = text.lower().rstrip("b")[len(digits) :]
+    if not digits.isdigit() or unit not in UNITS:
+        raise UsageError(f"{text!r} is no size: write 500k, 64M or 2G")
+    return int(digits) * UNITS[unit]
+
+
+def style_of(name: str) -> str:
+    """Check a report format.
+
+    Raises:
+        UsageError: unknown.
+    """
+    if name not in ("table", "json"):
+        raise UsageError(f"there is no report format {name!r}: choose table or json")
+    return name
+
+
+class ReportTo:
+    """Where the report goes: standard error (or output), or a file that is opened at once so that a wrong name is noticed early."""
+
+    def __init__(self, path: Path | None, descriptor: int = 2) -> None:
+        self._descriptor = descriptor
+        self.is_file = path is not None
+        if path is not None:
+            try:
+                self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise UsageError(f"cannot write {path}: {error.strerror}") from None
+
+    def write(self, text: str) -> None:
+        """Write it all; a reader that is gone is no reason to fail."""
+        view = memoryview(text.encode("utf-8", "replace"))
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError:
+            return
+
+
+def complain(text: str) -> None:
+    """One line on standard error about the capture, never about the job."""
+    ReportTo(None).write(f"systrace: {text}\n")

@@ -1,0 +1,198 @@
+"""The course of `systrace run`: recording, spooler, analyst, tracer, job; and who is told what in the end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from systrace.commands.capture.common import (
+    Conclusion,
+    ReportTo,
+    choose,
+    complain,
+    conclude,
+    header,
+    size,
+    style_of,
+    wanted_calls,
+)
+from systrace.commands.capture.keepalive import Keepalives
+from systrace.errors import UsageError
+from systrace.tracers import Capture, Request
+from systrace.tracers.analyst import AnalysisFailed, Analyst
+from systrace.tracers.live import Printer
+from systrace.tracers.recording import Recording
+from systrace.tracers.signals import Relay, delivered
+from systrace.tracers.spool import Spool, Spooled
+
+if TYPE_CHECKING:
+    from systrace.model import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command line, unchecked."""
+
+    command: list[str]
+    save: Path | None
+    report: Path | None
+    style: str
+    quiet: bool
+    verdict_status: bool
+    timeout: float | None
+    max_size: str | None
+    live: str | None
+    keepalive: str | None
+    seccomp: bool
+    tracer: str | None
+    string_limit: int
+
+
+def run_job(options: Options) -> tuple[int, bool]:
+    """Run, record, report.
+
+    Returns:
+        The job's status as a shell would say it, and whether there are findings of severity error or fatal.
+
+    Raises:
+        SystraceError: the job was not started.
+    """
+    style_of(options.style)
+    limit = size(options.max_size)
+    program = find(options.command[0])
+    keepalives = Keepalives(options.keepalive) if options.keepalive else None
+    tracer = choose(options.tracer)
+    to = ReportTo(options.report)
+    live = open_live(options.live)
+    with contextlib.ExitStack() as stack, Relay() as relay:
+        request = Request(
+            output=Path(),
+            syscalls=wanted_calls(),
+            string_limit=options.string_limit,
+            seccomp=options.seccomp,
+            argv0=options.command[0],
+            blocked=relay.original,
+        )
+        recording = Recording.create(options.save, {"command": options.command, **header(tracer, request)})
+        stack.callback(recording.close)
+        request = _with_output(request, recording.fifo)
+        spool = Spool(recording.fifo, recording.descriptor, limit, None if options.save else recording.directory)
+        stack.callback(spool.close)
+        analyst = _analyst(recording, options.style, live, keepalives)
+        stack.callback(analyst.close)
+        capture = stack.enter_context(tracer.run([program, *options.command[1:]], request))
+        if options.seccomp:
+            spool.guard(capture.pid, capture.tracer_pid)
+        if keepalives is not None:
+            keepalives.start()
+        relay.start(lambda number, sender, tty: _relay(capture, recording.path, number, sender, tty))
+        status = capture.wait(options.timeout)
+        spooled = spool.finish()
+        recording.end({"exit_status": status, "fault": _fault(capture, spooled), "lost_bytes": spooled.lost})
+        if status is None:
+            complain(f"the recording ends after {options.timeout:g} s (--timeout); the job goes on")
+            capture.stop()
+        failed = _report(options, to, recording, analyst, _fault(capture, spooled))
+        if status is None:
+            status = capture.wait()
+    return status if status is not None else 0, failed
+
+
+def find(word: str) -> str:
+    """The path of a program, as execvp(3) searches.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if "/" in word:
+        if not Path(word).exists():
+            raise UsageError(f"{word}: No such file or directory")
+        return word
+    found = shutil.which(word)
+    if found is None:
+        raise UsageError(f"{word}: command not found")
+    return found
+
+
+def open_live(target: str | None) -> int | None:
+    """A descriptor for `--live`: of its own for a path, the inherited one for a number.
+
+    Raises:
+        UsageError: cannot be written.
+    """
+    if target is None:
+        return None
+    try:
+        if target.isdigit():
+            os.fstat(int(target))
+            return int(target)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
+        if Path(target).is_fifo():
+            flags = os.O_RDWR | os.O_CLOEXEC  # its reader may come later: never wait for it
+        return os.open(target, flags, 0o600)
+    except OSError as error:
+        raise UsageError(f"--live {target}: {error.strerror}") from None
+
+
+def _with_output(request: Request, fifo: Path) -> Request:
+    from dataclasses import replace
+
+    return replace(request, output=fifo)
+
+
+def _analyst(recording: Recording, style: str, live: int | None, keepalives: Keepalives | None) -> Analyst:
+    def work(lines: Iterator[bytes]) -> bytes:
+        printer = Printer(live) if live is not None else None
+
+        def watch(event: Event) -> None:
+            if keepalives is not None:
+                keepalives.see(event)
+            if printer is not None:
+                printer(event)
+
+        try:
+            return conclude(recording.name, lines, style, watch if printer or keepalives else None)
+        finally:
+            if printer is not None:
+                printer.close()
+
+    writer = keepalives.writer if keepalives is not None else None
+    kept = {descriptor for descriptor in (live, writer) if descriptor is not None}
+    return Analyst(recording.path, work, kept, eager=bool(kept))
+
+
+def _relay(capture: Capture, recording: Path, number: signal.Signals, sender: int, tty: bool) -> None:
+    if not tty and not delivered(recording, capture.pid, number, sender):
+        capture.signal(number)
+
+
+def _fault(capture: Capture, spooled: Spooled) -> str | None:
+    faults = [capture.fault(), spooled.rescue, spooled.fault]
+    return "; ".join(fault for fault in faults if fault) or None
+
+
+def _report(options: Options, to: ReportTo, recording: Recording, analyst: Analyst, fault: str | None) -> bool:
+    """Compress while the analyst finishes; print. A Ctrl-C from here on ends the analysis, not the job's status."""
+    if fault:
+        complain(f"the capture is incomplete: {fault}")
+    try:
+        unpacked = recording.pack()
+        if unpacked:
+            complain(unpacked)
+        conclusion = Conclusion(**json.loads(analyst.finish()))
+    except AnalysisFailed as error:
+        where = f"; the recording is in {options.save}" if options.save else ""
+        complain(f"no report: the analysis failed: {error}{where}")
+        return False
+    if options.quiet and conclusion.healthy and not fault:
+        return conclusion.failed
+    brief = conclusion.healthy and options.style == "table" and not to.is_file
+    to.write(conclusion.line.rstrip("\n") + "\n" if brief else conclusion.report)
+    return conclusion.failed

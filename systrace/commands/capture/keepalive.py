@@ -1,0 +1,80 @@
+"""`run --keepalive`: switches keepalive on for each TCP connection of the job, from outside, as it is made.
+
+The analyst sees the connect; systrace itself, the job's parent, does it: only an ancestor may where Yama restricts
+ptrace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from systrace.errors import UsageError
+
+if TYPE_CHECKING:
+    from systrace.model import Event
+
+FAILURES_SHOWN = 3
+
+
+class Keepalives:
+    """The setting, and the pipe between who sees and who acts."""
+
+    def __init__(self, text: str) -> None:
+        """Parse `IDLE,INTERVAL,COUNT` (seconds, seconds, probes).
+
+        Raises:
+            UsageError: not three numbers in tcp(7)'s ranges.
+        """
+        words = text.split(",")
+        numbers = [int(word) if word.isdigit() else 0 for word in words]
+        if len(numbers) != 3 or not all(1 <= number <= 32767 for number in numbers) or numbers[2] > 127:
+            raise UsageError(f"--keepalive {text}: write IDLE,INTERVAL,COUNT in seconds and probes, such as 60,15,4")
+        self._numbers = numbers
+        self._reader, self.writer = os.pipe()
+        self.failures: list[str] = []
+        self.done = 0
+
+    def see(self, event: Event) -> None:
+        """In the analyst: pass on a connect to an internet address that began."""
+        from systrace.model import Connected
+
+        if (
+            isinstance(event, Connected)
+            and event.peer is not None
+            and event.peer.family in ("inet", "inet6")
+            and event.record.errno in (None, "EINPROGRESS")
+        ):
+            with contextlib.suppress(OSError):
+                os.write(self.writer, b"%d %d\n" % (event.record.tid, event.fd))
+
+    def start(self) -> None:
+        """In systrace: act on what comes, in a thread, until the analyst ends."""
+        os.close(self.writer)
+        threading.Thread(target=self._serve, name="keepalive", daemon=True).start()
+
+    def _serve(self) -> None:
+        with os.fdopen(self._reader, "rb") as lines:
+            for line in lines:
+                tid, fd = line.split()
+                self._apply(int(tid), int(fd))
+
+    def _apply(self, tid: int, fd: int) -> None:
+        import socket
+
+        from systrace.kernel.pidfd import Target, domain_type_protocol, set_keepalive
+        from systrace.tracers.waiting import status_field
+
+        apply: Callable[[int, int, int, int], None] = set_keepalive
+        try:
+            with Target(int(status_field(tid, "Tgid") or tid)) as target, target.duplicate(fd) as mine:
+                kind = domain_type_protocol(mine)
+                if kind is not None and kind[2] == socket.IPPROTO_TCP:
+                    apply(mine, *self._numbers)
+                    self.done += 1
+        except OSError as error:
+            if len(self.failures) < FAILURES_SHOWN:
+                self.failures.append(f"descriptor {fd} of {tid}: {error.strerror}")

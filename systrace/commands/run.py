@@ -1,0 +1,79 @@
+"""`systrace run -- COMMAND`: run a job as if systrace were not there, and say what went wrong with its sockets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from systrace.commands import app
+
+if TYPE_CHECKING:
+    from systrace.commands.capture.job import Options
+
+HELP = """Run COMMAND and report on its sockets when it ends.
+
+The command keeps its standard input, output and error, terminal, signals, environment and working directory; the exit
+status is the command's own (128+n for signal n), or 2 when nothing could be started. The report goes to standard
+error: one line when all is well.
+
+Children that outlive the command keep running and are not recorded any more. If systrace is killed, the command and the
+recording go on (FILE.gz is then found as FILE.gz.part, plain text). If strace is killed, the command goes on; with
+--no-seccomp without any trace of it, else a few of its calls may fail with ENOSYS in that instant. A program that is
+set-user-id gets no rights under a filter, nor under strace unless root runs it: --no-seccomp as root keeps them.
+"""
+
+
+@app.command(help=HELP, context_settings={"allow_interspersed_args": False})
+def run(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
+    save: Annotated[Path | None, typer.Option(help="Keep the recording; .gz, .xz, .bz2 and .zst compress it.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the report to a file instead of standard error.")] = None,
+    style: Annotated[str, typer.Option("--format", help="Format of the report: table or json.")] = "table",
+    quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
+    verdict_status: Annotated[
+        bool, typer.Option("--verdict-status", help="Exit with 1 on errors found, else 0, not with the job's status.")
+    ] = False,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.001, help="Seconds: then report; the job goes on unrecorded.")
+    ] = None,
+    max_size: Annotated[str | None, typer.Option(help="Size of the recording (500k, 64M, 2G): then it stops.")] = None,
+    live: Annotated[
+        str | None, typer.Option(help="Say events as they happen: a file, a terminal or a descriptor number.")
+    ] = None,
+    keepalive: Annotated[
+        str | None, typer.Option(help="IDLE,INTERVAL,COUNT: keepalive on each TCP connection, as it is made.")
+    ] = None,
+    no_seccomp: Annotated[
+        bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
+    ] = False,
+    tracer: Annotated[str | None, typer.Option(help="strace or embedded; else the first that works.")] = None,
+    string_limit: Annotated[
+        int, typer.Option("--string-limit", "-s", min=64, help="Bytes recorded of each read or write.")
+    ] = 4096,
+) -> None:
+    """See HELP."""
+    from systrace.commands.capture.job import Options, run_job
+
+    options = Options(
+        command=command,
+        save=save,
+        report=report,
+        style=style,
+        quiet=quiet,
+        verdict_status=verdict_status,
+        timeout=timeout,
+        max_size=max_size,
+        live=live,
+        keepalive=keepalive,
+        seccomp=not no_seccomp,
+        tracer=tracer,
+        string_limit=string_limit,
+    )
+    raise typer.Exit(_status(options, run_job(options)))
+
+
+def _status(options: Options, ended: tuple[int, bool]) -> int:
+    status, failed = ended
+    return int(failed) if options.verdict_status else status

@@ -1,0 +1,106 @@
+"""A process of its own reads the recording while it grows, so that neither its speed nor its failure concerns the job.
+
+It runs only where a processor has nothing else to do (SCHED_IDLE, sched(7)) until the job is over, and by then has read
+nearly everything: the report comes at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from systrace.tracers.live import follow
+from systrace.tracers.spool import detach_descriptors
+
+Work = Callable[[Iterator[bytes]], bytes]
+
+
+class AnalysisFailed(Exception):
+    """The analyst ended without an answer; the text says why."""
+
+
+class Analyst:
+    """The parent's handle of the reading process."""
+
+    def __init__(self, path: Path, work: Work, kept: set[int], *, eager: bool = False) -> None:
+        """Start `work` on the lines of `path`.
+
+        Args:
+            path: the recording.
+            work: runs in the new process; what it returns is the result.
+            kept: descriptors that it needs.
+            eager: read as fast as a normal process would: somebody is watching.
+        """
+        ended, self._end = os.pipe()
+        self._result, answer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                os.setsid()
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+                    signal.signal(number, signal.SIG_IGN)
+                detach_descriptors({*kept, ended, answer})
+                if not eager:
+                    _be_modest()
+                status = _child(path, work, ended, answer, os.getppid())
+            finally:
+                os._exit(status)
+        os.close(ended)
+        os.close(answer)
+
+    def finish(self) -> bytes:
+        """The recording is complete: wait for the answer.
+
+        Raises:
+            AnalysisFailed: there is none.
+        """
+        os.write(self._end, b".")
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
+        with os.fdopen(self._result, "rb", closefd=False) as pipe:
+            answer = pipe.read()
+        _pid, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        if status == 0:
+            return answer
+        if os.WIFSIGNALED(status):
+            raise AnalysisFailed(f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}")
+        raise AnalysisFailed(answer.decode("utf-8", "replace") or "it ended without a word")
+
+    def close(self) -> None:
+        """End it, whatever it is doing."""
+        if self.pid:
+            with contextlib.suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            self.pid = 0
+        os.close(self._end)
+        os.close(self._result)
+
+
+def _be_modest() -> None:
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def _child(path: Path, work: Work, ended: int, answer: int, parent: int) -> int:
+    """Exit status of the forked process."""
+    try:
+        result = work(follow(path, ended))
+    except Exception as error:  # noqa: BLE001 (its own process: the parent says it in one line)
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        result = f"{type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})".encode()
+        status = 1
+    else:
+        status = 0
+    if os.getppid() != parent:
+        return status  # systrace was killed: nobody reads
+    view = memoryview(result)
+    while view:
+        view = view[os.write(answer, view) :]
+    return status

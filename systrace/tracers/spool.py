@@ -1,0 +1,269 @@
+"""The process between tracer and disk: a tracer never waits for a slow disk, reader or analysis, and never fails.
+
+The tracer writes into a FIFO; the spooler copies it to the recording. It outlives systrace (killed or done) for as long
+as the tracer writes, so that the tracer never meets a closed pipe; once the recording is over it reads and forgets. It
+sleeps while the pipe fills, because a woken reader for each line would cost more than the copying.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import re
+import select
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from systrace.tracers.rescue import Rescue
+
+PIPE_BYTES = 1 << 20  # what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size)
+NAP_MS = 8
+QUIET_MS = 60  # children outlive the job: after this silence its own lines are all here
+QUIET_LIMIT_MS = 1000  # ... or, where they are busy, after this long
+EXECVE = re.compile(rb"^\d+ +\d+\.\d+ execve\(", re.MULTILINE)
+HEAD = 1 << 16  # bytes in which a first execve must have come, if one comes at all
+LAUNCHER = b"/tracers/launch.py"
+ENDING = 4096  # bytes given back on a full disk, so that the last line about it can be written
+
+
+@dataclass(slots=True)
+class Spooled:
+    """What became of the tracer's text."""
+
+    written: int = 0  # bytes in the recording, header included
+    lost: int = 0  # bytes that came after the recording was full
+    fault: str = ""
+    ended: bool = False  # the tracer has written its last line
+    rescue: str = ""
+
+
+class Spool:
+    """The parent's handle of the spooler process."""
+
+    def __init__(self, fifo: Path, target: int, limit: int | None, cleanup: Path | None) -> None:
+        """Start copying.
+
+        Args:
+            fifo: exists; the tracer opens it afterwards.
+            target: descriptor of the recording, positioned at its end.
+            limit: bytes of the recording, header included; None: no limit.
+            cleanup: directory to remove should systrace itself be killed.
+        """
+        import socket
+
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self.pid = os.fork()
+        if self.pid == 0:
+            _child(_Spooler(reader, theirs.fileno(), target, limit, cleanup))
+        theirs.close()
+        os.close(reader)
+
+    def guard(self, pid: int, tracer_pid: int) -> None:
+        """A filter in the job depends on the tracer: rescue the job when the tracer dies."""
+        self._ask({"pid": pid, "tracer_pid": tracer_pid})
+
+    def end_with_us(self, tracer_pid: int) -> None:
+        """The tracer is attached to processes that can do without: end it should systrace itself be killed."""
+        self._ask({"attached": tracer_pid})
+
+    def finish(self) -> Spooled:
+        """The job is over: wait for its last lines, then let the spooler forget what still comes."""
+        self._ask({"finish": True})
+        try:
+            return Spooled(**json.loads(self._control.recv(65536)))
+        except (OSError, ValueError):
+            return Spooled(fault="the recording process was killed: the recording stops there", written=-1)
+
+    def close(self) -> None:
+        """Let go; the spooler ends with the tracer."""
+        self._control.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+
+    def _ask(self, message: dict[str, object]) -> None:
+        with contextlib.suppress(OSError):
+            self._control.send(json.dumps(message).encode())
+
+
+def _child(spooler: _Spooler) -> NoReturn:
+    """The forked process: nothing of the job's may stay open in it, nobody's Ctrl-C may reach it."""
+    status = 1
+    try:
+        os.setsid()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        detach_descriptors({spooler.reader, spooler.control, spooler.target})
+        spooler.serve()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def detach_descriptors(kept: set[int]) -> None:
+    """Close all descriptors but `kept`; standard input, output and error become /dev/null."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in {0, 1, 2} - kept:
+        os.dup2(null, number)
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if int(entry) > 2 and int(entry) not in kept:
+            with contextlib.suppress(OSError):
+                os.close(int(entry))
+
+
+class _Spooler:
+    """The work of the forked process."""
+
+    def __init__(self, reader: int, control: int, target: int, limit: int | None, cleanup: Path | None) -> None:
+        self.reader, self.control, self.target = reader, control, target
+        self._limit = limit
+        self._cleanup = cleanup
+        self._state = Spooled(written=os.lseek(target, 0, os.SEEK_CUR))
+        self._take: Callable[[bytes], None] = self._head
+        self._pending = b""
+        self._rescue: Rescue | None = None
+        self._attached = 0
+
+    def serve(self) -> None:
+        """Copy until the tracer's end; then wait for the parent's last word."""
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        nap_ms = NAP_MS * fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ) // PIPE_BYTES
+        os.set_blocking(self.reader, False)
+        both = select.poll()
+        both.register(self.reader, select.POLLIN)
+        both.register(self.control, select.POLLIN)
+        only_control = select.poll()
+        only_control.register(self.control, select.POLLIN)
+        while True:
+            ready = dict((only_control if self._state.ended else both).poll())
+            if self.control in ready:
+                if not self._obey():
+                    break
+            elif self._copy():
+                only_control.poll(nap_ms)
+        self._drop_until_end()
+
+    def _copy(self) -> bool:
+        """Take what is there; false when there was nothing or the tracer has closed the FIFO."""
+        try:
+            data = os.read(self.reader, PIPE_BYTES)
+        except BlockingIOError:
+            return False
+        if data:
+            self._take(data)
+            return True
+        self._end()
+        return False
+
+    def _end(self) -> None:
+        self._state.ended = True
+        self._take(b"")
+        if self._rescue is not None:
+            self._state.rescue = self._rescue.start()
+
+    def _head(self, data: bytes) -> None:
+        """Drop the launcher's own calls: the job begins with the second execve."""
+        self._pending += data
+        calls = EXECVE.finditer(self._pending)
+        first = next(calls, None)
+        line_end = self._pending.find(b"\n", first.end()) if first else -1
+        if first and line_end >= 0 and LAUNCHER in self._pending[first.end() : line_end]:
+            second = next(calls, None)
+            if second is None:
+                return
+            self._pending = self._pending[second.start() :]
+        elif line_end < 0 and data and len(self._pending) < HEAD:
+            return
+        self._take = self._write
+        self._write(self._pending)
+        self._pending = b""
+
+    def _write(self, data: bytes) -> None:
+        state = self._state
+        if self._limit is not None and state.written + len(data) > self._limit:
+            room = max(0, self._limit - state.written)
+            kept = data[: data.rfind(b"\n", 0, room) + 1]
+            state.fault = f"the recording reached its limit of {self._limit} bytes and stops there"
+            self._take = self._count
+            self._count(data[len(kept) :])
+            data = kept
+        view = memoryview(data)
+        while view:
+            try:
+                done = os.write(self.target, view)
+            except OSError as error:
+                self._full(error, len(view))
+                return
+            state.written += done
+            view = view[done:]
+
+    def _count(self, data: bytes) -> None:
+        self._state.lost += len(data)
+
+    def _full(self, error: OSError, unwritten: int) -> None:
+        """The disk is full (or gone): end at a whole line, with room for one more."""
+        what = "disk full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else os.strerror(error.errno or 0)
+        self._state.fault = f"{what}: the recording stops there"
+        self._state.lost += unwritten
+        self._take = self._count
+        with contextlib.suppress(OSError):
+            start = max(0, self._state.written - ENDING - (1 << 20))
+            tail = os.pread(self.target, self._state.written - ENDING - start, start)
+            whole = start + tail.rfind(b"\n") + 1
+            os.ftruncate(self.target, whole)
+            os.lseek(self.target, whole, os.SEEK_SET)
+            self._state.written = whole
+
+    def _obey(self) -> bool:
+        """Read one message of the parent; false when the recording is over."""
+        data = os.read(self.control, 65536)
+        message = json.loads(data) if data else {}
+        if "pid" in message:
+            self._rescue = Rescue(message["pid"], message["tracer_pid"])
+            if self._state.ended and not self._state.rescue:
+                self._end()
+            return True
+        if "attached" in message:
+            self._attached = message["attached"]
+            return True
+        if "finish" in message:
+            self._settle()
+            with contextlib.suppress(OSError):
+                os.write(self.control, json.dumps(asdict(self._state)).encode())
+            self._take = self._count
+            return False
+        # systrace was killed: record to the end all the same, then tidy up
+        if self._attached:
+            with contextlib.suppress(OSError):
+                os.kill(self._attached, signal.SIGTERM)
+        os.set_blocking(self.reader, True)
+        while not self._state.ended:
+            self._copy()
+        if self._cleanup is not None:
+            shutil.rmtree(self._cleanup, ignore_errors=True)
+        return False
+
+    def _settle(self) -> None:
+        """Copy until the tracer's end, or until the lines of the job, which is over, must have come."""
+        poll = select.poll()
+        poll.register(self.reader, select.POLLIN)
+        waited = 0
+        while not self._state.ended and waited < QUIET_LIMIT_MS:
+            if not poll.poll(QUIET_MS):
+                break
+            waited += 1
+            self._copy()
+
+    def _drop_until_end(self) -> None:
+        self._take = self._count
+        os.set_blocking(self.reader, True)
+        while not self._state.ended:
+            self._copy()

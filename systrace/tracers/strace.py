@@ -1,0 +1,325 @@
+"""Captures with strace(1): its options for the installed version, a command under it, a running process.
+
+A command is traced with `-D`: the job is then our own child (so its status is exact, whatever happens to strace) and
+strace is nobody's. See `launch` for how the job gets its descriptors without strace keeping them open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from systrace.errors import CaptureError, UsageError
+from systrace.tracers import TRACERS, Request
+from systrace.tracers.launch import FDS_MAX, environment
+from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
+
+# Calls without which processes cannot be told apart: always recorded.
+PROCESS_CALLS = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3", "exit", "exit_group"})
+OLDEST = (4, 7)  # signals, exits and -y in today's form (strace's NEWS)
+ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
+STOP_SECONDS = 5.0
+
+Version = tuple[int, int]
+
+
+@functools.cache
+def version(program: str) -> Version:
+    """(major, minor) of an strace; (0, 0) when it does not say."""
+    said = subprocess.run([program, "-V"], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}).stdout
+    found = re.match(rb"strace -- version (\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def options(installed: Version, request: Request, *, attach: bool = False) -> list[str]:
+    """strace's options for a version, without those that name the output, the command or the process."""
+    words = ["-f", "-q", "-y", "-s", str(request.string_limit)]
+    if installed >= (5, 6):
+        words += ["--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns"]
+    else:
+        words += ["-ttt", "-T"]
+    if installed >= (6, 9):
+        words.append("--always-show-pid")
+    if installed >= (7, 0):
+        words.append("--color=never")
+    if not request.syscalls:
+        return words
+    if not attach and request.seccomp and installed >= (5, 3):
+        words.append("--seccomp-bpf")
+    if installed >= (4, 17):  # before, one unknown name made strace refuse all
+        names = sorted(request.syscalls | PROCESS_CALLS)
+        return [*words, "-e", "trace=" + ",".join(f"?{name}" for name in names)]
+    return [*words, "-e", "trace=network,desc,process"]
+
+
+class StraceRun:
+    """A command under strace: the `Capture` of `Strace.run`."""
+
+    def __init__(self, job: subprocess.Popen[bytes], tracer_pid: int, complaints: Path, filtered: bool) -> None:
+        self.pid = job.pid
+        self.tracer_pid = tracer_pid
+        self._job = job
+        self._filtered = filtered
+        self._complaints = complaints
+        self._fault: str | None = None
+        self._tracer_fd = pidfd(tracer_pid)
+        self._job_fd = pidfd(job.pid)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """See `Capture`."""
+        while self._job.poll() is None:
+            watched = [self._job_fd] if self._tracer_fd is None else [self._job_fd, self._tracer_fd]
+            ready = wait_any(watched, seconds)
+            if not ready:
+                return None
+            if self._tracer_fd in ready and self._job.poll() is None:
+                self._lost_tracer()
+        status = self._job.returncode
+        return 128 - status if status < 0 else status
+
+    def _lost_tracer(self) -> None:
+        if self._tracer_fd is not None:
+            os.close(self._tracer_fd)
+        self._tracer_fd = None
+        self._fault = f"strace[{self.tracer_pid}] ended before the job: the recording stops there"
+
+    def signal(self, number: int) -> None:
+        """See `Capture`."""
+        if self._job.poll() is None:
+            self._job.send_signal(number)
+
+    def stop(self) -> None:
+        """See `Capture`: with a filter in the job strace has to stay, because without it the job's calls would fail."""
+        if not self._filtered and self._tracer_fd is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._tracer_fd, signal.SIGTERM)
+                os.close(self._tracer_fd)
+            self._tracer_fd = None
+
+    def fault(self) -> str | None:
+        """See `Capture`."""
+        return self._fault or complaint(self._complaints) or None
+
+    def close(self) -> None:
+        """Forget the job: it and strace go on."""
+        for descriptor in (self._tracer_fd, self._job_fd):
+            if descriptor is not None:
+                os.close(descriptor)
+        if self._job.returncode is None:
+            self._job.returncode = 0  # it is meant to go on: no ResourceWarning
+
+
+class StraceAttach:
+    """strace on running processes: the `Capture` of `Strace.attach`."""
+
+    def __init__(self, pid: int, tracer: subprocess.Popen[bytes], complaints: Path) -> None:
+        self.pid = pid
+        self.tracer_pid = tracer.pid
+        self._tracer = tracer
+        self._complaints = complaints
+        self._stopped = False
+        self._target_fd = pidfd(pid)
+        self._tracer_fd = pidfd(tracer.pid)
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """See `Capture`."""
+        watched = [descriptor for descriptor in (self._target_fd, self._tracer_fd) if descriptor is not None]
+        return 0 if self._target_fd is None or wait_any(watched, seconds) else None
+
+    def signal(self, number: int) -> None:
+        """See `Capture`."""
+        with contextlib.suppress(OSError):
+            os.kill(self.pid, number)
+
+    def stop(self) -> None:
+        """See `Capture`."""
+        self._stopped = True
+        if self._tracer.poll() is None:
+            self._tracer.send_signal(signal.SIGINT)
+            try:
+                self._tracer.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._tracer.kill()  # the kernel lets the processes go
+                self._tracer.wait()
+
+    def fault(self) -> str | None:
+        """See `Capture`."""
+        if not self._stopped and (self._tracer.poll() or 0) < 0:
+            return f"strace[{self.tracer_pid}] was killed: the recording stops there, the process goes on"
+        return complaint(self._complaints) or None
+
+    def close(self) -> None:
+        """Stop and free."""
+        self.stop()
+        for descriptor in (self._target_fd, self._tracer_fd):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+class Strace:
+    """The tracer of first choice."""
+
+    name = "strace"
+
+    def unavailable(self) -> str | None:
+        """See `Tracer`."""
+        program = shutil.which("strace")
+        if program is None:
+            return "strace is not installed (package strace)"
+        found = version(program)
+        if found < OLDEST:
+            return f"{program} is version {found[0]}.{found[1]}: 4.7 or newer is needed"
+        return None
+
+    def describe(self, request: Request, *, attach: bool = False) -> dict[str, Any]:
+        """Version and options of strace (`Described`)."""
+        found = version(self._program())
+        return {"strace_version": f"{found[0]}.{found[1]}", "strace_options": options(found, request, attach=attach)}
+
+    @contextlib.contextmanager
+    def run(self, command: Sequence[str], request: Request) -> Iterator[StraceRun]:
+        """See `Tracer`."""
+        program = self._program()
+        tracer = tracer_of(os.getpid())
+        if tracer:
+            raise CaptureError(f"systrace is itself being traced, by process {tracer}: a process has one tracer only")
+        chosen = options(version(program), request)
+        filtered = "--seccomp-bpf" in chosen
+        detach = ["-D"] if version(program) < (5, 5) else ["-DD", "-I4" if filtered else "-I2"]
+        complaints = request.output.with_suffix(".messages")
+        job, tracer_pid = _launch(
+            [program, *detach, *chosen, "-o", str(request.output), "--"], command, request, complaints
+        )
+        capture = StraceRun(job, tracer_pid, complaints, filtered)
+        try:
+            yield capture
+        finally:
+            capture.close()
+
+    @contextlib.contextmanager
+    def attach(self, pids: Sequence[int], request: Request) -> Iterator[StraceAttach]:
+        """See `Tracer`."""
+        program = self._program()
+        words = [program, *options(version(program), request, attach=True), "-o", str(request.output)]
+        for pid in pids:
+            words += ["-p", str(pid)]
+        complaints = request.output.with_suffix(".messages")
+        with complaints.open("wb") as errors:
+            tracer = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+            )
+        capture = StraceAttach(pids[0], tracer, complaints)
+        try:
+            _await_attached(capture, tracer, complaints)
+            yield capture
+        finally:
+            capture.close()
+
+    def _program(self) -> str:
+        reason = self.unavailable()
+        if reason:
+            raise CaptureError(reason)
+        return shutil.which("strace") or "strace"
+
+
+def _await_attached(capture: StraceAttach, tracer: subprocess.Popen[bytes], complaints: Path) -> None:
+    """Return once strace traces the process.
+
+    Raises:
+        CaptureError: it cannot.
+    """
+    waited = 0.0
+    while tracer_of(capture.pid) != tracer.pid:
+        try:
+            tracer.wait(0.01)
+        except subprocess.TimeoutExpired:
+            waited += 0.01
+            if waited < ATTACH_SECONDS:
+                continue
+        else:
+            if tracer.returncode == 0 and not complaint(complaints):
+                return  # it came, and the process went
+        raise CaptureError(_refused(capture.pid, complaint(complaints)))
+
+
+def _refused(pid: int, said: str) -> str:
+    name = status_field(pid, "Name")
+    if name is None:
+        return f"there is no process {pid}"
+    tracer = tracer_of(pid)
+    if tracer:
+        said = f"process {tracer} ({status_field(tracer, 'Name')}) traces it already, and a process has one tracer only"
+    return f"cannot attach to process {pid} ({name}): {said or 'it cannot be stopped'}"
+
+
+def _launch(
+    words: list[str], command: Sequence[str], request: Request, complaints: Path
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the command; returns when its execve has happened, with the tracer's process id.
+
+    Raises:
+        CaptureError: strace or ptrace(2) refused.
+        UsageError: execve(2) failed.
+    """
+    import socket
+
+    numbers = inherited_descriptors()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if request.blocked is None else request.blocked
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reader, writer = os.pipe()
+    with ours, theirs, open(reader, "rb") as report, complaints.open("wb") as errors:  # noqa: PTH123
+        text = f"{' '.join(map(str, numbers))};{' '.join(str(int(number)) for number in mask)}"
+        socket.send_fds(ours, [text.encode()], [writer, *numbers])
+        os.close(writer)
+        helper = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(theirs.fileno())]
+        job = subprocess.Popen(
+            [*words, *helper, command[0], request.argv0 or command[0], *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            pass_fds=(theirs.fileno(),),
+            env=environment() if request.environment is None else dict(request.environment),
+        )
+        theirs.close()
+        tracer, _blank, errno = report.read().partition(b" ")
+    if tracer.isdigit() and int(tracer) and not errno:
+        return job, int(tracer)
+    job.kill()
+    job.wait()
+    if errno:
+        raise UsageError(f"{command[0]}: {os.strerror(int(errno))}")
+    said = complaint(complaints)
+    raise CaptureError(f"cannot trace: {said or 'strace ended without a word'}; is ptrace(2) allowed here?")
+
+
+def inherited_descriptors() -> list[int]:
+    """The descriptors that a command started now would get, at most as many as one message carries."""
+    numbers = []
+    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(OSError):
+            if os.get_inheritable(int(entry)):
+                numbers.append(int(entry))
+    return sorted(numbers)[: FDS_MAX - 1]
+
+
+def complaint(messages: Path) -> str:
+    """strace's own messages as one line, printable, without its name; empty when it said nothing."""
+    try:
+        with messages.open("rb") as file:
+            lines = file.read(4096).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    said = dict.fromkeys(line.split("strace: ", 1)[-1].strip() for line in lines if line.strip())
+    return "".join(c if c.isprintable() else "?" for c in "; ".join(said))[:400]
+
+
+TRACERS.add(Strace.name, Strace())
