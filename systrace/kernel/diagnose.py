@@ -1,11 +1,23 @@
-"""Snapshot -> what it waits for, in plain words, most important first."""
+"""Snapshot -> what it waits for, in plain words, most important first.
+
+Observation first, inference second, the check that settles it third. What the kernel cannot know is never stated as a
+fact: who drops packets, whether the peer's program works on the answer, whether a NAT gateway is in the path.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from systrace.kernel import calls, judge_others, judge_sockets
+from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.snapshot import Snapshot
-from systrace.model import Finding
+from systrace.kernel.state import ProcessState, SocketState, Thread
+from systrace.kernel.wording import duration, name_of, socket_line, who
+from systrace.model import Finding, Line
+
+_UNREAD_MS = 5000  # data that wait this long are not about to be read
+_CLOSE_WAIT = 10  # sockets the peer has closed and the program has not: more is a leak
+_ALIKE = 3  # threads waiting alike are told once, with their number
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +30,163 @@ class Diagnosis:
 
 def diagnose(snapshot: Snapshot) -> Diagnosis:
     """Say what every thread of the tree waits for; `findings[0]` is what explains the hang."""
-    raise NotImplementedError
+    judgements = [_judge(snapshot, process, thread) for process in snapshot.processes for thread in process.threads]
+    judgements.sort(key=lambda j: (-j.weight, -(j.finding.duration_ns or 0)))
+    best = judgements[0] if judgements else None
+    findings = _merge(judgements) + _notes(snapshot)
+    headline = best.headline if best is not None else f"process {snapshot.pid} has no threads left"
+    if not findings:
+        findings = [Finding("inconclusive", severity="info", summary=f"{headline}.", lines=_limits(snapshot))]
+    hidden = [limit for limit in snapshot.limits if limit.what.startswith("the calls")]
+    if best is not None and best.finding.variant == "hidden" and hidden:
+        headline = f"{best.headline}; {hidden[0].why}"
+    return Diagnosis(headline, tuple(findings))
 
 
 def interrupted_by_attach(snapshot: Snapshot) -> list[str]:
-    """The blocked calls that attaching a tracer ends with EINTR, one sentence each; empty when none."""
-    raise NotImplementedError
+    """The blocked calls that attaching a tracer ends with EINTR, one sentence each; empty when none.
+
+    Source: signal(7), "Interruption of system calls and library functions by stop signals": a ptrace stop is one.
+    """
+    found = []
+    for process in snapshot.processes:
+        for thread in process.threads:
+            reason = _interrupted(process, thread)
+            if reason and thread.call is not None:
+                on = f" on fd {thread.call.fd}" if thread.call.fd is not None else ""
+                found.append(f"{who(process, thread)}: {thread.call.name}{on} will fail with EINTR ({reason})")
+    return found
+
+
+def _interrupted(process: ProcessState, thread: Thread) -> str:
+    call = thread.call
+    if call is None:
+        return ""
+    if call.name in calls.EPOLLS:
+        return "epoll_wait is never restarted"
+    if call.limit_source in ("SO_RCVTIMEO", "SO_SNDTIMEO"):
+        return f"{call.limit_source} is set"
+    if call.name in ("semop", "semtimedop", "io_getevents", "io_pgetevents") or call.name.startswith("rt_sigtimedwait"):
+        return "it is never restarted"
+    descriptor = process.descriptor(call.fd) if call.fd is not None else None
+    if descriptor is not None and descriptor.kind == "inotify" and call.name == "read":
+        return "a read of inotify is never restarted"
+    return ""
+
+
+def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgement:
+    call = thread.call
+    if call is None or thread.state in "TtZXR" or process.kernel_thread:
+        return judge_others.judge_thread(process, thread)
+    sockets = {state.fd: state for state in snapshot.sockets if state.pid == process.pid}
+    waits = [
+        Wait(snapshot, process, thread, call, sockets[fd], direction or "r")
+        for fd, direction in call.fds
+        if fd in sockets and sockets[fd].family != "netlink"
+    ]
+    if waits:
+        judged = [judge_sockets.judge(wait) for wait in _promising(waits)]
+        return max(judged, key=lambda j: (j.weight, j.finding.duration_ns or 0))
+    return judge_others.judge_call(Wait(snapshot, process, thread, call))
+
+
+def _promising(waits: list[Wait]) -> list[Wait]:
+    """Of a large interest set, connections whose request is the latest thing that happened come first."""
+    if len(waits) <= 64:
+        return waits
+
+    def urgency(wait: Wait) -> tuple[bool, bool, int]:
+        info = wait.state.tcp if wait.state is not None else None
+        asked = info is not None and info.last_data_sent_ms <= info.last_data_received_ms
+        return wait.retransmitting, asked, info.last_data_received_ms if info is not None else 0
+
+    return sorted(waits, key=urgency, reverse=True)[:64]
+
+
+def _merge(judgements: list[Judgement]) -> list[Finding]:
+    """One finding for threads of a process that wait alike (a pool), counted."""
+    found: dict[tuple[object, ...], list[Judgement]] = {}
+    for judgement in judgements:
+        finding = judgement.finding
+        found.setdefault((finding.pid, finding.cause, finding.variant, finding.peer), []).append(judgement)
+    merged = []
+    for alike in found.values():
+        if len(alike) < _ALIKE:
+            merged += [judgement.finding for judgement in alike]
+            continue
+        first = alike[0].finding
+        first.count = len(alike)
+        first.lines += [judgement.finding.lines[0] for judgement in alike[1:_ALIKE]]
+        merged.append(first)
+    return merged
+
+
+def _notes(snapshot: Snapshot) -> list[Finding]:
+    """What is worth knowing beside the waits: data nobody reads, connections nobody closes, what could not be read."""
+    waited = {(t.pid, fd) for t in snapshot.threads if t.call is not None for fd, _ in t.call.fds}
+    ignored = [s for s in snapshot.sockets if (s.pid, s.fd) not in waited and _neglected(s)]
+    found = [_unread(snapshot, state) for state in ignored]
+    for process in snapshot.processes:
+        half = [s for s in snapshot.sockets if s.pid == process.pid and s.state == "close-wait"]
+        found += [_close_wait(process, half)] if len(half) >= _CLOSE_WAIT else []
+    return found + ([_incomplete(snapshot)] if snapshot.limits else [])
+
+
+def _incomplete(snapshot: Snapshot) -> Finding:
+    return Finding(
+        "inconclusive",
+        "snapshot",
+        "info",
+        "confirmed",
+        "Not everything could be read: " + "; ".join(f"{limit.what}: {limit.why}" for limit in snapshot.limits),
+        pid=snapshot.pid,
+        lines=_limits(snapshot),
+        remedy=[limit.mend for limit in snapshot.limits if limit.mend],
+    )
+
+
+def _neglected(state: SocketState) -> bool:
+    return bool(
+        state.unread and state.state != "listen" and state.tcp and state.tcp.last_data_received_ms >= _UNREAD_MS
+    )
+
+
+def _unread(snapshot: Snapshot, state: SocketState) -> Finding:
+    process = next(p for p in snapshot.processes if p.pid == state.pid)
+    age = duration(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
+    begins = f" They begin: {state.unread_head}" if state.unread_head else ""
+    return Finding(
+        "not-network",
+        "unread-data",
+        "info",
+        "confirmed",
+        f"{state.unread} bytes from {name_of(state)} have waited unread on fd {state.fd} of {who(process)} for {age}, "
+        f"and no thread waits for them.{begins}",
+        peer=str(state.peer) if state.peer is not None else None,
+        pid=state.pid,
+        command=process.command,
+        lines=[socket_line(state)],
+    )
+
+
+def _close_wait(process: ProcessState, half: list[SocketState]) -> Finding:
+    return Finding(
+        "stale-connection",
+        "close-wait",
+        "warning",
+        "confirmed",
+        f"{len(half)} connections of {who(process)} were closed by the peer and are still open here (CLOSE-WAIT): "
+        "descriptors leak until none are left.",
+        pid=process.pid,
+        command=process.command,
+        lines=[socket_line(state) for state in half[:3]],
+        next_steps=["ss -tn state close-wait"],
+        remedy=["close the socket when a read returns 0"],
+        count=len(half),
+    )
+
+
+def _limits(snapshot: Snapshot) -> list[Line]:
+    return [Line("snapshot", 1, f"{limit.what}: {limit.why}") for limit in snapshot.limits] or [
+        Line("snapshot", 1, "no thread was left to look at")
+    ]

@@ -235,6 +235,7 @@ def _with_options(state: SocketState, fd: int) -> SocketState:
         rcvtimeo_ns=pidfd.timeout_ns(fd, socket.SO_RCVTIMEO),
         sndtimeo_ns=pidfd.timeout_ns(fd, socket.SO_SNDTIMEO),
         user_timeout_ns=pidfd.user_timeout_ns(fd) if tcp else None,
+        syn_retries=pidfd.option(fd, socket.IPPROTO_TCP, socket.TCP_SYNCNT) if tcp else None,
         options_known=True,
         tcp=info,
     )

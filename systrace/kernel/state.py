@@ -99,6 +99,7 @@ class SocketState:
     rcvtimeo_ns: int | None = None  # None: not set, or not known (see `options_known`)
     sndtimeo_ns: int | None = None
     user_timeout_ns: int | None = None
+    syn_retries: int | None = None  # TCP_SYNCNT
     options_known: bool = False
     tcp: TcpInfo | None = None
     peer_inode: int | None = None  # other end on this host (unix, loopback)

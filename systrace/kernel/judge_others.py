@@ -1,0 +1,247 @@
+"""What a wait means that is not on a socket: lock, child, pipe, keyboard, disk, clock, or no wait at all."""
+
+from __future__ import annotations
+
+from systrace.kernel import calls
+from systrace.kernel.judgement import Judgement, Wait
+from systrace.kernel.state import Descriptor, End, ProcessState, Thread
+from systrace.kernel.wording import duration, thread_line, who
+from systrace.model import Finding
+
+_BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
+_NONE = "not-network"
+
+
+def judge_call(wait: Wait) -> Judgement:
+    """Judge a wait whose descriptors hold no socket."""
+    call = wait.call
+    if call.name == "flock" or call.detail == "fcntl lock":
+        return _file_lock(wait)
+    if call.name in calls.FUTEXES:
+        return _futex(wait)
+    if call.name in calls.CHILDREN:
+        return _child(wait)
+    if call.name in calls.SLEEPS or (not call.fds and call.limit_ns is not None):
+        return _sleep(wait)
+    if call.name in calls.SIGNALS:
+        return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
+    descriptor = _first(wait)
+    if descriptor is not None and descriptor.kind == "pipe":
+        return _pipe(wait, descriptor)
+    if descriptor is not None and descriptor.kind == "tty":
+        return _terminal(wait, descriptor)
+    if call.name in calls.DISK or wait.thread.state == "D":
+        return _disk(wait, descriptor)
+    if call.name in calls.EPOLLS or call.name in calls.POLLS or call.name in calls.SELECTS:
+        what = ", ".join(sorted({d.kind for fd, _ in call.fds if (d := wait.process.descriptor(fd)) is not None}))
+        return _plain(wait, "event", 10, f"{wait.subject}: it waits for events of {what or 'nothing that is open'}")
+    target = f" on {descriptor.target}" if descriptor is not None else ""
+    return _plain(wait, "other", 40 if call.fd is not None else 20, f"{wait.subject}{target}")
+
+
+def _first(wait: Wait) -> Descriptor | None:
+    numbers = [fd for fd, _ in wait.call.fds] or ([wait.call.fd] if wait.call.fd is not None else [])
+    found = [d for fd in numbers if (d := wait.process.descriptor(fd)) is not None]
+    ranked = sorted(found, key=lambda d: ("pipe", "tty").index(d.kind) if d.kind in ("pipe", "tty") else 2)
+    return ranked[0] if ranked else None
+
+
+def _plain(wait: Wait, variant: str, weight: int, headline: str, **more: object) -> Judgement:
+    fields = {"severity": "info", "confidence": "confirmed", **more}
+    summary = str(fields.pop("summary", f"{headline}."))
+    return Judgement(weight, wait.finding(_NONE, variant, summary, **fields), headline)
+
+
+def _file_lock(wait: Wait) -> Judgement:
+    lock = next((lock for lock in wait.snapshot.locks if lock.waiter == wait.process.pid), None)
+    descriptor = wait.process.descriptor(wait.call.fd if wait.call.fd is not None else -1)
+    path = descriptor.target if descriptor is not None else "a file"
+    holder = lock.holder if lock is not None else 0
+    inside = next((p for p in wait.snapshot.processes if p.pid == holder), None)
+    name = who(inside) if inside is not None else f"process {holder}" if holder > 0 else "a process unknown to us"
+    headline = f"{wait.subject} on fd {wait.call.fd}: the lock on {path} is held by {name}"
+    return _plain(
+        wait,
+        "lock",
+        64,
+        headline,
+        severity=wait.severity(endless=True),
+        causes=["the holder is stuck itself, or an earlier run of the same job has not ended"],
+        next_steps=[f"systrace attach {holder} --passive" if holder > 0 else f"fuser -v {path}", "cat /proc/locks"],
+        remedy=["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
+        refuted_by="the lock is granted",
+    )
+
+
+def _futex(wait: Wait) -> Judgement:
+    detail = wait.call.detail
+    what = detail if detail.startswith(("mutex", "end of")) else "a lock, condition or another thread of the process"
+    ends = f", at most {duration(wait.deadline_s)} more" if wait.deadline_s is not None else ""
+    headline = f"{wait.subject}: it waits for {what}{ends}"
+    owned = detail.startswith("mutex")
+    return _plain(
+        wait,
+        "futex",
+        45 if owned else 11,
+        headline,
+        severity="warning" if owned else "info",
+        confidence="likely",
+        next_steps=["the other threads' waits; py-spy dump, jstack or gdb -p show the source line"],
+        refuted_by="the thread runs again",
+    )
+
+
+def _child(wait: Wait) -> Judgement:
+    pid = int(wait.call.detail.removeprefix("child ")) if wait.call.detail.startswith("child ") else 0
+    children = [p for p in wait.snapshot.processes if p.ppid == wait.process.pid and pid in (0, p.pid)]
+    names = ", ".join(who(child) for child in children[:3])
+    which = names or (f"child {pid}" if pid else "any child, and has none in sight")
+    headline = f"{wait.subject}: it waits for {which} to end"
+    steps = [] if children else [f"systrace attach {pid} --passive"] if pid else [f"ps --ppid {wait.process.pid}"]
+    return _plain(wait, "child", 15 if children else 50, headline, next_steps=steps)
+
+
+def _sleep(wait: Wait) -> Judgement:
+    left = f", {duration(wait.deadline_s)} left" if wait.deadline_s is not None else ""
+    headline = f"{wait.subject}: it sleeps on purpose{left}"
+    return _plain(wait, "sleep", 25, headline, refuted_by="it does something else when the time is over")
+
+
+def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
+    reading = next((direction for fd, direction in wait.call.fds if fd == descriptor.fd), "r") != "w"
+    ends = wait.snapshot.holders.get(descriptor.inode or 0, ())
+    others = [end for end in ends if (end.writable if reading else end.readable)]
+    outside = [end for end in others if end.pid != wait.process.pid]
+    names = ", ".join(f"{end.command}[{end.pid}]" for end in outside[:3])
+    fifo = f" {descriptor.target}" if descriptor.target.startswith("/") else ""
+    doing = f"{wait.subject} on fd {descriptor.fd}, a pipe{fifo}"
+    stuck = _waiting_for_us(wait, outside)
+    if stuck is not None:
+        verb = "write" if reading else "read"
+        text = f"{doing}: {who(stuck)} would have to {verb}, but it waits for this very process to end"
+        return _deadlock(wait, text, "read the pipe before (or while) waiting for the child: subprocess.communicate()")
+    if others and not outside and reading:
+        text = f"{doing}: this process holds the only write end itself, so no data and no end of file will ever come"
+        return _deadlock(wait, text, "close the unused write end after fork")
+    word = "no data yet from" if reading else "full, not read by"
+    headline = f"{doing}: {word} {names or 'anybody in sight'}"
+    in_tree = any(end.pid == p.pid for end in outside for p in wait.snapshot.processes)
+    return _plain(
+        wait,
+        "pipe",
+        20 if in_tree else 55,
+        headline,
+        severity="info" if in_tree else wait.severity(endless=wait.deadline_s is None),
+        next_steps=[f"systrace attach {outside[0].pid} --passive"] if outside and not in_tree else [],
+        refuted_by="data arrive",
+    )
+
+
+def _waiting_for_us(wait: Wait, ends: list[End]) -> ProcessState | None:
+    """A process at the other end that waits for this process to exit."""
+    wanted = (f"child {wait.process.pid}", "any child")
+    for process in wait.snapshot.processes:
+        if process.pid != wait.process.ppid or all(end.pid != process.pid for end in ends):
+            continue
+        blocked = [t.call for t in process.threads if t.call is not None and t.call.name in calls.CHILDREN]
+        if len(process.threads) == 1 and any(call.detail in wanted for call in blocked):
+            return process
+    return None
+
+
+def _deadlock(wait: Wait, text: str, remedy: str) -> Judgement:
+    return _plain(
+        wait,
+        "deadlock",
+        92,
+        f"{text}: deadlock",
+        severity="fatal",
+        confidence="likely",
+        remedy=[remedy],
+        refuted_by="another thread or process takes the other end",
+    )
+
+
+def _terminal(wait: Wait, descriptor: Descriptor) -> Judgement:
+    headline = f"{wait.subject} on fd {descriptor.fd}, {descriptor.target}: it waits for keyboard input"
+    return _plain(
+        wait,
+        "stdin",
+        65,
+        headline,
+        summary=f"{headline} (a password or confirmation prompt?).",
+        severity=wait.severity(endless=wait.deadline_s is None),
+        remedy=["give the answer as an option, or run with standard input from /dev/null so that it fails at once"],
+        refuted_by="it goes on without input",
+    )
+
+
+def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
+    what = descriptor.target if descriptor is not None else "a file system or device"
+    headline = f"{wait.subject}: it waits for {what} (disk, NFS or another device), state {wait.thread.state}"
+    return _plain(
+        wait,
+        "disk",
+        62,
+        headline,
+        severity=wait.severity(endless=True),
+        causes=["an NFS or EBS volume that does not answer, a full I/O queue"],
+        next_steps=["dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack (root)"],
+        refuted_by="the call returns",
+    )
+
+
+def judge_thread(process: ProcessState, thread: Thread) -> Judgement:
+    """Judge a thread that is in no call we can read: running, stopped, dead, or hidden."""
+    name = who(process, thread)
+    if process.kernel_thread:
+        return _bare(process, thread, 5, "kernel", f"{name} is a kernel thread: it makes no system calls")
+    if thread.state in "ZX":
+        text = f"{name} has ended and waits for its parent {process.ppid} to collect its status"
+        return _bare(process, thread, 30, "zombie", text, steps=[f"systrace attach {process.ppid} --passive"])
+    if thread.state == "T":
+        text = f"{name} is stopped by a signal (SIGSTOP, SIGTSTP or SIGTTIN) and does nothing until SIGCONT"
+        return _bare(process, thread, 95, "stopped", text, "fatal", steps=[f"kill -CONT {process.pid}"])
+    if thread.state == "t":
+        text = f"{name} is held by its tracer, process {process.tracer}"
+        return _bare(process, thread, 94, "traced", text, "error", steps=[f"ps -fp {process.tracer}"])
+    if not thread.readable:
+        where = f" in {thread.wchan}" if thread.wchan else ""
+        return _bare(process, thread, 4, "hidden", f"{name} sleeps{where}: what it waits for may not be read")
+    if thread.state == "R":
+        share = thread.cpu_share or 0.0
+        if share >= _BUSY:
+            text = (
+                f"{name} is busy: it used {share * 100:.0f} % of a CPU while we looked, in its own code, not in a wait"
+            )
+            steps = ["py-spy dump, jstack or gdb -p for the source line", "strace -c -f -p PID for five seconds"]
+            return _bare(process, thread, 58, "cpu", text, "warning", steps=steps)
+        return _bare(process, thread, 9, "running", f"{name} is running: it was awake when we looked")
+    where = f" (kernel function {thread.wchan})" if thread.wchan else ""
+    text = f"{name} is blocked outside a system call{where}, state {thread.state}"
+    disk = thread.state == "D"
+    return _bare(process, thread, 61 if disk else 8, "disk" if disk else "other", text)
+
+
+def _bare(
+    process: ProcessState,
+    thread: Thread,
+    weight: int,
+    variant: str,
+    headline: str,
+    severity: str = "info",
+    steps: list[str] | None = None,
+) -> Judgement:
+    finding = Finding(
+        cause=_NONE,
+        variant=variant,
+        severity=severity,
+        confidence="confirmed",
+        summary=f"{headline}.",
+        pid=process.pid,
+        command=process.command,
+        duration_ns=thread.blocked_ns,
+        lines=[thread_line(thread)],
+        next_steps=steps or [],
+    )
+    return Judgement(weight, finding, headline)

@@ -1,0 +1,97 @@
+"""What one wait means: a finding with its weight, and what may be known about how long it lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.state import Call, ProcessState, SocketState, Thread
+from systrace.kernel.wording import duration, thread_line, who
+from systrace.model import Finding
+
+_LONG_S = 60.0  # below this a wait without an end may just be slow (no default of a client library is shorter)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A finding about one thread; the heaviest of a tree explains it."""
+
+    weight: int
+    finding: Finding
+    headline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """One thread's wait, with all that a judge needs."""
+
+    snapshot: Snapshot
+    process: ProcessState
+    thread: Thread
+    call: Call
+    state: SocketState | None = None  # the socket waited for
+    direction: str = "r"
+
+    @property
+    def seconds(self) -> float | None:
+        """How long nothing has happened: the socket's silence where the program wakes up in between to ask again."""
+        blocked = self.thread.blocked_ns / 1e9 if self.thread.blocked_ns is not None else None
+        if self.state is None or self.state.silent_ms is None or self.retransmitting:
+            return blocked
+        silent = self.state.silent_ms / 1000
+        if blocked is None or self.ticking:
+            return silent if blocked is None else max(silent, blocked)
+        return blocked
+
+    @property
+    def ticking(self) -> bool:
+        """It waits in short slices of its own and asks again: the slice is no deadline."""
+        limit = self.call.limit_ns
+        silent = self.state.silent_ms if self.state is not None else None
+        return limit is not None and silent is not None and silent * 10**6 > 2 * limit and limit <= 5 * 10**9
+
+    @property
+    def retransmitting(self) -> bool:
+        """Data are unacknowledged and have been repeated: the path is broken now."""
+        state = self.state
+        return (
+            state is not None
+            and state.state not in ("syn-sent", "listen")
+            and state.timer == "on"
+            and state.tcp is not None
+            and state.tcp.backoff >= 2
+        )
+
+    @property
+    def deadline_s(self) -> float | None:
+        """Seconds left until the program's own limit ends the wait, None without one."""
+        if self.call.limit_ns is None or self.ticking:
+            return None
+        return max(self.call.limit_ns - (self.thread.blocked_ns or 0), 0) / 1e9
+
+    @property
+    def subject(self) -> str:
+        """ "python3[4242] blocked 412 s in recvfrom"."""
+        lasted = f"blocked {duration(self.seconds)}" if self.seconds is not None else "blocked"
+        return f"{who(self.process, self.thread)} {lasted} in {self.call.name}"
+
+    def severity(self, *, endless: bool) -> str:
+        """Fatal when nothing will end it and it has lasted; else a warning: it may just be slow."""
+        if endless and self.seconds is not None and self.seconds >= _LONG_S:
+            return "fatal"
+        return "warning"
+
+    def finding(self, cause: str, variant: str, summary: str, **more: object) -> Finding:
+        """A finding about this thread with the fields that all share filled in."""
+        finding = Finding(
+            cause=cause,
+            variant=variant,
+            summary=summary,
+            pid=self.process.pid,
+            command=self.process.command,
+            duration_ns=int(self.seconds * 1e9) if self.seconds is not None else None,
+            lines=[thread_line(self.thread)],
+        )
+        for name, value in more.items():
+            setattr(finding, name, value)
+        return finding
