@@ -1,0 +1,271 @@
+"""Captures without strace(1): our own tracer, in a worker process (see `embedded_worker`).
+
+The worker starts the job, so the job is the worker's child: its status comes back over a socket. When the worker dies
+the kernel kills a job that it started (PTRACE_O_EXITKILL), because the job's seccomp filter is of no use without it; a
+process that it attached to goes on untraced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from systrace.errors import CaptureError, UsageError
+from systrace.tracers import TRACERS, Request
+from systrace.tracers.launch import environment
+from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
+
+MACHINES = ("x86_64", "aarch64")
+OLDEST = (5, 3)  # PTRACE_GET_SYSCALL_INFO, ptrace(2)
+STOP_SECONDS = 5.0
+_PF_KTHREAD = 0x00200000  # linux/sched.h
+_KILLED = 128 + signal.SIGKILL
+
+
+class EmbeddedCapture:
+    """A job or an attached process under the worker: the `Capture` of both."""
+
+    def __init__(self, worker: subprocess.Popen[bytes], control: socket.socket, attached: bool) -> None:
+        self.pid = 0
+        self.tracer_pid = worker.pid
+        self._worker = worker
+        self._control = control
+        self._attached = attached
+        self._text = b""
+        self._status: int | None = None
+        self._fault: str | None = None
+        self._stopped = False
+        self._target: int | None = None
+
+    def started(self) -> dict[str, Any]:
+        """Wait for the worker's first word.
+
+        Raises:
+            CaptureError: it ended without one.
+        """
+        while True:
+            for message in self._messages():
+                self.pid = message.get("pid", 0)
+                self._target = pidfd(self.pid) if self.pid else None
+                return message
+            if self._fault is not None:
+                raise CaptureError(f"cannot trace: {self._fault}")
+
+    def _messages(self) -> list[dict[str, Any]]:
+        """What the worker said; blocks until it says something or ends."""
+        try:
+            data = self._control.recv(4096)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._ended()
+        *lines, self._text = (self._text + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def _ended(self) -> None:
+        status = self._worker.wait()
+        if self._status is not None or self._stopped or (status == 0 and self._attached):
+            self._status = self._status or 0
+            return
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        fate = "the process goes on untraced" if self._attached else "the job was killed with it"
+        self._fault = f"the embedded tracer[{self.tracer_pid}] {how}: the recording stops there, {fate}"
+        self._status = 0 if self._attached else _KILLED
+
+    def wait(self, seconds: float | None = None) -> int | None:
+        """See `Capture`."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while self._status is None:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if not wait_any([self._control.fileno()], left):
+                return None
+            for message in self._messages():
+                if message["event"] == "exited":
+                    self._status = 0 if self._attached else message["status"]
+        return self._status
+
+    def signal(self, number: int) -> None:
+        """See `Capture`."""
+        if self._target is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._target, number)
+
+    def stop(self) -> None:
+        """See `Capture`: a job with a filter stays with the worker, which writes no more and lets every call pass."""
+        if self._stopped:
+            return
+        self._stopped = True
+        with contextlib.suppress(OSError):
+            self._control.send(b"stop")
+        if self._attached:
+            try:
+                self._worker.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._worker.kill()  # the kernel lets the processes go
+                self._worker.wait()
+
+    def fault(self) -> str | None:
+        """See `Capture`."""
+        if self._fault is None and self._status is None and wait_any([self._control.fileno()], 0):
+            self.wait(0)
+        return self._fault
+
+    def close(self) -> None:
+        """Stop where attached; a job goes on under its worker."""
+        if self._attached:
+            self.stop()
+        self._control.close()
+        if self._target is not None:
+            os.close(self._target)
+        if self._worker.poll() is None:
+            self._worker.returncode = 0  # it is meant to go on: no ResourceWarning
+
+
+class Embedded:
+    """The tracer for machines without strace."""
+
+    name = "embedded"
+
+    def unavailable(self) -> str | None:
+        """See `Tracer`."""
+        system = os.uname()
+        if system.sysname != "Linux" or system.machine not in MACHINES:
+            return f"the embedded tracer knows Linux on {' and '.join(MACHINES)}, not {system.sysname} {system.machine}"
+        release = tuple(int(part) if part.isdigit() else 0 for part in system.release.split("-")[0].split(".")[:2])
+        if release < OLDEST:
+            return f"the embedded tracer needs Linux 5.3 or newer, this is {system.release}"
+        if importlib.util.find_spec("ptrace") is None:
+            return "python-ptrace is not installed: pip install python-ptrace"
+        if _yama() == 3:
+            return "kernel.yama.ptrace_scope is 3: nobody may trace until the next boot with another value"
+        return None
+
+    @contextlib.contextmanager
+    def run(self, command: Sequence[str], request: Request) -> Iterator[EmbeddedCapture]:
+        """See `Tracer`."""
+        variables = environment() if request.environment is None else request.environment
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if request.blocked is None else request.blocked
+        capture = self._start(
+            request,
+            path=_text(os.fsencode(command[0])),
+            command=[_text(os.fsencode(word)) for word in (request.argv0 or command[0], *command[1:])],
+            environment={_text(name): _text(value) for name, value in variables.items()},
+            blocked=[int(number) for number in mask],
+        )
+        try:
+            message = capture.started()
+            if message["event"] == "failed":
+                if message["what"] == "execve":
+                    raise UsageError(f"{command[0]}: {os.strerror(message['errno'])}")
+                raise CaptureError(_forbidden(message["errno"]))
+            yield capture
+        finally:
+            capture.close()
+
+    @contextlib.contextmanager
+    def attach(self, pids: Sequence[int], request: Request) -> Iterator[EmbeddedCapture]:
+        """See `Tracer`."""
+        capture = self._start(request, pids=list(pids))
+        try:
+            message = capture.started()
+            if message["event"] == "failed":
+                raise CaptureError(refused(pids[0], os.strerror(message["errno"])))
+            yield capture
+        finally:
+            capture.close()
+
+    def _start(self, request: Request, **task: Any) -> EmbeddedCapture:
+        reason = self.unavailable()
+        if reason:
+            raise CaptureError(reason)
+        common = {
+            "output": _text(os.fsencode(request.output)),
+            "syscalls": sorted(request.syscalls),
+            "string_limit": request.string_limit,
+            "seccomp": request.seccomp,
+        }
+        data = json.dumps({"pids": [], **common, **task}).encode()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            theirs.set_inheritable(True)
+            # Not close_fds: what this process inherited is the job's. The worker keeps none of it.
+            worker = subprocess.Popen(
+                [sys.executable, "-P", "-S", "-m", "systrace.tracers.embedded_worker", str(theirs.fileno())],
+                close_fds=False,
+                env=_worker_environment(),
+            )
+        capture = EmbeddedCapture(worker, ours, attached=bool(task.get("pids")))
+        with contextlib.suppress(OSError):  # it died: `started` says how
+            ours.sendall(b"%08d" % len(data) + data)
+        return capture
+
+
+def _text(data: bytes) -> str:
+    """JSON carries text: each byte becomes one character."""
+    return data.decode("latin-1")
+
+
+def _worker_environment() -> dict[str, str]:
+    """The worker finds its modules where this process found them, whatever the job's directory and environment hold."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def _yama() -> int:
+    try:
+        return int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0  # no such security module
+
+
+def _forbidden(errno: int) -> str:
+    """Why nothing can be traced here at all."""
+    tracer = tracer_of(os.getpid())
+    if tracer:
+        return f"systrace is itself being traced, by process {tracer}: a process has one tracer only"
+    return f"cannot trace: {os.strerror(errno)}; is ptrace(2) allowed here (containers: --cap-add SYS_PTRACE)?"
+
+
+def refused(pid: int, said: str) -> str:
+    """One line: why a process cannot be attached to, and what would permit it."""
+    name = status_field(pid, "Name")
+    if name is None:
+        return f"there is no process {pid}"
+    shown = "".join(c if c.isprintable() else "?" for c in name)
+    start = f"cannot attach to process {pid} ({shown}): "
+    if (status_field(pid, "State") or "").startswith("Z"):
+        return f"{start}it has ended, its parent {status_field(pid, 'PPid')} has not asked for its status (zombie)"
+    if _is_kernel_thread(pid):
+        return f"{start}it is a thread of the kernel and makes no system calls"
+    tracer = tracer_of(pid)
+    if tracer:
+        return f"{start}process {tracer} ({status_field(tracer, 'Name')}) traces it already, and there can be only one"
+    owner = (status_field(pid, "Uid") or "0").split()[0]
+    if os.geteuid() not in (0, int(owner)):
+        return f"{start}it belongs to user {owner}; run systrace as that user or as root"
+    if _yama():
+        return (
+            f"{start}kernel.yama.ptrace_scope is {_yama()}; run systrace as root, or: sysctl kernel.yama.ptrace_scope=0"
+        )
+    return f"{start}{said} (containers: --cap-add SYS_PTRACE)"
+
+
+def _is_kernel_thread(pid: int) -> bool:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        return bool(int(text.rpartition(")")[2].split()[6]) & _PF_KTHREAD)
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+TRACERS.add(Embedded.name, Embedded())

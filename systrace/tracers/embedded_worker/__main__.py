@@ -1,0 +1,195 @@
+"""`python -m systrace.tracers.embedded_worker FD`: FD is a socket to the process that wants the trace.
+
+First comes the task: its length in eight decimal digits, then JSON (see `Task`); later perhaps `stop`. Back go JSON
+lines: `started` (the job has executed its command, or the process is attached), `failed` (nothing was started:
+`errno`, `what`), `exited` (`status` as a shell would give it). When the other side goes away an attached process is
+let go; a job is traced to its end.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+from dataclasses import dataclass, field
+
+from ptrace import PtraceError
+
+from systrace.tracers.embedded_worker import requests, seccomp
+from systrace.tracers.embedded_worker.attach import attach
+from systrace.tracers.embedded_worker.decode.structures import Limits
+from systrace.tracers.embedded_worker.files import FileTable
+from systrace.tracers.embedded_worker.launch import FOR_THE_JOB, Command, launch
+from systrace.tracers.embedded_worker.loop import Loop
+from systrace.tracers.embedded_worker.names import Abi, native
+from systrace.tracers.embedded_worker.output import Output
+from systrace.tracers.embedded_worker.stops import Calls
+
+_TICK_S = 0.1
+_CLOSING = ("close", "dup2", "dup3")
+
+
+@dataclass(slots=True)
+class Task:
+    """What to do: `command` or `pids`; text is bytes as latin-1, because JSON knows no bytes."""
+
+    output: str
+    syscalls: list[str]
+    string_limit: int
+    seccomp: bool
+    pids: list[int]
+    path: str = ""
+    command: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    blocked: list[int] = field(default_factory=list)
+
+
+class Worker:
+    """The tracer, its control socket and its job."""
+
+    def __init__(self, control: socket.socket, task: Task) -> None:
+        self._control = control
+        self._task = task
+        self._main = 0  # the job, or the first attached process
+        self._started = False
+
+    def say(self, event: str, **more: object) -> None:
+        """Tell the other side; it may be gone."""
+        try:
+            self._control.send(json.dumps({"event": event, **more}).encode() + b"\n")
+        except OSError:
+            pass
+
+    def run(self) -> int:
+        """Do the task; 0 unless nothing could be traced."""
+        task = self._task
+        Limits.strings = task.string_limit
+        wanted = frozenset(task.syscalls)
+        FileTable.remembers = not wanted or wanted.issuperset(_CLOSING)
+        abis = native()
+        if wanted:
+            wanted |= {"restart_syscall"}
+        numbers = {abi: abi.numbers(wanted) for abi in abis} if wanted else {}
+        number = seccomp.NUMBERS[abis[0].name]
+        filtered = bool(task.command and wanted and task.seccomp and seccomp.usable(number))
+        output = os.open(os.fsencode(task.output.encode("latin-1")), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        loop = Loop(Calls(Output(output), numbers), abis[0], filtered)
+        loop.on_tick = lambda: self._listen(loop)
+        try:
+            if task.command:
+                code = seccomp.program(list(numbers.items())) if filtered else b""
+                return self._run_job(loop, code, number, filtered)
+            return self._attach(loop, abis[0])
+        except PtraceError as error:
+            self.say("failed", what="ptrace", errno=error.errno or errno.EPERM)
+            return 2
+
+    def _run_job(self, loop: Loop, code: bytes, number: int, filtered: bool) -> int:
+        task = self._task
+        job = launch(
+            Command(
+                task.path.encode("latin-1"),
+                [word.encode("latin-1") for word in task.command],
+                {key.encode("latin-1"): value.encode("latin-1") for key, value in task.environment.items()},
+                frozenset(task.blocked),
+            ),
+            (lambda: seccomp.install(code, number)) if filtered else (lambda: None),
+            requests.O_FOLLOW | (requests.O_TRACESECCOMP if filtered else 0),
+        )
+        loop.add(job.pid).muted = True
+        self._main = job.pid
+        loop.on_exec = self._on_exec
+        loop.on_exit = self._on_exit
+        if not filtered:
+            requests.interrupt(job.pid)
+        _keep_only((self._control.fileno(), loop.calls.output.fileno(), *job.descriptors()))
+        _tick(self._control)
+        job.go()
+        loop.run()
+        if not self._started:
+            self.say("failed", what="execve", errno=job.failure() or errno.ENOEXEC)
+            return 2
+        return 0
+
+    def _on_exec(self, tid: int) -> None:
+        if tid == self._main and not self._started:
+            self._started = True
+            self.say("started", pid=tid)
+
+    def _on_exit(self, tid: int, status: int) -> None:
+        if tid == self._main and self._started:
+            code = os.waitstatus_to_exitcode(status)
+            self.say("exited", status=code if code >= 0 else 128 - code)
+
+    def _attach(self, loop: Loop, abi: Abi) -> int:
+        loop.on_exit = self._on_exit
+        self._main = self._task.pids[0]
+        for number in FOR_THE_JOB[:4]:
+            signal.signal(number, lambda _number, _frame: self._ask_to_stop())
+        attach(loop, self._task.pids, abi, requests.O_FOLLOW)
+        self._started = True
+        self.say("started", pid=self._main)
+        _keep_only((self._control.fileno(), loop.calls.output.fileno()))
+        _tick(self._control)
+        loop.run()
+        return 0
+
+    _asked = False
+
+    def _ask_to_stop(self) -> None:
+        self._asked = True
+
+    def _listen(self, loop: Loop) -> None:
+        """Between two stops: has anybody said anything?"""
+        try:
+            word = self._control.recv(64, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            word = None
+        except OSError:
+            word = b""
+        ended = word == b"" and not self._task.command
+        if word or ended or self._asked:
+            loop.stop()
+
+
+def _tick(control: socket.socket) -> None:
+    """Interrupt the wait when the other side speaks, and now and then: to write what was kept back, and to notice a
+    signal that came just before the wait began."""
+    for number in (signal.SIGALRM, signal.SIGIO):
+        signal.signal(number, lambda _number, _frame: None)
+    fcntl.fcntl(control, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(control, fcntl.F_SETFL, fcntl.fcntl(control, fcntl.F_GETFL) | os.O_ASYNC)
+    signal.setitimer(signal.ITIMER_REAL, _TICK_S, _TICK_S)
+
+
+def _keep_only(descriptors: tuple[int, ...]) -> None:
+    """Let go of the job's standard streams, other descriptors and directory: only the job may keep them in use."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        fd = int(name)
+        if fd > 2 and fd not in descriptors:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # the directory's own
+    os.chdir("/")
+
+
+def main() -> int:
+    """Read the task, do it, give the worker's exit status."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    length = int(control.recv(8, socket.MSG_WAITALL))
+    task = Task(**json.loads(control.recv(length, socket.MSG_WAITALL)))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return Worker(control, task).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

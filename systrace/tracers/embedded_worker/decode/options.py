@@ -1,0 +1,91 @@
+"""setsockopt(2), getsockopt(2): numbers of asm-generic/socket.h, linux/tcp.h, linux/in.h, linux/in6.h."""
+
+from __future__ import annotations
+
+import struct
+
+from systrace.tracers.embedded_worker import memory
+from systrace.tracers.embedded_worker.decode import DECODERS, descriptor
+from systrace.tracers.embedded_worker.decode.structures import INT, text
+from systrace.tracers.embedded_worker.decode.transfer import enter_with_length
+from systrace.tracers.embedded_worker.names import errno_name
+from systrace.tracers.embedded_worker.text import constant, pointer, signed
+from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
+
+LEVELS = {
+    0: "SOL_IP", 1: "SOL_SOCKET", 6: "SOL_TCP", 17: "SOL_UDP", 41: "SOL_IPV6", 58: "SOL_ICMPV6", 132: "SOL_SCTP",
+    255: "SOL_RAW", 263: "SOL_PACKET", 270: "SOL_NETLINK", 282: "SOL_TLS", 284: "SOL_MPTCP",
+}  # fmt: skip
+_SOCKET = {
+    1: "SO_DEBUG", 2: "SO_REUSEADDR", 3: "SO_TYPE", 4: "SO_ERROR", 5: "SO_DONTROUTE", 6: "SO_BROADCAST",
+    7: "SO_SNDBUF", 8: "SO_RCVBUF", 9: "SO_KEEPALIVE", 10: "SO_OOBINLINE", 11: "SO_NO_CHECK", 12: "SO_PRIORITY",
+    13: "SO_LINGER", 14: "SO_BSDCOMPAT", 15: "SO_REUSEPORT", 16: "SO_PASSCRED", 17: "SO_PEERCRED", 18: "SO_RCVLOWAT",
+    19: "SO_SNDLOWAT", 20: "SO_RCVTIMEO_OLD", 21: "SO_SNDTIMEO_OLD", 25: "SO_BINDTODEVICE", 26: "SO_ATTACH_FILTER",
+    27: "SO_DETACH_FILTER", 28: "SO_PEERNAME", 29: "SO_TIMESTAMP_OLD", 30: "SO_ACCEPTCONN", 31: "SO_PEERSEC",
+    32: "SO_SNDBUFFORCE", 33: "SO_RCVBUFFORCE", 34: "SO_PASSSEC", 35: "SO_TIMESTAMPNS_OLD", 36: "SO_MARK",
+    37: "SO_TIMESTAMPING_OLD", 38: "SO_PROTOCOL", 39: "SO_DOMAIN", 40: "SO_RXQ_OVFL", 42: "SO_PEEK_OFF",
+    45: "SO_SELECT_ERR_QUEUE", 46: "SO_BUSY_POLL", 47: "SO_MAX_PACING_RATE", 49: "SO_INCOMING_CPU", 57: "SO_COOKIE",
+    59: "SO_PEERGROUPS", 60: "SO_ZEROCOPY", 66: "SO_RCVTIMEO_NEW", 67: "SO_SNDTIMEO_NEW", 77: "SO_PEERPIDFD",
+}  # fmt: skip
+_TCP = {
+    1: "TCP_NODELAY", 2: "TCP_MAXSEG", 3: "TCP_CORK", 4: "TCP_KEEPIDLE", 5: "TCP_KEEPINTVL", 6: "TCP_KEEPCNT",
+    7: "TCP_SYNCNT", 8: "TCP_LINGER2", 9: "TCP_DEFER_ACCEPT", 10: "TCP_WINDOW_CLAMP", 11: "TCP_INFO",
+    12: "TCP_QUICKACK", 13: "TCP_CONGESTION", 14: "TCP_MD5SIG", 16: "TCP_THIN_LINEAR_TIMEOUTS", 17: "TCP_THIN_DUPACK",
+    18: "TCP_USER_TIMEOUT", 23: "TCP_FASTOPEN", 24: "TCP_TIMESTAMP", 25: "TCP_NOTSENT_LOWAT", 26: "TCP_CC_INFO",
+    30: "TCP_FASTOPEN_CONNECT", 31: "TCP_ULP", 36: "TCP_INQ",
+}  # fmt: skip
+_IP = {
+    1: "IP_TOS", 2: "IP_TTL", 3: "IP_HDRINCL", 4: "IP_OPTIONS", 6: "IP_RECVOPTS", 8: "IP_PKTINFO",
+    10: "IP_MTU_DISCOVER", 11: "IP_RECVERR", 12: "IP_RECVTTL", 13: "IP_RECVTOS", 14: "IP_MTU", 15: "IP_FREEBIND", 19: "IP_TRANSPARENT",
+    24: "IP_BIND_ADDRESS_NO_PORT", 32: "IP_MULTICAST_IF", 33: "IP_MULTICAST_TTL", 34: "IP_MULTICAST_LOOP",
+    35: "IP_ADD_MEMBERSHIP", 36: "IP_DROP_MEMBERSHIP", 51: "IP_LOCAL_PORT_RANGE",
+}  # fmt: skip
+_IPV6 = {
+    16: "IPV6_UNICAST_HOPS", 17: "IPV6_MULTICAST_IF", 18: "IPV6_MULTICAST_HOPS", 19: "IPV6_MULTICAST_LOOP",
+    20: "IPV6_ADD_MEMBERSHIP", 21: "IPV6_DROP_MEMBERSHIP", 23: "IPV6_MTU_DISCOVER", 24: "IPV6_MTU", 25: "IPV6_RECVERR",
+    26: "IPV6_V6ONLY", 49: "IPV6_RECVPKTINFO", 50: "IPV6_PKTINFO", 51: "IPV6_RECVHOPLIMIT", 66: "IPV6_RECVTCLASS",
+    67: "IPV6_TCLASS",
+}  # fmt: skip
+_NAMES = {0: (_IP, "IP_???"), 1: (_SOCKET, "SO_???"), 6: (_TCP, "TCP_???"), 41: (_IPV6, "IPV6_???")}
+_AS_BYTES = {(1, 20), (1, 21), (1, 66), (1, 67), (6, 11)}  # strace shows timeouts and TCP_INFO undecoded
+_AS_TEXT = {(1, 25), (6, 13), (6, 31)}
+_LINGER = struct.Struct("=ii")
+
+
+def _name(args: Args) -> str:
+    level, option = signed(args[1]), signed(args[2])
+    names, unknown = _NAMES.get(level, ({}, "SOL_???"))
+    return f"{constant(level, LEVELS, 'SOL_???')}, {constant(option, names, unknown)}"
+
+
+def _value(tracee: Tracee, args: Args, size: int) -> str:
+    key = (signed(args[1]), signed(args[2]))
+    if key == (1, 13) and (linger := memory.unpack(tracee.tid, args[3], _LINGER)) and size >= _LINGER.size:
+        return f"{{l_onoff={linger[0]}, l_linger={linger[1]}}}"
+    if size == INT.size and key not in _AS_BYTES | _AS_TEXT and (value := memory.unpack(tracee.tid, args[3], INT)):
+        return f"[{errno_name(value[0]) if key == (1, 4) and value[0] else value[0]}]"
+    return text(tracee, args[3], size) if size >= 0 else pointer(args[3])
+
+
+def _set(tracee: Tracee, args: Args) -> str:
+    size = signed(args[4])
+    return f"{descriptor(tracee, args[0])}, {_name(args)}, {_value(tracee, args, size)}, {size}"
+
+
+def _get_enter(tracee: Tracee, args: Args) -> str:
+    enter_with_length(tracee, args, args[4])
+    return f"{descriptor(tracee, args[0])}, {_name(args)}, "
+
+
+def _get_leave(tracee: Tracee, args: Args, value: int) -> str:
+    after = memory.unpack(tracee.tid, args[4], INT)
+    if after is None:
+        return f"{pointer(args[3])}, {pointer(args[4])}"
+    if value < 0:
+        return f"{pointer(args[3])}, [{tracee.stash}]"
+    length = str(after[0]) if after[0] == tracee.stash else f"{tracee.stash} => {after[0]}"
+    return f"{_value(tracee, args, after[0])}, [{length}]"
+
+
+DECODERS.add("setsockopt", Decoder(_set))
+DECODERS.add("getsockopt", Decoder(_get_enter, _get_leave))

@@ -1,0 +1,214 @@
+"""The loop: waits for the next stop of any tracee, handles it, restarts the tracee."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+
+from systrace.tracers.embedded_worker import requests
+from systrace.tracers.embedded_worker.decode.processes import CLONE_FILES
+from systrace.tracers.embedded_worker.files import FileTable
+from systrace.tracers.embedded_worker.names import Abi
+from systrace.tracers.embedded_worker.stops import GROUP_STOPS, Calls, child_files
+from systrace.tracers.embedded_worker.tracee import Tracee
+
+_SYSCALL_STOP = signal.SIGTRAP | 0x80
+
+
+class Loop:
+    """All tracees. `filtered`: a seccomp filter picks the calls; otherwise every call of a tracee stops it.
+
+    `on_exec` is told when a tracee's execve(2) succeeded, `on_exit` a thread's wait status, `on_tick` runs a few times
+    a second, and whenever a signal came.
+    """
+
+    def __init__(self, calls: Calls, abi: Abi, filtered: bool) -> None:
+        self.calls = calls
+        self.tracees: dict[int, Tracee] = {}
+        self._abi = abi
+        self._filtered = filtered
+        self._quiet = False
+        self._detaching = False
+        self.on_exec: Callable[[int], None] = lambda _tid: None
+        self.on_exit: Callable[[int, int], None] = lambda _tid, _status: None
+        self.on_tick: Callable[[], None] = lambda: None
+
+    def add(self, tid: int, files: FileTable | None = None) -> Tracee:
+        """Enter a thread that was seized."""
+        tracee = self.tracees[tid] = Tracee(tid, self._abi, files if files is not None else FileTable())
+        return tracee
+
+    def run(self) -> None:
+        """Until no tracee is left."""
+        wait = requests.wait
+        while self.tracees:
+            tid, status = wait()
+            if tid > 0:
+                if status & 0xFF == 0x7F:
+                    self._stopped(tid, status)
+                else:
+                    self._ended(tid, status)
+            elif tid == 0:
+                self._tick()
+            else:
+                break  # no children at all: the rest were reaped by somebody else
+        self.calls.output.flush()
+
+    def _tick(self) -> None:
+        if not self._quiet:
+            self.calls.show_slow(self.tracees.values())
+            self.calls.output.flush()
+            if not self.calls.output.open:
+                self.stop()
+        self._release_parked()
+        self.on_tick()
+
+    def stop(self) -> None:
+        """Stop recording. Without a filter the tracees are let go; with one they go on, and only pass through here."""
+        if self._quiet:
+            return
+        if self._filtered:
+            for tracee in self.tracees.values():
+                self.calls.suspend(tracee, "<detached ...>")
+            self._quiet = True
+        else:
+            self._quiet = self._detaching = True
+            for tracee in list(self.tracees.values()):
+                self._let_go(tracee)
+        self.calls.output.flush()
+        self.calls.output.close()
+
+    def _let_go(self, tracee: Tracee) -> None:
+        self.calls.suspend(tracee, "<detached ...>")
+        if tracee.parked:
+            self._detach(tracee.tid)
+        elif not requests.interrupt(tracee.tid):
+            self.tracees.pop(tracee.tid, None)
+
+    def _detach(self, tid: int) -> None:
+        requests.resume(requests.DETACH, tid)
+        self.tracees.pop(tid, None)
+
+    # ------------------------------------------------------------------------------------------------------ stops
+
+    def _stopped(self, tid: int, status: int) -> None:
+        tracee = self.tracees.get(tid)
+        event = status >> 16
+        number = status >> 8 & 0xFF
+        if tracee is None:
+            tracee = self.add(tid)
+            if event == requests.EVENT_STOP and not self._detaching:
+                tracee.parked = True  # a new child came before its parent's report
+                return
+        if event == requests.EVENT_SECCOMP:
+            self._at_seccomp(tracee)
+        elif number == _SYSCALL_STOP:
+            self._at_syscall(tracee)
+        elif self._detaching:
+            self._while_detaching(tracee, event, number)
+        elif event == 0:
+            self.calls.signal(tracee, number)
+            self._resume(tracee, number)
+        elif event in (requests.EVENT_FORK, requests.EVENT_VFORK, requests.EVENT_CLONE):
+            self._at_fork(tracee, event)
+        elif event == requests.EVENT_EXEC:
+            self._at_exec(tracee)
+        elif event == requests.EVENT_STOP and number in GROUP_STOPS:
+            if not self._quiet:
+                self.calls.event(tracee, f"--- stopped by {signal.Signals(number).name} ---")
+            requests.resume(requests.LISTEN, tid)
+        else:
+            self._resume(tracee)
+
+    def _resume(self, tracee: Tracee, number: int = 0) -> None:
+        request = requests.CONT if self._filtered and not tracee.in_call else requests.SYSCALL
+        requests.resume(request, tracee.tid, number)  # False: it was killed, its status is on the way
+
+    def _at_seccomp(self, tracee: Tracee) -> None:
+        if self._quiet:
+            requests.resume(requests.CONT, tracee.tid)
+            return
+        entry = requests.syscall_entry(tracee.tid)
+        if entry is None:
+            return
+        tracee.in_call = self.calls.enter(tracee, entry)
+        self._resume(tracee)
+
+    def _at_syscall(self, tracee: Tracee) -> None:
+        if self._detaching:
+            requests.resume(requests.CONT, tracee.tid)
+            return
+        if tracee.in_call and not self._filtered and tracee.decoder is None:
+            tracee.in_call = False  # the end of a call that nobody wants to see
+            self._resume(tracee)
+            return
+        if not tracee.in_call:
+            entry = requests.syscall_entry(tracee.tid)
+            if entry is not None and entry.op == requests.OP_ENTRY:
+                tracee.in_call = True
+                self.calls.enter(tracee, entry)
+            self._resume(tracee)
+            return
+        result = requests.syscall_exit(tracee.tid)
+        if result is None:
+            return
+        if result[0] == requests.OP_EXIT:
+            tracee.in_call = False
+            if not self._quiet:
+                self.calls.leave(tracee, result[1])
+        self._resume(tracee)
+
+    def _at_fork(self, parent: Tracee, event: int) -> None:
+        tid = requests.event_message(parent.tid)
+        files = child_files(parent, event, CLONE_FILES)
+        parent.children_share = 0
+        if tid:
+            child = self.tracees.get(tid)
+            if child is None:
+                self.add(tid, files).abi = parent.abi
+            else:
+                child.files = files
+                self._unpark(child)
+        self._resume(parent)
+
+    def _unpark(self, tracee: Tracee) -> None:
+        if tracee.parked:
+            tracee.parked = False
+            self._resume(tracee)
+
+    def _release_parked(self) -> None:
+        """Children whose parent was killed before it could report them."""
+        for tracee in [tracee for tracee in self.tracees.values() if tracee.parked]:
+            self._unpark(tracee)
+
+    def _at_exec(self, tracee: Tracee) -> None:
+        former = requests.event_message(tracee.tid)
+        if former and former != tracee.tid:
+            caller = self.tracees.pop(former, None)
+            if caller is not None:
+                leader, tid = tracee, tracee.tid
+                self.calls.superseded(caller, leader, tid)
+                self.tracees[tid] = tracee = caller
+        tracee.files = FileTable()
+        self.on_exec(tracee.tid)
+        self._resume(tracee)
+
+    def _while_detaching(self, tracee: Tracee, event: int, number: int) -> None:
+        """Only an event stop is a safe place to let go: elsewhere a signal or the restart of a call would be lost."""
+        if event == requests.EVENT_STOP:
+            self._detach(tracee.tid)
+        elif event == 0:
+            requests.resume(requests.CONT, tracee.tid, number)
+        else:
+            requests.resume(requests.CONT, tracee.tid)
+
+    def _ended(self, tid: int, status: int) -> None:
+        tracee = self.tracees.pop(tid, None)
+        if tracee is None:
+            return
+        if not self._quiet:
+            self.calls.gone(tracee, status)
+        if os.WIFSIGNALED(status):
+            self._release_parked()
+        self.on_exit(tid, status)

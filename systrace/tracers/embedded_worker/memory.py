@@ -1,0 +1,63 @@
+"""Reads the tracee's memory with process_vm_readv(2): no stop of its own, any size, one system call."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+
+from ptrace.ctypes_libc import libc
+
+_CAPACITY = 1 << 18
+_PAGE = mmap.PAGESIZE
+_BUFFER = ctypes.create_string_buffer(_CAPACITY)
+_VIEW = memoryview(_BUFFER).cast("B")
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+_LOCAL = _Iovec(ctypes.addressof(_BUFFER), _CAPACITY)
+_REMOTE = _Iovec()
+_LOCAL_AT, _REMOTE_AT = ctypes.byref(_LOCAL), ctypes.byref(_REMOTE)
+_readv = libc["process_vm_readv"]
+_readv.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
+_readv.restype = ctypes.c_ssize_t
+
+
+def read(tid: int, address: int, size: int) -> bytes | None:
+    """`size` bytes (at most 256 KiB) at `address`; None when any of them cannot be read."""
+    if size <= 0:
+        return b"" if size == 0 else None
+    size = min(size, _CAPACITY)
+    _REMOTE.base = address
+    _LOCAL.length = _REMOTE.length = size
+    if _readv(tid, _LOCAL_AT, 1, _REMOTE_AT, 1, 0) != size:
+        return None
+    return bytes(_VIEW[:size])
+
+
+def read_string(tid: int, address: int, limit: int) -> tuple[bytes, bool] | None:
+    """(text up to its NUL, whether it ended within `limit` bytes); None when it cannot be read.
+
+    Reads page by page: a string may end just before an unmapped page.
+    """
+    found = b""
+    while len(found) < limit:
+        size = min(_PAGE - address % _PAGE, limit - len(found))
+        piece = read(tid, address, size)
+        if piece is None:
+            return (found, False) if found else None
+        end = piece.find(0)
+        if end >= 0:
+            return found + piece[:end], True
+        found += piece
+        address += size
+    return found, False
+
+
+def unpack(tid: int, address: int, layout: struct.Struct) -> tuple[int, ...] | None:
+    """One structure at `address`; None for NULL and for memory that cannot be read."""
+    data = read(tid, address, layout.size) if address else None
+    return None if data is None else layout.unpack(data)

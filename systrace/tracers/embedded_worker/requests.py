@@ -1,0 +1,138 @@
+"""Raw ptrace(2) requests: python-ptrace's binding, and the newer requests that it does not name (linux/ptrace.h)."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import struct
+from typing import NamedTuple
+
+from ptrace.binding.func import (
+    PTRACE_CONT,
+    PTRACE_DETACH,
+    PTRACE_EVENT_CLONE,
+    PTRACE_EVENT_EXEC,
+    PTRACE_EVENT_FORK,
+    PTRACE_EVENT_VFORK,
+    PTRACE_EVENT_VFORK_DONE,
+    PTRACE_GETSIGINFO,
+    PTRACE_O_TRACECLONE,
+    PTRACE_O_TRACEEXEC,
+    PTRACE_O_TRACEFORK,
+    PTRACE_O_TRACESYSGOOD,
+    PTRACE_O_TRACEVFORK,
+    PTRACE_SYSCALL,
+    ptrace,
+)
+from ptrace.ctypes_libc import libc
+
+SEIZE = 0x4206
+INTERRUPT = 0x4207
+LISTEN = 0x4208
+GET_SYSCALL_INFO = 0x420E
+GETEVENTMSG = 0x4201
+CONT: int = PTRACE_CONT
+SYSCALL: int = PTRACE_SYSCALL
+DETACH: int = PTRACE_DETACH
+
+EVENT_FORK: int = PTRACE_EVENT_FORK
+EVENT_VFORK: int = PTRACE_EVENT_VFORK
+EVENT_CLONE: int = PTRACE_EVENT_CLONE
+EVENT_EXEC: int = PTRACE_EVENT_EXEC
+EVENT_VFORK_DONE: int = PTRACE_EVENT_VFORK_DONE
+EVENT_SECCOMP = 7
+EVENT_STOP = 128
+
+O_TRACESECCOMP = 1 << EVENT_SECCOMP
+O_EXITKILL = 1 << 20
+O_FOLLOW: int = (
+    PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACECLONE | PTRACE_O_TRACEEXEC
+)
+
+OP_ENTRY, OP_EXIT, OP_SECCOMP = 1, 2, 3
+WALL = 0x40000000  # __WALL: threads and processes alike
+
+_INFO = ctypes.create_string_buffer(96)
+_INFO_SIZE = ctypes.c_ulong(len(_INFO))
+_INFO_AT = ctypes.c_ulong(ctypes.addressof(_INFO))
+_ENTRY = struct.Struct("=B3xI16x7Q")
+_EXIT = struct.Struct("=B3xI16xq")
+_SIGINFO = ctypes.create_string_buffer(128)
+_MESSAGE = ctypes.c_ulong()
+_STATUS = ctypes.c_int()
+_STATUS_AT = ctypes.byref(_STATUS)
+
+# python-ptrace's own wrapper formats an error text each time; on the two requests of every stop that is the main cost.
+_raw = libc["ptrace"]  # by item: a function object of our own, its types are not shared
+_raw.argtypes = (ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
+_raw.restype = ctypes.c_long
+_waitpid = libc["waitpid"]
+
+
+class Entry(NamedTuple):
+    """A call as it enters the kernel; `nr` is the architecture's own number."""
+
+    op: int
+    arch: int  # AUDIT_ARCH_*
+    nr: int
+    args: tuple[int, ...]
+
+
+def wait() -> tuple[int, int]:
+    """(thread, status) of the next stop or exit; (0, 0) when a signal interrupted the wait, (-1, 0) without children.
+
+    Not `os.waitpid`: that one starts over after a signal, and the loop has to look at its flags then.
+    """
+    tid: int = _waitpid(-1, _STATUS_AT, WALL)
+    if tid > 0:
+        return tid, _STATUS.value
+    return (0, 0) if ctypes.get_errno() == errno.EINTR else (-1, 0)
+
+
+def resume(request: int, tid: int, signum: int = 0) -> bool:
+    """Restart a stopped tracee with CONT, SYSCALL, LISTEN or DETACH; False when it is gone (killed meanwhile)."""
+    return bool(_raw(request, tid, 0, signum) != -1)
+
+
+def syscall_entry(tid: int) -> Entry | None:
+    """What PTRACE_GET_SYSCALL_INFO (Linux 5.3) says at an entry or seccomp stop; None when the tracee is gone."""
+    if _raw(GET_SYSCALL_INFO, tid, len(_INFO), _INFO_AT.value) <= 0:
+        return None
+    fields = _ENTRY.unpack_from(_INFO)
+    return Entry(fields[0], fields[1], fields[2], fields[3:])
+
+
+def syscall_exit(tid: int) -> tuple[int, int] | None:
+    """(op, return value, negative errno on failure) at a syscall stop; None when the tracee is gone."""
+    if _raw(GET_SYSCALL_INFO, tid, len(_INFO), _INFO_AT.value) <= 0:
+        return None
+    op, _, value = _EXIT.unpack_from(_INFO)
+    return op, value
+
+
+def event_message(tid: int) -> int:
+    """PTRACE_GETEVENTMSG: the new child, or the former thread id at an exec; 0 when the tracee is gone."""
+    if _raw(GETEVENTMSG, tid, 0, ctypes.addressof(_MESSAGE)) == -1:
+        return 0
+    return _MESSAGE.value
+
+
+def siginfo(tid: int) -> bytes | None:
+    """The raw siginfo_t of a signal-delivery stop (128 bytes); None at a group-stop or when the tracee is gone."""
+    if _raw(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(_SIGINFO)) == -1:
+        return None
+    return _SIGINFO.raw
+
+
+def seize(tid: int, options: int) -> None:
+    """PTRACE_SEIZE: attach without a stop.
+
+    Raises:
+        ptrace.PtraceError: refused or gone; `.errno` says which (ptrace(2)).
+    """
+    ptrace(SEIZE, tid, 0, options)
+
+
+def interrupt(tid: int) -> bool:
+    """Ask for a stop (PTRACE_INTERRUPT); False when the tracee is gone."""
+    return bool(_raw(INTERRUPT, tid, 0, 0) != -1)

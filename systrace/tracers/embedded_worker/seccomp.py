@@ -1,0 +1,114 @@
+"""The filter that stops a started job only at the calls that are wanted (seccomp(2), SECCOMP_RET_TRACE).
+
+All other calls run at full speed. A filter cannot be taken off again, and without a tracer its RET_TRACE calls fail
+with ENOSYS: that is why jobs with a filter are killed when their tracer dies, and never let go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterable, Sequence
+
+from ptrace.ctypes_libc import libc
+
+from systrace.tracers.embedded_worker.names import Abi
+
+NUMBERS = {"x86_64": 317, "aarch64": 277}  # of seccomp(2) itself
+SET_MODE_FILTER, GET_ACTION_AVAIL = 1, 2
+FLAG_TSYNC = 1
+RET_ALLOW, RET_TRACE = 0x7FFF0000, 0x7FF00000
+_PR_SET_NO_NEW_PRIVS = 38
+_LOAD, _JEQ, _JGE, _RETURN = 0x20, 0x15, 0x35, 0x06
+_NR, _ARCH, _ARG0 = 0, 4, 16  # offsets in struct seccomp_data, little endian
+_SPAN = 250  # jumps are 8 bits wide
+
+Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
+
+
+def _match(numbers: Sequence[int]) -> list[Instruction]:
+    """Trace the numbers, allow all others; the accumulator holds the number. Consecutive numbers share a range test."""
+    program: list[Instruction] = []
+    for first, last in _ranges(numbers):
+        if first == last:
+            program += [(_JEQ, 0, 1, first), (_RETURN, 0, 0, RET_TRACE)]
+        else:
+            program += [(_JGE, 0, 2, first), (_JGE, 1, 0, last + 1), (_RETURN, 0, 0, RET_TRACE)]
+    return [*program, (_RETURN, 0, 0, RET_ALLOW)]
+
+
+def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    for number in sorted(set(numbers)):
+        if found and found[-1][1] == number - 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+def program(wanted: Sequence[tuple[Abi, Sequence[int]]]) -> bytes:
+    """The BPF program (struct sock_filter[]) that stops at the given numbers of each calling convention."""
+    code: list[Instruction] = [(_LOAD, 0, 0, _ARCH)]
+    for abi, numbers in wanted:
+        body = [(_LOAD, 0, 0, _NR), *_match(numbers)]
+        if len(body) <= _SPAN:
+            code += [(_JEQ, 0, len(body), abi.audit), *body]
+        else:
+            code += [(_JEQ, 1, 0, abi.audit), (0x05, 0, 0, len(body)), *body]  # 0x05: jump always, 32 bits wide
+    return assemble([*code, (_RETURN, 0, 0, RET_ALLOW)])
+
+
+def descriptor_program(wanted: Sequence[tuple[Abi, Sequence[int]]], first: int, last: int) -> bytes:
+    """Like `program`, for calls whose first argument is a descriptor from `first` to `last` only."""
+    code: list[Instruction] = [
+        (_LOAD, 0, 0, _ARG0),
+        (_JGE, 1, 0, first),
+        (_RETURN, 0, 0, RET_ALLOW),
+        (_JGE, 0, 1, last + 1),
+        (_RETURN, 0, 0, RET_ALLOW),
+    ]
+    return assemble(code) + program(wanted)
+
+
+def assemble(code: Iterable[Instruction]) -> bytes:
+    """struct sock_filter[] of the instructions."""
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in code)
+
+
+class _Fprog(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+
+def install(code: bytes, number: int) -> None:
+    """Put the filter on this thread, by system call `number`.
+
+    Without CAP_SYS_ADMIN the kernel wants "no new privileges" first; with it that is left alone, because it would take
+    the rights of set-uid programs away.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    buffer = ctypes.create_string_buffer(code, len(code))
+    fprog = _Fprog(len(code) // 8, ctypes.addressof(buffer))
+    if libc.syscall(number, SET_MODE_FILTER, 0, ctypes.byref(fprog)) == 0:
+        return
+    if ctypes.get_errno() == errno.EACCES:
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        if libc.syscall(number, SET_MODE_FILTER, 0, ctypes.byref(fprog)) == 0:
+            return
+    raise OSError(ctypes.get_errno(), "seccomp(2)")
+
+
+def usable(number: int) -> bool:
+    """Whether the kernel lets us install a filter: tried in a child, because there is no way back."""
+    child = os.fork()
+    if child == 0:
+        try:
+            install(program([]), number)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    return os.waitpid(child, 0)[1] == 0

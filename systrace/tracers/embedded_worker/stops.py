@@ -1,0 +1,169 @@
+"""What each ptrace stop of a thread means, and the lines that it prints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Mapping
+
+from systrace.tracers.embedded_worker import memory, requests
+from systrace.tracers.embedded_worker.decode import DECODERS, UNKNOWN
+from systrace.tracers.embedded_worker.decode.processes import format_siginfo
+from systrace.tracers.embedded_worker.files import FileTable
+from systrace.tracers.embedded_worker.names import ABIS, SOCKETCALL, Abi, failure, signal_name
+from systrace.tracers.embedded_worker.output import Output, stamp
+from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
+
+_SLOW_NS = 200_000_000  # a call that lasts longer is printed as <unfinished ...>, so that a reader sees it
+_ERRNO_MAX = 4095
+
+
+class Calls:
+    """Prints calls: `enter` and `leave` are the two ends of one."""
+
+    def __init__(self, output: Output, wanted: Mapping[Abi, Iterable[int]]) -> None:
+        self.output = output
+        self._calls = {
+            abi.audit: {number: (abi.name_of(number), DECODERS.get(abi.name_of(number), UNKNOWN)) for number in numbers}
+            for abi, numbers in wanted.items()
+        }
+        self._all = not self._calls  # nothing named: everything is wanted
+
+    def enter(self, tracee: Tracee, entry: requests.Entry) -> bool:
+        """A thread enters a call. False when its end need not be looked at."""
+        _, arch, number, args = entry
+        call = self._lookup(arch, number)
+        if tracee.abi.audit != arch:
+            tracee.abi = ABIS.get(arch, tracee.abi)
+        if call is not None and call[0] == "socketcall":
+            call, args = self._socketcall(tracee, args)
+        if call is None:
+            tracee.decoder = None
+            return False
+        name, decoder = call
+        if tracee.muted:
+            if not name.startswith("execve"):
+                tracee.decoder = None
+                return False
+            tracee.muted = False
+        if decoder.skip is not None and decoder.skip(tracee, args):
+            tracee.decoder = None
+            return False
+        tracee.entered_ns = time.time_ns()
+        tracee.clock_ns = time.monotonic_ns()
+        tracee.name, tracee.args, tracee.decoder = name, args, decoder
+        tracee.printed = False
+        if name == "restart_syscall":
+            tracee.head = f"<... resuming interrupted {tracee.interrupted or 'system call'} ...>"
+        else:
+            tracee.head = decoder.enter(tracee, args)
+        if not decoder.returns:
+            self.output.line(f"{_opening(tracee)}) = ?")
+            tracee.decoder = None
+            return False
+        return True
+
+    def _lookup(self, arch: int, number: int) -> tuple[str, Decoder] | None:
+        known = self._calls.get(arch)
+        if known is not None:
+            return known.get(number)
+        abi = ABIS.get(arch)
+        if not self._all or abi is None:
+            return None
+        name = abi.name_of(number)
+        return name, DECODERS.get(name, UNKNOWN)
+
+    def _socketcall(self, tracee: Tracee, args: Args) -> tuple[tuple[str, Decoder] | None, Args]:
+        """i386 programs of old make all socket calls through one, with the arguments in memory."""
+        name = SOCKETCALL.get(args[0])
+        data = memory.read(tracee.tid, args[1], 24) or memory.read(tracee.tid, args[1], 12)
+        if name is None or data is None:
+            return None, args
+        words = [int.from_bytes(data[at : at + 4], "little") for at in range(0, len(data), 4)]
+        return (name, DECODERS.get(name, UNKNOWN)), (*words, *[0] * (6 - len(words)))
+
+    def leave(self, tracee: Tracee, value: int) -> None:
+        """The call returned."""
+        decoder = tracee.decoder
+        if decoder is None:
+            return
+        now = time.monotonic_ns()
+        args = tracee.args
+        tail = decoder.leave(tracee, args, value) if decoder.leave is not None else ""
+        if -_ERRNO_MAX <= value < 0:
+            result = failure(value)
+            if value == -516:  # ERESTART_RESTARTBLOCK
+                tracee.interrupted = tracee.name
+        else:
+            result = decoder.result(tracee, args, value) if decoder.result is not None else str(value)
+        lasted = now - tracee.clock_ns
+        if tracee.printed:
+            start = f"{tracee.tid} {stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>{tail}"
+        else:
+            start = _opening(tracee) + tail
+        self.output.line(f"{start}) = {result} <{stamp(lasted)}>")
+        tracee.decoder = None
+
+    def show_slow(self, tracees: Iterable[Tracee]) -> None:
+        """Print the first half of calls that have been blocked for a while."""
+        now = time.monotonic_ns()
+        for tracee in tracees:
+            if tracee.decoder is not None and not tracee.printed and now - tracee.clock_ns > _SLOW_NS:
+                self.suspend(tracee, "<unfinished ...>")
+
+    def suspend(self, tracee: Tracee, mark: str) -> None:
+        """Print the open call, if there is one, without a result: `mark` says why."""
+        if tracee.decoder is None:
+            return
+        if not tracee.printed:
+            self.output.line(f"{_opening(tracee)} {mark}")
+        elif mark != "<unfinished ...>":
+            self.output.line(f"{tracee.tid} {stamp(time.time_ns())} <... {tracee.name} resumed> {mark}")
+        tracee.printed = True
+
+    def event(self, tracee: Tracee, text: str) -> None:
+        """A line that is no call."""
+        if not tracee.muted:
+            self.output.line(f"{tracee.tid} {stamp(time.time_ns())} {text}")
+
+    def signal(self, tracee: Tracee, number: int) -> None:
+        """A signal is about to be delivered."""
+        info = requests.siginfo(tracee.tid)
+        if info is not None:
+            self.event(tracee, f"--- {signal_name(number)} {format_siginfo(info)} ---")
+            self.output.flush()  # who relays signals looks into the recording whether the job has had this one
+
+    def gone(self, tracee: Tracee, status: int) -> None:
+        """The thread's exit status: the last line of it."""
+        if tracee.decoder is not None:
+            if tracee.printed:
+                self.event(tracee, f"<... {tracee.name} resumed>) = ?")
+            else:
+                self.output.line(f"{_opening(tracee)} <unfinished ...>) = ?")
+        if os.WIFSIGNALED(status):
+            dumped = " (core dumped)" if os.WCOREDUMP(status) else ""
+            self.event(tracee, f"+++ killed by {signal_name(os.WTERMSIG(status))}{dumped} +++")
+        else:
+            self.event(tracee, f"+++ exited with {os.WEXITSTATUS(status)} +++")
+
+    def superseded(self, tracee: Tracee, leader: Tracee | None, tid: int) -> None:
+        """A thread that is not the leader called execve(2): it goes on under the leader's id."""
+        if leader is not None:
+            self.suspend(leader, "<unfinished ...>")
+        self.suspend(tracee, f"<pid changed to {tid} ...>")
+        former, tracee.tid = tracee.tid, tid
+        self.event(tracee, f"+++ superseded by execve in pid {former} +++")
+
+
+def _opening(tracee: Tracee) -> str:
+    return f"{tracee.tid} {stamp(tracee.entered_ns)} {tracee.name}({tracee.head}"
+
+
+GROUP_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+
+def child_files(parent: Tracee, event: int, clone_files: int) -> FileTable:
+    """The descriptor table of a new thread or process."""
+    shares = parent.children_share & clone_files if parent.children_share else event == requests.EVENT_CLONE
+    return parent.files if shares else parent.files.copy()

@@ -1,0 +1,71 @@
+"""One traced thread and the call that it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from systrace.tracers.embedded_worker.files import FileTable
+from systrace.tracers.embedded_worker.names import Abi
+
+Args = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How one call is printed. The texts lie between the parentheses, `result` stands after ` = `.
+
+    `enter` runs before the call, `leave` after it (given the result, negative errno on failure); both are joined as
+    they are, so `enter` ends with ", " where `leave` goes on. `result` is asked only for calls that succeeded.
+    """
+
+    enter: Callable[[Tracee, Args], str]
+    leave: Callable[[Tracee, Args, int], str] | None = None
+    result: Callable[[Tracee, Args, int], str] | None = None
+    skip: Callable[[Tracee, Args], bool] | None = None  # True: this one need not be looked at
+    returns: bool = True  # False for exit(2)
+
+
+class Tracee:
+    """A thread under ptrace; `tid` changes only when it execs without being the leader."""
+
+    __slots__ = (
+        "abi",
+        "args",
+        "children_share",
+        "clock_ns",
+        "decoder",
+        "entered_ns",
+        "execing",
+        "files",
+        "head",
+        "in_call",
+        "interrupted",
+        "listening",
+        "muted",
+        "name",
+        "parked",
+        "printed",
+        "stash",
+        "tid",
+    )
+
+    def __init__(self, tid: int, abi: Abi, files: FileTable) -> None:
+        self.tid = tid
+        self.abi = abi
+        self.files = files
+        self.in_call = False  # between entry and exit of a call that is looked at, or (without a filter) of any call
+        self.decoder: Decoder | None = None  # of that call; None while it is not to be printed
+        self.name = ""
+        self.args: Args = ()
+        self.head = ""
+        self.entered_ns = 0  # wall clock
+        self.clock_ns = 0  # monotonic
+        self.printed = False  # the head is in the log already, as <unfinished ...>
+        self.stash = 0  # what `enter` keeps for `leave`: a length before the call
+        self.interrupted = ""  # the call that restart_syscall(2) goes on with
+        self.muted = False  # the job before its execve: this is still us
+        self.execing = 0  # the thread id it had before an execve by a thread that is no leader
+        self.parked = False  # a new child, held until its parent's report says what it shares
+        self.listening = False  # in a group-stop
+        self.children_share = 0  # CLONE_* flags of the clone(2) under way
