@@ -139,7 +139,8 @@ def _sleep(call: Call, memory: Memory) -> Call:
         return replace(call, limit_ns=memory.time_ns(call.args[0]), limit_source=call.name)
     limit = memory.time_ns(call.args[2], wide=wide)
     if limit is not None and call.args[1] & _TIMER_ABSTIME:
-        limit = _until(limit, realtime=call.args[0] == 0)
+        left = _until(limit, realtime=call.args[0] == 0)
+        return replace(call, limit_ns=left, left_ns=left, limit_source=call.name)
     return replace(call, limit_ns=limit, limit_source=call.name)
 
 
@@ -153,12 +154,12 @@ def _futex(call: Call, memory: Memory) -> Call:
         return replace(call, limit_source=call.name)
     operation = call.args[1] & 0xFFFFFFFF
     command = operation & _FUTEX_COMMAND
-    limit = None
+    limit, left = None, None
     if call.args[3] and command in _FUTEX_WAITS:
         limit = memory.time_ns(call.args[3], wide=call.name.endswith("64"))
         if limit is not None and command in _FUTEX_ABSOLUTE:
-            limit = _until(limit, realtime=bool(operation & _FUTEX_CLOCK_REALTIME) or command == 6)
-    return replace(call, limit_ns=limit, limit_source="futex", detail=_FUTEX_WAITS.get(command, ""))
+            limit = left = _until(limit, realtime=bool(operation & _FUTEX_CLOCK_REALTIME) or command == 6)
+    return replace(call, limit_ns=limit, left_ns=left, limit_source="futex", detail=_FUTEX_WAITS.get(command, ""))
 
 
 def mutex_owner(call: Call, memory: Memory) -> int:

@@ -5,10 +5,12 @@ Everything is read in the order that loses least: calls and waits (which change)
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
 from dataclasses import replace
+from typing import Any
 
 from systrace.kernel import calls, clock, pidfd, procfs, sock_diag
 from systrace.kernel.addresses import FAMILIES, PROTOCOLS, TYPES
@@ -40,7 +42,8 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         return None
     machine = procfs.machine_of(pid)
     with Memory(pid, 32 if machine in ("i386", "arm") else 64) as memory:
-        threads = tuple(t for tid in procfs.task_ids(pid) if (t := _thread(pid, tid, machine, memory)) is not None)
+        tids = procfs.task_ids(pid)
+        threads = tuple(t for tid in tids if (t := _thread(pid, tid, machine, memory, tids)) is not None)
     descriptors = () if stat.kernel_thread else procfs.descriptors_of(pid)
     if not stat.kernel_thread and stat.state not in "ZX" and any(not thread.readable for thread in threads):
         limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
@@ -66,7 +69,7 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
     )
 
 
-def _thread(pid: int, tid: int, machine: str, memory: Memory) -> Thread | None:
+def _thread(pid: int, tid: int, machine: str, memory: Memory, tids: list[int]) -> Thread | None:
     wchan = procfs.wchan_of(pid, tid)
     current = procfs.syscall_of(pid, tid)
     stat = procfs.stat_of(pid, tid)
@@ -76,9 +79,9 @@ def _thread(pid: int, tid: int, machine: str, memory: Memory) -> Thread | None:
     if not isinstance(current, str):
         call = calls.decode(*current, machine, wchan, memory)
         owner = calls.mutex_owner(call, memory)
-        if owner and owner != tid and owner in procfs.task_ids(pid):
+        if owner and owner != tid and owner in tids:
             call = replace(call, detail=f"mutex owned by thread {owner}")
-        elif call.name in calls.FUTEXES and call.args[2] != tid and call.args[2] in procfs.task_ids(pid):
+        elif call.name in calls.FUTEXES and call.args[2] != tid and call.args[2] in tids:
             call = replace(call, detail=f"end of thread {call.args[2]}")  # pthread_join waits on the tid word
     return Thread(
         pid=pid,
@@ -116,16 +119,23 @@ def _with_times(found: list[ProcessState]) -> tuple[ProcessState, ...]:
         replace(
             process,
             threads=tuple(
-                replace(
+                _timed(
                     thread,
-                    blocked_ns=_blocked(last.get(thread.tid), now.get(cpus.get(thread.tid, -1))),
-                    cpu_share=_share(thread, running.get(thread.tid), began),
+                    _blocked(last.get(thread.tid), now.get(cpus.get(thread.tid, -1))),
+                    _share(thread, running.get(thread.tid), began),
                 )
                 for thread in process.threads
             ),
         )
         for process in found
     )
+
+
+def _timed(thread: Thread, blocked: int | None, share: float | None) -> Thread:
+    call = thread.call
+    if call is not None and call.left_ns is not None:
+        call = replace(call, limit_ns=call.left_ns + (blocked or 0))
+    return replace(thread, call=call, blocked_ns=blocked, cpu_share=share)
 
 
 def _blocked(last: int | None, now: int | None) -> int | None:
@@ -169,76 +179,92 @@ def _rows(pid: int, inodes: set[int], limits: list[Limit]) -> dict[int, sock_dia
 def _process_sockets(
     process: ProcessState, mine: list[Descriptor], rows: dict[int, sock_diag.Row], limits: list[Limit]
 ) -> list[SocketState]:
-    states = [_from_row(process.pid, d, rows.get(d.inode or 0)) for d in mine]
+    """Each with its options, read through a duplicate; without them from where duplicating is refused."""
+    states: list[SocketState] = []
     peeks = _PEEKED
     try:
         with pidfd.Target(process.pid) as target:
             same = procfs.stat_of(process.pid)
             if same is None or same.start_ticks != process.start_ticks:
                 return states
-            for at, state in enumerate(states):
-                with target.duplicate(state.fd) as fd:
-                    states[at] = state = _with_options(state, fd)
-                    if state.unread and state.state != "listen" and peeks > 0:
-                        peeks -= 1
-                        states[at] = replace(state, unread_head=clean(pidfd.peek(fd), 96))
+            for descriptor in mine:
+                row = rows.get(descriptor.inode or 0, _UNKNOWN)
+                try:
+                    with target.duplicate(descriptor.fd) as fd:
+                        if os.fstat(fd).st_ino != descriptor.inode:
+                            continue  # the number is another socket's now
+                        head = pidfd.peek(fd) if row.unread and row.state != "listen" and peeks > 0 else b""
+                        states.append(_state(process.pid, descriptor, row, _options(fd, row), head))
+                        peeks -= bool(head)
+                except OSError as error:
+                    if error.errno != errno.EBADF:  # closed meanwhile
+                        raise
     except OSError as error:
         why = f"pidfd_getfd: {error.strerror}"
         limits.append(Limit(f"socket options of process {process.pid} (keepalive, timeouts)", why))
+        states += [_state(process.pid, d, rows.get(d.inode or 0, _UNKNOWN), {}, b"") for d in mine[len(states) :]]
     return states
 
 
-def _from_row(pid: int, descriptor: Descriptor, row: sock_diag.Row | None) -> SocketState:
-    inode = descriptor.inode or 0
-    if row is None:
-        return SocketState(pid, descriptor.fd, inode, "other", "other", "")
+_UNKNOWN = sock_diag.Row(0, "other", "", "", None, None, type="other")
+
+
+def _state(pid: int, descriptor: Descriptor, row: sock_diag.Row, options: dict[str, Any], head: bytes) -> SocketState:
+    values = {
+        "family": row.family,
+        "type": row.type,
+        "protocol": row.protocol,
+        "local": row.local,
+        "peer": row.peer,
+        "state": row.state,
+        "unread": row.unread,
+        "tcp": row.tcp,
+        **options,
+    }
     return SocketState(
         pid=pid,
         fd=descriptor.fd,
-        inode=inode,
-        family=row.family,
-        type=row.type,
-        protocol=row.protocol,
-        local=row.local,
-        peer=row.peer,
-        state=row.state,
+        inode=descriptor.inode or 0,
         timer=row.timer,
         timer_ms=row.timer_ms,
         retransmits=row.retransmits,
-        unread=row.unread,
         unsent=row.unsent,
-        tcp=row.tcp,
+        unread_head=clean(head, 96),
         peer_inode=row.peer_inode,
+        **values,
     )
 
 
-def _with_options(state: SocketState, fd: int) -> SocketState:
-    kind = pidfd.domain_type_protocol(fd)
-    if kind is None:
-        return state
-    tcp = kind[2] == socket.IPPROTO_TCP
-    info = state.tcp or (pidfd.tcp_info_of(fd) if tcp else None)
-    local, peer = state.local, state.peer
-    if state.family == "other":  # in no table: not bound, closed by an error, of another namespace or family
-        local, peer = pidfd.addresses_of(fd)
-    return replace(
-        state,
-        family=FAMILIES.get(kind[0], "other"),
-        type=TYPES.get(kind[1], "other"),
-        protocol=PROTOCOLS.get(kind[2], ""),
-        local=local,
-        peer=peer,
-        state=state.state or (info.state if info is not None else ""),
-        unread=pidfd.unread(fd) if state.unread is None or not tcp else state.unread,
-        nonblock=pidfd.nonblocking(fd),
-        keepalive=pidfd.keepalive_of(fd),
-        rcvtimeo_ns=pidfd.timeout_ns(fd, socket.SO_RCVTIMEO),
-        sndtimeo_ns=pidfd.timeout_ns(fd, socket.SO_SNDTIMEO),
-        user_timeout_ns=pidfd.user_timeout_ns(fd) if tcp else None,
-        syn_retries=pidfd.option(fd, socket.IPPROTO_TCP, socket.TCP_SYNCNT) if tcp else None,
-        options_known=True,
-        tcp=info,
-    )
+def _options(fd: int, row: sock_diag.Row) -> dict[str, Any]:
+    """What only the socket itself tells; its identity too when no table had it (of another namespace, or unbound)."""
+    found: dict[str, Any] = {
+        "nonblock": pidfd.nonblocking(fd),
+        "rcvtimeo_ns": pidfd.timeout_ns(fd, socket.SO_RCVTIMEO),
+        "sndtimeo_ns": pidfd.timeout_ns(fd, socket.SO_SNDTIMEO),
+        "options_known": True,
+    }
+    protocol = row.protocol
+    if row is _UNKNOWN:
+        kind = pidfd.domain_type_protocol(fd)
+        if kind is None:
+            return {}
+        protocol = PROTOCOLS.get(kind[2], "")
+        found["family"], found["type"], found["protocol"] = (
+            FAMILIES.get(kind[0], "other"),
+            TYPES.get(kind[1], "other"),
+            protocol,
+        )
+        found["local"], found["peer"] = pidfd.addresses_of(fd)
+    if protocol == "tcp":
+        found["user_timeout_ns"] = pidfd.user_timeout_ns(fd)
+        found["syn_retries"] = pidfd.option(fd, socket.IPPROTO_TCP, socket.TCP_SYNCNT)
+        found["keepalive"] = pidfd.keepalive_of(fd)
+        if row.tcp is None:
+            found["tcp"] = info = pidfd.tcp_info_of(fd)
+            found["state"] = row.state or (info.state if info is not None else "")
+    elif row.state != "listen":
+        found["unread"] = pidfd.unread(fd)
+    return found
 
 
 def with_socket_limits(found: tuple[ProcessState, ...], states: tuple[SocketState, ...]) -> tuple[ProcessState, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.kernel import patience
+from systrace.kernel import calls, patience
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import SocketState
 from systrace.kernel.wording import duration, name_of, socket_line
@@ -10,6 +10,7 @@ from systrace.model import Finding
 
 _NAT_LIMIT_S = 350  # NAT gateway and Network Load Balancer, idle TCP flow (AWS VPC and ELB user guides)
 _REPAIR = (60, 15, 4)  # idle, interval, count that `systrace keepalive` sets
+_ON_MANY = calls.POLLS | calls.SELECTS | calls.EPOLLS
 _DNS_PORTS = (53, 5353)
 
 
@@ -35,6 +36,8 @@ def judge(wait: Wait) -> Judgement:
 
 
 def _at(wait: Wait, state: SocketState) -> str:
+    if wait.call.name in _ON_MANY:
+        return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
     word = "from" if wait.direction == "r" else "to"
     return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
 

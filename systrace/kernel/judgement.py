@@ -67,6 +67,8 @@ class Wait:
         """Seconds left until the program's own limit ends the wait, None without one."""
         if self.call.limit_ns is None or self.ticking:
             return None
+        if self.call.left_ns is not None:
+            return self.call.left_ns / 1e9
         return max(self.call.limit_ns - (self.thread.blocked_ns or 0), 0) / 1e9
 
     @property

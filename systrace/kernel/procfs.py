@@ -258,11 +258,12 @@ def holders_of(inodes: set[int], skip: set[int], deadline: float) -> dict[int, l
             continue
         if time.monotonic() > deadline:
             break
+        folder = f"/proc/{name}/fd"
         try:
-            for entry in os.scandir(f"/proc/{name}/fd"):
-                inode = wanted.get(os.readlink(entry.path))
+            for number in os.listdir(folder):
+                inode = wanted.get(os.readlink(f"{folder}/{number}"))
                 if inode is not None:
-                    mode = os.lstat(entry.path).st_mode
+                    mode = os.lstat(f"{folder}/{number}").st_mode
                     found.setdefault(inode, []).append((int(name), bool(mode & 0o400), bool(mode & 0o200)))
         except OSError:
             continue

@@ -37,6 +37,7 @@ from systrace.kernel import facts, gather, procfs
 from systrace.kernel.state import End, FileLock, Limit, ProcessState, SocketState, Thread
 
 PREFIX = b"# systrace: "
+_LOCK_CALLS = ("flock", "fcntl")
 _PER_LINE = 16  # items: keeps a line far below what any reader of logs would cut
 
 
@@ -74,7 +75,6 @@ class Snapshot:
             raise CaptureError(f"process {pid} ended while it was looked at")
         sockets = gather.sockets(found, limits)
         found = gather.with_socket_limits(found, sockets)
-        ours = {process.pid for process in found}
         return cls(
             pid=pid,
             time_ns=now,
@@ -82,7 +82,7 @@ class Snapshot:
             kernel=os.uname().release,
             processes=found,
             sockets=sockets,
-            locks=tuple(lock for lock in procfs.locks() if lock.waiter in ours),
+            locks=_locks(found),
             holders=gather.other_ends(found, sockets),
             sysctls=facts.sysctls(pid),
             limits=tuple(limits),
@@ -118,6 +118,12 @@ class Snapshot:
         for name, items in lists:
             found += [_line({**head, name: batch}) for batch in _batches(items)]
         return found
+
+
+def _locks(found: tuple[ProcessState, ...]) -> tuple[FileLock, ...]:
+    """Only asked for when somebody waits for one: the list of a busy host is long."""
+    waiting = {t.pid for p in found for t in p.threads if t.call is not None and t.call.name.startswith(_LOCK_CALLS)}
+    return tuple(lock for lock in procfs.locks() if lock.waiter in waiting) if waiting else ()
 
 
 def _line(value: dict[str, Any]) -> bytes:

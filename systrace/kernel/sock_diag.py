@@ -38,7 +38,7 @@ TIMERS = ("", "on", "keepalive", "timewait", "persist")  # as ss(8) names them
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """One socket of the kernel's tables."""
 
@@ -193,14 +193,14 @@ def tcp_info(raw: bytes) -> TcpInfo | None:
 def unix_rows(sock: socket.socket, inodes: set[int]) -> list[Row]:
     """AF_UNIX sockets with these inodes; an accepted or connected one shows its peer's name through `peer_inode`."""
     request = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, 0xFFFFFFFF, 0, _SHOW_UNIX, 0, 0)
-    names: dict[int, Endpoint] = {}
+    names: dict[int, bytes] = {}
     mine = []
     try:
         for body in _dump(sock, request):
             _, _, _, _, inode, _, _ = _UNIX.unpack_from(body)
             attributes = _attributes(body, _UNIX.size)
             if _UNIX_NAME in attributes:
-                names[inode] = unix_endpoint(attributes[_UNIX_NAME])
+                names[inode] = attributes[_UNIX_NAME]
             if inode in inodes:
                 mine.append((body, attributes))
     except OSError:
@@ -217,8 +217,8 @@ def unix_rows(sock: socket.socket, inodes: set[int]) -> list[Row]:
                 protocol="",
                 type={1: "stream", 2: "dgram", 5: "seqpacket"}.get(kind, "other"),
                 state={1: "established", 10: "listen"}.get(state, "unconnected"),
-                local=names.get(inode),
-                peer=names.get(peer) if peer is not None else None,
+                local=unix_endpoint(names[inode]) if inode in names else None,
+                peer=unix_endpoint(names[peer]) if peer is not None and peer in names else None,
                 unread=queues[0] if queues else None,
                 unsent=queues[1] if queues else None,
                 peer_inode=peer,

@@ -24,6 +24,7 @@ class Call:
     fds: tuple[tuple[int, str], ...] = ()  # all descriptors waited on: (fd, "r"/"w"/"rw"); poll, select, epoll too
     limit_ns: int | None = None  # how long the program lets it wait, None: for ever
     limit_source: str = ""  # "poll", "SO_RCVTIMEO", ...
+    left_ns: int | None = None  # until the limit, where the call names a point in time instead of a duration
     detail: str = ""  # "child 1234", "mutex owned by thread 77", "203.0.113.10:443" of a connect
 
 

@@ -19,6 +19,8 @@ def clean(raw: bytes | str, limit: int = 400) -> str:
     text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
     if len(text) > limit:
         text = text[: limit - 1] + "…"
+    if text.isascii() and text.isprintable():
+        return text
     text = text.encode("utf-8", "backslashreplace").decode()  # lone surrogates of os.fsdecode
     return _UNSAFE.sub(_escape, text)
 

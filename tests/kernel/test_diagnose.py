@@ -1,0 +1,179 @@
+"""What really hung processes are said to wait for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from systrace.kernel.diagnose import diagnose, interrupted_by_attach
+from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.state import SocketState
+from systrace.model import Finding
+
+pytestmark = pytest.mark.real
+Hang = Callable[..., Any]
+Until = Callable[..., None]
+
+# kind of hang, call it blocks in, cause, variant, what the headline must say
+HANGS = [
+    (
+        "recv",
+        "recvfrom",
+        "hung-read",
+        "no-deadline",
+        r"nothing outstanding.*no keepalive, no timeout: it will wait for",
+    ),
+    (
+        "recv_timeout",
+        "recvfrom",
+        "read-timeout",
+        "pending",
+        r"its own limit of 30 s \(SO_RCVTIMEO\) ends it in [23]\d s",
+    ),
+    ("send", "sendto", "send-blocked", None, r"bytes unread by the peer"),
+    ("poll", "poll", "hung-read", "no-deadline", r"in poll for fd 4 to 127\.0\.0\.1:\d+"),
+    ("epoll", "epoll_wait", "hung-read", "no-deadline", r"in epoll_wait for fd 4 .*no answer|not one byte received"),
+    ("accept", "accept4", "hung-read", "accept", r"a server that waits for a client"),
+    ("udp", "recvfrom", "dns-timeout", "pending", r"127\.0\.0\.1:53, UDP, nothing has come, no timeout"),
+    ("unix", "recvfrom", "hung-read", "no-deadline", r"unix socket"),
+    ("futex", "futex", "not-network", "futex", r"a lock, condition or another thread"),
+    ("join", "recvfrom", "hung-read", "no-deadline", r"thread \d+ .*recvfrom on fd 4"),
+    ("pipe_deadlock", "wait4", "not-network", "deadlock", r"it waits for this very process to end: deadlock"),
+    ("own_pipe", "read", "not-network", "deadlock", r"only write end itself"),
+    ("flock", "flock", "not-network", "lock", r"the lock on \S+ is held by hang\.py\[\d+\]"),
+    ("sleep", "clock_nanosleep", "not-network", "sleep", r"it sleeps on purpose, (600|59\d) s left"),
+    ("tty", "read", "not-network", "stdin", r"/dev/pts/\d+: it waits for keyboard input"),
+    ("sigwait", "pause", "not-network", "signal", r"waits for a signal"),
+]
+
+
+@pytest.mark.parametrize(("kind", "call", "cause", "variant", "says"), HANGS, ids=[row[0] for row in HANGS])
+def test_each_kind_of_hang_is_named(
+    hang: Hang, tmp_path: Path, kind: str, call: str, cause: str, variant: str | None, says: str
+) -> None:
+    victim = hang(kind, tmp_path / "lock")
+    victim.settle(call)
+    if kind == "pipe_deadlock":
+        victim.settle("write", int(victim.words[0]))
+    diagnosis = diagnose(Snapshot.take(victim.pid))
+    first = diagnosis.findings[0]
+    assert first.cause == cause
+    assert variant in (None, first.variant)
+    assert re.search(says, diagnosis.headline), diagnosis.headline
+    assert diagnosis.headline in first.summary
+    assert first.lines
+    assert first.refuted_by
+
+
+def test_a_send_into_a_closed_window_says_that_only_the_peers_program_is_stuck(hang: Hang, until: Until) -> None:
+    victim = hang("send")
+    victim.settle("sendto")
+
+    def state() -> SocketState:
+        return next(s for s in Snapshot.take(victim.pid).sockets if s.fd == int(victim.words[0]))
+
+    until(lambda: state().timer == "persist")  # first the kernel asks as for a lost packet
+    assert state().unsent
+    assert "receive window is closed" in diagnose(Snapshot.take(victim.pid)).headline
+
+
+def test_slices_of_a_poll_loop_are_no_deadline(hang: Hang, until: Until) -> None:
+    victim = hang("poll_slices")
+    victim.settle("pselect6")
+    until(lambda: (Snapshot.take(victim.pid).sockets[0].silent_ms or 0) > 900)
+    headline = diagnose(Snapshot.take(victim.pid)).headline
+    assert "asks again every 0.2 s" in headline
+    assert "for ever" in headline
+
+
+def test_the_child_that_is_waited_for_is_judged(hang: Hang) -> None:
+    victim = hang("child")
+    victim.settle("wait4")
+    victim.settle("clock_nanosleep", int(victim.words[0]))
+    diagnosis = diagnose(Snapshot.take(victim.pid))
+    assert diagnosis.headline.startswith(f"sleep[{victim.words[0]}] blocked")
+    assert f"it waits for sleep[{victim.words[0]}] to end" in diagnosis.findings[1].summary
+
+
+def test_a_pipe_names_its_writer(hang: Hang) -> None:
+    victim = hang("pipe")
+    victim.settle("read")
+    findings = diagnose(Snapshot.take(victim.pid)).findings
+    assert any(f"no data yet from sleep[{victim.words[0]}]" in finding.summary for finding in findings)
+
+
+def test_a_pipe_of_a_process_outside_the_tree_is_found(hang: Hang) -> None:
+    victim = hang("pipe")
+    victim.settle("clock_nanosleep", int(victim.words[0]))
+    child = Snapshot.take(int(victim.words[0]))  # its standard output is read by its parent
+    assert child.root.pid == int(victim.words[0])
+    victim.settle("read")
+    reader = Snapshot.take(victim.pid)
+    ends = {end.pid for ends in reader.holders.values() for end in ends}
+    assert ends == {victim.pid, int(victim.words[0])}
+
+
+def test_a_record_lock_names_its_holder(hang: Hang, tmp_path: Path) -> None:
+    victim = hang("record_lock", tmp_path / "lock")
+    holder = victim.words[0]
+    victim.process.stdin.write("go\n")
+    victim.process.stdin.flush()
+    victim.settle("fcntl")
+    assert f"is held by hang.py[{holder}]" in diagnose(Snapshot.take(victim.pid)).headline
+
+
+def test_a_busy_process_is_no_wait(hang: Hang) -> None:
+    victim = hang("busy")
+    diagnosis = diagnose(Snapshot.take(victim.pid))
+    assert diagnosis.findings[0].variant in ("cpu", "running")  # a loaded machine may give it less than half a CPU
+    thread = Snapshot.take(victim.pid).threads[0]
+    assert thread.state == "R"
+    assert thread.cpu_share is not None
+
+
+def test_a_stopped_process_outranks_everything(hang: Hang, until: Until) -> None:
+    victim = hang("stopped")
+    until(lambda: Snapshot.take(victim.pid).root.state == "T")
+    diagnosis = diagnose(Snapshot.take(victim.pid))
+    assert diagnosis.findings[0].variant == "stopped"
+    assert diagnosis.findings[0].next_steps == [f"kill -CONT {victim.pid}"]
+
+
+def test_unread_data_is_noted_and_cleaned(hang: Hang, until: Until) -> None:
+    victim = hang("unread")
+    victim.settle("clock_nanosleep")
+    snapshot = Snapshot.take(victim.pid)
+    state = next(s for s in snapshot.sockets if s.fd == int(victim.words[0]))
+    assert state.unread == 34
+    assert state.unread_head == "HTTP/1.1 502 Bad Gateway\\x0d\\x0a\\x1b[2Jevil"
+
+    def notes() -> list[Finding]:
+        return [f for f in diagnose(Snapshot.take(victim.pid)).findings if f.variant == "unread-data"]
+
+    assert not notes()  # it may be about to read them
+    until(lambda: bool(notes()), pause=0.5)
+    note = notes()[0]
+    assert "34 bytes" in note.summary
+    assert "\x1b" not in note.summary
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "says"),
+    [
+        ("epoll", "epoll_wait", "epoll_wait on fd 3 will fail with EINTR"),
+        ("recv_timeout", "recvfrom", "recvfrom on fd 4 will fail with EINTR (SO_RCVTIMEO is set)"),
+        ("recv", "recvfrom", None),
+        ("poll", "poll", None),
+        ("sleep", "clock_nanosleep", None),
+    ],
+)
+def test_what_an_attach_would_interrupt_is_said_beforehand(hang: Hang, kind: str, call: str, says: str | None) -> None:
+    victim = hang(kind)
+    victim.settle(call)
+    warnings = interrupted_by_attach(Snapshot.take(victim.pid))
+    assert len(warnings) == (says is not None)
+    assert says is None or says in warnings[0]

@@ -1,0 +1,237 @@
+"""Hangs in the way its first argument names; prints "ready" (and what a test must know) when it is about to."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
+def ready(*words: object) -> None:
+    say("ready", *words)
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        return client, listener.accept()[0]
+
+
+def recv() -> None:
+    client, _server = pair()
+    client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    ready(client.fileno(), client.getpeername()[1])
+    client.recv(100)
+
+
+def recv_timeout() -> None:
+    client, _server = pair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, (30).to_bytes(8, "little") + bytes(8))
+    ready(client.fileno())
+    client.recv(100)
+
+
+def send() -> None:
+    client, _server = pair()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+    ready(client.fileno())
+    client.sendall(bytes(1 << 26))
+
+
+def poll() -> None:
+    client, _server = pair()
+    poller = select.poll()
+    poller.register(client, select.POLLIN)
+    ready(client.fileno())
+    poller.poll()
+
+
+def poll_slices() -> None:
+    client, _server = pair()
+    client.sendall(b"?")
+    ready(client.fileno())
+    while not select.select([client], [], [], 0.2)[0]:
+        pass
+
+
+def epoll() -> None:
+    client, _server = pair()
+    client.sendall(b"?")
+    poller = select.epoll()
+    poller.register(client, select.EPOLLIN)
+    ready(poller.fileno(), client.fileno())
+    say("woken", poller.poll())
+
+
+def epoll_raw() -> None:
+    """epoll_wait of libc, 3 s: Python itself would hide an EINTR."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    client, _server = pair()
+    poller = select.epoll()
+    poller.register(client, select.EPOLLIN)
+    ready(poller.fileno(), client.fileno())
+    began = time.monotonic()
+    result = libc.epoll_wait(poller.fileno(), ctypes.create_string_buffer(64), 4, 3000)
+    say("result", result, ctypes.get_errno() if result < 0 else 0, time.monotonic() - began)
+
+
+def accept() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ready(listener.fileno(), listener.getsockname()[1])
+        listener.accept()
+
+
+def udp() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", 53))
+        ready(sock.fileno())
+        sock.recv(512)
+
+
+def unix() -> None:
+    left, _right = socket.socketpair()
+    ready(left.fileno())
+    left.recv(1)
+
+
+def futex() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    ready()
+    lock.acquire()
+
+
+def join() -> None:
+    client, _server = pair()
+    thread = threading.Thread(target=client.recv, args=(1,))
+    thread.start()
+    ready(client.fileno())
+    thread.join()
+
+
+def child() -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        ready(process.pid)
+        process.wait()
+
+
+def pipe_deadlock() -> None:
+    """The child fills the pipe that its parent does not read, because the parent waits for the child's end."""
+    with subprocess.Popen(["sh", "-c", "exec cat /dev/zero"], stdout=subprocess.PIPE) as process:
+        ready(process.pid)
+        os.waitpid(process.pid, 0)
+
+
+def pipe() -> None:
+    with subprocess.Popen(["sleep", "600"], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        ready(process.pid)
+        process.stdout.read(1)
+
+
+def own_pipe() -> None:
+    reader, _writer = os.pipe()
+    ready(reader)
+    os.read(reader, 1)
+
+
+def flock() -> None:
+    path = sys.argv[2]
+    holder = os.open(path, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    waiter = os.open(path, os.O_RDWR)
+    ready(waiter)
+    fcntl.flock(waiter, fcntl.LOCK_EX)
+
+
+def record_lock() -> None:
+    path = sys.argv[2]
+    holder = os.fork()
+    fd = os.open(path, os.O_RDWR | os.O_CREAT)
+    if holder == 0:
+        fcntl.lockf(fd, fcntl.LOCK_EX)
+        ready(os.getpid())
+        time.sleep(600)
+    sys.stdin.readline()
+    fcntl.lockf(fd, fcntl.LOCK_EX)
+
+
+def sleep() -> None:
+    ready()
+    time.sleep(600)
+
+
+def busy() -> None:
+    ready()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        pass
+
+
+def stopped() -> None:
+    ready()
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def tty() -> None:
+    parent, terminal = os.openpty()
+    os.dup2(terminal, 0)
+    ready(parent)
+    os.read(0, 1)
+
+
+def sigwait() -> None:
+    ready()
+    signal.pause()
+
+
+def unread() -> None:
+    client, server = pair()
+    server.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\x1b[2Jevil")
+    ready(client.fileno())
+    time.sleep(600)
+
+
+def connect() -> None:
+    host, port = sys.argv[2], int(sys.argv[3])
+    sock = socket.socket()
+    ready(sock.fileno())
+    sock.connect((host, port))
+
+
+def many() -> None:
+    """100 threads and 1,000 sockets."""
+    count = int(sys.argv[2])
+    for _ in range(99):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    keep = [socket.socketpair() for _ in range(count // 4)]
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        tcp = []
+        for _ in range(count // 4):
+            tcp.append(socket.create_connection(listener.getsockname()))
+            tcp.append(listener.accept()[0])
+    ready(len(keep) * 2 + len(tcp))
+    tcp[0].recv(1)
+
+
+if __name__ == "__main__":
+    kinds: dict[str, Callable[[], None]] = {
+        name: value
+        for name, value in list(globals().items())
+        if callable(value) and name not in ("say", "ready", "pair")
+    }
+    kinds[sys.argv[1]]()
