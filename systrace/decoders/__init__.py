@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from systrace.model import Message, Socket, Transfer
+from systrace.model import Message, Received, Socket, Transfer
 from systrace.registry import Registry
 
 
@@ -132,9 +132,22 @@ def direction(socket: Socket, from_client: bool) -> str:
 
 
 def times(first: Transfer | None, last: Transfer | None) -> tuple[int | None, int | None]:
-    """(start_ns, end_ns) of what was carried by these calls and those between them."""
-    start = first.record.time_ns if first else None
-    if last is None:
-        return start, None
-    end = last.record.end_ns
-    return start, last.record.time_ns if end is None else end
+    """(start_ns, end_ns) of what was carried by these calls and those between them.
+
+    What is sent starts when its first call begins; what is received, when that call returns: it had waited till then.
+    """
+    if first is None:
+        start = None
+    elif isinstance(first, Received):
+        start = returned_ns(first)
+    else:
+        start = first.record.time_ns
+    return start, None if last is None else returned_ns(last)
+
+
+def returned_ns(event: Transfer) -> int | None:
+    """When a call returned; when it began, if the log has no durations."""
+    record = event.record
+    if record.duration_ns is None or record.time_ns is None:
+        return record.time_ns
+    return record.time_ns + record.duration_ns

@@ -6,6 +6,7 @@ array, its taken front is deleted rarely, and searches remember how far they got
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
@@ -115,6 +116,16 @@ class Buffer:
         self._searched = (needle, self.taken + max(0, self.known - len(needle) + 1))
         return -1
 
+    def search(self, pattern: re.Pattern[bytes], longest: int) -> int:
+        """Index after the first match of `pattern` (at most `longest` bytes long), or -1; remembers like `find`."""
+        key = pattern.pattern
+        offset = self._searched[1] if self._searched[0] == key else 0
+        found = pattern.search(self._data, max(self._pos, self._pos + offset - self.taken))
+        if found:
+            return found.end() - self._pos
+        self._searched = (key, self.taken + max(0, self.known - longest + 1))
+        return -1
+
     def take(self, n: int) -> tuple[bytes, int]:
         """Take the next `n` bytes (or all that wait): the known ones up to the first hole, and how many are missing.
 
@@ -148,6 +159,16 @@ class Buffer:
         n = self.known + self._hole
         self._advance(n)
         return n
+
+    def skip_call(self) -> int:
+        """Drop what is left of the call that carried the next byte; returns how many bytes."""
+        n = self._marks[0][0] - self.taken if self._marks else 0
+        self._advance(n)
+        return n
+
+    def call_rest(self) -> int:
+        """How many bytes are left of the call that carried the next byte."""
+        return self._marks[0][0] - self.taken if self._marks else 0
 
     def line(self, limit: int = LINE_LIMIT) -> Line | None:
         """Take the next line; None while its end has not come. A line that a hole cuts ends there."""

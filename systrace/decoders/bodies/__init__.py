@@ -1,0 +1,1 @@
+"""What messages carry, and what is wrong with it."""

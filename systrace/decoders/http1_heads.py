@@ -1,0 +1,146 @@
+"""HTTP/1 heads: what a start line looks like, and how fields say where the message ends (RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from systrace.decoders.bodies.body import codings, field
+
+HEAD_END = re.compile(rb"\n\r?\n")
+HEAD_END_LENGTH = 3
+HEAD_LIMIT = 256 << 10  # bytes; servers stop at 8 to 64 KiB
+
+_METHODS = (
+    b"GET POST PUT HEAD DELETE OPTIONS PATCH CONNECT TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT "
+    b"SEARCH PURGE MKCALENDAR LINK UNLINK BIND NOTIFY SUBSCRIBE UNSUBSCRIBE M-SEARCH"
+).split()
+_METHOD = rb"(?:" + b"|".join(sorted(_METHODS, key=len, reverse=True)) + rb")"
+_REQUEST_LINE = re.compile(rb"([A-Za-z][A-Za-z-]{0,31}) ([^\r\n]*?) HTTP/(1\.\d)[ \t]*\r?\n")
+_REQUEST_CUT = re.compile(rb"([A-Z][A-Z-]{0,31}) ([^\s]*)(?: (?:HTTP/?(1\.\d)?)?)?")
+_REQUEST_LOOK = re.compile(
+    _METHOD + rb" (?:[/*?]|[A-Za-z][A-Za-z0-9+.-]*://|[\w.-]{1,253}:\d{1,5} |\[[\da-fA-F:.]+\]:\d)"
+)
+_STATUS_LINE = re.compile(rb"HTTP/(1\.\d) (\d{3})(?: ([^\r\n]*))?\r?\n")
+_STATUS_CUT = re.compile(rb"HTTP/(1\.\d) (\d{3})(?: ([^\r\n]*))?")
+_STATUS_LOOK = re.compile(rb"HTTP/1\.\d \d\d\d(?:[ \r\n]|\Z)")
+ANY_REQUEST = re.compile(_METHOD + rb" [^\s]{1,8000} HTTP/1\.\d\r?\n")
+ANY_RESPONSE = re.compile(rb"HTTP/1\.\d \d{3}(?: [^\r\n]*)?\r?\n")
+_OTHER_VERSION = re.compile(rb"[^\r\n]* (?:RTSP|SIP|ICAP|HTTP/2|HTTP/3)")
+_LENGTH = re.compile(rb"\ncontent-length[ \t]*:([^\r\n]*)")
+
+NO, MAYBE, YES = 0, 1, 2
+
+
+def looks_like_request(head: bytes) -> int:
+    """NO, MAYBE (too short to tell) or YES, from at least 32 bytes or all that there are."""
+    if _REQUEST_LOOK.match(head):
+        return NO if _OTHER_VERSION.match(head) else YES
+    method, space, target = head.partition(b" ")
+    if space:
+        if method not in _METHODS or len(head) > 300 or any(c in target for c in b" \r\n"):
+            return YES if _REQUEST_LINE.match(head) and method.isupper() else NO
+        return MAYBE if len(target) < 256 else NO
+    return MAYBE if any(known.startswith(head) for known in _METHODS) else NO
+
+
+def looks_like_response(head: bytes) -> int:
+    """NO, MAYBE (too short to tell) or YES."""
+    if _STATUS_LOOK.match(head):
+        return YES
+    if len(head) < 12:
+        model = b"HTTP/1.1 200"
+        same = all(a == b or (48 <= a <= 57 and 48 <= b <= 57) for a, b in zip(head, model, strict=False))
+        return MAYBE if same else NO
+    return NO
+
+
+class RequestLine(NamedTuple):
+    """Method, target, version ("" when cut off)."""
+
+    method: str
+    target: str
+    version: str
+
+
+class StatusLine(NamedTuple):
+    """Version, status, reason."""
+
+    version: str
+    status: int
+    reason: str
+
+
+def request_line(head: bytes, cut: bool) -> RequestLine | None:
+    """The first line of a request; of a cut head, what there is of it."""
+    found = _REQUEST_LINE.match(head) or (_REQUEST_CUT.match(head) if cut else None)
+    if found is None:
+        return None
+    method, target, version = found.groups()
+    return RequestLine(method.decode("latin-1"), _text(target), (version or b"").decode("latin-1"))
+
+
+def status_line(head: bytes, cut: bool) -> StatusLine | None:
+    """The first line of a response; of a cut head, what there is of it."""
+    found = _STATUS_LINE.match(head) or (_STATUS_CUT.match(head) if cut else None)
+    if found is None:
+        return None
+    version, status, reason = found.groups()
+    return StatusLine(version.decode("latin-1"), int(status), _text(reason or b"").strip())
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+class Framing(NamedTuple):
+    """How the end of a body is found."""
+
+    kind: str  # length, chunked, close, none
+    length: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+_NO_BODY = Framing("none")
+_TO_THE_END = Framing("close")
+
+
+def framing(head: bytes, request: bool) -> Framing:
+    """RFC 9112 6.3, but for the cases that only status and method decide."""
+    low = head.lower()
+    start = low.find(b"\ncontent-length:")
+    if b"\ntransfer-encoding" not in low and head.endswith(b"\r\n\r\n"):  # the usual cases, fast
+        if start < 0:
+            if b"\ncontent-length" not in low:
+                return _NO_BODY if request else _TO_THE_END
+        else:
+            end = low.find(b"\n", start + 16)
+            value = low[start + 16 : end].strip()
+            if value.isdigit() and len(value) < 19 and low.find(b"\ncontent-length", end) < 0:
+                return Framing("length", int(value))
+    return _odd_framing(head, low, request)
+
+
+def _odd_framing(head: bytes, low: bytes, request: bool) -> Framing:
+    """Chunks, contradictions, bare line feeds."""
+    notes: tuple[str, ...] = () if head.endswith(b"\r\n\r\n") else ("bare-lf",)
+    length, kind = None, "none" if request else "close"
+    values = {value.strip() for found in _LENGTH.findall(low) for value in found.split(b",")}
+    if len(values) > 1:
+        notes += ("two-lengths",)
+    if values:
+        value = min(values)
+        if value.isdigit() and len(value) < 19:
+            length, kind = int(value), "length"
+        else:
+            notes += ("bad-length",)
+    transfer = codings(field(head, b"\ntransfer-encoding:"))
+    if transfer:
+        if length is not None:
+            notes += ("length-and-chunked",)
+        kind = "chunked" if transfer[-1] == "chunked" else "none" if request else "close"
+        length = None
+    return Framing(kind, length, notes)
