@@ -59,8 +59,8 @@ class Analyst:
         Raises:
             AnalysisFailed: there is none.
         """
-        os.write(self._end, b".")
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it may have died already
+            os.write(self._end, b".")
             os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
         with os.fdopen(self._result, "rb", closefd=False) as pipe:
             answer = pipe.read()

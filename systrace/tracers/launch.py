@@ -24,26 +24,29 @@ def main() -> None:
     data = b"".join(item[2] for item in control)
     found = [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), 4)]
     numbers, mask = ([int(word) for word in part.split()] for part in text.split(b";"))
-    report, *kept = _moved(found, above=max(*found, *numbers, 2))
+    report, *kept = _moved(found, above=max(channel.fileno(), *found, *numbers))
     os.write(report, str(_tracer()).encode())
     channel.close()
-    for number in (0, 1, 2):
-        if number not in numbers:
-            os.close(number)
-    for descriptor, number in zip(kept, numbers, strict=True):
-        os.dup2(descriptor, number, inheritable=True)
-    _restore_signals(set(mask))
-    path, argv, variables = os.fsencode(sys.argv[2]), [os.fsencode(word) for word in sys.argv[3:]], environment()
+    path, argv = os.fsencode(sys.argv[2]), [os.fsencode(word) for word in sys.argv[3:]]
     try:
-        try:
-            os.execve(path, argv, variables)  # noqa: S606
-        except OSError as error:
-            if error.errno != errno.ENOEXEC:
-                raise
-            os.execve(b"/bin/sh", [b"sh", path, *argv[1:]], variables)  # noqa: S606 (no #!: as every shell does)
+        for number in {0, 1, 2}.difference(numbers):
+            os.close(number)
+        for descriptor, number in zip(kept, numbers, strict=True):
+            os.dup2(descriptor, number, inheritable=True)
+        _restore_signals(set(mask))
+        _execute(path, argv, environment())
     except (OSError, ValueError) as error:
         os.write(report, f" {getattr(error, 'errno', None) or errno.EINVAL}".encode())
         os._exit(127)
+
+
+def _execute(path: bytes, argv: list[bytes], variables: dict[bytes, bytes]) -> None:
+    try:
+        os.execve(path, argv, variables)  # noqa: S606
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+        os.execve(b"/bin/sh", [b"sh", path, *argv[1:]], variables)  # noqa: S606 (no #!: as every shell does)
 
 
 def environment() -> dict[bytes, bytes]:

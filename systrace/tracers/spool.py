@@ -2,7 +2,7 @@
 
 The tracer writes into a FIFO; the spooler copies it to the recording. It outlives systrace (killed or done) for as long
 as the tracer writes, so that the tracer never meets a closed pipe; once the recording is over it reads and forgets. It
-sleeps while the pipe fills, because a woken reader for each line would cost more than the copying.
+sleeps while the pipe fills (never near to full), because a woken reader for each line would cost more than the copying.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import re
 import select
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import NoReturn
 from systrace.tracers.rescue import Rescue
 
 PIPE_BYTES = 1 << 20  # what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size)
-NAP_MS = 8
+NAP_MS = 16
 QUIET_MS = 60  # children outlive the job: after this silence its own lines are all here
 QUIET_LIMIT_MS = 1000  # ... or, where they are busy, after this long
 EXECVE = re.compile(rb"^\d+ +\d+\.\d+ execve\(", re.MULTILINE)
@@ -47,14 +48,14 @@ class Spooled:
 class Spool:
     """The parent's handle of the spooler process."""
 
-    def __init__(self, fifo: Path, target: int, limit: int | None, cleanup: Path | None) -> None:
+    def __init__(self, fifo: Path, target: int, limit: int | None, cleanup: Path) -> None:
         """Start copying.
 
         Args:
             fifo: exists; the tracer opens it afterwards.
             target: descriptor of the recording, positioned at its end.
             limit: bytes of the recording, header included; None: no limit.
-            cleanup: directory to remove should systrace itself be killed.
+            cleanup: directory to remove should systrace itself be killed (a recording in it would be lost to all).
         """
         import socket
 
@@ -121,7 +122,7 @@ def detach_descriptors(kept: set[int]) -> None:
 class _Spooler:
     """The work of the forked process."""
 
-    def __init__(self, reader: int, control: int, target: int, limit: int | None, cleanup: Path | None) -> None:
+    def __init__(self, reader: int, control: int, target: int, limit: int | None, cleanup: Path) -> None:
         self.reader, self.control, self.target = reader, control, target
         self._limit = limit
         self._cleanup = cleanup
@@ -135,37 +136,54 @@ class _Spooler:
         """Copy until the tracer's end; then wait for the parent's last word."""
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        nap_ms = NAP_MS * fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ) // PIPE_BYTES
+        capacity = fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ)
+        nap_ms = 1
         os.set_blocking(self.reader, False)
         both = select.poll()
         both.register(self.reader, select.POLLIN)
         both.register(self.control, select.POLLIN)
         only_control = select.poll()
         only_control.register(self.control, select.POLLIN)
+        nap = select.poll()
+        nap.register(self.control, select.POLLIN)
+        nap.register(self.reader, 0)  # only the end: a dead tracer's job has to be rescued at once
         while True:
             ready = dict((only_control if self._state.ended else both).poll())
             if self.control in ready:
                 if not self._obey():
                     break
-            elif self._copy():
-                only_control.poll(nap_ms)
+            elif size := self._copy():
+                nap_ms = min(NAP_MS, nap_ms * 2) if size < capacity // 16 else max(1, nap_ms // 4)
+                nap.poll(nap_ms)
         self._drop_until_end()
 
-    def _copy(self) -> bool:
-        """Take what is there; false when there was nothing or the tracer has closed the FIFO."""
+    def _copy(self) -> int:
+        """Take what is there; 0 when there was nothing or the tracer has closed the FIFO."""
         try:
-            data = os.read(self.reader, PIPE_BYTES)
+            if self._take == self._write and self._room() > 2 * PIPE_BYTES:
+                size = os.splice(self.reader, self.target, PIPE_BYTES)  # saves two copies
+                self._state.written += size
+            else:
+                data = os.read(self.reader, PIPE_BYTES)
+                size = len(data)
+                self._take(data)
         except BlockingIOError:
-            return False
-        if data:
+            return 0
+        except OSError:  # of splice: the disk is full, or its file system cannot
+            data = os.read(self.reader, PIPE_BYTES)
+            size = len(data)
             self._take(data)
-            return True
-        self._end()
-        return False
+        if not size:
+            self._end()
+        return size
+
+    def _room(self) -> int:
+        return sys.maxsize if self._limit is None else self._limit - self._state.written
 
     def _end(self) -> None:
         self._state.ended = True
-        self._take(b"")
+        if self._take == self._head:
+            self._take(b"")
         if self._rescue is not None:
             self._state.rescue = self._rescue.start()
 
@@ -247,8 +265,7 @@ class _Spooler:
         os.set_blocking(self.reader, True)
         while not self._state.ended:
             self._copy()
-        if self._cleanup is not None:
-            shutil.rmtree(self._cleanup, ignore_errors=True)
+        shutil.rmtree(self._cleanup, ignore_errors=True)
         return False
 
     def _settle(self) -> None:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+
 
 from systrace.commands.capture.common import (
     Conclusion,
@@ -100,7 +100,7 @@ def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -
         recording = Recording.create(options.save, facts)
         stack.callback(recording.close)
         recording.add(*snapshot.lines())
-        spool = Spool(recording.fifo, recording.descriptor, None, None if options.save else recording.directory)
+        spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
         stack.callback(spool.close)
         analyst = Analyst(recording.path, _work(recording.name, options.style), set())
         stack.callback(analyst.close)

@@ -116,7 +116,7 @@ def style_of(name: str) -> str:
 
 
 class ReportTo:
-    """Where the report goes: standard error (or output), or a file that is opened at once so that a wrong name is noticed early."""
+    """Where the report goes: standard error or output, or a file, opened early so that a wrong name is noticed."""
 
     def __init__(self, path: Path | None, descriptor: int = 2) -> None:
         self._descriptor = descriptor

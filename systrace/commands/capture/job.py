@@ -83,7 +83,7 @@ def run_job(options: Options) -> tuple[int, bool]:
         recording = Recording.create(options.save, {"command": options.command, **header(tracer, request)})
         stack.callback(recording.close)
         request = _with_output(request, recording.fifo)
-        spool = Spool(recording.fifo, recording.descriptor, limit, None if options.save else recording.directory)
+        spool = Spool(recording.fifo, recording.descriptor, limit, recording.directory)
         stack.callback(spool.close)
         analyst = _analyst(recording, options.style, live, keepalives)
         stack.callback(analyst.close)
