@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -89,3 +90,55 @@ def hang() -> Iterator[Hang]:
         for stream in (process.stdin, process.stdout):
             if stream is not None:
                 stream.close()
+
+
+class Lab:
+    """client 10.78.N.2 - router - server 10.78.N+128.2 in three network namespaces, NAT where a test asks for it."""
+
+    def __init__(self, number: int) -> None:
+        self.names = {role: f"krn-{role}{number}" for role in ("client", "router", "server")}
+        self.inner, self.outer = f"10.78.{number}", f"10.78.{number + 128}"
+        self.server = f"{self.outer}.2"
+        self._processes: list[subprocess.Popen[str]] = []
+        for name in self.names.values():
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        for role, subnet in (("client", self.inner), ("server", self.outer)):
+            run("ip", "-n", self.names["router"], "link", "add", f"to-{role}", "type", "veth", "peer", "eth0",
+                "netns", self.names[role])  # fmt: skip
+            for name, device, host in ((self.names["router"], f"to-{role}", 1), (self.names[role], "eth0", 2)):
+                run("ip", "-n", name, "address", "add", f"{subnet}.{host}/24", "dev", device)
+                run("ip", "-n", name, "link", "set", device, "up")
+            run("ip", "-n", self.names[role], "route", "add", "default", "via", f"{subnet}.1")
+        self.at("router", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+
+    def at(self, role: str, *command: str) -> str:
+        """Run a command there to its end."""
+        return run("ip", "netns", "exec", self.names[role], *command)
+
+    def inside(self, role: str) -> tuple[str, ...]:
+        """The prefix that starts a command there (`ip netns exec` replaces itself by the command: same pid)."""
+        return ("ip", "netns", "exec", self.names[role])
+
+    def close(self) -> None:
+        """Remove the namespaces."""
+        for name in self.names.values():
+            subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
+
+
+def run(*command: str) -> str:
+    """A command that must succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """A network of our own; numbers differ between test processes."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 100 + 1
+    for role in ("client", "router", "server"):
+        subprocess.run(["ip", "netns", "delete", f"krn-{role}{number}"], check=False, capture_output=True)
+    made = Lab(number)
+    yield made
+    made.close()

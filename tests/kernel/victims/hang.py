@@ -213,6 +213,45 @@ def connect() -> None:
     sock.connect((host, port))
 
 
+def serve() -> None:
+    """Answer one request after the number of seconds that it names; "silent" never answers."""
+    with socket.create_server(("0.0.0.0", int(sys.argv[2]))) as listener:
+        ready()
+        while True:
+            sock, _ = listener.accept()
+            threading.Thread(target=_answer, args=(sock,), daemon=True).start()
+
+
+def _answer(sock: socket.socket) -> None:
+    asked = sock.recv(100).decode()
+    if asked == "silent":
+        sock.recv(1)
+    time.sleep(float(asked))
+    sock.sendall(b"late answer")
+
+
+def ask() -> None:
+    """The batch job: one request, then waits for the answer without any timeout."""
+    host, port, seconds = sys.argv[2:5]
+    sock = socket.create_connection((host, int(port)))
+    sock.sendall(seconds.encode())
+    ready(sock.fileno())
+    try:
+        say("answer", sock.recv(100).decode())
+    except OSError as error:
+        say("error", type(error).__name__, error.errno)
+
+
+def ask_again() -> None:
+    """A request that goes out on a path that has died since the connection was made."""
+    host, port = sys.argv[2:4]
+    sock = socket.create_connection((host, int(port)))
+    ready(sock.fileno())
+    sys.stdin.readline()
+    sock.sendall(b"silent")
+    sock.recv(100)
+
+
 def many() -> None:
     """100 threads and 1,000 sockets."""
     count = int(sys.argv[2])
@@ -232,6 +271,6 @@ if __name__ == "__main__":
     kinds: dict[str, Callable[[], None]] = {
         name: value
         for name, value in list(globals().items())
-        if callable(value) and name not in ("say", "ready", "pair")
+        if callable(value) and not name.startswith("_") and name not in ("say", "ready", "pair")
     }
     kinds[sys.argv[1]]()

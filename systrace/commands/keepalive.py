@@ -1,0 +1,59 @@
+"""`systrace keepalive`: turn on TCP keepalive in a running process, without stopping it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from systrace.commands import app
+
+if TYPE_CHECKING:
+    from systrace.kernel.keepalive import Change
+    from systrace.model import Keepalive
+
+
+@app.command()
+def keepalive(
+    pid: int = typer.Argument(help="The process whose connections are meant."),
+    fd: Annotated[list[int] | None, typer.Option(help="Only this descriptor; may be repeated.")] = None,
+    idle: int = typer.Option(60, help="Seconds of silence before the first probe."),
+    interval: int = typer.Option(15, help="Seconds between unanswered probes."),
+    count: int = typer.Option(4, help="Unanswered probes after which the connection fails with ETIMEDOUT."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show the present settings and change nothing."),
+) -> None:
+    """Set TCP keepalive on the live connections of a running process.
+
+    A NAT gateway or load balancer that forgets idle connections (350 s on AWS) keeps those that are probed. If a peer
+    has gone already, its blocked call fails with ETIMEDOUT instead of hanging for ever. The process is not stopped.
+    """
+    from systrace.errors import CaptureError
+    from systrace.kernel.keepalive import apply, children_with_connections
+
+    changes = apply(pid, tuple(fd or ()), idle_s=idle, interval_s=interval, count=count, dry_run=dry_run)
+    if not changes:
+        others = children_with_connections(pid)
+        hint = "; its children do: " + ", ".join(f"systrace keepalive {child}" for child in others) if others else ""
+        raise CaptureError(f"process {pid} holds no TCP connection{hint}")
+    for change in changes:
+        typer.echo(_line(change, dry_run=dry_run))
+    failed = [change for change in changes if change.error]
+    if failed:
+        raise CaptureError(f"{len(failed)} of {len(changes)} connections could not be changed")
+    if not dry_run:
+        typer.echo(
+            "If the peer is alive, probes hold the connection open and nothing else happens; if it has gone, "
+            f"the program gets ETIMEDOUT within {idle + interval * count} s."
+        )
+
+
+def _line(change: Change, *, dry_run: bool) -> str:
+    where = f"fd {change.fd}  {change.local} -> {change.peer}  {change.state}  keepalive {_words(change.before)}"
+    if change.error:
+        return f"{where}, unchanged: {change.error}"
+    return where if dry_run else f"{where} => {_words(change.after)}"
+
+
+def _words(setting: Keepalive) -> str:
+    timers = f"after {setting.idle_s} s, every {setting.interval_s} s, {setting.count} times"
+    return timers if setting.on else f"off ({timers} if it were on)"
