@@ -42,6 +42,7 @@ class EmbeddedCapture:
         self._control = control
         self._attached = attached
         self._text = b""
+        self._complaint = ""
         self._status: int | None = None
         self._fault: str | None = None
         self._stopped = False
@@ -55,9 +56,11 @@ class EmbeddedCapture:
         """
         while True:
             for message in self._messages():
-                self.pid = message.get("pid", 0)
-                self._target = pidfd(self.pid) if self.pid else None
-                return message
+                self._note(message)
+                if message["event"] in ("started", "failed"):
+                    self.pid = message.get("pid", 0)
+                    self._target = pidfd(self.pid) if self.pid else None
+                    return message
             if self._fault is not None:
                 raise CaptureError(f"cannot trace: {self._fault}")
 
@@ -77,7 +80,7 @@ class EmbeddedCapture:
         if self._status is not None or self._stopped or (status == 0 and self._attached):
             self._status = self._status or 0
             return
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}{self._complaint}"
         fate = "the process goes on untraced" if self._attached else "the job was killed with it"
         self._fault = f"the embedded tracer[{self.tracer_pid}] {how}: the recording stops there, {fate}"
         self._status = 0 if self._attached else _KILLED
@@ -90,9 +93,14 @@ class EmbeddedCapture:
             if not wait_any([self._control.fileno()], left):
                 return None
             for message in self._messages():
-                if message["event"] == "exited":
-                    self._status = 0 if self._attached else message["status"]
+                self._note(message)
         return self._status
+
+    def _note(self, message: dict[str, Any]) -> None:
+        if message["event"] == "exited":
+            self._status = 0 if self._attached else message["status"]
+        elif message["event"] == "fault":
+            self._complaint = f" ({message['text']})"
 
     def signal(self, number: int) -> None:
         """See `Capture`."""

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from dataclasses import dataclass, field
 
 from ptrace import PtraceError
@@ -56,6 +57,7 @@ class Worker:
         self._task = task
         self._main = 0  # the job, or the first attached process
         self._started = False
+        self._exited = False
 
     def say(self, event: str, **more: object) -> None:
         """Tell the other side; it may be gone."""
@@ -113,6 +115,8 @@ class Worker:
         if not self._started:
             self.say("failed", what="execve", errno=job.failure() or errno.ENOEXEC)
             return 2
+        if not self._exited:  # it was let go, and is our child still
+            self._on_exit(job.pid, os.waitpid(job.pid, 0)[1])
         return 0
 
     def _on_exec(self, tid: int) -> None:
@@ -122,6 +126,7 @@ class Worker:
 
     def _on_exit(self, tid: int, status: int) -> None:
         if tid == self._main and self._started:
+            self._exited = True
             code = os.waitstatus_to_exitcode(status)
             self.say("exited", status=code if code >= 0 else 128 - code)
 
@@ -188,7 +193,13 @@ def main() -> int:
     length = int(control.recv(8, socket.MSG_WAITALL))
     task = Task(**json.loads(control.recv(length, socket.MSG_WAITALL)))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    return Worker(control, task).run()
+    worker = Worker(control, task)
+    try:
+        return worker.run()
+    except Exception as error:  # noqa: BLE001 (standard error is the job's: the other side is told instead)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        worker.say("fault", text=f"{type(error).__name__} in {place.name}, line {place.lineno}: {error}")
+        return 1
 
 
 if __name__ == "__main__":

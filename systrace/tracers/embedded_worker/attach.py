@@ -79,7 +79,7 @@ def interrupted_call(tid: int, abi: Abi) -> str:
 
 
 def socket_names(pid: int) -> dict[str, str]:
-    """`socket:[inode]` -> `TCP:[local->remote]`, of the process's network namespace: for sockets older than the trace."""
+    """`socket:[inode]` -> `TCP:[local->remote]` in the process's network namespace: of sockets older than the trace."""
     names: dict[str, str] = {}
     for protocol, file in (("TCP", "tcp"), ("TCPv6", "tcp6"), ("UDP", "udp"), ("UDPv6", "udp6")):
         for local, remote, inode in _rows(f"/proc/{pid}/net/{file}"):

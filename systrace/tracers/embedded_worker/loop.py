@@ -86,8 +86,8 @@ class Loop:
         elif not requests.interrupt(tracee.tid):
             self.tracees.pop(tracee.tid, None)
 
-    def _detach(self, tid: int) -> None:
-        requests.resume(requests.DETACH, tid)
+    def _detach(self, tid: int, number: int = 0) -> None:
+        requests.resume(requests.DETACH, tid, number)
         self.tracees.pop(tid, None)
 
     # ------------------------------------------------------------------------------------------------------ stops
@@ -101,12 +101,12 @@ class Loop:
             if event == requests.EVENT_STOP and not self._detaching:
                 tracee.parked = True  # a new child came before its parent's report
                 return
-        if event == requests.EVENT_SECCOMP:
+        if self._detaching:
+            self._detach_at(tracee, event, number)
+        elif event == requests.EVENT_SECCOMP:
             self._at_seccomp(tracee)
         elif number == _SYSCALL_STOP:
             self._at_syscall(tracee)
-        elif self._detaching:
-            self._while_detaching(tracee, event, number)
         elif event == 0:
             self.calls.signal(tracee, number)
             self._resume(tracee, number)
@@ -136,9 +136,6 @@ class Loop:
         self._resume(tracee)
 
     def _at_syscall(self, tracee: Tracee) -> None:
-        if self._detaching:
-            requests.resume(requests.CONT, tracee.tid)
-            return
         if tracee.in_call and not self._filtered and tracee.decoder is None:
             tracee.in_call = False  # the end of a call that nobody wants to see
             self._resume(tracee)
@@ -194,14 +191,18 @@ class Loop:
         self.on_exec(tracee.tid)
         self._resume(tracee)
 
-    def _while_detaching(self, tracee: Tracee, event: int, number: int) -> None:
-        """Only an event stop is a safe place to let go: elsewhere a signal or the restart of a call would be lost."""
-        if event == requests.EVENT_STOP:
-            self._detach(tracee.tid)
-        elif event == 0:
-            requests.resume(requests.CONT, tracee.tid, number)
-        else:
-            requests.resume(requests.CONT, tracee.tid)
+    def _detach_at(self, tracee: Tracee, event: int, number: int) -> None:
+        """Let go at whatever stop comes first: it uses the interrupt up, so there may be no other (ptrace(2)).
+
+        A signal is delivered on the way out; an interrupted call is restarted by the kernel as if nobody had looked.
+        """
+        if event in (requests.EVENT_FORK, requests.EVENT_VFORK, requests.EVENT_CLONE):
+            child = requests.event_message(tracee.tid)
+            if child and child not in self.tracees:
+                self.add(child)  # attached by the kernel, stops in a moment
+        elif event == requests.EVENT_EXEC:
+            self.tracees.pop(requests.event_message(tracee.tid), None)
+        self._detach(tracee.tid, number if event == 0 and number != _SYSCALL_STOP else 0)
 
     def _ended(self, tid: int, status: int) -> None:
         tracee = self.tracees.pop(tid, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import time
 from collections.abc import Iterable, Mapping
 
 from systrace.tracers.embedded_worker import memory, requests
-from systrace.tracers.embedded_worker.decode import DECODERS, UNKNOWN
+from systrace.tracers.embedded_worker.decode import DECODERS, UNKNOWN, unknown
 from systrace.tracers.embedded_worker.decode.processes import format_siginfo
 from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.names import ABIS, SOCKETCALL, Abi, failure, signal_name
@@ -17,6 +18,9 @@ from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
 
 _SLOW_NS = 200_000_000  # a call that lasts longer is printed as <unfinished ...>, so that a reader sees it
 _ERRNO_MAX = 4095
+# A tracee may pass anything. Should a decoder stumble over it, the call is shown raw: an error that left this process
+# would kill the job (EXITKILL).
+_MISTAKES = (ArithmeticError, LookupError, OSError, TypeError, ValueError, struct.error)
 
 
 class Calls:
@@ -57,12 +61,19 @@ class Calls:
         if name == "restart_syscall":
             tracee.head = f"<... resuming interrupted {tracee.interrupted or 'system call'} ...>"
         else:
-            tracee.head = decoder.enter(tracee, args)
+            tracee.head = self._decode_entry(tracee, decoder, args)
         if not decoder.returns:
             self.output.line(f"{_opening(tracee)}) = ?")
             tracee.decoder = None
             return False
         return True
+
+    @staticmethod
+    def _decode_entry(tracee: Tracee, decoder: Decoder, args: Args) -> str:
+        try:
+            return decoder.enter(tracee, args)
+        except _MISTAKES:
+            return unknown(tracee, args)
 
     def _lookup(self, arch: int, number: int) -> tuple[str, Decoder] | None:
         known = self._calls.get(arch)
@@ -90,13 +101,16 @@ class Calls:
             return
         now = time.monotonic_ns()
         args = tracee.args
-        tail = decoder.leave(tracee, args, value) if decoder.leave is not None else ""
-        if -_ERRNO_MAX <= value < 0:
+        failed = -_ERRNO_MAX <= value < 0
+        try:
+            tail = decoder.leave(tracee, args, value) if decoder.leave is not None else ""
+            result = decoder.result(tracee, args, value) if decoder.result is not None and not failed else str(value)
+        except _MISTAKES:
+            tail, result = "", str(value)
+        if failed:
             result = failure(value)
             if value == -516:  # ERESTART_RESTARTBLOCK
                 tracee.interrupted = tracee.name
-        else:
-            result = decoder.result(tracee, args, value) if decoder.result is not None else str(value)
         lasted = now - tracee.clock_ns
         if tracee.printed:
             start = f"{tracee.tid} {stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>{tail}"

@@ -130,7 +130,7 @@ def _fcntl_result(tracee: Tracee, args: Args, value: int) -> str:
     if command in _DUPLICATES:
         return new_descriptor(tracee, args, value)
     if command == 3:
-        return f"{value:#x} (flags {open_flags(tracee, value)})"
+        return f"{value and hex(value)} (flags {open_flags(tracee, value)})"
     if command == 1:
         return f"{value:#x} (flags FD_CLOEXEC)" if value & 1 else str(value)
     return str(value)

@@ -151,7 +151,6 @@ _WAIT = (
     (1, "WNOHANG"), (2, "WSTOPPED"), (4, "WEXITED"), (8, "WCONTINUED"), (0x1000000, "WNOWAIT"),
     (0x20000000, "__WNOTHREAD"), (0x40000000, "__WALL"), (0x80000000, "__WCLONE"),
 )  # fmt: skip
-_WAIT4 = tuple((bit, "WUNTRACED" if bit == 2 else name) for bit, name in _WAIT)
 
 
 def wait_status(status: int) -> str:
@@ -173,7 +172,7 @@ def _wait4_enter(_tracee: Tracee, args: Args) -> str:
 def _status(tracee: Tracee, args: Args, value: int) -> str:
     data = memory.read(tracee.tid, args[1], 4) if args[1] and value > 0 else None
     status = pointer(args[1]) if data is None else f"[{wait_status(int.from_bytes(data, 'little'))}]"
-    return f"{status}, {flags(args[2] & 0xFFFFFFFF, _WAIT4, 'W???')}"
+    return f"{status}, {flags(args[2] & 0xFFFFFFFF, _WAIT, 'W???')}"
 
 
 def _wait4_leave(tracee: Tracee, args: Args, value: int) -> str:

@@ -1,0 +1,281 @@
+"""The embedded tracer on running processes: it takes all threads, and leaves no trace behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from systrace.errors import CaptureError
+from systrace.tracers import Request
+from systrace.tracers.embedded import Embedded, EmbeddedCapture, refused
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(Embedded().unavailable() is not None, reason=str(Embedded().unavailable())),
+]
+WANTED = frozenset(
+    "read write close socket connect recvfrom sendto poll nanosleep clock_nanosleep execve clone".split()
+)
+PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c"]
+
+
+@contextlib.contextmanager
+def target(text: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that runs `text`; it prints a line when it is ready, and ends at the end of its input."""
+    words = [*PYTHON, textwrap.dedent(text)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            yield process
+        finally:
+            with contextlib.suppress(OSError):
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+
+
+def status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def until(condition: object, capture: EmbeddedCapture | None = None) -> None:
+    """Poll what the kernel shows: no event tells of it."""
+    assert callable(condition)
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        if capture is None:
+            select.select([], [], [], 0.01)
+        else:
+            capture.wait(0.01)
+
+
+def tasks_of(pid: int) -> list[str]:
+    return [path.name for path in Path(f"/proc/{pid}/task").iterdir()]
+
+
+def settled(process: subprocess.Popen[bytes]) -> None:
+    """The process waits in a call, as do all its threads."""
+    until(lambda: all(_blocked(process.pid, tid) for tid in _tasks(process.pid)))
+
+
+def _blocked(pid: int, tid: str) -> bool:
+    return Path(f"/proc/{pid}/task/{tid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def answer(process: subprocess.Popen[bytes]) -> bytes:
+    """What the process prints after its input ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.close()
+    return process.stdout.read()
+
+
+ECHO = """
+    import os, socket, sys, threading, time
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    other, _ = server.accept()
+    def receive():
+        while data := client.recv(100):
+            pass
+    thread = threading.Thread(target=receive)
+    thread.start()
+    threading.Thread(target=time.sleep, args=(500,), daemon=True).start()
+    print("ready", flush=True)
+    for line in sys.stdin.buffer:
+        other.sendall(line)
+    other.close()
+    thread.join()
+    print("unharmed", flush=True)
+"""
+
+
+def test_all_threads_are_traced_and_let_go(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with target(ECHO) as process:
+        settled(process)
+        assert process.stdin is not None
+        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+            assert capture.pid == process.pid
+            tasks = tasks_of(process.pid)
+            assert len(tasks) == 3
+            for tid in tasks:
+                assert status(int(tid))["TracerPid"] == str(capture.tracer_pid)
+            process.stdin.write(b"hello\n")
+            process.stdin.flush()
+            until(lambda: "sendto(" in trace.read_text(), capture)
+            assert capture.wait(0.3) is None
+        for tid in tasks:
+            assert status(int(tid))["TracerPid"] == "0"
+        assert answer(process) == b"unharmed\n"
+        assert process.wait(30) == 0
+    text = trace.read_text()
+    assert re.search(r'read\(0<pipe:\[\d+\]>, "hello\\n", \d+\) = 6 <', text)
+    # sockets older than the trace come with both ends, local first
+    match = re.search(r"recvfrom\(4<TCP:\[(127[\d.:]+)->(127[\d.:]+)\]>, ", text)
+    assert match
+    assert '"hello\\n", 100, 0, NULL, NULL) = 6' in text
+    assert f'sendto(5<TCP:[{match[2]}->{match[1]}]>, "hello\\n", 6, 0, NULL, 0) = 6' in text
+    assert text.count("<detached ...>") == 3
+    assert "resuming interrupted clock_nanosleep" in text
+
+
+def test_children_made_later_are_traced_and_let_go_too(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    job = """
+        import os, subprocess, sys
+        print("ready", flush=True)
+        sys.stdin.buffer.raw.read(1)
+        child = subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE)
+        sys.stdin.buffer.raw.read()
+        child.stdin.close()
+        print(child.wait(), flush=True)
+    """
+    with target(job) as process:
+        settled(process)
+        assert process.stdin is not None
+        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+            process.stdin.write(b"x")
+            process.stdin.flush()
+            until(lambda: 'execve("/bin/cat", ["/bin/cat"]' in trace.read_text(), capture)
+        assert answer(process) == b"0\n"
+        assert process.wait(30) == 0
+
+
+def test_when_the_tracer_is_killed_the_process_goes_on_untraced(tmp_path: Path) -> None:
+    with target(ECHO) as process:
+        settled(process)
+        with Embedded().attach([process.pid], Request(tmp_path / "trace", WANTED)) as capture:
+            os.kill(capture.tracer_pid, signal.SIGKILL)
+            assert capture.wait(30) == 0
+            assert "goes on untraced" in str(capture.fault())
+        until(lambda: status(process.pid)["TracerPid"] == "0")
+        assert answer(process) == b"unharmed\n"
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_tracer_lets_the_process_go(number: int, tmp_path: Path) -> None:
+    with target(ECHO) as process:
+        settled(process)
+        with Embedded().attach([process.pid], Request(tmp_path / "trace", WANTED)) as capture:
+            os.kill(capture.tracer_pid, number)
+            assert capture.wait(30) == 0
+            assert capture.fault() is None
+        assert answer(process) == b"unharmed\n"
+        assert process.wait(30) == 0
+
+
+def test_a_stopped_process_stays_stopped(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with target(ECHO) as process:
+        settled(process)
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: status(process.pid)["State"].startswith("T"))
+        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+            until(lambda: "--- stopped by SIGSTOP ---" in trace.read_text(), capture)
+        until(lambda: status(process.pid)["TracerPid"] == "0")
+        assert status(process.pid)["State"].startswith("T")
+        process.send_signal(signal.SIGCONT)
+        assert answer(process) == b"unharmed\n"
+        assert process.wait(30) == 0
+
+
+def test_stop_and_continue_under_the_tracer(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    with target(ECHO) as process:
+        settled(process)
+        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+            process.send_signal(signal.SIGSTOP)
+            until(lambda: trace.read_text().count("--- stopped by SIGSTOP ---") == 3, capture)
+            assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+            process.send_signal(signal.SIGCONT)
+            until(lambda: "--- SIGCONT {" in trace.read_text(), capture)
+            assert answer(process) == b"unharmed\n"
+            assert capture.wait(30) == 0
+    assert process.returncode == 0
+    assert re.search(rf"^{process.pid} [\d.]+ \+\+\+ exited with 0 \+\+\+$", trace.read_text(), re.MULTILINE)
+
+
+def test_a_signal_in_flight_at_detach_is_not_lost(tmp_path: Path) -> None:
+    job = """
+        import signal, sys
+        seen = []
+        signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+        print("ready", flush=True)
+        sys.stdin.buffer.raw.read()
+        print(len(seen), flush=True)
+    """
+    with target(job) as process:
+        for count in range(5):
+            settled(process)
+            with Embedded().attach([process.pid], Request(tmp_path / f"trace{count}", WANTED)) as capture:
+                process.send_signal(signal.SIGUSR1)
+                capture.stop()
+        until(lambda: status(process.pid)["TracerPid"] == "0")
+        settled(process)
+        assert int(answer(process)) == 5
+
+
+# ------------------------------------------------------------------------------------------------------------- refusals
+
+
+def refusal(pid: int, tmp_path: Path) -> str:
+    with pytest.raises(CaptureError) as caught, Embedded().attach([pid], Request(tmp_path / "trace")):
+        pass
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_no_such_process(tmp_path: Path) -> None:
+    assert refusal(4_194_000, tmp_path) == "there is no process 4194000"
+
+
+@pytest.mark.skipif(not Path("/proc/2/status").exists(), reason="a pid namespace without kernel threads")
+def test_kernel_threads_are_refused(tmp_path: Path) -> None:
+    assert refusal(2, tmp_path) == (
+        "cannot attach to process 2 (kthreadd): it is a thread of the kernel and makes no system calls"
+    )
+
+
+def test_zombies_are_refused(tmp_path: Path) -> None:
+    with subprocess.Popen(["/bin/true"]) as process:
+        until(lambda: status(process.pid)["State"].startswith("Z"))
+        said = refusal(process.pid, tmp_path)
+    assert f"it has ended, its parent {os.getpid()} has not asked for its status (zombie)" in said
+
+
+def test_a_process_that_has_a_tracer_is_refused(tmp_path: Path) -> None:
+    with target(ECHO) as process, Embedded().attach([process.pid], Request(tmp_path / "first", WANTED)) as capture:
+        assert f"process {capture.tracer_pid} (python" in refusal(process.pid, tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_processes_of_other_users_are_refused() -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            os.write(writer, refused(os.getppid(), "Operation not permitted").encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, encoding="utf-8") as said:
+        assert "it belongs to user 0; run systrace as that user or as root" in said.read()
+    os.waitpid(pid, 0)
