@@ -24,9 +24,8 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(Embedded().unavailable() is not None, reason=str(Embedded().unavailable())),
 ]
-WANTED = frozenset(
-    "read write close socket connect recvfrom sendto poll nanosleep clock_nanosleep execve clone".split()
-)
+_WANTED = "read write close socket connect recvfrom sendto poll nanosleep clock_nanosleep execve clone"
+WANTED = frozenset(_WANTED.split())
 PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c"]
 
 
@@ -68,7 +67,7 @@ def tasks_of(pid: int) -> list[str]:
 
 def settled(process: subprocess.Popen[bytes]) -> None:
     """The process waits in a call, as do all its threads."""
-    until(lambda: all(_blocked(process.pid, tid) for tid in _tasks(process.pid)))
+    until(lambda: all(_blocked(process.pid, tid) for tid in tasks_of(process.pid)))
 
 
 def _blocked(pid: int, tid: str) -> bool:
