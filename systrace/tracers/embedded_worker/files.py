@@ -39,9 +39,9 @@ class FileTable:
             target = os.readlink(f"/proc/{tid}/fd/{fd}")  # noqa: PTH115 (this is the hot path)
         except OSError:
             return ""
-        target = FileTable.names.get(target, target)
+        socket = FileTable.names.get(target)
         name = target.removesuffix(" (deleted)")
-        text = f"<{annotation(name)}>{'' if name == target else '(deleted)'}"
+        text = f"<{socket or annotation(name)}>{'' if name == target else '(deleted)'}"
         if FileTable.remembers:
             self._texts[fd] = text
         return text
