@@ -14,6 +14,9 @@ KEEPALIVE_DEFAULT_IDLE_S = 7200  # tcp_keepalive_time
 _RETRIES2_DEFAULT = 15
 _SYN_RETRIES_DEFAULT = 6
 _RTO_MIN_MS = 200
+_LATE = (
+    0.99  # timers run late and the RTO is a little above its minimum, so the nominal sum is reached one repeat early
+)
 _RTO_MAX_MS = 120_000
 _LINEAR_SINCE = (6, 5)  # tcp_syn_linear_timeouts appeared in Linux 6.5, default 4
 _LINEAR_DEFAULT = 4
@@ -66,7 +69,7 @@ def retransmission_gives_up_s(state: SocketState, sysctls: dict[str, int]) -> fl
     fires = sum(gaps) + rto  # since the data were first sent; the clock of the limit starts with the first repeat
     start = gaps[0] if gaps else rto
     ahead = float(state.timer_ms)
-    while fires - start < limit:
+    while fires - start < limit * _LATE:
         rto = min(rto * 2, rto_max)
         fires += rto
         ahead += rto
