@@ -1,1 +1,18 @@
-"""What messages carry, and what is wrong with it."""
+"""What messages carry, and what is wrong with it. No verdict here rests on bytes that are not known.
+
+- `body.Body`: `received`, `complete`, `whole`, `gaps`, `raw()`, `tail()`, `decoded()`, `data()`, `data_whole`,
+  `kind()`, `content_type`, `encodings`. Its sample is bounded; `whole` says whether every byte is in it.
+- `content_codings.decode_content(data, codings, whole)`: gzip, deflate, br, zstd undone; `Body.decoded().problem` is a
+  `Problem` of kind truncated, malformed, not-encoded (the header lies) or unsupported.
+- `sniffing.sniff(data)`: what bytes are, one of `sniffing.KINDS`; `Body.kind()` asks it.
+- `charset.charset_problem(body)`: `CharsetProblem` (kind, offset, byte, declared, actual); `charset.text_of(body)`.
+- `json_body.json_problem(body)`: `Problem` of kind truncated, malformed, empty or nonstandard, with offset, line,
+  column and the standard parser's own words; `json_body.json_value(body)`: the parsed content.
+- `xml_body.xml_problem(body)`: the same for XML; `xml_body.root(data)`: root element and first texts.
+- `html_body.html_page(body)`: `HtmlPage` (title, sender, login).
+- `tabular.csv_problem(body)`, `tabular.fixed_width_problem(body)`: rows of another width, a last row that is cut.
+- `error_payload.error_payload(body)`: `ErrorPayload` (form, code, message) of well-formed JSON, XML or SOAP errors.
+- `expectations.wrong_kind(response)`: HTML (or else) where JSON, XML, CSV ... was due, and who says so;
+  `expectations.unannounced_compression(response)`: gzip bytes that no header announces.
+- `problem.Problem`: kind, offset, line, column, message.
+"""

@@ -6,7 +6,7 @@ from collections import deque
 from typing import NamedTuple
 
 from systrace.decoders import Piece
-from systrace.decoders.bodies.encodings import Decoded, decode_content
+from systrace.decoders.bodies.content_codings import Decoded, decode_content
 from systrace.decoders.bodies.sniffing import sniff
 
 HEAD_LIMIT = 256 << 10  # bytes kept of a body's beginning

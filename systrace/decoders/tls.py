@@ -1,0 +1,459 @@
+"""TLS records (RFC 8446 5.1, RFC 5246 6.2): hellos, alerts and certificates where they are clear, the rest counted.
+
+Handshake messages are put together across records until encryption begins (TLS 1.3: after ServerHello; before:
+after ChangeCipherSpec). Bytes that are no record come out as `NotTls`, with what came instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from systrace.decoders import Piece, decoder, direction, times
+from systrace.decoders.bodies.problem import printable
+from systrace.decoders.bodies.sniffing import sniff
+from systrace.decoders.buffer import StreamDecoder, span
+from systrace.decoders.tls_hello import Hello, client_hello, cut_hello, server_hello
+from systrace.model import Message, Socket, Transfer
+
+CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION = 20, 21, 22, 23
+_TYPES = frozenset({CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION, 24})
+RECORD_LIMIT = (1 << 14) + 2048  # RFC 5246 6.2.3
+HANDSHAKE_LIMIT = 1 << 17  # bytes of one handshake message kept
+_HEADER = 5
+
+ALERTS = {
+    0: "close_notify",
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    21: "decryption_failed",
+    22: "record_overflow",
+    30: "decompression_failure",
+    40: "handshake_failure",
+    41: "no_certificate",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    49: "access_denied",
+    50: "decode_error",
+    51: "decrypt_error",
+    60: "export_restriction",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    90: "user_canceled",
+    100: "no_renegotiation",
+    109: "missing_extension",
+    110: "unsupported_extension",
+    111: "certificate_unobtainable",
+    112: "unrecognized_name",
+    113: "bad_certificate_status_response",
+    114: "bad_certificate_hash_value",
+    115: "unknown_psk_identity",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
+
+
+@dataclass(slots=True)
+class TlsHello(Message):
+    """ClientHello or ServerHello, as far as it is known."""
+
+    client: bool = True
+    sni: str | None = None  # server name asked for
+    alpn: tuple[str, ...] = ()  # offered, or the one chosen
+    versions: tuple[str, ...] = ()  # offered, or the one chosen: "1.3", "1.2", ...
+    cipher: int | None = None  # suite chosen by the server
+    cut: bool = False  # `-s` or the end of the stream hides a part of it
+    retry: bool = False  # HelloRetryRequest
+
+
+@dataclass(slots=True)
+class TlsAlert(Message):
+    """An alert; `by_client` says who sent it. Encrypted ones are guessed by their size, and `code` is None."""
+
+    level: str = ""  # warning, fatal, "" when encrypted
+    code: int | None = None
+    name: str = ""
+    by_client: bool = False
+
+    @property
+    def notable(self) -> bool:
+        """Kept in preference to others, unless it is the usual good-bye."""
+        return self.code != 0
+
+
+@dataclass(slots=True)
+class TlsCertificate(Message):
+    """A certificate of a clear handshake (TLS 1.2 and before); the names need the extra `tls`, else they are empty."""
+
+    subject: str = ""
+    issuer: str = ""
+    names: tuple[str, ...] = ()  # subjectAltName
+    not_before: str = ""  # ISO 8601, UTC
+    not_after: str = ""
+    chain: int = 0  # certificates sent
+    self_signed: bool = False
+    der: bytes = b""  # the first one, b"" when it is not wholly known
+
+
+@dataclass(slots=True)
+class TlsRecords(Message):
+    """All encrypted records of one direction, counted; comes when the direction ends."""
+
+    records: int = 0
+    application_bytes: int = 0  # of records of type application data, their headers not counted
+    handshake_bytes: int = 0  # encrypted handshake, TLS 1.2
+    last_size: int = 0  # of the last record: 19 in TLS 1.3 just before a close is probably an alert
+    in_record: tuple[int, int] | None = None  # (received, declared) of a last record that did not end
+
+
+@dataclass(slots=True)
+class NotTls(Message):
+    """Bytes that are no TLS record where one was due."""
+
+    offset: int = 0  # in its direction
+    sample: bytes = b""  # first known bytes, at most 64
+    looks_like: str = ""  # what `bodies.sniffing.sniff` says: http, html, text, binary
+
+    @property
+    def notable(self) -> bool:
+        """Kept in preference to others."""
+        return True
+
+
+class _Direction:
+    """What one side has sent."""
+
+    __slots__ = (
+        "application",
+        "encrypted",
+        "first",
+        "handshake",
+        "last",
+        "lost",
+        "partial",
+        "records",
+        "secret",
+        "size",
+        "unsynced",
+    )
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.application = 0
+        self.secret = 0  # bytes of encrypted handshake
+        self.encrypted = False
+        self.handshake = bytearray()  # of messages that did not end yet
+        self.partial = False  # a hole spoilt the handshake messages of this side
+        self.lost = False  # no TLS any more
+        self.unsynced = False  # a hole hid a record's header: look at the start of each call
+        self.size = 0  # of the last encrypted record
+        self.first: Transfer | None = None  # the call that carried the first of these handshake bytes
+        self.last: Transfer | None = None
+
+
+@decoder
+class Tls(StreamDecoder):
+    """One TLS connection."""
+
+    name: ClassVar[str] = "tls"
+    ports: ClassVar[frozenset[int]] = frozenset({443, 465, 563, 636, 853, 989, 990, 992, 993, 995, 5061, 5671, 8443})
+
+    def __init__(self, socket: Socket) -> None:
+        super().__init__(socket)
+        self._sides = (_Direction(), _Direction())  # server, client
+        self._version13 = False
+
+    @classmethod
+    def identify(cls, client: bytes, server: bytes) -> int:
+        """See `Decoder.identify`."""
+        scores = [_score(head, from_client) for head, from_client in ((client, True), (server, False)) if head]
+        return max(scores) if scores and 0 not in scores else 0
+
+    def feed(self, from_client: bool, piece: Piece) -> Iterable[Message]:
+        """See `Decoder.feed`; inside of a long record the payload is not even decoded."""
+        side = self._sides[from_client]
+        if side.lost:
+            return ()
+        (self.client if from_client else self.server).add(piece)
+        return self.advance(from_client)
+
+    def advance(self, from_client: bool) -> list[Message]:
+        """Records that are whole."""
+        out: list[Message] = []
+        side, buffer = self._sides[from_client], self.client if from_client else self.server
+        while buffer.size and not side.lost:
+            header = buffer.peek(_HEADER)
+            plausible = _maybe_record(header)
+            if len(header) < _HEADER and plausible and not buffer.stuck:
+                break
+            if side.unsynced or len(header) < _HEADER:
+                if side.unsynced and plausible and len(header) == _HEADER:
+                    side.unsynced = False
+                elif side.unsynced or plausible:
+                    buffer.skip_call()
+                    side.unsynced = side.partial = True
+                    continue
+            if not plausible:
+                self._not_tls(from_client, out)
+                break
+            kind, length = header[0], int.from_bytes(header[3:], "big")
+            clear = kind == ALERT and length == 2  # encrypted ones are longer, or of type application data
+            if kind == APPLICATION or (side.encrypted and not clear):
+                self._count(from_client, kind, length, out)
+            elif buffer.size < _HEADER + length:
+                break
+            else:
+                self._clear(from_client, kind, length, out)
+        return out
+
+    def ended(self, from_client: bool, how: str) -> list[Message]:
+        """The rest: a hello that did not end, what was counted."""
+        out: list[Message] = []
+        side, buffer = self._sides[from_client], self.client if from_client else self.server
+        waiting: tuple[int, int] | None = None
+        if buffer.owed:
+            waiting = (0, buffer.owed)
+        elif buffer.size >= _HEADER and not side.lost:
+            header = buffer.peek(_HEADER)
+            length = int.from_bytes(header[3:], "big") if len(header) == _HEADER else 0
+            waiting = (buffer.size - _HEADER, length)
+            if header[:1] == b"\x16" and not side.encrypted:
+                side.first = side.first or buffer.here
+                body = buffer.take(_HEADER + length)[0][_HEADER:]
+                self._cut_handshake(from_client, bytes(side.handshake) + body, buffer.last, out)
+        elif side.handshake:
+            self._cut_handshake(from_client, bytes(side.handshake), side.last, out)
+        if side.records or waiting is not None:
+            out.append(self._records(from_client, waiting))
+        return out
+
+    # ------------------------------------------------------------------------------------------------------- records
+
+    def _count(self, from_client: bool, kind: int, length: int, out: list[Message]) -> None:
+        """An encrypted record: nothing in it can be read, so it is skipped, even while it still comes."""
+        side, buffer = self._sides[from_client], self.client if from_client else self.server
+        event = buffer.here
+        side.records += 1
+        if kind == APPLICATION:
+            side.application += length
+        elif kind == HANDSHAKE:
+            side.secret += length
+        elif kind == ALERT:
+            self._alert(from_client, b"", event, out)
+        side.last, side.size = event, length
+        buffer.skip(_HEADER + length)
+
+    def _clear(self, from_client: bool, kind: int, length: int, out: list[Message]) -> None:
+        """A whole record that is not encrypted."""
+        side, buffer = self._sides[from_client], self.client if from_client else self.server
+        event = buffer.here
+        buffer.skip(_HEADER)
+        data, missing = buffer.take(length)
+        side.last = buffer.last
+        if kind == CHANGE_CIPHER_SPEC:
+            side.encrypted = True
+        elif kind == ALERT:
+            self._alert(from_client, data, event, out)
+        elif kind == HANDSHAKE and not side.partial:
+            if not side.handshake:
+                side.first = event
+            side.handshake += data
+            if missing:
+                side.partial = True
+                self._handshake(from_client, out)
+                self._cut_handshake(from_client, bytes(side.handshake), side.last, out)
+                side.handshake.clear()
+            else:
+                self._handshake(from_client, out)
+
+    def _alert(self, from_client: bool, data: bytes, event: Transfer | None, out: list[Message]) -> None:
+        start, end = times(event, event)
+        who = "client" if from_client else "server"
+        if len(data) < 2 or data[0] not in (1, 2):
+            level, code, name = "", None, "encrypted"
+        else:
+            level, code = ("warning", "fatal")[data[0] - 1], data[1]
+            name = ALERTS.get(code, f"alert {code}")
+        out.append(
+            TlsAlert(
+                *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
+                f"{who}'s {level} alert: {name}".replace("  ", " "),
+                complete=True,
+                events=span(event, event),
+                level=level,
+                code=code,
+                name=name,
+                by_client=from_client,
+            )
+        )
+
+    def _not_tls(self, from_client: bool, out: list[Message]) -> None:
+        side, buffer = self._sides[from_client], self.client if from_client else self.server
+        event = buffer.here
+        offset, sample = buffer.taken, buffer.peek(64)
+        buffer.skip(buffer.size)
+        side.lost = True
+        start, end = times(event, buffer.last)
+        out.append(
+            NotTls(
+                *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
+                f"not TLS at byte {offset}: {printable(sample, 40)}",
+                complete=True,
+                events=span(event, buffer.last),
+                offset=offset,
+                sample=sample,
+                looks_like=sniff(sample),
+            )
+        )
+
+    def _records(self, from_client: bool, waiting: tuple[int, int] | None) -> TlsRecords:
+        side = self._sides[from_client]
+        start, end = times(side.last, side.last)
+        return TlsRecords(
+            *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
+            f"application data {side.application} bytes in {side.records} records",
+            complete=waiting is None,
+            events=span(side.last, None),
+            records=side.records,
+            application_bytes=side.application,
+            handshake_bytes=side.secret,
+            last_size=side.size,
+            in_record=waiting,
+        )
+
+    # ----------------------------------------------------------------------------------------------------- handshake
+
+    def _handshake(self, from_client: bool, out: list[Message]) -> None:
+        """Handshake messages that are whole: type, 24-bit length, body."""
+        side = self._sides[from_client]
+        held = side.handshake
+        while len(held) >= 4:
+            length = int.from_bytes(held[1:4], "big")
+            if length > HANDSHAKE_LIMIT:
+                side.partial = True
+                held.clear()
+                return
+            if len(held) < 4 + length:
+                return
+            kind, body = held[0], bytes(held[4 : 4 + length])
+            del held[: 4 + length]
+            if kind == 1:
+                self._hello(from_client, client_hello(body), side.last, out)
+            elif kind == 2:
+                hello = server_hello(body)
+                self._hello(from_client, hello, side.last, out)
+                if hello.versions == ("1.3",) and not hello.retry:
+                    self._sides[0].encrypted = self._sides[1].encrypted = True
+            elif kind == 11:
+                self._certificate(from_client, body, side.last, out)
+
+    def _cut_handshake(self, from_client: bool, data: bytes, last: Transfer | None, out: list[Message]) -> None:
+        """What is known of a handshake message whose rest is not."""
+        if data[:1] in (b"\x01", b"\x02"):
+            self._hello(from_client, cut_hello(data), last, out)
+        elif data[:1] == b"\x0b":
+            self._certificate(from_client, data[4:], last, out)
+
+    def _hello(self, from_client: bool, hello: Hello, last: Transfer | None, out: list[Message]) -> None:
+        first = self._sides[from_client].first
+        start, end = times(first, last)
+        words = [hello.sni or "", ",".join(hello.versions), ",".join(hello.alpn)]
+        what = "ClientHello" if hello.client else "HelloRetryRequest" if hello.retry else "ServerHello"
+        out.append(
+            TlsHello(
+                *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
+                " ".join([what, *(word for word in words if word)]),
+                complete=not hello.cut,
+                events=span(first, last),
+                client=hello.client,
+                sni=hello.sni,
+                alpn=hello.alpn,
+                versions=hello.versions,
+                cipher=hello.cipher,
+                cut=hello.cut,
+                retry=hello.retry,
+            )
+        )
+
+    def _certificate(self, from_client: bool, body: bytes, last: Transfer | None, out: list[Message]) -> None:
+        first = self._sides[from_client].first
+        start, end = times(first, last)
+        chain = _chain(body)
+        message = TlsCertificate(
+            *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
+            "Certificate",
+            complete=bool(chain),
+            events=span(first, last),
+            chain=len(chain),
+            der=chain[0] if chain else b"",
+        )
+        if chain:
+            _read_certificate(message)
+        message.summary = f"Certificate {message.subject}".strip()
+        out.append(message)
+
+
+def _score(head: bytes, from_client: bool) -> int:
+    if not _maybe_record(head):
+        return 0
+    if len(head) < 3:
+        return 45 if head[0] in (ALERT, HANDSHAKE) else 30
+    if head[0] == HANDSHAKE and len(head) >= 6:
+        due = {1} if from_client else {0, 2, 4, 11}
+        return 100 if head[5] in due else 60
+    if head[0] == ALERT and len(head) >= 7:
+        return 97 if head[3:5] == b"\0\2" and head[5] in (1, 2) else 70
+    return 92 if head[0] in (ALERT, HANDSHAKE) else 80 if len(head) >= _HEADER else 60
+
+
+def _maybe_record(head: bytes) -> bool:
+    """Could a record begin like this?"""
+    if head[:1] and head[0] not in _TYPES:
+        return False
+    if (head[1:2] and head[1] != 3) or (head[2:3] and head[2] > 4):
+        return False
+    if len(head) < _HEADER:
+        return True
+    length = int.from_bytes(head[3:5], "big")
+    return 0 < length <= RECORD_LIMIT or (head[0] == APPLICATION and not length)
+
+
+def _chain(body: bytes) -> list[bytes]:
+    """The wholly known certificates of a Certificate message (RFC 5246 7.4.2)."""
+    chain: list[bytes] = []
+    at = 3
+    while at + 3 <= len(body) and len(chain) < 20:
+        length = int.from_bytes(body[at : at + 3], "big")
+        at += 3
+        if at + length > len(body) or not length:
+            break
+        chain.append(body[at : at + length])
+        at += length
+    return chain
+
+
+def _read_certificate(message: TlsCertificate) -> None:
+    """Fill in names and dates, if `cryptography` is installed and can read it."""
+    try:
+        from cryptography import x509
+    except ImportError:
+        return
+    try:
+        certificate: Any = x509.load_der_x509_certificate(message.der)
+        message.subject = printable(certificate.subject.rfc4514_string().encode())
+        message.issuer = printable(certificate.issuer.rfc4514_string().encode())
+        message.not_before = certificate.not_valid_before_utc.isoformat()
+        message.not_after = certificate.not_valid_after_utc.isoformat()
+        message.self_signed = certificate.issuer == certificate.subject
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        message.names = tuple(printable(str(name.value).encode()) for name in extension.value)
+    except Exception:  # noqa: BLE001 - a hostile certificate raises whatever it can
+        return
