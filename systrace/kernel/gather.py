@@ -79,7 +79,7 @@ def _thread(pid: int, tid: int, machine: str, memory: Memory, tids: list[int]) -
     if not isinstance(current, str):
         call = calls.decode(*current, machine, wchan, memory)
         owner = calls.mutex_owner(call, memory)
-        if owner and owner != tid and owner in tids:
+        if owner in tids:
             call = replace(call, detail=f"mutex owned by thread {owner}")
         elif call.name in calls.FUTEXES and call.args[2] != tid and call.args[2] in tids:
             call = replace(call, detail=f"end of thread {call.args[2]}")  # pthread_join waits on the tid word

@@ -10,6 +10,8 @@ from systrace.model import Finding
 
 _BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
 _NONE = "not-network"
+_OWNED = "mutex owned by thread "
+_SPAWNS = ("vfork", "clone", "clone3")  # the parent sleeps until the child's execve or exit
 
 
 def judge_call(wait: Wait) -> Judgement:
@@ -21,6 +23,8 @@ def judge_call(wait: Wait) -> Judgement:
         return _futex(wait)
     if call.name in calls.CHILDREN:
         return _child(wait)
+    if call.name in _SPAWNS:
+        return _plain(wait, "child", 35, f"{wait.subject}: it waits until its new child has started its program")
     if call.name in calls.SLEEPS or (not call.fds and call.limit_ns is not None):
         return _sleep(wait)
     if call.name in calls.SIGNALS:
@@ -73,12 +77,37 @@ def _file_lock(wait: Wait) -> Judgement:
     )
 
 
+def _mutex_circle(wait: Wait) -> list[int]:
+    """The threads of a circle of mutexes that leads back to this one, itself first; empty when there is none."""
+    owners = {t.tid: t.call.detail for t in wait.process.threads if t.call is not None}
+    circle = [wait.thread.tid]
+    while len(circle) <= len(owners):
+        _, found, owner = owners.get(circle[-1], "").partition(_OWNED)
+        if not found:
+            return []
+        if int(owner) == wait.thread.tid:
+            return circle
+        circle.append(int(owner))
+    return []
+
+
 def _futex(wait: Wait) -> Judgement:
     detail = wait.call.detail
-    what = detail if detail.startswith(("mutex", "end of")) else "a lock, condition or another thread of the process"
+    circle = _mutex_circle(wait)
+    if circle:
+        chain = " -> ".join(map(str, [*circle, circle[0]])) if len(circle) > 1 else "itself"
+        text = f"{wait.subject}: the mutex it waits for is held in a circle ({chain})"
+        return _deadlock(
+            wait, text, "take the locks in one order everywhere; gdb -p PID, thread apply all bt shows where"
+        )
+    what = (
+        f"the {detail}"
+        if detail.startswith(("mutex", "end of"))
+        else "a lock, condition or another thread of the process"
+    )
     ends = f", at most {duration(wait.deadline_s)} more" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it waits for {what}{ends}"
-    owned = detail.startswith("mutex")
+    owned = detail.startswith(_OWNED)
     return _plain(
         wait,
         "futex",

@@ -191,11 +191,14 @@ def _limited(wait: Wait, state: SocketState) -> Judgement:
 
 
 def _silent(wait: Wait, state: SocketState) -> Judgement:
+    if _is_server(wait, state):
+        return _serving(wait, state)
     ends = patience.keepalive_gives_up_s(state)
     seconds = wait.seconds or 0.0
     local = state.peer is None or state.peer.is_local
     answered = _keepalive_answered(state, seconds)
     endless = ends is None or answered
+    asked = _request_is_out(wait, state)
     headline = f"{_at(wait, state)}, {_exchange(state)}, {_guards(wait, state)}"
     headline += ": it will wait for ever" if endless else f"; if the peer is gone that shows in {duration(ends or 0)}"
     idle = not local and seconds >= _NAT_LIMIT_S and _keepalive_came_too_late(state)
@@ -203,24 +206,41 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
         "idle-timeout" if idle else "hung-read",
         "waiting" if idle else "peer-silent" if answered else "no-deadline" if endless else "keepalive",
         f"{headline}. {_inference(state, seconds, local=local, idle=idle)}{_other_end(wait, state)}",
-        severity=wait.severity(endless=endless),
-        confidence="likely" if endless else "possible",
+        severity=wait.severity(endless=endless) if asked else "warning",
+        confidence="likely" if endless and asked else "possible",
         causes=_silent_causes(seconds, local=local, idle=idle),
         next_steps=_silent_steps(state, local=local),
         remedy=_silent_remedy(state, local=local),
         refuted_by="the answer arrives: then the server was only slow"
         + ("; or an exchange after a longer silence on the same path" if idle else ""),
     )
-    return _finish(wait, finding, _silent_weight(wait, state, local=local), headline)
+    return _finish(wait, finding, 68 if local else 75 if asked else 50, headline)
 
 
-def _silent_weight(wait: Wait, state: SocketState, *, local: bool) -> int:
-    own_ports = {s.local.port for s in wait.snapshot.sockets if s.state == "listen" and s.local is not None}
-    if state.protocol == "tcp" and state.local is not None and state.local.port in own_ports:
-        return 30  # a server waiting for its client's next request
+def _request_is_out(wait: Wait, state: SocketState) -> bool:
+    """The program spoke last, or waits for nothing else: one of a pool may rest after its answer."""
     asked = state.tcp is not None and state.tcp.last_data_sent_ms <= state.tcp.last_data_received_ms
-    alone = len(wait.call.fds) == 1
-    return 68 if local else 75 if asked or alone else 50
+    return asked or len(wait.call.fds) == 1
+
+
+def _is_server(wait: Wait, state: SocketState) -> bool:
+    """Its local port is one that the tree listens on: it was accepted."""
+    ports = {s.local.port for s in wait.snapshot.sockets if s.state == "listen" and s.local is not None}
+    return state.protocol == "tcp" and state.local is not None and state.local.port in ports
+
+
+def _serving(wait: Wait, state: SocketState) -> Judgement:
+    headline = f"{_at(wait, state)}: the server's side of a connection, it waits for the client's next bytes"
+    finding = wait.finding(
+        "hung-read",
+        "server",
+        f"{headline}; {_exchange(state)}. Normal between requests.",
+        severity="info",
+        confidence="likely",
+        next_steps=[f"ss -tnoi dst {_host(state)}"],
+        refuted_by="the client waits for this server: then the request got lost or is only half here",
+    )
+    return _finish(wait, finding, 30, headline)
 
 
 def _exchange(state: SocketState) -> str:

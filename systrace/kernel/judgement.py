@@ -34,12 +34,12 @@ class Wait:
 
     @property
     def seconds(self) -> float | None:
-        """How long nothing has happened: the socket's silence where the program wakes up in between to ask again."""
+        """How long nothing has happened: the socket's silence where the program is awake in between."""
         blocked = self.thread.blocked_ns / 1e9 if self.thread.blocked_ns is not None else None
         if self.state is None or self.state.silent_ms is None or self.retransmitting:
             return blocked
         silent = self.state.silent_ms / 1000
-        if blocked is None or self.ticking:
+        if blocked is None or self.ticking or len(self.call.fds) > 1:
             return silent if blocked is None else max(silent, blocked)
         return blocked
 
@@ -73,8 +73,11 @@ class Wait:
 
     @property
     def subject(self) -> str:
-        """ "python3[4242] blocked 412 s in recvfrom"."""
-        lasted = f"blocked {duration(self.seconds)}" if self.seconds is not None else "blocked"
+        """ "python3[4242] blocked 412 s in recvfrom"; "waiting" when it was awake in between."""
+        blocked = self.thread.blocked_ns
+        awake = blocked is not None and self.seconds is not None and self.seconds > blocked / 1e9 + 1
+        lasted = "waiting" if awake else "blocked"
+        lasted += f" {duration(self.seconds)}" if self.seconds is not None else ""
         return f"{who(self.process, self.thread)} {lasted} in {self.call.name}"
 
     def severity(self, *, endless: bool) -> str:

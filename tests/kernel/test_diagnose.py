@@ -41,6 +41,7 @@ HANGS = [
     ("udp", "recvfrom", "dns-timeout", "pending", r"127\.0\.0\.1:53, UDP, nothing has come, no timeout"),
     ("unix", "recvfrom", "hung-read", "no-deadline", r"unix socket"),
     ("futex", "futex", "not-network", "futex", r"a lock, condition or another thread"),
+    ("mutex_itself", "futex", "not-network", "deadlock", r"held in a circle \(itself\): deadlock"),
     ("join", "recvfrom", "hung-read", "no-deadline", r"thread \d+ .*recvfrom on fd 4"),
     ("pipe_deadlock", "wait4", "not-network", "deadlock", r"it waits for this very process to end: deadlock"),
     ("own_pipe", "read", "not-network", "deadlock", r"only write end itself"),
@@ -88,6 +89,29 @@ def test_slices_of_a_poll_loop_are_no_deadline(hang: Hang, until: Until) -> None
     headline = diagnose(Snapshot.take(victim.pid)).headline
     assert "asks again every 0.2 s" in headline
     assert "for ever" in headline
+
+
+def test_two_threads_that_hold_what_the_other_wants_are_a_deadlock(hang: Hang, until: Until) -> None:
+    victim = hang("mutex_circle")
+    victim.settle("futex")
+
+    def waits() -> list[str]:
+        return [t.call.detail for t in Snapshot.take(victim.pid).threads if t.call is not None]
+
+    until(lambda: sum("mutex owned by" in detail for detail in waits()) == 2)
+    diagnosis = diagnose(Snapshot.take(victim.pid))
+    first, second = sorted(t.tid for t in Snapshot.take(victim.pid).threads)
+    assert (diagnosis.findings[0].variant, diagnosis.findings[0].severity) == ("deadlock", "fatal")
+    assert f"{first} -> {second} -> {first}" in diagnosis.headline or f"{second} -> {first}" in diagnosis.headline
+
+
+def test_a_thread_that_waits_for_the_end_of_another_says_which(hang: Hang) -> None:
+    victim = hang("join_native")
+    victim.settle("clock_nanosleep")
+    victim.settle("futex")
+    snapshot = Snapshot.take(victim.pid)
+    other = max(t.tid for t in snapshot.threads)
+    assert f"it waits for the end of thread {other}" in " ".join(f.summary for f in diagnose(snapshot).findings)
 
 
 def test_the_child_that_is_waited_for_is_judged(hang: Hang) -> None:

@@ -28,41 +28,42 @@ def rows(*socks: socket.socket) -> dict[int, sock_diag.Row]:
 
 
 def test_both_ends_of_a_connection_find_each_other() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
-        with listener.accept()[0] as server:
-            client.sendall(b"x" * 5000)
-            found = rows(listener, client, server)
-            assert found[inode(listener)].state == "listen"
-            assert found[inode(client)].peer == Endpoint("inet", *listener.getsockname())
-            assert found[inode(client)].peer_inode == inode(server)
-            assert found[inode(server)].peer_inode == inode(client)
-            assert found[inode(server)].unread == 5000
-            info = found[inode(server)].tcp
-            assert info is not None
-            assert (info.state, info.bytes_received) == ("established", 5000)
-            assert pidfd.tcp_info_of(server.fileno()) is not None
-            text = {row.inode: row for row in sock_diag.text_rows(os.getpid(), {inode(server), inode(listener)})}
-            assert text[inode(server)].unread == 5000
-            assert text[inode(server)].peer == found[inode(server)].peer
-            assert text[inode(listener)].state == "listen"
-            server.shutdown(socket.SHUT_WR)
-            assert client.recv(1) == b""
-            assert rows(client)[inode(client)].state == "close-wait"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        server = listener.accept()[0]
+    with client, server, socket.create_server(("127.0.0.1", 0)) as listener:
+        client.sendall(b"x" * 5000)
+        found = rows(listener, client, server)
+        assert found[inode(listener)].state == "listen"
+        assert found[inode(client)].peer == Endpoint("inet", *server.getsockname())
+        assert found[inode(client)].peer_inode == inode(server)
+        assert found[inode(server)].peer_inode == inode(client)
+        assert found[inode(server)].unread == 5000
+        info = found[inode(server)].tcp
+        assert info is not None
+        assert (info.state, info.bytes_received) == ("established", 5000)
+        assert pidfd.tcp_info_of(server.fileno()) is not None
+        text = {row.inode: row for row in sock_diag.text_rows(os.getpid(), {inode(server), inode(listener)})}
+        assert text[inode(server)].unread == 5000
+        assert text[inode(server)].peer == found[inode(server)].peer
+        assert text[inode(listener)].state == "listen"
+        server.shutdown(socket.SHUT_WR)
+        assert client.recv(1) == b""
+        assert rows(client)[inode(client)].state == "close-wait"
 
 
 def test_ends_of_different_families_find_each_other() -> None:
     if not Path("/proc/net/if_inet6").exists():
         pytest.skip("the machine forbids it: no IPv6")
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
-        with (
-            socket.create_connection(("127.0.0.1", listener.getsockname()[1])) as client,
-            listener.accept()[0] as server,
-        ):
-            found = rows(client, server)
-            assert found[inode(client)].family == "inet"
-            assert found[inode(server)].family == "inet6"
-            assert found[inode(client)].peer_inode == inode(server)
-            assert str(found[inode(server)].peer).startswith("[::ffff:127.0.0.1]:")
+        client = socket.create_connection(("127.0.0.1", listener.getsockname()[1]))
+        server = listener.accept()[0]
+    with client, server:
+        found = rows(client, server)
+        assert found[inode(client)].family == "inet"
+        assert found[inode(server)].family == "inet6"
+        assert found[inode(client)].peer_inode == inode(server)
+        assert str(found[inode(server)].peer).startswith("[::ffff:127.0.0.1]:")
 
 
 def test_unix_sockets_show_their_name_and_peer(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import select
@@ -77,8 +78,6 @@ def epoll() -> None:
 
 def epoll_raw() -> None:
     """epoll_wait of libc, 3 s: Python itself would hide an EINTR."""
-    import ctypes
-
     libc = ctypes.CDLL(None, use_errno=True)
     client, _server = pair()
     poller = select.epoll()
@@ -113,6 +112,35 @@ def futex() -> None:
     lock.acquire()
     ready()
     lock.acquire()
+
+
+def mutex_itself() -> None:
+    libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+    libc.pthread_mutex_lock(mutex)
+    ready()
+    libc.pthread_mutex_lock(mutex)
+
+
+def mutex_circle() -> None:
+    libc, first, second = ctypes.CDLL(None), ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
+    meet = threading.Barrier(2)
+
+    def take(one: ctypes.Array[ctypes.c_char], other: ctypes.Array[ctypes.c_char]) -> None:
+        libc.pthread_mutex_lock(one)
+        meet.wait()
+        libc.pthread_mutex_lock(other)
+
+    threading.Thread(target=take, args=(second, first), daemon=True).start()
+    ready()
+    take(first, second)
+
+
+def join_native() -> None:
+    libc, number = ctypes.CDLL(None), ctypes.c_ulong()
+    body = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(lambda _: time.sleep(600))
+    libc.pthread_create(ctypes.byref(number), None, body, None)
+    ready()
+    libc.pthread_join(number, None)
 
 
 def join() -> None:
