@@ -15,6 +15,7 @@ from systrace.kernel.memory import Memory
 from systrace.kernel.procfs import poll_direction
 from systrace.kernel.state import Call
 from systrace.kernel.syscall_names import name_of
+from systrace.kernel.text import clean
 
 _MS = 10**6
 _MAX_POLL = 4096  # descriptors
@@ -41,6 +42,12 @@ FUTEXES = _names("futex futex_time64 futex_wait futex_waitv")
 CHILDREN = _names("wait4 waitpid waitid")
 SIGNALS = _names("pause rt_sigsuspend sigsuspend rt_sigtimedwait rt_sigtimedwait_time64")
 DISK = _names("fsync fdatasync sync syncfs sync_file_range msync")
+_PATH_FIRST = _names(
+    "open creat stat lstat stat64 lstat64 access execve unlink mkdir rmdir rename readlink chdir statfs"
+)
+_PATH_SECOND = _names(
+    "openat openat2 newfstatat fstatat64 statx faccessat faccessat2 unlinkat mkdirat readlinkat execveat"
+)
 _ON_DESCRIPTOR = READS | WRITES | DISK | _names("connect flock ioctl io_uring_enter splice copy_file_range close")
 _SOCKETCALLS = {3: "connect", 5: "accept", 9: "send", 10: "recv", 11: "sendto", 12: "recvfrom", 16: "sendmsg",
                 17: "recvmsg", 18: "accept4", 19: "recvmmsg", 20: "sendmmsg"}  # linux/net.h  # fmt: skip
@@ -192,6 +199,11 @@ def _signal(call: Call, memory: Memory) -> Call:
     return call
 
 
+def _path(call: Call, memory: Memory) -> Call:
+    path = memory.path(call.args[0] if call.name in _PATH_FIRST else call.args[1])
+    return replace(call, detail=clean(path) if path else "")
+
+
 def _fcntl(call: Call, memory: Memory) -> Call:
     return replace(call, fd=_fd(call.args[0]), detail=_SETLKW.get(call.args[1] & 0xFFFFFFFF, ""))
 
@@ -206,4 +218,5 @@ _DECODERS: tuple[tuple[frozenset[str], Callable[[Call, Memory], Call]], ...] = (
     (SLEEPS, _sleep),
     (SIGNALS, _signal),
     (frozenset(("fcntl", "fcntl64")), _fcntl),
+    (_PATH_FIRST | _PATH_SECOND, _path),
 )

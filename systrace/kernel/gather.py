@@ -91,7 +91,7 @@ def _thread(pid: int, tid: int, machine: str, memory: Memory, tids: list[int]) -
         wchan=wchan,
         call=call,
         blocked_ns=None,
-        readable=current != "refused",
+        readable=current not in ("refused", "gone"),  # gone: the thread is there, but this kernel has no such file
     )
 
 

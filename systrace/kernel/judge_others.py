@@ -11,6 +11,27 @@ from systrace.model import Finding
 _BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
 _NONE = "not-network"
 _OWNED = "mutex owned by thread "
+# Where a task sleeps, for kernels or permissions that hide the call; names drift, so prefixes. Seen on Linux 6.18.
+_KERNEL_FUNCTIONS = (
+    ("wait_woken", "TCP or a terminal"),
+    ("poll_schedule_timeout", "poll or select"),
+    ("do_epoll_wait", "epoll"),
+    ("ep_poll", "epoll"),
+    ("inet_csk_accept", "a client to connect"),
+    ("__skb_wait_for_more_packets", "a datagram"),
+    ("unix_stream", "a UNIX socket"),
+    ("futex", "a lock or another thread"),
+    ("do_wait", "a child"),
+    ("locks_lock", "a file lock"),
+    ("fcntl_setlk", "a file lock"),
+    ("anon_pipe", "a pipe"),
+    ("pipe_", "a pipe"),
+    ("wait_for_partner", "the other end of a FIFO"),
+    ("hrtimer_nanosleep", "sleep"),
+    ("rpc_wait", "NFS"),
+    ("io_schedule", "a disk"),
+    ("folio_wait", "a disk"),
+)
 _SPAWNS = ("vfork", "clone", "clone3")  # the parent sleeps until the child's execve or exit
 
 
@@ -29,6 +50,9 @@ def judge_call(wait: Wait) -> Judgement:
         return _sleep(wait)
     if call.name in calls.SIGNALS:
         return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
+    if wait.thread.wchan.startswith("wait_for_partner"):
+        text = f"{wait.subject} of the FIFO {call.detail or '?'}: nobody has opened its other end"
+        return _plain(wait, "pipe", 55, text, severity=wait.severity(endless=True))
     descriptor = _first(wait)
     if descriptor is not None and descriptor.kind == "pipe":
         return _pipe(wait, descriptor)
@@ -39,7 +63,7 @@ def judge_call(wait: Wait) -> Judgement:
     if call.name in calls.EPOLLS or call.name in calls.POLLS or call.name in calls.SELECTS:
         what = ", ".join(sorted({d.kind for fd, _ in call.fds if (d := wait.process.descriptor(fd)) is not None}))
         return _plain(wait, "event", 10, f"{wait.subject}: it waits for events of {what or 'nothing that is open'}")
-    target = f" on {descriptor.target}" if descriptor is not None else ""
+    target = f" on {descriptor.target}" if descriptor is not None else f" of {call.detail}" if call.detail else ""
     return _plain(wait, "other", 40 if call.fd is not None else 20, f"{wait.subject}{target}")
 
 
@@ -206,7 +230,7 @@ def _terminal(wait: Wait, descriptor: Descriptor) -> Judgement:
 
 
 def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
-    what = descriptor.target if descriptor is not None else "a file system or device"
+    what = descriptor.target if descriptor is not None else wait.call.detail or "a file system or device"
     headline = f"{wait.subject}: it waits for {what} (disk, NFS or another device), state {wait.thread.state}"
     return _plain(
         wait,
@@ -218,6 +242,10 @@ def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
         next_steps=["dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack (root)"],
         refuted_by="the call returns",
     )
+
+
+def _meaning(wchan: str) -> str:
+    return next((f": {words}" for prefix, words in _KERNEL_FUNCTIONS if wchan.startswith(prefix)), "")
 
 
 def judge_thread(process: ProcessState, thread: Thread) -> Judgement:
@@ -235,7 +263,7 @@ def judge_thread(process: ProcessState, thread: Thread) -> Judgement:
         text = f"{name} is held by its tracer, process {process.tracer}"
         return _bare(process, thread, 94, "traced", text, "error", steps=[f"ps -fp {process.tracer}"])
     if not thread.readable:
-        where = f" in {thread.wchan}" if thread.wchan else ""
+        where = f" in {thread.wchan}{_meaning(thread.wchan)}" if thread.wchan else ""
         return _bare(process, thread, 4, "hidden", f"{name} sleeps{where}: what it waits for may not be read")
     if thread.state == "R":
         share = thread.cpu_share or 0.0
@@ -246,7 +274,7 @@ def judge_thread(process: ProcessState, thread: Thread) -> Judgement:
             steps = ["py-spy dump, jstack or gdb -p for the source line", "strace -c -f -p PID for five seconds"]
             return _bare(process, thread, 58, "cpu", text, "warning", steps=steps)
         return _bare(process, thread, 9, "running", f"{name} is running: it was awake when we looked")
-    where = f" (kernel function {thread.wchan})" if thread.wchan else ""
+    where = f" (kernel function {thread.wchan}{_meaning(thread.wchan)})" if thread.wchan else ""
     text = f"{name} is blocked outside a system call{where}, state {thread.state}"
     disk = thread.state == "D"
     return _bare(process, thread, 61 if disk else 8, "disk" if disk else "other", text)

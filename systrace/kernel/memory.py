@@ -6,6 +6,9 @@ import os
 import struct
 from types import TracebackType
 
+_PAGE = 4096
+_LONGEST_PATH = 512
+
 
 class Memory:
     """The address space of one process; use as a context manager. Reading never raises, it returns None."""
@@ -39,6 +42,19 @@ class Memory:
         except OSError:
             return None
         return data if len(data) == size else None
+
+    def path(self, address: int) -> bytes | None:
+        """A C string of at most 512 bytes; it may end at the last mapped byte."""
+        text = b""
+        while len(text) < _LONGEST_PATH:
+            at = address + len(text)
+            part = self.read(at, min(_PAGE - at % _PAGE, _LONGEST_PATH - len(text)))
+            if part is None:
+                return None
+            text += part
+            if b"\0" in part:
+                return text.partition(b"\0")[0]
+        return text
 
     def words(self, address: int, count: int) -> tuple[int, ...] | None:
         """`count` signed longs of the process's own width."""

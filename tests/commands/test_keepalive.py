@@ -39,9 +39,9 @@ def test_before_and_after_are_shown() -> None:
 def test_a_wrapper_points_at_the_child_that_has_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         code = f"import socket; s = socket.create_connection(('127.0.0.1', {listener.getsockname()[1]})); s.recv(1)"
-        with subprocess.Popen(["sh", "-c", '"$0" -c "$1"; :', sys.executable, code]) as wrapper:
-            with listener.accept()[0]:
-                done = keepalive(wrapper.pid)
+        command = ["sh", "-c", '"$0" -c "$1"; :', sys.executable, code]
+        with subprocess.Popen(command) as wrapper, listener.accept()[0]:
+            done = keepalive(wrapper.pid)
     assert done.returncode == 2
     assert f"process {wrapper.pid} holds no TCP connection; its children do: systrace keepalive" in done.stderr
 

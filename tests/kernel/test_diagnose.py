@@ -45,6 +45,7 @@ HANGS = [
     ("join", "recvfrom", "hung-read", "no-deadline", r"thread \d+ .*recvfrom on fd 4"),
     ("pipe_deadlock", "wait4", "not-network", "deadlock", r"it waits for this very process to end: deadlock"),
     ("own_pipe", "read", "not-network", "deadlock", r"only write end itself"),
+    ("fifo", "openat", "not-network", "pipe", r"of the FIFO \S+/lock: nobody has opened its other end"),
     ("flock", "flock", "not-network", "lock", r"the lock on \S+ is held by hang\.py\[\d+\]"),
     ("sleep", "clock_nanosleep", "not-network", "sleep", r"it sleeps on purpose, (600|59\d) s left"),
     ("tty", "read", "not-network", "stdin", r"/dev/pts/\d+: it waits for keyboard input"),

@@ -25,11 +25,17 @@ def judged(thread: Thread, *descriptors: Descriptor, **more: object) -> Diagnosi
     [
         (replace(THREAD, state="D"), "disk", "fatal", "waits for /mnt/nfs/data.csv (disk, NFS or another device)"),
         (replace(THREAD, call=Call(74, "fsync", (3,), 3)), "disk", "fatal", "blocked 90 s in fsync: it waits for /mnt"),
+        (
+            replace(THREAD, state="D", call=Call(262, "newfstatat", (), detail="/mnt/x")),
+            "disk",
+            "fatal",
+            "waits for /mnt/x",
+        ),
         (replace(THREAD, state="D", call=None), "disk", "info", "is blocked outside a system call"),
         (replace(THREAD, state="D", call=Call(58, "vfork", ())), "child", "info", "its new child has started"),
         (replace(THREAD, state="t"), "traced", "error", "is held by its tracer, process 9"),
         (replace(THREAD, state="Z", call=None), "zombie", "info", "waits for its parent 1"),
-        (replace(THREAD, call=None, readable=False, wchan="do_wait"), "hidden", "info", "sleeps in do_wait"),
+        (replace(THREAD, call=None, readable=False, wchan="do_wait"), "hidden", "info", "sleeps in do_wait: a child"),
         (replace(THREAD, state="R", call=None, cpu_share=0.97), "cpu", "warning", "used 97 % of a CPU"),
         (replace(THREAD, state="R", call=None, cpu_share=0.1), "running", "info", "was awake when we looked"),
         (replace(THREAD, call=Call(61, "wait4", (), detail="any child")), "child", "info", "and has none in sight"),

@@ -85,11 +85,15 @@ def test_a_hundred_threads_and_a_thousand_sockets_take_under_200_ms(hang: Hang) 
     victim = hang("many", 1000)
     victim.settle("recvfrom")
     assert victim.words == ["1000"]
-    taken = [Snapshot.take(victim.pid) for _ in range(5)]
+    taken, costs = [], []
+    for _ in range(5):
+        began = time.process_time()
+        taken.append(Snapshot.take(victim.pid))
+        costs.append(time.process_time() - began)
     assert len(taken[0].threads) == 100
     assert len(taken[0].sockets) == 1000
     assert all(state.options_known for state in taken[0].sockets)
-    assert min(snapshot.took_ns for snapshot in taken) < 200e6
+    assert min(costs) < 0.2  # of CPU: it waits for nothing, and the wall clock tells how busy the machine is
     assert len(merged(taken[0])["sockets"]) == 1000
 
 

@@ -177,6 +177,12 @@ def own_pipe() -> None:
     os.read(reader, 1)
 
 
+def fifo() -> None:
+    os.mkfifo(sys.argv[2])
+    ready()
+    os.open(sys.argv[2], os.O_RDONLY)
+
+
 def flock() -> None:
     path = sys.argv[2]
     holder = os.open(path, os.O_RDWR | os.O_CREAT)
