@@ -55,13 +55,13 @@ def talk(
     return out
 
 
-@pytest.fixture(name="call")
+@pytest.fixture(name="call", scope="session")
 def call_fixture() -> Callable[..., Transfer]:
     """`call`."""
     return call
 
 
-@pytest.fixture(name="talk")
+@pytest.fixture(name="talk", scope="session")
 def talk_fixture() -> Callable[..., list[Message]]:
     """`talk`."""
     return talk
