@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from systrace.tracers.live import follow
-from systrace.tracers.spool import detach_descriptors
+from systrace.tracers.spool import detach_descriptors, fork_apart
 
 Work = Callable[[Iterator[bytes]], bytes]
 
@@ -37,13 +37,10 @@ class Analyst:
         """
         ended, self._end = os.pipe()
         self._result, answer = os.pipe()
-        self.pid = os.fork()
+        self.pid = fork_apart()
         if self.pid == 0:
             status = 1
             try:
-                os.setsid()
-                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-                    signal.signal(number, signal.SIG_IGN)
                 detach_descriptors({*kept, ended, answer})
                 if not eager:
                     _be_modest()

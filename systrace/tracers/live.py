@@ -41,7 +41,10 @@ SHOWN = 60  # bytes of payload
 
 
 def follow(path: Path, ended: int) -> Iterator[bytes]:
-    """The lines of a growing file, without newlines; waits for more until the descriptor `ended` is readable, then gives what is left."""
+    """The lines of a growing file, without newlines.
+
+    Waits for more until the descriptor `ended` is readable, then gives what is left.
+    """
     last = select.poll()
     last.register(ended, select.POLLIN)
     rest: list[bytes] = []

@@ -29,7 +29,6 @@ NAP_MS = 16
 QUIET_MS = 60  # children outlive the job: after this silence its own lines are all here
 QUIET_LIMIT_MS = 1000  # ... or, where they are busy, after this long
 EXECVE = re.compile(rb"^\d+ +\d+\.\d+ execve\(", re.MULTILINE)
-HEAD = 1 << 16  # bytes in which a first execve must have come, if one comes at all
 LAUNCHER = b"/tracers/launch.py"
 ENDING = 4096  # bytes given back on a full disk, so that the last line about it can be written
 
@@ -61,7 +60,7 @@ class Spool:
 
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-        self.pid = os.fork()
+        self.pid = fork_apart()
         if self.pid == 0:
             _child(_Spooler(reader, theirs.fileno(), target, limit, cleanup))
         theirs.close()
@@ -95,17 +94,27 @@ class Spool:
 
 
 def _child(spooler: _Spooler) -> NoReturn:
-    """The forked process: nothing of the job's may stay open in it, nobody's Ctrl-C may reach it."""
+    """The forked process: nothing of the job's may stay open in it."""
     status = 1
     try:
-        os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
         detach_descriptors({spooler.reader, spooler.control, spooler.target})
         spooler.serve()
         status = 0
     finally:
         os._exit(status)
+
+
+def fork_apart() -> int:
+    """fork(2) a process that no terminal and no polite signal can end."""
+    mask = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE}
+    )
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+    else:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return pid
 
 
 def detach_descriptors(kept: set[int]) -> None:
@@ -190,16 +199,14 @@ class _Spooler:
     def _head(self, data: bytes) -> None:
         """Drop the launcher's own calls: the job begins with the second execve."""
         self._pending += data
-        calls = EXECVE.finditer(self._pending)
-        first = next(calls, None)
-        line_end = self._pending.find(b"\n", first.end()) if first else -1
-        if first and line_end >= 0 and LAUNCHER in self._pending[first.end() : line_end]:
-            second = next(calls, None)
+        line_end = self._pending.find(b"\n")
+        if line_end < 0 and data:
+            return
+        if EXECVE.match(self._pending) and LAUNCHER in self._pending[:line_end]:
+            second = EXECVE.search(self._pending, line_end)
             if second is None:
                 return
             self._pending = self._pending[second.start() :]
-        elif line_end < 0 and data and len(self._pending) < HEAD:
-            return
         self._take = self._write
         self._write(self._pending)
         self._pending = b""

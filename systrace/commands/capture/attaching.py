@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-
 from systrace.commands.capture.common import (
     Conclusion,
     ReportTo,

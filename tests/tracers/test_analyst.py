@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from systrace.tracers.analyst import AnalysisFailed, Analyst
+
+
+@pytest.fixture
+def analyst(tmp_path: Path) -> Iterator[Callable[..., Analyst]]:
+    made = []
+    (tmp_path / "t").write_bytes(b"one\ntwo\n")
+
+    def make(work: Callable[[Iterator[bytes]], bytes], kept: frozenset[int] = frozenset()) -> Analyst:
+        made.append(Analyst(tmp_path / "t", work, set(kept)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def _count(lines: Iterator[bytes]) -> bytes:
+    return str(len(list(lines))).encode()
+
+
+def test_it_reads_to_the_end(analyst: Callable[..., Analyst], tmp_path: Path) -> None:
+    one = analyst(_count)
+    with (tmp_path / "t").open("ab") as file:
+        file.write(b"three\n")
+    assert one.finish() == b"3"
+
+
+def test_a_big_answer(analyst: Callable[..., Analyst]) -> None:
+    assert len(analyst(lambda _lines: b"x" * 3_000_000).finish()) == 3_000_000
+
+
+def test_its_failure_is_one_sentence(analyst: Callable[..., Analyst]) -> None:
+    with pytest.raises(AnalysisFailed, match=r"^ZeroDivisionError: .*test_analyst.py:\d+\)$"):
+        analyst(lambda _lines: b"x" * (1 // 0)).finish()
+
+
+def test_its_death_is_said(analyst: Callable[..., Analyst]) -> None:
+    one = analyst(_count)
+    os.kill(one.pid, signal.SIGKILL)
+    with pytest.raises(AnalysisFailed, match="killed by SIGKILL"):
+        one.finish()
+
+
+def test_no_descriptor_but_those_asked_for(analyst: Callable[..., Analyst]) -> None:
+    reader, writer = os.pipe()
+
+    def work(_lines: Iterator[bytes]) -> bytes:
+        os.write(writer, b"here")
+        return b" ".join(os.readlink(f"/proc/self/fd/{number}").encode() for number in (0, 1, 2))
+
+    assert analyst(work, frozenset({writer})).finish() == b" ".join([os.devnull.encode()] * 3)
+    assert os.read(reader, 9) == b"here"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_it_yields_to_the_job(analyst: Callable[..., Analyst]) -> None:
+    policy = analyst(lambda _lines: str(os.sched_getscheduler(0)).encode())
+    assert int(policy.finish()) in (os.SCHED_IDLE, os.SCHED_OTHER)
+
+
+def test_systrace_killed_it_ends(analyst: Callable[..., Analyst]) -> None:
+    one = analyst(_count)
+    os.close(os.dup(one._end))
+    end, one._end = one._end, os.open(os.devnull, os.O_WRONLY)
+    os.close(end)
+    os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
