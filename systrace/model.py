@@ -414,6 +414,8 @@ class Attempt:
     blocking: bool = True
     limit_ns: int | None = None  # the program's own deadline, as waited
     limit_source: str = ""  # poll, SO_SNDTIMEO, SIGALRM, ...
+    ready_ns: int | None = None  # a wait reported the socket writable
+    ready_text: str = ""  # as which events
     superseded: bool = False  # another attempt for the same purpose had connected when this one was given up
 
     @property
@@ -533,7 +535,8 @@ class Socket:
     turns: int = 0
     turn: Turn | None = None  # the last one
     longest_turn: Turn | None = None  # slowest to its first answer byte
-    waits: list[Span] = field(default_factory=list)  # waits of at least Tracker.NOTABLE, the last always
+    waits: list[Span] = field(default_factory=list)  # ended waits worth a line, see streams.waits
+    waiting: Span | None = None  # the wait under way
     faults: list[Fault] = field(default_factory=list)
     idle: list[tuple[int, Event, Event]] = field(default_factory=list)  # survived silences: ns, before, after
     longest_silence_ns: int = 0
@@ -572,11 +575,17 @@ class Message:
 
 @dataclass(slots=True)
 class Output:
-    """Text that a process wrote to its standard output, error or a log file."""
+    """What a process wrote to its standard output, error or a log file."""
 
     fd: int
-    event: Event
-    data: bytes
+    path: str
+    event: Transfer
+
+    @property
+    def data(self) -> bytes:
+        """The known bytes."""
+        pieces = self.event.payload()
+        return pieces[0][0] if pieces else b""
 
 
 @dataclass(slots=True)
@@ -658,6 +667,7 @@ class Finding:
     refuted_by: str = ""
     count: int = 1
     end_ns: int | None = None  # when the program knew: ranking compares this with its death
+    recovered: str = ""  # fallback, retry, survived: why it is no failure of the job
 
 
 @dataclass(slots=True)
@@ -720,6 +730,8 @@ class Evidence:
     messages: list[Message]
     spans: list[Span]
     names: dict[str, str] = field(default_factory=dict)  # address -> name, from DNS answers
+    owners: dict[int, int] = field(default_factory=dict)  # thread -> process
+    printed: list[Event] = field(default_factory=list)  # output of the program, mixed into the log
 
 
 @dataclass(slots=True)

@@ -58,6 +58,7 @@ class Reader:
         base, scale = 0, 1000
         tids: dict[bytes, int] = {}
         lineno = calls = 0
+        timed = False
         for line in lines:
             lineno += 1
             match = match_line(line) if match_line is not None else None
@@ -102,6 +103,7 @@ class Reader:
                         value, seconds, part = plain.groups()
                         duration = None
                         if seconds is not None:
+                            timed = True
                             unit = duration_units[len(part)]
                             duration = int(part) * unit if seconds == b"0" else int(seconds) * 10**9 + int(part) * unit
                         tid = tids.get(pid)
@@ -151,6 +153,7 @@ class Reader:
                             )
                             continue
             yield from slow.line(lineno, line, match, time_ns)
+        self._style.duration |= timed
         health = self._health
         health.lines += lineno
         health.records += calls

@@ -7,6 +7,7 @@ import ipaddress
 import re
 from functools import lru_cache
 
+from systrace.annotations import note_of
 from systrace.model import Endpoint, Record
 
 _FD = re.compile(rb"(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,12}))(?:<|\Z|,| )")
@@ -47,22 +48,6 @@ def fd_of(args: bytes) -> int:
         return -1
     number = int(match[1], 16) if match[1] else int(match[2])
     return number & 0xFFFFFFFF if 0 <= number else -1
-
-
-def note_of(args: bytes) -> bytes:
-    """What `-y`/`-yy` says of the first descriptor: `TCP:[a->b]`, `/path`, or nothing."""
-    start = args.find(b"<", 0, 24)
-    if start < 1 or not args[start - 1 : start].isdigit():
-        return b""
-    depth = 0
-    for token in re.finditer(rb"[<>]", args[start : start + 5000]):
-        before = args[start + token.start() - 1 : start + token.start()]
-        if token[0] == b">" and before == b"-":
-            continue  # the arrow of "a->b"
-        depth += 1 if token[0] == b"<" else -1
-        if depth == 0:
-            return args[start + 1 : start + token.start()]
-    return b""
 
 
 def number_of(text: bytes) -> int | None:
@@ -206,54 +191,6 @@ def endpoint_in(text: bytes, start: int = 0) -> Endpoint | None:
         match = _SOCKADDR.match(text, at)
         found = _endpoint(match[0]) if match is not None else None
     return found
-
-
-_PAIR = re.compile(rb"(TCP|UDP|UDPLITE|RAW|PING|SCTP|DCCP)(v6)?:\[(.*)\]\Z", re.DOTALL)
-_UNIX_NOTE = re.compile(rb"(?:UNIX(?:-(\w+))?|\(null\)):\[(\d+)(?:->(\d+))?(?:,\"?(@?)\"?(.*?)\"?)?\]\Z", re.DOTALL)
-_INODE_NOTE = re.compile(rb"(?:socket|TCP|UDP|TCPv6|UDPv6|RAW|RAWv6|UNIX[\w-]*|NETLINK|\(null\)):\[(\d+)(?:->\d+)?\b")
-
-
-def note_inode(note: bytes) -> int | None:
-    """The inode in `socket:[7794]`, `TCP:[7794]`, `pipe:[9]`."""
-    match = _INODE_NOTE.match(note) or re.match(rb"pipe:\[(\d+)\]", note)
-    return int(match[1]) if match is not None else None
-
-
-@lru_cache(maxsize=4096)
-def note_socket(note: bytes) -> tuple[str, str, Endpoint | None, Endpoint | None] | None:
-    """(family, type, local, peer) that an annotation of a socket tells; None when it is no socket.
-
-    strace 4.12 and later cache the text per inode, so it may be stale: arguments of calls outrank it.
-    """
-    if note.startswith(b"socket:["):
-        return "unknown", "unknown", None, None
-    match = _PAIR.match(note)
-    if match is not None:
-        kind = {b"TCP": "stream", b"UDP": "dgram", b"SCTP": "stream"}.get(match[1], "raw")
-        family = "inet6" if match[2] else "inet"
-        if match[3].isdigit():
-            return family, kind, None, None
-        local, _, peer = match[3].partition(b"->")
-        return family, kind, _host_port(family, local), _host_port(family, peer)
-    match = _UNIX_NOTE.match(note)
-    if match is not None:
-        kind = (match[1] or b"stream").decode().lower()
-        path = (match[4] or b"") + (match[5] or b"")
-        where = Endpoint("unix", path=path.decode("utf-8", "backslashreplace")) if path else None
-        return "unix", kind, None, where
-    if note.startswith(b"NETLINK:"):
-        return "netlink", "raw", None, None
-    return None
-
-
-def _host_port(family: str, text: bytes) -> Endpoint | None:
-    host, _, port = text.decode("ascii", "replace").rpartition(":")
-    if not port.isdigit():
-        return None
-    host = host.strip("[]")
-    if host.lower().startswith("::ffff:") and "." in host:
-        host = host[7:]
-    return Endpoint(family, host, int(port) & 0xFFFF)
 
 
 def flags_in(record: Record) -> bytes:

@@ -36,3 +36,14 @@ def note(*kinds: str) -> Callable[[Handler], Handler]:
         return function
 
     return enter
+
+
+def wanted_names() -> dict[bytes, str]:
+    """Every spelling under which strace may print a known call -> its name: the filter of the hot loop."""
+    from systrace.parser.numbers import NAMES
+
+    names = {name.encode(): name for name in SYSCALLS}
+    for number, name in NAMES.items():
+        if name in SYSCALLS:
+            names[b"syscall_%d" % number] = names[b"syscall_%#x" % number] = name
+    return names

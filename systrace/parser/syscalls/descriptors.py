@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from systrace.annotations import note_of
 from systrace.model import Blocked, Closed, Duplicated, Event, FileOpened, FlagsSet, Record
 from systrace.parser.syscalls import syscall
-from systrace.parser.values import fd_of, note_of, number_of, split_args, string_at
+from systrace.parser.values import fd_of, number_of, split_args, string_at
 
 _KINDS = {"epoll_": "epoll", "eventf": "eventfd", "timerf": "timer", "signal": "signalfd", "inotif": "inotify"}
 _O_NONBLOCK = 0o4000

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from systrace.annotations import note_of
 from systrace.model import Blocked, EpollChanged, Event, Record, TimerSet, Waited
 from systrace.parser.syscalls import syscall
-from systrace.parser.values import fd_of, note_of, number_of, split_args, timespec_ns
+from systrace.parser.values import fd_of, number_of, split_args, timespec_ns
 
 _POLLED = re.compile(rb"\{fd=(-?\d+)(?:<.*?>)?, events=([^}]*)\}", re.DOTALL)
 _POLL_READY = re.compile(rb"\{fd=(-?\d+)(?:<.*?>)?, revents=([^}]*)\}", re.DOTALL)

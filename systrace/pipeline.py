@@ -1,0 +1,79 @@
+"""Lines -> Analysis: the only file that sees all stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from systrace.decoders.conversation import Decoding
+from systrace.model import Analysis, Event, Evidence, Finding, Health, Input, Line, Record, Source, Style
+from systrace.parser import EVERY_NAME, records
+from systrace.rules.visibility import clipped, hidden_by_options
+from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
+from systrace.rules import check, verdict
+from systrace.streams import Tracker
+from systrace.streams.evidence import finished_evidence
+
+
+def raw_records(inputs: Sequence[Input]) -> Iterator[Record]:
+    """Every call of a recording in order of completion, undigested: what `systrace events` prints."""
+    for record in records(inputs, EVERY_NAME, Health(), Style()):
+        if record.syscall not in NOTES:
+            yield record
+
+
+def analyze(
+    inputs: Sequence[Input],
+    *,
+    on_event: Callable[[Event], None] | None = None,
+    watch: str | None = None,
+    as_is: bool = False,
+) -> Analysis:
+    """What a recording says: its sockets, processes, messages, findings, and the verdict on the whole job.
+
+    Args:
+        inputs: one file (pipe, live tracer), or the siblings of one `-ff` run.
+        on_event: told of each event as it happens.
+        watch: uid of a socket whose calls are all kept.
+        as_is: the lines come straight from a tracer.
+
+    Never raises on what the lines say: unreadable ones are counted in `health`.
+    """
+    health, style = Health(), Style()
+    decoding = Decoding()
+    tracker = Tracker(decoding, watch)
+    feed = tracker.feed
+    handlers = dict(SYSCALLS) | NOTES
+    seen = style.syscalls
+    for record in records(inputs, wanted_names(), health, style, as_is):
+        event = handlers[record.syscall](record)
+        if event is None:
+            seen.add(record.syscall)
+            continue
+        if record.syscall not in seen:
+            seen.add(record.syscall)
+        feed(event)
+        if on_event is not None:
+            on_event(event)
+    tracker.finish()
+    style.fd = tracker.lookup.annotations
+    source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
+    evidence = finished_evidence(tracker, source, health, decoding.finish())
+    health.limits += hidden_by_options(evidence)
+    health.clipped_strings = clipped(evidence)
+    findings = check(evidence)
+    answer = verdict(evidence, findings)
+    for finding in findings:
+        finding.lines = evidence_lines(evidence, finding)
+    return Analysis(evidence, findings, answer)
+
+
+def evidence_lines(evidence: Evidence, finding: Finding) -> list[Line]:
+    """The log's own lines that prove a finding, in order, each once."""
+    lines: dict[tuple[int, int], Line] = {}
+    for event in finding.evidence:
+        record = event.record
+        if record.raw and (record.source, record.lineno) not in lines:
+            text = record.raw.decode("utf-8", "backslashreplace").rstrip()
+            file = evidence.source.files[record.source] if record.source < len(evidence.source.files) else "?"
+            lines[record.source, record.lineno] = Line(file, record.lineno, text)
+    return [lines[key] for key in sorted(lines)]

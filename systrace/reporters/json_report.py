@@ -1,0 +1,213 @@
+"""One JSON object by the contract `systrace-report/1` (`systrace.reporters.shape`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, BinaryIO, cast
+
+from systrace.model import Analysis, Evidence, Finding, Health, Message, Process, Socket
+from systrace.reporters import reporter
+from systrace.reporters.endings import silence_ns
+from systrace.reporters.shape import (
+    FindingShape,
+    HealthShape,
+    MessageShape,
+    ProcessShape,
+    ReportShape,
+    SocketShape,
+    SourceShape,
+)
+
+Since = Callable[[int | None], float | None]
+
+
+@reporter
+class JsonReport:
+    """`--format json`."""
+
+    name = "json"
+    suffix = ".json"
+
+    def write(self, analysis: Analysis, out: BinaryIO) -> None:
+        """Write one object and a newline."""
+        out.write(json.dumps(as_dict(analysis), ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+
+
+def as_dict(analysis: Analysis) -> ReportShape:
+    """The report as plain data."""
+    evidence = analysis.evidence
+    first = evidence.source.first_ns
+
+    def since(time_ns: int | None) -> float | None:
+        return None if time_ns is None or first is None else round((time_ns - first) / 1e9, 9)
+
+    causes: dict[str, list[str]] = {}
+    for finding in analysis.findings:
+        if finding.socket is not None and finding.cause not in causes.setdefault(finding.socket, []):
+            causes[finding.socket].append(finding.cause)
+    verdict = analysis.verdict
+    report = {
+        "schema": "systrace-report/1",
+        "source": _source(evidence),
+        "verdict": {
+            "outcome": verdict.outcome,
+            "cause": verdict.cause,
+            "peer": verdict.peer,
+            "finding": verdict.finding,
+            "headline": verdict.headline,
+        },
+        "findings": [_finding(f, since) for f in analysis.findings],
+        "sockets": [_socket(s, since, causes.get(s.uid, [])) for s in evidence.sockets.values() if s.kind == "socket"],
+        "processes": [_process(p) for p in evidence.processes.values()],
+        "messages": [_message(m, since) for m in evidence.messages],
+        "health": _health(evidence.health),
+    }
+    return cast(ReportShape, _encodable(report))
+
+
+def _encodable(value: Any) -> Any:
+    """Text with lone surrogates (file names that are not UTF-8) is no JSON: they are written as \\uNNNN."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {key: _encodable(each) for key, each in value.items()}
+    return [_encodable(each) for each in value] if isinstance(value, list) else value
+
+
+def _source(evidence: Evidence) -> SourceShape:
+    source = evidence.source
+    span = None
+    if source.first_ns is not None and source.last_ns is not None:
+        span = round((source.last_ns - source.first_ns) / 1e9, 9)
+    style = source.style
+    return cast(
+        SourceShape,
+        {
+            "files": source.files,
+            "strace_version": source.facts.get("strace_version"),
+            "style": {
+                "pid": style.pid,
+                "clock": style.clock,
+                "duration": style.duration,
+                "fd": style.fd,
+                "wrapper": style.wrapper or None,
+            },
+            "first_time": _first_time(source.first_ns, style.clock),
+            "span_s": span,
+            "command": source.facts.get("command") or _first_command(evidence),
+            "host": source.facts.get("host"),
+        },
+    )
+
+
+def _first_command(evidence: Evidence) -> list[str] | None:
+    first = next(iter(evidence.processes.values()), None)
+    return list(first.argv) if first is not None and first.argv else None
+
+
+def _first_time(first_ns: int | None, clock: str) -> str | float | None:
+    if first_ns is None or clock in ("none", "relative"):
+        return None
+    if clock == "epoch":
+        return first_ns / 1e9
+    seconds, fraction = divmod(first_ns, 10**9)
+    return f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction // 1000:06}"
+
+
+def _finding(finding: Finding, since: Since) -> FindingShape:
+    return cast(
+        FindingShape,
+        {
+            "cause": finding.cause,
+            "variant": finding.variant or None,
+            "severity": finding.severity,
+            "confidence": finding.confidence,
+            "socket": finding.socket,
+            "peer": finding.peer,
+            "pid": finding.pid or None,
+            "command": finding.command,
+            "time_s": since(finding.time_ns),
+            "duration_s": _seconds(finding.duration_ns),
+            "summary": finding.summary,
+            "evidence": [{"file": line.file, "line": line.line, "text": line.text} for line in finding.lines],
+            "causes": finding.causes,
+            "next_steps": finding.next_steps,
+            "remedy": finding.remedy,
+            "refuted_by": finding.refuted_by,
+            "count": finding.count,
+        },
+    )
+
+
+def _seconds(ns: int | None) -> float | None:
+    return None if ns is None else round(ns / 1e9, 9)
+
+
+def _socket(socket: Socket, since: Since, causes: list[str]) -> SocketShape:
+    connected = next((a for a in socket.attempts if a.outcome == "connected"), None)
+    return {
+        "id": socket.uid,
+        "family": socket.family,
+        "type": socket.type,
+        "local": str(socket.local) if socket.local is not None else None,
+        "peer": str(socket.peer) if socket.peer is not None else None,
+        "name": socket.name,
+        "role": socket.role,
+        "owners": [{"pid": h.pid or None, "fd": h.fd} for h in socket.holders],
+        "opened_s": since(socket.opened_ns),
+        "connect_s": _seconds(connected.duration_ns) if connected is not None else None,
+        "closed_s": since(socket.closed_ns),
+        "bytes_sent": socket.sent.original_len,
+        "bytes_received": socket.received.original_len,
+        "longest_silence_s": _seconds(silence_ns(socket)),
+        "keepalive": {
+            "on": socket.keepalive.on,
+            "idle_s": socket.keepalive.idle_s,
+            "interval_s": socket.keepalive.interval_s,
+            "count": socket.keepalive.count,
+        },
+        "protocol": socket.app_protocol,
+        "state": socket.state,
+        "causes": causes,
+    }
+
+
+def _process(process: Process) -> ProcessShape:
+    return {
+        "pid": process.pid or None,
+        "parent": process.parent or None,
+        "command": process.command,
+        "argv": list(process.argv),
+        "exit_code": process.exit_code,
+        "signal": process.signal,
+    }
+
+
+def _message(message: Message, since: Since) -> MessageShape:
+    return cast(
+        MessageShape,
+        {
+            "socket": message.socket,
+            "direction": message.direction,
+            "time_s": since(message.start_ns),
+            "end_s": since(message.end_ns),
+            "protocol": message.protocol,
+            "summary": message.summary,
+            "complete": message.complete,
+        },
+    )
+
+
+def _health(health: Health) -> HealthShape:
+    return {
+        "lines": health.lines,
+        "records": health.records,
+        "unparsed": health.unparsed,
+        "unparsed_samples": health.unparsed_samples,
+        "orphan_resumes": health.orphan_resumes,
+        "foreign": health.foreign,
+        "clipped_strings": health.clipped_strings,
+        "limits": health.limits,
+        "damage": health.damage,
+    }

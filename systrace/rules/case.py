@@ -1,0 +1,185 @@
+"""What all rules ask of the evidence: who failed, what the log can show, what happened later on the same path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from systrace.model import Endpoint, Event, Evidence, Fault, Finding, Process, Socket, Span
+
+SECOND = 1_000_000_000
+_WAITS = {"poll", "ppoll", "select", "pselect6", "_newselect", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
+_RECEIVES = {"recvfrom", "recvmsg", "recv", "read", "readv"}
+# Daemons whose UNIX sockets libraries try on the way and do without (nss, sssd, syslog, dbus, X11, avahi).
+_OPTIONAL_DAEMONS = (
+    "/var/run/nscd/", "/run/nscd/", "/run/systemd/", "/var/run/systemd/", "/dev/log", "/run/dbus/", "/var/run/dbus/",
+    "/var/lib/sss/", "/run/avahi-daemon/", "/var/run/avahi-daemon/", "/tmp/.X11-unix/", "@/tmp/.X11-unix/",
+    "/run/user/", "/var/run/nslcd/", "/run/nslcd/", "/var/run/.nscd_socket", "/run/udev/", "/run/pcscd/",
+)  # fmt: skip
+
+
+class Case:
+    """The evidence with an index; rules get one and ask it instead of each other."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.findings: list[Finding] = []  # of the first pass, for rules of the second
+        style = evidence.source.style
+        self.has_clock = style.clock != "none"
+        self.sees_waits = bool(style.syscalls & _WAITS)
+        self.sees_close = "close" in style.syscalls
+        self.sees_read = "read" in style.syscalls
+        self.last_ns = evidence.source.last_ns
+        self.clients = [s for s in evidence.sockets.values() if s.kind == "socket" and self._is_client(s)]
+        self._ends = {p.pid: p for p in evidence.processes.values()}
+
+    def _is_client(self, socket: Socket) -> bool:
+        if socket.family in ("netlink", "packet", "unspec"):
+            return False
+        if socket.role in ("listener", "server", "pair"):
+            return False
+        if socket.family == "unix":
+            path = socket.peer.path if socket.peer is not None else ""
+            return not path.startswith(_OPTIONAL_DAEMONS)
+        return True
+
+    # ---------------------------------------------------------------------------------------------------------- order
+
+    def at(self, event: Event) -> int:
+        """Where in the log's order an event stands: its time, or its line where the log has no clock."""
+        record = event.record
+        return record.time_ns if record.time_ns is not None else record.lineno
+
+    def ended(self, event: Event) -> int:
+        """The same for the end of the call."""
+        record = event.record
+        if record.time_ns is None:
+            return record.lineno
+        return record.time_ns + (record.duration_ns or 0)
+
+    # ------------------------------------------------------------------------------------------------------ processes
+
+    def process(self, socket: Socket) -> Process | None:
+        """Who used the socket last (who used it first, where nobody is known to have)."""
+        owners = self.evidence.owners
+        for event in reversed(socket.timeline):
+            pid = owners.get(event.record.tid)
+            if pid is not None:
+                return self.evidence.processes.get(pid)
+        return self.evidence.processes.get(socket.pid) if socket.pid is not None else None
+
+    def owner_of(self, pid: int | None) -> Process | None:
+        """The process with this pid."""
+        return self.evidence.processes.get(pid) if pid is not None else None
+
+    def fate(self, process: Process | None) -> str:
+        """ok, failed, killed, or open (the log does not show an end)."""
+        if process is None:
+            return "open"
+        if process.signal is not None:
+            return "killed"
+        if process.exit_code is None:
+            return "open"
+        return "failed" if process.exit_code else "ok"
+
+    def roots(self) -> list[Process]:
+        """Processes that nobody in the log created."""
+        return [p for p in self.evidence.processes.values() if p.parent is None or p.parent not in self._ends]
+
+    def job_fate(self) -> str:
+        """The fate of the first process."""
+        roots = [p for p in self.roots() if p.traced]
+        return self.fate(roots[0]) if roots else "open"
+
+    def descendants(self, process: Process) -> Iterator[Process]:
+        """Children, their children and so on."""
+        for other in self.evidence.processes.values():
+            if other.parent == process.pid and other is not process:
+                yield other
+                yield from self.descendants(other)
+
+    def name_of(self, process: Process | None) -> str:
+        """`curl[4242]` for people."""
+        if process is None:
+            return "the process"
+        name = process.command or "process"
+        return f"{name}[{process.pid}]" if process.pid else name
+
+    # -------------------------------------------------------------------------------------------------------- sockets
+
+    def label(self, socket: Socket) -> str:
+        """`203.0.113.10:443 (api.example)` for people."""
+        peer = str(socket.peer) if socket.peer is not None else f"socket {socket.uid} (peer unknown)"
+        return f"{peer} ({socket.name})" if socket.name else peer
+
+    def connected(self, socket: Socket) -> bool:
+        """Whether the connection stood at some time."""
+        if socket.inherited and not socket.attempts:
+            return True
+        return any(a.outcome == "connected" for a in socket.attempts)
+
+    def answered(self, socket: Socket) -> bool:
+        """Whether the last request got an answer, as far as calls show it."""
+        turn = socket.turn
+        return turn is not None and turn.answer_bytes > 0
+
+    def awaits_answer(self, socket: Socket) -> bool:
+        """The last bytes were ours, or nobody has said anything yet."""
+        turn = socket.turn
+        return turn is None or not turn.answer_bytes
+
+    def first_error(self, socket: Socket) -> Fault | None:
+        """The first error on an established connection, end of file not counted."""
+        return next((f for f in socket.faults if f.kind == "error"), None)
+
+    def end_of_file(self, socket: Socket) -> Fault | None:
+        """The peer's orderly end."""
+        return next((f for f in socket.faults if f.kind == "eof"), None)
+
+    def last_wait(self, socket: Socket) -> Span | None:
+        """The wait that nothing came of: the last one, unless bytes or an error ended it."""
+        if not socket.waits:
+            return None
+        span = socket.waits[-1]
+        return None if span.ended_by == "data" or span.ended_by == "eof" or span.ended_by.startswith("E") else span
+
+    def same_service(self, a: Endpoint | None, b: Endpoint | None) -> bool:
+        """The same address and port."""
+        return a is not None and b is not None and a == b
+
+    def is_dns(self, socket: Socket) -> bool:
+        """A resolver's socket."""
+        if socket.app_protocol is not None:
+            return socket.app_protocol == "dns"
+        return socket.peer is not None and socket.peer.port == 53
+
+    # ------------------------------------------------------------------------------------------------------- findings
+
+    def finding(
+        self, cause: str, socket: Socket | None, events: Iterable[Event], process: Process | None = None
+    ) -> Finding:
+        """A finding with the socket's peer and owner, and its evidence, filled in."""
+        shown = [e for e in events if e.record.raw]
+        if process is None and socket is not None:
+            process = self.process(socket)
+        finding = Finding(cause, evidence=shown)
+        if socket is not None:
+            finding.socket = socket.uid
+            finding.peer = str(socket.peer) if socket.peer is not None else None
+        if process is not None:
+            finding.pid, finding.command = process.pid, process.command or None
+        if shown:
+            finding.time_ns = shown[0].record.time_ns
+            finding.end_ns = max(self.ended(e) for e in shown)
+        return finding
+
+
+def seconds(ns: int | None) -> str:
+    """A duration for people: `412 s`, `60.06 s`, `0.35 s`."""
+    if ns is None:
+        return "an unknown time"
+    value = ns / SECOND
+    if value >= 100:
+        return f"{value:.0f} s"
+    if value >= 10:
+        return f"{value:.1f} s"
+    return f"{value:.2f} s"

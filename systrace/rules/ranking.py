@@ -1,0 +1,206 @@
+"""Which finding is the root cause, and the verdict on the whole job.
+
+A finding is about one socket or process. The job died of the one that its failing process met last, unless a heavier
+kind explains that one; what a later success made good is no failure (verdicts 4: precedence, 6: wording).
+"""
+
+from __future__ import annotations
+
+from systrace.model import Finding, Process, Socket, Verdict
+from systrace.rules.case import SECOND, Case, seconds
+
+_SEVERITY = {"fatal": 0, "error": 1, "warning": 2, "info": 3}
+# What explains what: a heavier kind on the same process explains lighter ones after it.
+_WEIGHT = {
+    "fd-exhaustion": 0, "port-exhaustion": 1, "bind-conflict": 1, "dns-timeout": 2, "dns-error": 2,
+    "unix-socket-missing": 3, "connect-refused": 3, "connect-timeout": 3, "unreachable": 3, "data-channel-blocked": 3,
+    "tls-error": 4, "protocol-mismatch": 4,
+}  # fmt: skip
+_DEFAULT_WEIGHT = 5
+_CONFIDENCE = {"confirmed": 0, "likely": 1, "possible": 2}
+_HUNG = ("hung-read", "idle-timeout", "send-blocked", "not-network")
+
+
+def mark_recovered(case: Case) -> None:
+    """A failure that something later made good is information, not an error."""
+    for finding in case.findings:
+        if finding.severity in ("fatal", "error"):
+            finding.recovered = recovery(case, finding)
+            if finding.recovered:
+                finding.severity = "info"
+
+
+def ranked(case: Case, found: list[Finding]) -> list[Finding]:
+    """All findings, the root cause first; the same one on many sockets once, with a count."""
+    merged = _merged(found)
+    return sorted(merged, key=lambda f: _key(case, f))
+
+
+def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int]:
+    process = case.owner_of(finding.pid)
+    fate = case.fate(process)
+    hopeless = 0 if fate in ("failed", "killed") else 1 if fate == "open" else 2
+    if finding.severity not in ("fatal", "error"):
+        return (_SEVERITY[finding.severity], 3, 0, 0, finding.time_ns or 0)
+    blame = _explained(case, process)
+    late = -(finding.end_ns or finding.time_ns or 0)
+    return (0, hopeless + blame, _CONFIDENCE[finding.confidence] // 2, _WEIGHT.get(finding.cause, _DEFAULT_WEIGHT), late)
+
+
+def _explained(case: Case, process: Process | None) -> int:
+    """1 where the failure of this process did not reach its parent: the job went on without it."""
+    if process is None or process.parent is None:
+        return 0
+    parent = case.owner_of(process.parent)
+    return 0 if parent is None or case.fate(parent) != "ok" else 1
+
+
+def _merged(found: list[Finding]) -> list[Finding]:
+    kept: dict[tuple[str, str, str | None, str, int | None], Finding] = {}
+    for finding in sorted(found, key=lambda f: f.end_ns or f.time_ns or 0):
+        key = (finding.cause, finding.variant, finding.peer, finding.recovered, finding.pid)
+        first = kept.get(key)
+        if first is None:
+            kept[key] = finding
+            continue
+        finding.count += first.count
+        finding.time_ns = first.time_ns
+        finding.evidence = [*first.evidence[:2], *finding.evidence]
+        kept[key] = finding
+    return list(kept.values())
+
+
+# -------------------------------------------------------------------------------------------------------------- recovery
+
+
+def recovery(case: Case, finding: Finding) -> str:
+    """Why a failure did not matter: fallback (another address), retry (the same later), survived; or ""."""
+    socket = case.evidence.sockets.get(finding.socket or "")
+    if socket is None:
+        return ""
+    process = case.owner_of(finding.pid)
+    fate = case.fate(process)
+    after = finding.end_ns if finding.end_ns is not None else finding.time_ns
+    connect_failed = finding.cause in ("connect-refused", "connect-timeout", "unreachable", "unix-socket-missing",
+                                       "port-exhaustion", "bind-conflict")  # fmt: skip
+    began = socket.opened_ns
+    for other in case.clients:
+        if other is socket and not connect_failed:
+            continue
+        if not _worked(case, other, socket, connect_failed):
+            continue
+        when = _success_time(case, other)
+        if when is None or after is None:
+            continue
+        same = other.peer is not None and str(other.peer) == finding.peer
+        if same and when >= after and (connect_failed or other is not socket):
+            return "retry"
+        if connect_failed and not same and _same_purpose(case, socket, other, finding) and (
+            began is None or when >= began
+        ):
+            return "fallback"
+    if fate == "ok" and _went_on(case, finding, socket, process):
+        return "survived"
+    return ""
+
+
+def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> bool:
+    if other.kind != "socket" or not case.connected(other) or other.type != socket.type:
+        return False
+    if connect_failed and not case.first_error(other):
+        return bool(other.attempts)
+    turn = other.turn
+    if turn is not None and turn.answer_bytes and case.first_error(other) is None:
+        return all(m.complete for m in other.messages[-1:])
+    return False
+
+
+def _success_time(case: Case, other: Socket) -> int | None:
+    attempt = next((a for a in other.attempts if a.outcome == "connected"), None)
+    if attempt is None or not attempt.events:
+        return None
+    if attempt.end_ns is not None:
+        return attempt.end_ns
+    return case.ended(attempt.events[-1])
+
+
+def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Finding) -> bool:
+    """Another address of the same service: same process, same port; or the same path over another family."""
+    if case.process(socket) is not case.process(other):
+        return False
+    if socket.family == "unix" or other.family == "unix":
+        return True
+    port = finding.peer.rpartition(":")[2] if finding.peer else ""
+    return other.peer is not None and str(other.peer.port) == port
+
+
+def _went_on(case: Case, finding: Finding, socket: Socket, process: Process | None) -> bool:
+    """The process ended well, and not because of this: it did more network work with success afterwards."""
+    after = finding.end_ns if finding.end_ns is not None else finding.time_ns
+    if process is None or after is None:
+        return False
+    for other in case.clients:
+        if other is socket or case.process(other) is not process or other.turn is None:
+            continue
+        if other.turn.answer_bytes and other.last_progress_ns is not None and other.last_progress_ns > after:
+            return case.first_error(other) is None and not case.is_dns(other)
+    return False
+
+
+# --------------------------------------------------------------------------------------------------------------- verdict
+
+
+def judge(case: Case, findings: list[Finding]) -> Verdict:
+    """The verdict: the root cause where something failed; else what was benign; else what cannot be told."""
+    failures = [i for i, f in enumerate(findings) if f.severity in ("fatal", "error")]
+    if failures:
+        index = failures[0]
+        finding = findings[index]
+        fate = case.fate(case.owner_of(finding.pid))
+        hung = finding.cause in _HUNG and (finding.variant != "limit")
+        outcome = "hung" if hung else "degraded" if fate == "ok" else "failed"
+        return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
+    return _benign(case, findings) or _unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
+
+
+def _benign(case: Case, findings: list[Finding]) -> Verdict | None:
+    for index, finding in enumerate(findings):
+        if finding.cause in ("slow-connect", "retry-storm"):
+            return Verdict("degraded", finding.cause, finding.peer, index, finding.summary)
+    if case.job_fate() in ("failed", "killed"):
+        return None
+    for index, finding in enumerate(findings):
+        if finding.cause in ("fallback-ok", "recovered-error"):
+            return Verdict("healthy", finding.cause, finding.peer, index, finding.summary)
+    return None
+
+
+def _unknown(case: Case) -> Verdict | None:
+    """The job failed, or the log shows nothing: no cause is to be seen."""
+    health = case.evidence.health
+    if health.records == 0:
+        return Verdict("inconclusive", "inconclusive", None, None, "The log contains no calls: nothing can be said.")
+    fate = case.job_fate()
+    again = "systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)"
+    if fate in ("failed", "killed"):
+        root = next((p for p in case.roots() if p.traced), None)
+        how = f"exit status {root.exit_code}" if root is not None and root.signal is None else f"{root.signal if root else ''}"
+        why = f" This log hides much: {health.limits[0]}. Record again with {again}." if health.limits else ""
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",
+        )  # fmt: skip
+    return None
+
+
+def _healthy(case: Case) -> str:
+    network = [s for s in case.clients if s.is_network]
+    span = case.evidence.source
+    took = span.last_ns - span.first_ns if span.first_ns is not None and span.last_ns is not None else None
+    text = f"Nothing failed: {len(network)} network sockets"
+    if took is not None:
+        text += f" in {seconds(took)}"
+    longest = max((s.longest_silence_ns for s in network), default=0)
+    if longest > SECOND:
+        text += f", the longest silence {seconds(longest)}"
+    return text + "."

@@ -1,0 +1,106 @@
+"""Where a conversation stands still: what was awaited, for how long, and what ended the wait. Shared by the rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from systrace.model import Event, Process, Sent, Socket, Span
+from systrace.rules.case import SECOND, Case
+
+_NETWORK_SENDS = frozenset(("sendto", "sendmsg", "send", "sendmmsg"))
+
+
+@dataclass(slots=True)
+class Stall:
+    """A wait on a standing connection that nothing came of."""
+
+    socket: Socket
+    process: Process | None
+    phase: str  # answer (request out, no byte yet), greeting (nothing said yet), middle (answer begun), idle
+    direction: str  # r, w
+    ended: str  # limit, signal NAME, close, exit, log end
+    waited_ns: int | None
+    limit_ns: int | None
+    limit_source: str
+    events: list[Event]
+    span: Span | None
+    seen: bool  # the wait itself is in the log; else it is inferred from what is missing
+
+
+def stall_of(case: Case, socket: Socket) -> Stall | None:
+    """The stall a socket ended in, or None. A wait that bytes, an end or an error answered is none."""
+    if not case.connected(socket) and socket.type not in ("dgram",):
+        return None
+    last = socket.last_progress_ns
+    for fault in socket.faults:
+        if fault.kind in ("error", "eof") and (last is None or case.ended(fault.event) >= last):
+            return None
+    process = case.process(socket)
+    span = case.last_wait(socket)
+    if span is None:
+        return _inferred(case, socket, process)
+    phase = _phase(case, socket)
+    ended = span.ended_by or "log end"
+    if span.timed_out and not ended.startswith("signal"):
+        ended = "limit"
+    elif ended == "end of log":
+        ended = "log end"
+        if case.fate(process) == "killed" and process is not None:
+            ended = f"signal {process.signal}"
+    waited = _waited(case, socket, span, process)
+    limit = span.limit_ns if span.calls == 1 or span.limit_source == "SIGALRM" else waited
+    events: list[Event] = []
+    if socket.turn is not None and socket.turn.events:
+        events.append(socket.turn.events[0])
+    events += span.events
+    if process is not None and process.exit_event is not None and ended.startswith(("signal", "exit")):
+        events.append(process.exit_event)
+    return Stall(
+        socket, process, phase, span.direction, ended, waited, limit if span.timed_out else span.limit_ns,
+        span.limit_source, events, span, True,
+    )  # fmt: skip
+
+
+def _phase(case: Case, socket: Socket) -> str:
+    turn = socket.turn
+    if turn is None:
+        return "greeting"
+    if not turn.answer_bytes:
+        return "answer"
+    if turn.start_ns is None and not turn.request_bytes:
+        return "middle" if any(not m.complete for m in socket.messages[-1:]) else "idle"
+    incomplete = [m for m in socket.messages[-2:] if m.direction == "received" and not m.complete]
+    return "middle" if incomplete else "idle"
+
+
+def _waited(case: Case, socket: Socket, span: Span, process: Process | None) -> int | None:
+    if span.start_ns is None:
+        return None
+    if span.end_ns is not None:
+        return span.end_ns - span.start_ns
+    end = socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns
+    return end - span.start_ns if end is not None else None
+
+
+def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | None:
+    """The log hides waits: a request without an answer, until the program gave up or ended."""
+    turn = socket.turn
+    if turn is None or turn.answer_bytes or not turn.request_bytes or not turn.events:
+        return None
+    if case.sees_waits and case.has_clock and case.sees_read:
+        return None
+    request = turn.events[0]
+    if not isinstance(request, Sent) or request.record.syscall not in _NETWORK_SENDS:
+        return None  # who sends by write(2) may receive by read(2), which the log may hide
+    fate = case.fate(process)
+    end = socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns
+    waited = end - turn.request_end_ns if case.has_clock and end is not None and turn.request_end_ns else None
+    if waited is not None and waited < SECOND:
+        return None
+    if waited is None and fate not in ("failed", "killed"):
+        return None
+    events: list[Event] = [request]
+    if process is not None and process.exit_event is not None:
+        events.append(process.exit_event)
+    ended = {"killed": f"signal {process.signal}" if process is not None else "exit", "open": "log end"}.get(fate, "exit")
+    return Stall(socket, process, "answer", "r", ended, waited, None, "", events, None, False)

@@ -1,0 +1,5 @@
+"""Events -> sockets, processes and waits: who held what, what each connection did, who waited on what for how long."""
+
+from systrace.streams.tracker import Listener, Tracker
+
+__all__ = ["Listener", "Tracker"]

@@ -1,0 +1,93 @@
+"""connect(2) in all its forms gives one attempt with one outcome: blocking, EINPROGRESS with poll and SO_ERROR,
+a second connect, SO_SNDTIMEO, SIGALRM (verdicts 2.2, 2.4).
+"""
+
+from __future__ import annotations
+
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Attempt, Connected, Event, OptionGot, Socket
+from systrace.streams.states import after
+
+_ASYNCHRONOUS = ("EINPROGRESS", "EAGAIN")
+_SLOW_NS = 150_000_000  # a blocking connect that returns EINPROGRESS after this long ran into SO_SNDTIMEO
+_MOST = 64
+
+
+def pending(socket: Socket) -> Attempt | None:
+    """The attempt whose outcome is still open."""
+    if socket.attempts and socket.attempts[-1].outcome == "pending":
+        return socket.attempts[-1]
+    return None
+
+
+def connect(socket: Socket, event: Connected) -> None:
+    """A connect call: begins an attempt, or asks again for the outcome of one."""
+    record = event.record
+    if event.peer is not None:
+        socket.peer = event.peer
+    socket.role = "client"
+    attempt = pending(socket)
+    if attempt is None:
+        if record.errno in ("EISCONN", "EALREADY") and socket.attempts:
+            return
+        attempt = Attempt(event.peer, record.time_ns, [event], blocking=not socket.nonblock)
+        if len(socket.attempts) < _MOST:
+            socket.attempts.append(attempt)
+        socket.state = after(socket.state, "connect")
+    else:
+        attempt.events.append(event)
+    slow = (record.duration_ns or 0) >= _SLOW_NS
+    if record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno == "EINTR":
+        return
+    if record.errno is None or record.errno == "EISCONN":
+        settle(socket, attempt, "connected", None, record.end_ns or record.time_ns, None)
+    elif record.errno in _ASYNCHRONOUS or record.errno == "EALREADY":
+        if slow:
+            attempt.limit_ns, attempt.limit_source = socket.sndtimeo_ns or record.duration_ns, "SO_SNDTIMEO"
+            attempt.end_ns = record.end_ns
+        elif record.errno != "EALREADY":
+            attempt.blocking = False
+    else:
+        settle(socket, attempt, "failed", record.errno, record.end_ns or record.time_ns, None)
+
+
+def error_read(socket: Socket, event: OptionGot) -> None:
+    """SO_ERROR was read: the outcome of a pending attempt, unless it was asked before the socket was ready."""
+    attempt = pending(socket)
+    if attempt is None or event.error is None:
+        return
+    attempt.events.append(event)
+    time_ns = attempt.ready_ns or event.record.time_ns
+    if event.error:
+        settle(socket, attempt, "failed", event.error, time_ns, None)
+    elif attempt.ready_ns is not None or socket.waiting is None:
+        settle(socket, attempt, "connected", None, time_ns, None)
+
+
+def settle(
+    socket: Socket, attempt: Attempt, outcome: str, errno: str | None, time_ns: int | None, event: Event | None
+) -> None:
+    """Give an attempt its outcome."""
+    attempt.outcome, attempt.errno = outcome, errno
+    attempt.end_ns = time_ns
+    if event is not None:
+        attempt.events.append(event)
+    socket.state = after(socket.state, outcome)
+    if outcome == "connected" and socket.last_progress_ns is None:
+        socket.last_progress_ns = time_ns
+
+
+def give_up(socket: Socket, time_ns: int | None, event: Event | None) -> None:
+    """The socket goes away while an attempt is open: a deadline, unless it was ready and nobody asked."""
+    attempt = pending(socket)
+    if attempt is None:
+        return
+    failed = "ERR" in attempt.ready_text or "HUP" in attempt.ready_text
+    if attempt.ready_ns is not None and not failed:
+        settle(socket, attempt, "connected", None, attempt.ready_ns, event)
+        return
+    span = socket.waiting
+    if span is not None and attempt.limit_ns is None:
+        attempt.limit_source = span.limit_source
+        if span.timed_out and span.start_ns is not None and span.end_ns is not None:
+            attempt.limit_ns = span.limit_ns if span.calls == 1 else span.end_ns - span.start_ns
+    settle(socket, attempt, "abandoned", None, attempt.end_ns or time_ns, event)

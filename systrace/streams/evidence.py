@@ -1,0 +1,35 @@
+"""The end of the second stage: everything the tracker knows, as the evidence that rules read."""
+
+from __future__ import annotations
+
+from systrace.model import UNFINISHED, DETACHED, Evidence, Health, Message, Source
+from systrace.streams.tracker import Tracker
+
+
+def finished_evidence(tracker: Tracker, source: Source, health: Health, messages: list[Message]) -> Evidence:
+    """Put together what was found; names from DNS answers are entered at the sockets that used them."""
+    names = {}
+    for message in messages:
+        for name, kind, value in getattr(message, "answers", ()) if message.protocol == "dns" else ():
+            if kind in ("A", "AAAA"):
+                names.setdefault(value, getattr(message, "name", None) or name)
+    for socket in tracker.lookup.sockets.values():
+        if socket.peer is not None and socket.peer.host:
+            socket.name = names.get(socket.peer.host)
+    for process in tracker.tasks.processes.values():
+        process.pending = [
+            span.events[-1] for span in process.spans if span.events[-1].record.outcome in (UNFINISHED, DETACHED)
+        ]
+    if tracker.forgotten:
+        health.limits.append(f"{tracker.forgotten} sockets that ended well are no longer listed")
+    return Evidence(
+        source,
+        health,
+        tracker.tasks.processes,
+        tracker.lookup.sockets,
+        messages,
+        tracker.spans,
+        names,
+        {tid: task.process.pid for tid, task in tracker.tasks.by_tid.items()},
+        tracker.printed,
+    )

@@ -1,0 +1,79 @@
+"""Sockets that were open before the trace began, from the snapshot at the head of systrace's own recordings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from systrace.model import Process
+from systrace.streams.descriptors import Description, standard_table
+from systrace.streams.lookup import Lookup, parse_endpoint
+from systrace.streams.tasks import Task, Tasks
+
+
+def adopt_snapshot(snapshot: dict[str, Any], tasks: Tasks, lookup: Lookup) -> None:
+    """Enter processes, threads, sockets and epoll sets as `kernel.snapshot` wrote them; odd items are passed over."""
+    for item in _items(snapshot, "processes"):
+        pid = item.get("pid")
+        if isinstance(pid, int) and pid not in tasks.processes:
+            argv = tuple(str(word) for word in item.get("argv") or [])
+            process = Process(pid, _int(item.get("ppid")), argv, threads={pid})
+            tasks.processes[pid] = process
+            tasks.by_tid[pid] = Task(pid, process, standard_table())
+    for item in _items(snapshot, "threads"):
+        tid, pid = item.get("tid"), item.get("pid")
+        leader = tasks.by_tid.get(pid) if isinstance(pid, int) else None
+        if isinstance(tid, int) and leader is not None and tid not in tasks.by_tid:
+            leader.table.users += 1
+            leader.process.threads.add(tid)
+            tasks.by_tid[tid] = Task(tid, leader.process, leader.table)
+    for item in _items(snapshot, "sockets"):
+        _adopt_socket(item, tasks, lookup)
+    for item in _items(snapshot, "epoll"):
+        task = tasks.by_tid.get(item.get("pid", -1))
+        fd = item.get("fd")
+        if task is None or not isinstance(fd, int):
+            continue
+        epoll = Description("epoll")
+        task.table.put(fd, epoll)
+        for entry in item.get("fds") or []:
+            if isinstance(entry, list) and len(entry) == 2 and entry[0] in task.table.fds:
+                events = "EPOLLOUT" if entry[1] == "w" else "EPOLLIN"
+                epoll.interest[entry[0]] = (task.table.fds[entry[0]], events, None)
+
+
+def _adopt_socket(item: dict[str, Any], tasks: Tasks, lookup: Lookup) -> None:
+    task = tasks.by_tid.get(item.get("pid", -1))
+    fd, inode = item.get("fd"), _int(item.get("inode"))
+    if task is None or not isinstance(fd, int):
+        return
+    family = str(item.get("family") or "unknown")
+    socket = lookup.new_socket(family, str(item.get("type") or "unknown"), str(item.get("protocol") or ""), None)
+    socket.inherited = True
+    socket.local = parse_endpoint(item.get("local"), family)
+    socket.peer = parse_endpoint(item.get("peer"), family)
+    state = str(item.get("state") or "")
+    socket.state = {"established": "established", "listen": "listening", "syn-sent": "connecting"}.get(state, state)
+    socket.role = "listener" if state == "listen" else "client" if socket.peer is not None else "unknown"
+    socket.nonblock = bool(item.get("nonblock"))
+    keepalive = item.get("keepalive")
+    if isinstance(keepalive, dict):
+        socket.keepalive.on = keepalive.get("on")
+        for name in ("idle_s", "interval_s", "count"):
+            setattr(socket.keepalive, name, _int(keepalive.get(name)))
+    socket.rcvtimeo_ns = _seconds(item.get("rcvtimeo"))
+    socket.sndtimeo_ns = _seconds(item.get("sndtimeo"))
+    socket.user_timeout_ns = _seconds(item.get("user_timeout"))
+    lookup.adopt(task, fd, Description("socket", socket), inode)
+
+
+def _items(snapshot: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    items = snapshot.get(name)
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _int(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _seconds(value: object) -> int | None:
+    return int(value * 1e9) if isinstance(value, int | float) and value else None

@@ -1,0 +1,105 @@
+"""Processes and threads: who is whose child, who shares which descriptor table, how each ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from systrace.model import Event, Process, Record, Span
+from systrace.streams.descriptors import Table, standard_table
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A thread as strace shows it."""
+
+    tid: int
+    process: Process
+    table: Table
+    forking: tuple[bool, bool] | None = None  # (thread, shares files) while a fork has not returned
+    children_expected: int = 0
+    timer: tuple[int | None, int, Event] | None = None  # alarm: set at, limit, event
+    interrupted: list[Span] = field(default_factory=list)  # waits that a signal broke just now
+    last_wait: list[Span] = field(default_factory=list)  # waits that the last waiting call belonged to
+    previous: Record | None = None
+    alive: bool = True
+
+
+class Tasks:
+    """All tasks of the trace, found by tid."""
+
+    def __init__(self) -> None:
+        self.by_tid: dict[int, Task] = {}
+        self.processes: dict[int, Process] = {}
+
+    def find(self, record: Record) -> Task:
+        """The task that a record is of; an unknown one is the child of whoever forks just now, or new to us."""
+        task = self.by_tid.get(record.tid)
+        if task is not None:
+            return task
+        parent = next((t for t in reversed(self.by_tid.values()) if t.forking is not None and t.alive), None)
+        if parent is not None and parent.forking is not None:
+            thread, files = parent.forking
+            return self.child(parent, record.tid, thread, files, record.time_ns)
+        return self.stranger(record.tid, record.time_ns)
+
+    def stranger(self, tid: int, time_ns: int | None) -> Task:
+        """A task whose creation the log does not show."""
+        process = Process(tid, start_ns=time_ns, threads={tid})
+        self.processes[tid] = process
+        task = Task(tid, process, standard_table())
+        self.by_tid[tid] = task
+        return task
+
+    def child(self, parent: Task, tid: int, thread: bool, files: bool, time_ns: int | None) -> Task:
+        """A new task of fork or clone; a known living one is only told its parent."""
+        task = self.by_tid.get(tid)
+        if task is not None and task.alive and task is not parent:
+            if task.process.parent is None and not thread and task.process is not parent.process:
+                task.process.parent = parent.process.pid
+            return task
+        if thread:
+            process = parent.process
+            process.threads.add(tid)
+        else:
+            process = Process(
+                tid, parent.process.pid, parent.process.argv, parent.process.path, {tid}, start_ns=time_ns, traced=False
+            )
+            self.processes[tid] = process
+        if thread or files:
+            table = parent.table
+            table.users += 1
+        else:
+            table = parent.table.copy()
+        task = Task(tid, process, table)
+        self.by_tid[tid] = task
+        return task
+
+    def rename(self, tid: int) -> None:
+        """The first process, unnamed so far, is `tid`."""
+        task = self.by_tid.pop(0, None)
+        if task is None or tid in self.by_tid:
+            return
+        task.tid = tid
+        self.by_tid[tid] = task
+        process = task.process
+        if process.pid == 0:
+            self.processes.pop(0, None)
+            process.pid = tid
+            process.threads.discard(0)
+            process.threads.add(tid)
+            self.processes[tid] = process
+            for other in self.processes.values():
+                if other.parent == 0:
+                    other.parent = tid
+
+    def supersede(self, leader: int, gone: int) -> None:
+        """The thread `gone` called exec: it goes on as the leader, all other threads of the process are no more."""
+        task = self.by_tid.get(gone) or self.by_tid.get(leader)
+        if task is None:
+            return
+        for tid in list(task.process.threads):
+            self.by_tid.pop(tid, None)
+        task.process.threads = {leader}
+        task.tid = leader
+        task.table.users = 1
+        self.by_tid[leader] = task

@@ -1,0 +1,37 @@
+"""The calls kept for each socket: bounded, with what is remarkable kept longest."""
+
+from __future__ import annotations
+
+from systrace.model import Event, Socket
+
+NOTABLE_NS = 1_000_000_000  # a wait of a second is worth a line
+_MOST = 120  # calls kept of one socket before its middle is thinned
+_HEAD, _TAIL, _REMARKABLE = 24, 40, 40
+_QUIET = frozenset(("EAGAIN", "EINPROGRESS", "EINTR", "EWOULDBLOCK", "EALREADY"))
+
+
+def note(socket: Socket, event: Event, keep_all: bool = False) -> None:
+    """Add a call to the socket's timeline; past the bound the unremarkable middle goes, and is counted."""
+    timeline = socket.timeline
+    timeline.append(event)
+    if len(timeline) > _MOST and not keep_all:
+        middle = timeline[_HEAD:-_TAIL]
+        kept = [e for e in middle if is_remarkable(e)][-_REMARKABLE:]
+        socket.dropped_events += len(middle) - len(kept)
+        socket.timeline = timeline[:_HEAD] + kept + timeline[-_TAIL:]
+
+
+def is_remarkable(event: Event) -> bool:
+    """Failed, or long."""
+    record = event.record
+    return (record.errno is not None and record.errno not in _QUIET) or (record.duration_ns or 0) >= NOTABLE_NS
+
+
+def thin(socket: Socket) -> None:
+    """A socket closed in good order keeps its first and last calls only."""
+    timeline = socket.timeline
+    if len(timeline) > 6:
+        socket.dropped_events += len(timeline) - 6
+        socket.timeline = timeline[:3] + timeline[-3:]
+    if socket.turn is not None:
+        socket.turn.events = []

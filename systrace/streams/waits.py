@@ -1,0 +1,64 @@
+"""Waits: consecutive calls that wait for the same socket, without a byte moving, are one wait with one duration."""
+
+from __future__ import annotations
+
+from systrace.model import Event, Socket, Span
+from systrace.streams.tasks import Task
+from systrace.streams.timeline import NOTABLE_NS
+
+SHORT_NS = 20_000_000  # a call that waited less does not begin a wait
+_MOST = 48  # waits kept of one socket
+
+
+def extend(
+    socket: Socket,
+    task: Task,
+    event: Event,
+    *,
+    limit_ns: int | None,
+    source: str,
+    timed_out: bool,
+    direction: str,
+    pending: bool = False,
+) -> Span:
+    """Count a waiting call into the socket's wait, or begin one; `pending`: the call has no end yet."""
+    record = event.record
+    end = None if pending else record.end_ns
+    span = socket.waiting
+    if span is None:
+        span = Span(
+            task.tid, task.process.pid, "socket", record.time_ns, end, limit_ns, source, timed_out, [event],
+            (socket.uid,), direction,
+        )  # fmt: skip
+        socket.waiting = span
+        return span
+    span.calls += 1
+    span.end_ns = end
+    if timed_out or limit_ns is None or span.limit_source != "SIGALRM":
+        span.limit_ns, span.limit_source = limit_ns, source
+    span.timed_out = timed_out
+    span.direction = direction
+    if len(span.events) > 1:
+        span.events[-1] = event
+    else:
+        span.events.append(event)
+    return span
+
+
+def end(socket: Socket, ended_by: str, time_ns: int | None) -> Span | None:
+    """The socket's wait is over; it is kept when it was long or did not end with data."""
+    span = socket.waiting
+    if span is None:
+        return None
+    socket.waiting = None
+    span.ended_by = ended_by
+    if span.end_ns is None or ended_by == "data":
+        span.end_ns = time_ns
+    duration = span.duration_ns
+    if ended_by != "data" or duration is None or duration >= NOTABLE_NS:
+        if len(socket.waits) >= _MOST:
+            shortest = min(range(len(socket.waits) - 1), key=lambda i: socket.waits[i].duration_ns or 0)
+            del socket.waits[shortest]
+        socket.waits.append(span)
+        return span
+    return None
