@@ -1,0 +1,107 @@
+"""`systrace parse LOG...`: what went wrong, from strace logs that exist already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from systrace.commands import app
+
+if TYPE_CHECKING:
+    from systrace.commands.reading.logs import Recording
+    from systrace.model import Analysis
+
+HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
+
+LOG is a file (plain, gzip, xz, zstd or bzip2), several files of one -ff recording, a directory of them, or - for
+standard input, where Ctrl-C ends the input. Files that do not belong together get a report each.
+
+Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read.
+"""
+
+
+@app.command(help=HELP)
+def parse(
+    logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
+    style: Annotated[
+        str, typer.Option("--format", help="table, or json: one object a line for each recording.")
+    ] = "table",
+    socket: Annotated[str | None, typer.Option(help="Show one socket call by call: S4.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All findings, sockets and lines, not only the answer.")
+    ] = False,
+    limits: Annotated[Path | None, typer.Option(help="Your own idle limits (TOML, as in rules/limits.toml).")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
+) -> None:
+    """See HELP."""
+    from systrace.commands.reading.logs import recordings, say
+    from systrace.commands.reading.output import opened
+    from systrace.commands.reading.progress import progress
+    from systrace.errors import SystraceError, UsageError
+    from systrace.reporters import REPORTERS
+    from systrace.rules.limits import use
+
+    if style not in REPORTERS:
+        raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
+    if socket is not None and style != "table":
+        raise UsageError("--socket shows a table: it does not go with --format")
+    use(str(limits) if limits is not None else None)
+    found, unreadable = recordings(logs)
+    failed = False
+    with opened(output) as out:
+        for recording in found:
+            try:
+                with progress([each.name for each in recording.inputs]):
+                    analysis = _analysis(recording, socket)
+                if len(found) > 1 and style == "table":
+                    _head(recording, out)
+                _write(analysis, style, socket, everything, out)
+            except SystraceError as error:
+                say(error)
+                unreadable = True
+                continue
+            failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
+    raise typer.Exit(2 if unreadable else int(failed))
+
+
+def _analysis(recording: Recording, socket: str | None) -> Analysis:
+    """The analysis of one recording.
+
+    Raises:
+        InputError: it cannot be read, or is no strace log.
+    """
+    from contextlib import nullcontext
+
+    from systrace.commands.reading.interrupt import end_of_input_on_interrupt
+    from systrace.errors import InputError
+    from systrace.pipeline import analyze
+
+    from_stdin = any(each.name == "-" for each in recording.inputs)
+    with end_of_input_on_interrupt() if from_stdin else nullcontext():
+        analysis = analyze(recording.inputs, watch=socket)
+    complaint = recording.complaint()
+    if complaint is not None and not analysis.evidence.source.facts:
+        raise InputError(complaint)
+    return analysis
+
+
+def _head(recording: Recording, out: BinaryIO) -> None:
+    from systrace.reporters.text import safe
+
+    out.write(f"== {safe(recording.name)} ==\n\n".encode("utf-8", "backslashreplace"))
+
+
+def _write(analysis: Analysis, style: str, socket: str | None, everything: bool, out: BinaryIO) -> None:
+    from systrace.reporters import REPORTERS
+    from systrace.reporters.layout import Layout
+    from systrace.reporters.table import render, timeline
+
+    if socket is not None:
+        timeline(analysis, socket, out, Layout.of(out))
+    elif everything and style == "table":
+        out.write(render(analysis, Layout.of(out, everything=True)).encode("utf-8", "backslashreplace"))
+    else:
+        REPORTERS[style].write(analysis, out)
+    out.flush()

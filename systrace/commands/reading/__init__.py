@@ -1,0 +1,1 @@
+"""What the commands that read logs have in common."""

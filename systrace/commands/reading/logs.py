@@ -1,0 +1,111 @@
+"""The logs of a command line: which can be read, and which are strace logs at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from systrace.errors import SystraceError
+from systrace.model import Input
+
+_HEAD = 300  # lines looked at
+_SIGNS = re.compile(
+    rb"\)\s*= (?:-?\d|0x[0-9a-f]|\?)|<(?:unfinished|detached) \.\.\.>|<\.\.\. \w+ resumed>"
+    rb"|^[^a-z]{0,60}(?:--- SIG|\+\+\+ )"
+    rb"|^# systrace: \{|^(?:\S*strace: )?Process \d+ (?:attached|detached)"
+    rb"|^[^a-z]{0,60}(?:pid +\d+\] )?[^a-z]{0,40}"  # one call that never returned, and nothing else
+    rb"(?:recv\w*|p?read\w*|accept4?|connect|p?poll|p?select6?|epoll_p?wait2?|futex|wait4|waitid|restart_syscall"
+    rb"|\w*nanosleep|flock|fcntl|p?write\w*|send\w*)\((?:\d|0x|\[|\{|<|NULL|-1)[^;]*$"
+)
+
+
+@dataclass(slots=True)
+class Recording:
+    """The inputs of one recording, and how they begin."""
+
+    inputs: list[Input]
+    head: list[bytes] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Its file, or the first of its `-ff` siblings and their number."""
+        more = f" and {len(self.inputs) - 1} more" if len(self.inputs) > 1 else ""
+        return self.inputs[0].name + more
+
+    def complaint(self) -> str | None:
+        """Why this is no strace log, once it was read; None where it is one, or empty.
+
+        A file with anything in it must show one sign of strace among its first lines.
+        """
+        lines = [line.strip() for line in self.head if line.strip()]
+        if not lines or any(_SIGNS.search(line) or _is_summary(line) for line in self.head):
+            return None
+        from systrace.reporters.text import payload, safe
+
+        name = "standard input" if self.name == "-" else safe(self.name)
+        return f"{name}: this is no strace log; it begins with {payload(lines[0], 60)}"
+
+
+def _is_summary(line: bytes) -> bool:
+    """The table of `strace -c`, which has no calls."""
+    return line.lstrip().startswith((b"% time ", b"------ -----"))
+
+
+def recordings(paths: Sequence[str]) -> tuple[list[Recording], bool]:
+    """Open what can be opened and complain about the rest.
+
+    Returns:
+        The recordings, and whether there was something to complain about.
+    """
+    from systrace.tracers.logfile import recordings as grouped
+
+    readable = []
+    for path in paths:
+        problem = _problem(path)
+        if problem is None:
+            readable.append(path)
+        else:
+            say(problem)
+    found = []
+    for inputs in grouped(readable) if readable else []:
+        recording = Recording(inputs)
+        for each in inputs:
+            each.lines = _tapped(each.lines, recording.head)
+        found.append(recording)
+    return found, len(readable) < len(paths)
+
+
+def _problem(path: str) -> str | None:
+    """Asked before opening, because a fifo can be opened only once."""
+    if path == "-":
+        return None
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError) as error:
+        return f"{path}: {getattr(error, 'strerror', None) or error}"
+    if not os.access(path, os.R_OK):
+        return f"{path}: Permission denied"
+    if stat.S_ISDIR(mode) and not any(each.is_file() for each in Path(path).iterdir()):
+        return f"{path}: no files in this directory"
+    return None
+
+
+def _tapped(lines: Iterable[bytes], head: list[bytes]) -> Iterator[bytes]:
+    source = iter(lines)
+    for line in islice(source, max(0, _HEAD - len(head))):
+        head.append(line[:4096])
+        yield line
+    yield from source
+
+
+def say(text: str | SystraceError) -> None:
+    """One line on standard error, with nothing in it that a terminal obeys."""
+    from systrace.reporters.text import safe
+
+    print(f"systrace: {safe(str(text))}", file=sys.stderr)  # noqa: T201

@@ -1,0 +1,181 @@
+"""The shapes of the JSON outputs, from which their JSON Schemas are generated and against which mypy checks the code.
+
+Fields are added freely, never renamed or given another meaning without raising the number in `schema`. Times are
+seconds since the first record (`_s`); a value that the log does not show is null.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+Outcome = Literal["failed", "hung", "degraded", "healthy", "inconclusive"]
+Severity = Literal["fatal", "error", "warning", "info"]
+Confidence = Literal["confirmed", "likely", "possible"]
+
+
+class StyleShape(TypedDict):
+    """What the options of the log were, as far as its lines show."""
+
+    pid: Literal["none", "bare", "bracket", "file"]
+    clock: Literal["none", "relative", "time-of-day", "epoch"]
+    duration: Annotated[bool, "strace -T"]
+    fd: Literal["plain", "path", "socket"]
+    wrapper: Annotated[str | None, "what the log travelled through: docker, syslog, ..."]
+
+
+class SourceShape(TypedDict):
+    """Where the lines came from."""
+
+    files: list[str]
+    strace_version: str | None
+    style: StyleShape
+    first_time: Annotated[str | float | None, "the log's own clock at the first record: HH:MM:SS.ffffff or epoch"]
+    span_s: float | None
+    command: Annotated[list[str] | None, "the job and its arguments"]
+    host: Annotated[Any, "of the recording, if systrace made it"]
+
+
+class VerdictShape(TypedDict):
+    """The answer for the whole job."""
+
+    outcome: Outcome
+    cause: str
+    peer: Annotated[str | None, "the culprit: ip:port, [ip6]:port, unix:/path"]
+    finding: Annotated[int | None, "index into findings"]
+    headline: str
+
+
+class LineShape(TypedDict):
+    """A line of the log that proves something."""
+
+    file: str
+    line: int
+    text: str
+
+
+class FindingShape(TypedDict):
+    """What a rule found."""
+
+    cause: str
+    variant: str | None
+    severity: Severity
+    confidence: Confidence
+    socket: Annotated[str | None, "id of a socket"]
+    peer: str | None
+    pid: int | None
+    command: str | None
+    time_s: float | None
+    duration_s: float | None
+    summary: str
+    evidence: list[LineShape]
+    causes: Annotated[list[str], "likely reasons, in order"]
+    next_steps: Annotated[list[str], "commands that settle it"]
+    remedy: list[str]
+    refuted_by: Annotated[str, "what would show that this is wrong"]
+    count: Annotated[int, "how many sockets show the same"]
+
+
+class OwnerShape(TypedDict):
+    """A process that held the socket, and its number there."""
+
+    pid: int | None
+    fd: int
+
+
+class KeepaliveShape(TypedDict):
+    """SO_KEEPALIVE and its timers, as far as the program set them."""
+
+    on: bool | None
+    idle_s: int | None
+    interval_s: int | None
+    count: int | None
+
+
+class SocketShape(TypedDict):
+    """One socket, through every descriptor and process that held it."""
+
+    id: str
+    family: str
+    type: str
+    local: str | None
+    peer: str | None
+    name: Annotated[str | None, "of the peer, from DNS answers in the same log"]
+    role: str
+    owners: list[OwnerShape]
+    opened_s: float | None
+    connect_s: Annotated[float | None, "how long the successful connect took"]
+    closed_s: float | None
+    bytes_sent: int
+    bytes_received: int
+    longest_silence_s: float | None
+    keepalive: KeepaliveShape
+    protocol: Annotated[str | None, "as its content proved it: http, tls, dns, ..."]
+    state: str
+    causes: Annotated[list[str], "causes of the findings on this socket"]
+
+
+class ProcessShape(TypedDict):
+    """A thread group."""
+
+    pid: int | None
+    parent: int | None
+    command: str
+    argv: list[str]
+    exit_code: int | None
+    signal: str | None
+
+
+class MessageShape(TypedDict):
+    """A decoded protocol message."""
+
+    socket: str
+    direction: Literal["sent", "received"]
+    time_s: float | None
+    end_s: float | None
+    protocol: str
+    summary: str
+    complete: bool
+
+
+class HealthShape(TypedDict):
+    """How well the log could be read."""
+
+    lines: int
+    records: int
+    unparsed: int
+    unparsed_samples: list[str]
+    orphan_resumes: int
+    foreign: Annotated[int, "lines of the traced program's own output"]
+    clipped_strings: int
+    limits: Annotated[list[str], "what the options hide"]
+    damage: list[str]
+
+
+class ReportShape(TypedDict):
+    """`systrace parse --format json`: one object for each recording."""
+
+    schema: Literal["systrace-report/1"]
+    source: SourceShape
+    verdict: VerdictShape
+    findings: Annotated[list[FindingShape], "the heaviest first"]
+    sockets: list[SocketShape]
+    processes: list[ProcessShape]
+    messages: list[MessageShape]
+    health: HealthShape
+
+
+class CallShape(TypedDict):
+    """`systrace events`: one object for each call, in order of completion."""
+
+    line: Annotated[int, "where the call begins, from 1"]
+    tid: Annotated[int | None, "strace's pid column; null while the log has not named the thread"]
+    time: Annotated[float | None, "seconds on the log's own clock: epoch, or since midnight"]
+    syscall: str
+    fd: Annotated[int | None, "the descriptor that the call is about: its first argument"]
+    retval: Annotated[int | None, "null for ?"]
+    errno: Annotated[str | None, "symbolic, the kernel's ERESTART names included"]
+    duration: Annotated[float | None, "seconds"]
+    peer: Annotated[str | None, "as this very line shows it"]
+    args: Annotated[str, "between the outer parentheses; bytes that are not UTF-8 as \\xNN"]
+    outcome: Literal["returned", "restarted", "unfinished", "detached"]
+    file: NotRequired[Annotated[str, "given when several files are read"]]

@@ -1,0 +1,178 @@
+"""The report for people: the answer, its proof, what to run and change; the sockets; how well the log was read."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import BinaryIO
+
+from systrace.model import Analysis, Finding, Line
+from systrace.reporters import reporter
+from systrace.reporters.layout import Layout
+from systrace.reporters.socket_table import socket_table
+from systrace.reporters.text import columns, cut, cut_middle, duration, safe, size, wrap
+from systrace.reporters.timeline import timeline
+
+__all__ = ["TableReport", "one_line", "render", "timeline"]
+
+_MORE_FINDINGS = 3  # beside the verdict's own
+_WORDS = {"failed": "FAILED", "hung": "HUNG", "degraded": "DEGRADED", "healthy": "HEALTHY", "inconclusive": "NOT CLEAR"}
+_COLOURS = {"failed": "red", "hung": "red", "degraded": "yellow", "healthy": "green", "inconclusive": "yellow"}
+_NOTED = ("fatal", "error", "warning")
+_EVIDENCE_TEXT_AT_LEAST = 30  # columns beside file:line, else the text goes below
+
+
+@reporter
+class TableReport:
+    """`--format table`."""
+
+    name = "table"
+    suffix = ".txt"
+
+    def write(self, analysis: Analysis, out: BinaryIO) -> None:
+        """Write the report as it fits the stream."""
+        out.write(render(analysis, Layout.of(out)).encode("utf-8", "backslashreplace"))
+
+
+def render(analysis: Analysis, layout: Layout) -> str:
+    """The whole report as text."""
+    verdict, findings = analysis.verdict, analysis.findings
+    blocks = [_headline(analysis, layout)]
+    first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
+    if first is not None:
+        blocks.append(_finding(findings[first], layout, verdict.headline, main=True))
+    others = [finding for at, finding in enumerate(findings) if at != first]
+    shown = others if layout.everything else [f for f in others if f.severity in _NOTED][:_MORE_FINDINGS]
+    blocks += [_finding(finding, layout, "", main=layout.everything) for finding in shown]
+    if len(others) > len(shown):
+        hidden = len(others) - len(shown)
+        lead = "and " if first is not None else ""
+        blocks.append([f"{lead}{hidden} {'more ' if lead else ''}note{'s' if hidden > 1 else ''}: --all"])
+    blocks += [socket_table(analysis, layout), _foot(analysis, layout)]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def one_line(analysis: Analysis) -> str:
+    """The report of a run in which all is well."""
+    sockets = [s for s in analysis.evidence.sockets.values() if s.kind == "socket" and s.is_network]
+    connected = [s for s in sockets if any(a.outcome == "connected" for a in s.attempts) and s.type == "stream"]
+    moved = f"{size(sum(s.sent.original_len for s in sockets))} out, "
+    moved += f"{size(sum(s.received.original_len for s in sockets))} in"
+    count = f"{len(connected)} connection{'' if len(connected) == 1 else 's'}, {moved}" if sockets else "no network use"
+    return f"systrace: {safe(analysis.verdict.headline).rstrip('.')} ({count})"
+
+
+def _headline(analysis: Analysis, layout: Layout) -> list[str]:
+    verdict = analysis.verdict
+    word = _WORDS.get(verdict.outcome, verdict.outcome.upper())
+    lines = wrap(verdict.headline, layout.width, f"{word}: ", "  ")
+    painted = layout.paint(f"{word}:", _COLOURS.get(verdict.outcome, "bold"))
+    bold = [layout.paint(line, "bold") for line in (lines[0][len(word) + 1 :].lstrip(), *lines[1:])]
+    return [f"{painted} {bold[0]}", *bold[1:]]
+
+
+def _finding(finding: Finding, layout: Layout, headline: str, main: bool) -> list[str]:
+    """A block; findings beside the main one lose the length of their lists, not their sense."""
+    many = 99 if layout.everything else 8 if main else 3
+    lines = _title(finding, layout)
+    if finding.summary.rstrip(".") not in headline:
+        lines += wrap(finding.summary, layout.width, "  ", "  ")
+    lines += _evidence(finding.lines, layout, many)
+    lines += _list("Likely causes:", finding.causes, layout, many)
+    lines += _commands(finding.next_steps, layout, many)
+    lines += _list("Change:", finding.remedy, layout, many)
+    if finding.refuted_by:
+        lines += wrap(finding.refuted_by, layout.width, "  What would prove this wrong: ", "    ")
+    return lines
+
+
+def _title(finding: Finding, layout: Layout) -> list[str]:
+    kind = f"{finding.cause} ({finding.variant})" if finding.variant else finding.cause
+    words = [kind, finding.severity, finding.confidence]
+    if finding.socket or finding.peer:
+        words.append(" ".join(w for w in (finding.socket, finding.peer) if w))
+    if finding.command and finding.pid:
+        words.append(f"{finding.command}[{finding.pid}]")
+    if finding.count > 1:
+        words.append(f"{finding.count} times")
+    colour = {"fatal": "red", "error": "red", "warning": "yellow"}.get(finding.severity, "bold")
+    return [layout.paint(line, colour) for line in wrap(", ".join(words), layout.width, "* ", "  ")]
+
+
+def _evidence(lines: list[Line], layout: Layout, many: int) -> list[str]:
+    if not lines:
+        return []
+    names = [f"{safe(PurePath(line.file).name or line.file)}:{line.line}" for line in lines[:many]]
+    widest = max(columns(name) for name in names)
+    room = layout.width - widest - 6
+    out = ["  Evidence:"]
+    for name, line in zip(names, lines, strict=False):
+        text = safe(line.text.strip())
+        if room >= _EVIDENCE_TEXT_AT_LEAST:
+            first, *second = _halved(text, room)
+            out.append(f"    {name}{' ' * (widest - columns(name))}  {first}")
+            out += [f"{' ' * (widest + 6)}{line}" for line in second]
+        else:
+            out += [f"    {name}", *(f"      {line}" for line in _halved(text, layout.width - 6))]
+    if len(lines) > many:
+        out.append(f"    and {len(lines) - many} more: --all")
+    return out
+
+
+def _halved(text: str, room: int) -> list[str]:
+    """At most two lines of safe text; what is left out is in the middle, as a call's result is at its end."""
+    if columns(text) <= room:
+        return [text]
+    text = cut_middle(text, 2 * room - 1)
+    head = cut(text, room)[:-1]
+    return [head, text[len(head) :]]
+
+
+def _list(title: str, items: list[str], layout: Layout, many: int) -> list[str]:
+    if not items:
+        return []
+    out = [f"  {title}"]
+    for item in items[:many]:
+        out += wrap(item, layout.width, "    - ", "      ")
+    return out
+
+
+def _commands(items: list[str], layout: Layout, many: int) -> list[str]:
+    """Commands are not broken: they are there to be copied."""
+    if not items:
+        return []
+    return ["  Run next:", *(layout.paint(f"    {safe(item)}", "bold") for item in items[:many])]
+
+
+def _foot(analysis: Analysis, layout: Layout) -> list[str]:
+    evidence = analysis.evidence
+    health, source = evidence.health, evidence.source
+    words = [f"Read {health.lines} line{'' if health.lines == 1 else 's'}, {health.records} calls"]
+    if source.first_ns is not None and source.last_ns is not None:
+        words[0] += f" over {duration(source.last_ns - source.first_ns)}"
+    words.append(f"{health.unparsed} lines not understood" if health.unparsed else "every line understood")
+    if health.orphan_resumes:
+        words.append(f"{health.orphan_resumes} without their beginning")
+    if health.clipped_strings:
+        words.append(
+            f"payload cut by strace -s on {health.clipped_strings} socket{'' if health.clipped_strings == 1 else 's'}"
+        )
+    text = ", ".join(words) + "."
+    if health.damage:
+        text += f" Damage: {'; '.join(health.damage)}."
+    if health.limits:
+        text += f" What this log cannot show: {'; '.join(health.limits)}."
+    return [*_job(analysis, layout), *wrap(text, layout.width)]
+
+
+def _job(analysis: Analysis, layout: Layout) -> list[str]:
+    """How the first process ended, where the log shows it."""
+    first = next(iter(analysis.evidence.processes.values()), None)
+    if first is None or not first.traced or not first.command:
+        return []
+    if first.signal is not None:
+        end = f"was killed by {first.signal}"
+    elif first.exit_code is not None:
+        end = f"exited with status {first.exit_code}"
+    else:
+        end = "had not ended when the log ended"
+    return wrap(f"The job {first.command}[{first.pid or '?'}] {end}.", layout.width)

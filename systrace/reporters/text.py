@@ -1,0 +1,141 @@
+"""Text for people: bytes and names from a trace made harmless, cut to a width; times and sizes in words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Printable by Unicode's book and yet invisible: joiners, fillers, vowel inherents, variation selectors.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_MOST_MARKS = 3  # combining marks on one character; more would climb over the neighbouring lines
+_SECOND = 1_000_000_000
+
+
+def safe(text: str | bytes, width: int | None = None) -> str:
+    """Text that no terminal obeys: one line, at most `width` columns.
+
+    Controls (C0, C1, ESC, newlines), bidirectional and zero-width characters, private and unassigned ones and lone
+    surrogates become \\xNN or \\u{...}; bytes that are not UTF-8 become \\xNN.
+
+    >>> safe(b"a\\x1b[2Jb\\xff")
+    'a\\\\x1b[2Jb\\\\xff'
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "backslashreplace")
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(_escaped(text))
+    return text if width is None else cut(text, width)
+
+
+def _escaped(text: str) -> list[str]:
+    out = []
+    marks = 0
+    for char in text:
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if (char != "\u3000" and not char.isprintable()) or _INVISIBLE.match(char) or marks > _MOST_MARKS:
+            code = ord(char)
+            char = f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
+        out.append(char)
+    return out
+
+
+def payload(data: bytes, width: int) -> str:
+    """The first bytes of a transfer in quotes, cut to `width` columns; line ends as \\r and \\n."""
+    text = data[: 4 * width].decode("utf-8", "backslashreplace")
+    for char, name in _NAMED.items():
+        text = text.replace(char, name)
+    return cut(f'"{safe(text)}"', width)
+
+
+def columns(text: str) -> int:
+    """How many terminal columns safe text takes: East Asian wide characters two, combining marks none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def cut(text: str, width: int) -> str:
+    """The beginning of safe text, with … where something was cut."""
+    return text if columns(text) <= width else _fitting(text, max(width - 1, 0)) + "…"
+
+
+def cut_middle(text: str, width: int) -> str:
+    """Beginning and end of safe text: in a call, the result at its end matters most."""
+    if columns(text) <= width:
+        return text
+    if width < 12:
+        return cut(text, width)
+    tail = (width - 3) * 2 // 5
+    return _fitting(text, width - 3 - tail) + " … " + _fitting(text[::-1], tail)[::-1]
+
+
+def _fitting(text: str, width: int) -> str:
+    taken = 0
+    for at, char in enumerate(text):
+        taken += _columns(char)
+        if taken > width:
+            return text[:at]
+    return text
+
+
+def duration(ns: int | None) -> str:
+    """A time span for people, "-" when unknown.
+
+    >>> [duration(s) for s in (None, 40_000, 35_000_000, 2_500_000_000, 411_000_000_000, 7_980_000_000_000)]
+    ['-', '0.04 ms', '35 ms', '2.5 s', '411 s', '2 h 13 min']
+    """
+    if ns is None:
+        return "-"
+    if ns < 10_000_000:
+        return f"{ns / 1e6:.2f}".rstrip("0").rstrip(".") + " ms"
+    if ns < _SECOND:
+        return f"{ns / 1e6:.0f} ms"
+    seconds = ns / _SECOND
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+
+
+def size(count: int) -> str:
+    """Bytes for people, decimal units.
+
+    >>> [size(n) for n in (0, 999, 1000, 1_250_000, 3_000_000_000)]
+    ['0 B', '999 B', '1.0 kB', '1.2 MB', '3.0 GB']
+    """
+    if count < 1000:
+        return f"{count} B"
+    value, units = count / 1000, ["kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1000
+        del units[0]
+    unit = units[0]
+    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+
+
+def wrap(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
+    """Safe text broken at spaces into lines of `width` columns, with a lead before the first and the other lines.
+
+    A word that is longer than a line stays whole: paths and commands must survive copying.
+    """
+    lines: list[str] = []
+    line, empty = first, True
+    for word in safe(text).split():
+        if not empty and columns(line) + 1 + columns(word) > width:
+            lines.append(line)
+            line, empty = rest, True
+        line += word if empty else f" {word}"
+        empty = False
+    lines.append(line)
+    return lines
