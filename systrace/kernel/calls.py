@@ -48,6 +48,7 @@ _PATH_FIRST = _names(
 _PATH_SECOND = _names(
     "openat openat2 newfstatat fstatat64 statx faccessat faccessat2 unlinkat mkdirat readlinkat execveat"
 )
+PATHS = _PATH_FIRST | _PATH_SECOND
 _ON_DESCRIPTOR = READS | WRITES | DISK | _names("connect flock ioctl io_uring_enter splice copy_file_range close")
 _SOCKETCALLS = {3: "connect", 5: "accept", 9: "send", 10: "recv", 11: "sendto", 12: "recvfrom", 16: "sendmsg",
                 17: "recvmsg", 18: "accept4", 19: "recvmmsg", 20: "sendmmsg"}  # linux/net.h  # fmt: skip
@@ -218,5 +219,5 @@ _DECODERS: tuple[tuple[frozenset[str], Callable[[Call, Memory], Call]], ...] = (
     (SLEEPS, _sleep),
     (SIGNALS, _signal),
     (frozenset(("fcntl", "fcntl64")), _fcntl),
-    (_PATH_FIRST | _PATH_SECOND, _path),
+    (PATHS, _path),
 )

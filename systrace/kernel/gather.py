@@ -47,7 +47,8 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
     descriptors = () if stat.kernel_thread else procfs.descriptors_of(pid)
     if not stat.kernel_thread and stat.state not in "ZX" and any(not thread.readable for thread in threads):
         limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
-    watched = {d.fd: procfs.epoll_interest(pid, d.fd) for d in descriptors or () if d.kind == "epoll"}
+    descriptors = _with_fifos(pid, descriptors or (), threads)
+    watched = {d.fd: procfs.epoll_interest(pid, d.fd) for d in descriptors if d.kind == "epoll"}
     argv = procfs.argv_of(pid)
     after = procfs.stat_of(pid)
     if after is None or after.start_ticks != stat.start_ticks:
@@ -62,10 +63,19 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         start_ticks=stat.start_ticks,
         machine=machine,
         threads=tuple(replace(t, call=_with_interest(t.call, watched)) for t in threads),
-        descriptors=descriptors or (),
+        descriptors=descriptors,
         epoll=watched,
         tracer=int(status.get("TracerPid", "0") or 0),
         kernel_thread=stat.kernel_thread,
+    )
+
+
+def _with_fifos(pid: int, descriptors: tuple[Descriptor, ...], threads: tuple[Thread, ...]) -> tuple[Descriptor, ...]:
+    """Named pipes among the files that threads wait for: only the kernel function tells them from files."""
+    waited = {t.call.fd for t in threads if t.call is not None and t.wchan.startswith(("pipe_", "anon_pipe"))}
+    return tuple(
+        replace(d, kind="pipe", inode=procfs.inode_of(pid, d.fd)) if d.kind == "file" and d.fd in waited else d
+        for d in descriptors
     )
 
 
@@ -294,6 +304,7 @@ def other_ends(found: tuple[ProcessState, ...], states: tuple[SocketState, ...])
     """Who holds the other ends of the pipes and local sockets that threads wait on: inode -> processes."""
     by_fd = {(state.pid, state.fd): state for state in states}
     wanted: set[int] = set()
+    fifos: dict[str, int] = {}
     for process in found:
         for fd in {fd for t in process.threads if t.call is not None for fd, _ in t.call.fds}:
             state, descriptor = by_fd.get((process.pid, fd)), process.descriptor(fd)
@@ -301,15 +312,17 @@ def other_ends(found: tuple[ProcessState, ...], states: tuple[SocketState, ...])
                 wanted.add(state.peer_inode)
             elif descriptor is not None and descriptor.kind == "pipe" and descriptor.inode:
                 wanted.add(descriptor.inode)
+                if descriptor.target.startswith("/"):
+                    fifos[descriptor.target] = descriptor.inode
     ends: dict[int, list[End]] = {inode: [] for inode in wanted}
     for process in found:
         for descriptor in process.descriptors:
-            if descriptor.inode in ends and descriptor.kind in ("pipe", "socket"):
-                end = End(process.pid, process.command, descriptor.readable, descriptor.writable)
-                ends[descriptor.inode].append(end)
+            inode = fifos.get(descriptor.target, descriptor.inode)
+            if inode in ends and (descriptor.kind in ("pipe", "socket") or descriptor.target in fifos):
+                ends[inode].append(End(process.pid, process.command, descriptor.readable, descriptor.writable))
     skip = {process.pid for process in found} | {os.getpid()}
-    for inode, holders in procfs.holders_of(wanted, skip, time.monotonic() + _SEARCH_S).items():
-        ends[inode] += [End(pid, _command(pid), readable, writable) for pid, readable, writable in holders]
+    for found_inode, holders in procfs.holders_of(wanted, fifos, skip, time.monotonic() + _SEARCH_S).items():
+        ends[found_inode] += [End(pid, _command(pid), readable, writable) for pid, readable, writable in holders]
     return {inode: tuple(dict.fromkeys(holders)) for inode, holders in ends.items()}
 
 

@@ -58,13 +58,22 @@ def judge_call(wait: Wait) -> Judgement:
         return _pipe(wait, descriptor)
     if descriptor is not None and descriptor.kind == "tty":
         return _terminal(wait, descriptor)
-    if call.name in calls.DISK or wait.thread.state == "D":
+    if call.name in calls.DISK | calls.PATHS or wait.thread.state == "D" or _is_file(descriptor):
         return _disk(wait, descriptor)
     if call.name in calls.EPOLLS or call.name in calls.POLLS or call.name in calls.SELECTS:
         what = ", ".join(sorted({d.kind for fd, _ in call.fds if (d := wait.process.descriptor(fd)) is not None}))
         return _plain(wait, "event", 10, f"{wait.subject}: it waits for events of {what or 'nothing that is open'}")
     target = f" on {descriptor.target}" if descriptor is not None else f" of {call.detail}" if call.detail else ""
     return _plain(wait, "other", 40 if call.fd is not None else 20, f"{wait.subject}{target}")
+
+
+def _is_file(descriptor: Descriptor | None) -> bool:
+    """A file proper: whoever sleeps on one waits for its file system, for nothing else."""
+    return (
+        descriptor is not None
+        and descriptor.kind == "file"
+        and not descriptor.target.startswith(("/dev/", "/proc/", "/sys/"))
+    )
 
 
 def _first(wait: Wait) -> Descriptor | None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-import stat as stat_module
-import struct
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +20,11 @@ from systrace.kernel.text import clean
 
 _KTHREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h
 _ARGV_LIMIT = 128
-_MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64", 258: "loongarch64"}  # e_machine
+_NARROW = {"x86_64": "i386", "aarch64": "arm"}
+_LAST_AUXV_KEY = 0xFFFF  # a 32-bit vector read as 64-bit words has a value in the upper half
 _ANON = {"eventpoll": "epoll", "eventfd": "eventfd", "timerfd": "timerfd", "signalfd": "signalfd", "pidfd": "pidfd"}
+_TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
+_INODE = re.compile(rb"^ino:\s+(\d+)", re.MULTILINE)
 _LINK = re.compile(r"(socket|pipe):\[(\d+)\]")
 
 
@@ -104,13 +106,14 @@ def argv_of(pid: int) -> tuple[str, ...]:
 
 
 def machine_of(pid: int) -> str:
-    """Whose call numbers the process uses: by the ELF header of its program, else the kernel's own."""
-    header = read(f"/proc/{pid}/exe", 20) or b""
-    if len(header) == 20 and header.startswith(b"\x7fELF"):
-        (code,) = struct.unpack_from("<H" if header[5] == 1 else ">H", header, 18)
-        if code in _MACHINES:
-            return _MACHINES[code]
-    return os.uname().machine
+    """Whose call numbers the process uses: by the width of its auxiliary vector, else the kernel's own.
+
+    Its program file would tell too, but may lie on a file system that does not answer.
+    """
+    host = os.uname().machine
+    raw = read(f"/proc/{pid}/auxv", 16) or b""
+    narrow = len(raw) == 16 and int.from_bytes(raw[:8], sys.byteorder) > _LAST_AUXV_KEY
+    return _NARROW.get(host, host) if narrow else host
 
 
 def task_ids(pid: int) -> list[int]:
@@ -156,13 +159,14 @@ def descriptors_of(pid: int) -> tuple[Descriptor, ...] | None:
     for number in numbers:
         path = f"{folder}/{number}"
         try:
-            found.append(_descriptor(number, path, os.readlink(path), os.lstat(path).st_mode))
+            found.append(_descriptor(number, os.readlink(path), os.lstat(path).st_mode))
         except OSError:
             continue  # closed meanwhile
     return tuple(found)
 
 
-def _descriptor(number: int, path: str, target: str, mode: int) -> Descriptor:
+def _descriptor(number: int, target: str, mode: int) -> Descriptor:
+    """By its link alone: a stat would ask the file system, and hang with the process when that is dead (NFS)."""
     readable, writable = bool(mode & 0o400), bool(mode & 0o200)
     link = _LINK.fullmatch(target)
     if link is not None:
@@ -170,24 +174,14 @@ def _descriptor(number: int, path: str, target: str, mode: int) -> Descriptor:
     if target.startswith("anon_inode:"):
         word = target.removeprefix("anon_inode:").strip("[]")
         return Descriptor(number, _ANON.get(word, word or "other"), clean(target), None, readable, writable)
-    try:
-        status = Path(path).stat() if not target.startswith("/memfd:") else None
-    except OSError:
-        status = None
-    kind = _file_kind(status.st_mode, target) if status is not None else "other"
-    return Descriptor(number, kind, clean(target), status.st_ino if status is not None else None, readable, writable)
+    kind = "tty" if target.startswith(_TERMINALS) else "file"
+    return Descriptor(number, kind, clean(target), None, readable, writable)
 
 
-def _file_kind(mode: int, target: str) -> str:
-    if stat_module.S_ISREG(mode):
-        return "file"
-    if stat_module.S_ISDIR(mode):
-        return "directory"
-    if stat_module.S_ISFIFO(mode):
-        return "pipe"
-    if stat_module.S_ISCHR(mode) and target.startswith(("/dev/pts/", "/dev/tty", "/dev/console")):
-        return "tty"
-    return "other"
+def inode_of(pid: int, fd: int) -> int | None:
+    """The inode behind a descriptor without asking its file system; None before Linux 5.14."""
+    match = _INODE.search(read(f"/proc/{pid}/fdinfo/{fd}") or b"")
+    return int(match[1]) if match is not None else None
 
 
 def epoll_interest(pid: int, fd: int) -> tuple[tuple[int, str], ...]:
@@ -245,13 +239,15 @@ def tree(pid: int) -> list[int]:
         return [pid]
 
 
-def holders_of(inodes: set[int], skip: set[int], deadline: float) -> dict[int, list[tuple[int, bool, bool]]]:
-    """Which other processes hold these pipes or sockets: inode -> (pid, readable, writable).
+def holders_of(
+    inodes: set[int], fifos: dict[str, int], skip: set[int], deadline: float
+) -> dict[int, list[tuple[int, bool, bool]]]:
+    """Which other processes hold these pipes or sockets, or FIFOs by path: inode -> (pid, readable, writable).
 
     The kernel has no index for this, so every descriptor of the host that we may see is looked at; stops at `deadline`
     (time.monotonic).
     """
-    wanted = {f"{kind}:[{inode}]": inode for inode in inodes for kind in ("socket", "pipe")}
+    wanted = {f"{kind}:[{inode}]": inode for inode in inodes for kind in ("socket", "pipe")} | fifos
     found: dict[int, list[tuple[int, bool, bool]]] = {}
     for name in os.listdir("/proc") if wanted else ():
         if not name.isdigit() or int(name) in skip:

@@ -48,9 +48,9 @@ class Descriptor:
     """One open descriptor."""
 
     fd: int
-    kind: str  # socket, pipe, file, tty, directory, epoll, eventfd, timerfd, signalfd, inotify, pidfd, other
+    kind: str  # socket, pipe, file (or directory), tty, epoll, eventfd, timerfd, signalfd, inotify, pidfd, other
     target: str  # what /proc/PID/fd/N points to
-    inode: int | None
+    inode: int | None  # of sockets and pipes
     readable: bool
     writable: bool
 

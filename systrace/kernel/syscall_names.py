@@ -138,6 +138,6 @@ NAMES: dict[str, dict[int, str]] = {
 
 def name_of(number: int, machine: str) -> str:
     """The call's name, `syscall_N` where no table knows it."""
-    if machine == "x86_64" and number & _X32_BIT:
-        number &= ~_X32_BIT
+    if machine in ("x86_64", "i386") and number & _X32_BIT:
+        number, machine = number & ~_X32_BIT, "x86_64"
     return NAMES.get(machine, _COMMON).get(number, f"syscall_{number}")

@@ -131,6 +131,23 @@ def test_a_pipe_names_its_writer(hang: Hang) -> None:
     assert any(f"no data yet from sleep[{victim.words[0]}]" in finding.summary for finding in findings)
 
 
+def test_a_fifo_names_its_writer(hang: Hang, tmp_path: Path) -> None:
+    victim = hang("fifo_read", tmp_path / "fifo")
+    victim.settle("read")
+    victim.settle("clock_nanosleep", int(victim.words[0]))
+    findings = diagnose(Snapshot.take(victim.pid)).findings
+    says = f"a pipe {tmp_path}/fifo: no data yet from sleep[{victim.words[0]}]"
+    assert any(says in finding.summary for finding in findings)
+
+
+def test_a_dead_file_system_hangs_the_victim_only(hang: Hang, tmp_path: Path) -> None:
+    """Like NFS without its server: whoever as much as asks for a file's size hangs too."""
+    victim = hang("dead_file_system", tmp_path, prefix=("unshare", "--mount", "--propagation", "private"))
+    victim.settle("read")
+    diagnosis = diagnose(Snapshot.take(victim.pid))
+    assert (diagnosis.findings[0].variant, "/late.csv" in diagnosis.headline) == ("disk", True)
+
+
 def test_a_pipe_of_a_process_outside_the_tree_is_found(hang: Hang) -> None:
     victim = hang("pipe")
     victim.settle("clock_nanosleep", int(victim.words[0]))

@@ -46,7 +46,7 @@ def judged(thread: Thread, *descriptors: Descriptor, **more: object) -> Diagnosi
             "thread 44",
         ),
         (replace(THREAD, call=Call(202, "futex", (), detail="end of thread 43")), "futex", "info", "end of thread 43"),
-        (replace(THREAD, call=Call(426, "io_uring_enter", (3,), 3)), "other", "info", "in io_uring_enter on /mnt/nfs"),
+        (replace(THREAD, call=Call(426, "io_uring_enter", (9,), 9)), "other", "info", "blocked 90 s in io_uring_enter"),
     ],
 )
 def test_one_thread(thread: Thread, variant: str, severity: str, says: str) -> None:

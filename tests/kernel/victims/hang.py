@@ -183,6 +183,24 @@ def fifo() -> None:
     os.open(sys.argv[2], os.O_RDONLY)
 
 
+def fifo_read() -> None:
+    """Reads from a FIFO that another process has opened for writing and does not write."""
+    os.mkfifo(sys.argv[2])
+    with subprocess.Popen(["sh", "-c", 'exec 3>"$0"; exec sleep 600', sys.argv[2]]) as process:
+        fd = os.open(sys.argv[2], os.O_RDONLY)
+        ready(process.pid)
+        os.read(fd, 1)
+
+
+def dead_file_system() -> None:
+    import deadfs
+
+    deadfs.mount(sys.argv[2])
+    fd = os.open(f"{sys.argv[2]}/late.csv", os.O_RDONLY)
+    ready(fd)
+    os.read(fd, 100)
+
+
 def flock() -> None:
     path = sys.argv[2]
     holder = os.open(path, os.O_RDWR | os.O_CREAT)
