@@ -2,7 +2,8 @@
 """Record the traces of samples again: scripts/record_sample.py [STORY ...]
 
 Runs samples/STORY/job.sh under strace in the network that its setup.json describes (root, ip, nft and strace needed),
-writes trace.strace and command.txt, and expected.json with the verdict that `systrace parse` reaches: read it before you commit it.
+writes trace.strace and command.txt, and expected.json with the verdict that `systrace parse` reaches: read it before
+you commit it.
 """
 
 import json
