@@ -219,7 +219,9 @@ def test_prints_calls_to_the_letter_as_strace_does(tmp_path: Path) -> None:
     ours, theirs = calls(trace), calls(judge)
     assert len(ours) == len(theirs) == 5
     for mine, other in zip(ours, theirs, strict=True):
-        assert mine == other
+        # whether a child's signal or its status comes first is the scheduler's choice
+        assert [line for line in mine if "SIGCHLD {" not in line] == [line for line in other if "SIGCHLD {" not in line]
+        assert sorted(mine) == sorted(other)
     text = trace.read_text()
     for expected in ("SCM_RIGHTS", "SCM_CREDENTIALS", "EINPROGRESS", "POLLNVAL", "killed by SIGKILL", "(Timeout)"):
         assert expected in text

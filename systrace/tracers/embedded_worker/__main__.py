@@ -20,18 +20,17 @@ from dataclasses import dataclass, field
 
 from ptrace import PtraceError
 
-from systrace.tracers.embedded_worker import requests, seccomp
+from systrace.tracers.embedded_worker import requests
 from systrace.tracers.embedded_worker.attach import attach
 from systrace.tracers.embedded_worker.decode.structures import Limits
-from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.launch import FOR_THE_JOB, Command, launch
 from systrace.tracers.embedded_worker.loop import Loop
-from systrace.tracers.embedded_worker.names import Abi, native
+from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.output import Output
+from systrace.tracers.embedded_worker.plan import Plan, make_plan
 from systrace.tracers.embedded_worker.stops import Calls
 
 _TICK_S = 0.1
-_CLOSING = ("close", "dup2", "dup3")
 
 
 @dataclass(slots=True)
@@ -52,6 +51,8 @@ class Task:
 class Worker:
     """The tracer, its control socket and its job."""
 
+    _output: Output
+
     def __init__(self, control: socket.socket, task: Task) -> None:
         self._control = control
         self._task = task
@@ -70,27 +71,18 @@ class Worker:
         """Do the task; 0 unless nothing could be traced."""
         task = self._task
         Limits.strings = task.string_limit
-        wanted = frozenset(task.syscalls)
-        FileTable.remembers = not wanted or wanted.issuperset(_CLOSING)
-        abis = native()
-        if wanted:
-            wanted |= {"restart_syscall"}
-        numbers = {abi: abi.numbers(wanted) for abi in abis} if wanted else {}
-        number = seccomp.NUMBERS[abis[0].name]
-        filtered = bool(task.command and wanted and task.seccomp and seccomp.usable(number))
-        output = os.open(os.fsencode(task.output.encode("latin-1")), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        loop = Loop(Calls(Output(output), numbers), abis[0], filtered)
+        plan = make_plan(frozenset(task.syscalls), may_filter=bool(task.command) and task.seccomp)
+        path = os.fsencode(task.output.encode("latin-1"))
+        self._output = Output(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+        loop = Loop(Calls(self._output, plan.numbers), plan.abi, bool(plan.filter), plan.widener)
         loop.on_tick = lambda: self._listen(loop)
         try:
-            if task.command:
-                code = seccomp.program(list(numbers.items())) if filtered else b""
-                return self._run_job(loop, code, number, filtered)
-            return self._attach(loop, abis[0])
+            return self._run_job(loop, plan) if task.command else self._attach(loop, plan.abi)
         except PtraceError as error:
             self.say("failed", what="ptrace", errno=error.errno or errno.EPERM)
             return 2
 
-    def _run_job(self, loop: Loop, code: bytes, number: int, filtered: bool) -> int:
+    def _run_job(self, loop: Loop, plan: Plan) -> int:
         task = self._task
         job = launch(
             Command(
@@ -99,16 +91,16 @@ class Worker:
                 {key.encode("latin-1"): value.encode("latin-1") for key, value in task.environment.items()},
                 frozenset(task.blocked),
             ),
-            (lambda: seccomp.install(code, number)) if filtered else (lambda: None),
-            requests.O_FOLLOW | (requests.O_TRACESECCOMP if filtered else 0),
+            plan.install,
+            requests.O_FOLLOW | (requests.O_TRACESECCOMP if plan.filter else 0),
         )
-        loop.add(job.pid).muted = True
+        loop.add(job.pid, coverage=plan.coverage).muted = True
         self._main = job.pid
         loop.on_exec = self._on_exec
         loop.on_exit = self._on_exit
-        if not filtered:
+        if not plan.filter:
             requests.interrupt(job.pid)
-        _keep_only((self._control.fileno(), loop.calls.output.fileno(), *job.descriptors()))
+        _keep_only((self._control.fileno(), self._output.fileno(), *job.descriptors()))
         _tick(self._control)
         job.go()
         loop.run()
@@ -127,6 +119,7 @@ class Worker:
     def _on_exit(self, tid: int, status: int) -> None:
         if tid == self._main and self._started:
             self._exited = True
+            self._output.flush()  # who hears of the end finds it in the recording
             code = os.waitstatus_to_exitcode(status)
             self.say("exited", status=code if code >= 0 else 128 - code)
 
@@ -138,7 +131,7 @@ class Worker:
         attach(loop, self._task.pids, abi, requests.O_FOLLOW)
         self._started = True
         self.say("started", pid=self._main)
-        _keep_only((self._control.fileno(), loop.calls.output.fileno()))
+        _keep_only((self._control.fileno(), self._output.fileno()))
         _tick(self._control)
         loop.run()
         return 0
@@ -200,6 +193,9 @@ def main() -> int:
         place = traceback.extract_tb(error.__traceback__)[-1]
         worker.say("fault", text=f"{type(error).__name__} in {place.name}, line {place.lineno}: {error}")
         return 1
+    finally:
+        for number in (signal.SIGALRM, signal.SIGIO):  # Python gives handlers up while it ends: they would kill
+            signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import signal
 from collections.abc import Callable
 
 from systrace.tracers.embedded_worker import requests
-from systrace.tracers.embedded_worker.decode.processes import CLONE_FILES
+from systrace.tracers.embedded_worker.coverage import Coverage
+from systrace.tracers.embedded_worker.decode.processes import CLONE_FILES, CLONE_THREAD
 from systrace.tracers.embedded_worker.files import FileTable
+from systrace.tracers.embedded_worker.inject import Abandoned, Widener
 from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.stops import GROUP_STOPS, Calls, child_files
 from systrace.tracers.embedded_worker.tracee import Tracee
-
-_SYSCALL_STOP = signal.SIGTRAP | 0x80
 
 
 class Loop:
@@ -23,8 +23,9 @@ class Loop:
     a second, and whenever a signal came.
     """
 
-    def __init__(self, calls: Calls, abi: Abi, filtered: bool) -> None:
+    def __init__(self, calls: Calls, abi: Abi, filtered: bool, widener: Widener | None = None) -> None:
         self.calls = calls
+        self._widener = widener
         self.tracees: dict[int, Tracee] = {}
         self._abi = abi
         self._filtered = filtered
@@ -34,9 +35,10 @@ class Loop:
         self.on_exit: Callable[[int, int], None] = lambda _tid, _status: None
         self.on_tick: Callable[[], None] = lambda: None
 
-    def add(self, tid: int, files: FileTable | None = None) -> Tracee:
+    def add(self, tid: int, files: FileTable | None = None, coverage: Coverage | None = None) -> Tracee:
         """Enter a thread that was seized."""
-        tracee = self.tracees[tid] = Tracee(tid, self._abi, files if files is not None else FileTable())
+        tracee = Tracee(tid, self._abi, files or FileTable(), coverage or Coverage([], 0))
+        self.tracees[tid] = tracee
         return tracee
 
     def run(self) -> None:
@@ -105,7 +107,7 @@ class Loop:
             self._detach_at(tracee, event, number)
         elif event == requests.EVENT_SECCOMP:
             self._at_seccomp(tracee)
-        elif number == _SYSCALL_STOP:
+        elif number == requests.SYSCALL_STOP:
             self._at_syscall(tracee)
         elif event == 0:
             self.calls.signal(tracee, number)
@@ -122,29 +124,27 @@ class Loop:
             self._resume(tracee)
 
     def _resume(self, tracee: Tracee, number: int = 0) -> None:
-        request = requests.CONT if self._filtered and not tracee.in_call else requests.SYSCALL
+        runs = self._filtered and not tracee.in_call and not tracee.coverage.full
+        request = requests.CONT if runs else requests.SYSCALL
         requests.resume(request, tracee.tid, number)  # False: it was killed, its status is on the way
 
     def _at_seccomp(self, tracee: Tracee) -> None:
         if self._quiet:
             requests.resume(requests.CONT, tracee.tid)
             return
-        entry = requests.syscall_entry(tracee.tid)
-        if entry is None:
-            return
-        tracee.in_call = self.calls.enter(tracee, entry)
+        if not tracee.in_call:
+            entry = requests.syscall_entry(tracee.tid)
+            if entry is None:
+                return
+            tracee.in_call = self.calls.enter(tracee, entry)
         self._resume(tracee)
 
     def _at_syscall(self, tracee: Tracee) -> None:
-        if tracee.in_call and not self._filtered and tracee.decoder is None:
-            tracee.in_call = False  # the end of a call that nobody wants to see
-            self._resume(tracee)
-            return
         if not tracee.in_call:
-            entry = requests.syscall_entry(tracee.tid)
-            if entry is not None and entry.op == requests.OP_ENTRY:
-                tracee.in_call = True
-                self.calls.enter(tracee, entry)
+            self._at_entry(tracee)
+            return
+        if not self._filtered and tracee.decoder is None:
+            tracee.in_call = False  # the end of a call that nobody wants to see
             self._resume(tracee)
             return
         result = requests.syscall_exit(tracee.tid)
@@ -154,18 +154,49 @@ class Loop:
             tracee.in_call = False
             if not self._quiet:
                 self.calls.leave(tracee, result[1])
+                if tracee.fresh and self._widened(tracee):
+                    return
         self._resume(tracee)
+
+    def _at_entry(self, tracee: Tracee) -> None:
+        """The beginning of a call, without a filter; with one, in a process that stops at every call."""
+        entry = requests.syscall_entry(tracee.tid)
+        if entry is not None and entry.op == requests.OP_ENTRY and not self._quiet:
+            if not self._filtered:
+                tracee.in_call = True
+                self.calls.enter(tracee, entry)
+            elif self._widener is not None and self._widener.concerns(entry):
+                tracee.in_call = self.calls.enter(tracee, entry)
+        self._resume(tracee)
+
+    def _widened(self, tracee: Tracee) -> bool:
+        """Look at descriptors that a call made. True when the tracee has reached another stop, or its end."""
+        if self._widener is None:
+            tracee.fresh.clear()
+            return False
+        try:
+            status = self._widener.widen(tracee)
+        except Abandoned as gone:
+            if gone.status is not None:
+                self._ended(tracee.tid, gone.status)
+            return True
+        if status is None:
+            return False
+        self._stopped(tracee.tid, status)
+        return True
 
     def _at_fork(self, parent: Tracee, event: int) -> None:
         tid = requests.event_message(parent.tid)
         files = child_files(parent, event, CLONE_FILES)
+        thread = parent.children_share & CLONE_THREAD
         parent.children_share = 0
         if tid:
             child = self.tracees.get(tid)
+            coverage = parent.coverage if thread else parent.coverage.copy()
             if child is None:
-                self.add(tid, files).abi = parent.abi
+                self.add(tid, files, coverage).abi = parent.abi
             else:
-                child.files = files
+                child.files, child.coverage = files, coverage
                 self._unpark(child)
         self._resume(parent)
 
@@ -188,6 +219,8 @@ class Loop:
                 self.calls.superseded(caller, leader, tid)
                 self.tracees[tid] = tracee = caller
         tracee.files = FileTable()
+        tracee.coverage = tracee.coverage.copy()
+        tracee.coverage.page = 0
         self.on_exec(tracee.tid)
         self._resume(tracee)
 
@@ -202,7 +235,7 @@ class Loop:
                 self.add(child)  # attached by the kernel, stops in a moment
         elif event == requests.EVENT_EXEC:
             self.tracees.pop(requests.event_message(tracee.tid), None)
-        self._detach(tracee.tid, number if event == 0 and number != _SYSCALL_STOP else 0)
+        self._detach(tracee.tid, number if event == 0 and number != requests.SYSCALL_STOP else 0)
 
     def _ended(self, tid: int, status: int) -> None:
         tracee = self.tracees.pop(tid, None)

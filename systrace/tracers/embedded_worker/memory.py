@@ -1,4 +1,4 @@
-"""Reads the tracee's memory with process_vm_readv(2): no stop of its own, any size, one system call."""
+"""The tracee's memory, by process_vm_readv(2) and process_vm_writev(2): any size in one system call."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ _LOCAL_AT, _REMOTE_AT = ctypes.byref(_LOCAL), ctypes.byref(_REMOTE)
 _readv = libc["process_vm_readv"]
 _readv.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_void_p, ctypes.c_ulong, ctypes.c_ulong)
 _readv.restype = ctypes.c_ssize_t
+_writev = libc["process_vm_writev"]
+_writev.argtypes = _readv.argtypes
+_writev.restype = ctypes.c_ssize_t
 
 
 def read(tid: int, address: int, size: int) -> bytes | None:
@@ -61,3 +64,11 @@ def unpack(tid: int, address: int, layout: struct.Struct) -> tuple[int, ...] | N
     """One structure at `address`; None for NULL and for memory that cannot be read."""
     data = read(tid, address, layout.size) if address else None
     return None if data is None else layout.unpack(data)
+
+
+def write(tid: int, address: int, data: bytes) -> bool:
+    """Put `data` (at most 256 KiB) at `address`; False when that cannot be written."""
+    _VIEW[: len(data)] = data
+    _REMOTE.base = address
+    _LOCAL.length = _REMOTE.length = len(data)
+    return bool(_writev(tid, _LOCAL_AT, 1, _REMOTE_AT, 1, 0) == len(data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import signal
 import struct
 from typing import NamedTuple
 
@@ -50,6 +51,7 @@ O_FOLLOW: int = (
 )
 
 OP_ENTRY, OP_EXIT, OP_SECCOMP = 1, 2, 3
+SYSCALL_STOP = signal.SIGTRAP | 0x80  # as the stop's signal, with PTRACE_O_TRACESYSGOOD
 WALL = 0x40000000  # __WALL: threads and processes alike
 
 _INFO = ctypes.create_string_buffer(96)

@@ -17,11 +17,11 @@ from ptrace.ctypes_libc import libc
 from systrace.tracers.embedded_worker.names import Abi
 
 NUMBERS = {"x86_64": 317, "aarch64": 277}  # of seccomp(2) itself
-SET_MODE_FILTER, GET_ACTION_AVAIL = 1, 2
+SET_MODE_FILTER = 1
 FLAG_TSYNC = 1
 RET_ALLOW, RET_TRACE = 0x7FFF0000, 0x7FF00000
 _PR_SET_NO_NEW_PRIVS = 38
-_LOAD, _JEQ, _JGE, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _JEQ, _JGE, _JUMP, _RETURN = 0x20, 0x15, 0x35, 0x05, 0x06
 _NR, _ARCH, _ARG0 = 0, 4, 16  # offsets in struct seccomp_data, little endian
 _SPAN = 250  # jumps are 8 bits wide
 
@@ -29,14 +29,14 @@ Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, k
 
 
 def _match(numbers: Sequence[int]) -> list[Instruction]:
-    """Trace the numbers, allow all others; the accumulator holds the number. Consecutive numbers share a range test."""
-    program: list[Instruction] = []
-    for first, last in _ranges(numbers):
-        if first == last:
-            program += [(_JEQ, 0, 1, first), (_RETURN, 0, 0, RET_TRACE)]
-        else:
-            program += [(_JGE, 0, 2, first), (_JGE, 1, 0, last + 1), (_RETURN, 0, 0, RET_TRACE)]
-    return [*program, (_RETURN, 0, 0, RET_ALLOW)]
+    """Trace the numbers; the accumulator holds the number. Consecutive numbers share a range test."""
+    return [instruction for first, last in _ranges(numbers) for instruction in _in_range(first, last)]
+
+
+def _in_range(first: int, last: int) -> list[Instruction]:
+    if first == last:
+        return [(_JEQ, 0, 1, first), (_RETURN, 0, 0, RET_TRACE)]
+    return [(_JGE, 0, 2, first), (_JGE, 1, 0, last + 1), (_RETURN, 0, 0, RET_TRACE)]
 
 
 def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
@@ -49,28 +49,34 @@ def _ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
-def program(wanted: Sequence[tuple[Abi, Sequence[int]]]) -> bytes:
-    """The BPF program (struct sock_filter[]) that stops at the given numbers of each calling convention."""
+Wanted = Sequence[tuple[Abi, Sequence[int]]]
+
+
+def program(wanted: Wanted, narrowed: Wanted = (), descriptors: Sequence[tuple[int, int]] = ()) -> bytes:
+    """The BPF program (struct sock_filter[]) that stops at the given numbers of each calling convention.
+
+    `narrowed` are calls whose first argument is a descriptor: they stop only in one of the ranges `descriptors`, ends
+    included. The number is looked at before any argument: so the kernel can remember that a call is always let
+    through (Linux 5.11).
+    """
+    test: list[Instruction] = [(_LOAD, 0, 0, _ARG0)]
+    for first, last in descriptors:
+        test += _in_range(first, last)
+    test.append((_RETURN, 0, 0, RET_ALLOW))
     code: list[Instruction] = [(_LOAD, 0, 0, _ARCH)]
-    for abi, numbers in wanted:
-        body = [(_LOAD, 0, 0, _NR), *_match(numbers)]
+    for abi in {abi: None for abi, _ in (*wanted, *narrowed)}:
+        body = [
+            (_LOAD, 0, 0, _NR),
+            *_match([number for owner, numbers in wanted if owner is abi for number in numbers]),
+        ]
+        for number in [number for owner, numbers in narrowed if owner is abi for number in numbers]:
+            body += [(_JEQ, 0, len(test), number), *test]
+        body.append((_RETURN, 0, 0, RET_ALLOW))
         if len(body) <= _SPAN:
             code += [(_JEQ, 0, len(body), abi.audit), *body]
         else:
-            code += [(_JEQ, 1, 0, abi.audit), (0x05, 0, 0, len(body)), *body]  # 0x05: jump always, 32 bits wide
+            code += [(_JEQ, 1, 0, abi.audit), (_JUMP, 0, 0, len(body)), *body]
     return assemble([*code, (_RETURN, 0, 0, RET_ALLOW)])
-
-
-def descriptor_program(wanted: Sequence[tuple[Abi, Sequence[int]]], first: int, last: int) -> bytes:
-    """Like `program`, for calls whose first argument is a descriptor from `first` to `last` only."""
-    code: list[Instruction] = [
-        (_LOAD, 0, 0, _ARG0),
-        (_JGE, 1, 0, first),
-        (_RETURN, 0, 0, RET_ALLOW),
-        (_JGE, 0, 1, last + 1),
-        (_RETURN, 0, 0, RET_ALLOW),
-    ]
-    return assemble(code) + program(wanted)
 
 
 def assemble(code: Iterable[Instruction]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.names import Abi
 
@@ -34,14 +35,14 @@ class Tracee:
         "args",
         "children_share",
         "clock_ns",
+        "coverage",
         "decoder",
         "entered_ns",
-        "execing",
         "files",
+        "fresh",
         "head",
         "in_call",
         "interrupted",
-        "listening",
         "muted",
         "name",
         "parked",
@@ -50,10 +51,12 @@ class Tracee:
         "tid",
     )
 
-    def __init__(self, tid: int, abi: Abi, files: FileTable) -> None:
+    def __init__(self, tid: int, abi: Abi, files: FileTable, coverage: Coverage) -> None:
         self.tid = tid
         self.abi = abi
         self.files = files
+        self.coverage = coverage
+        self.fresh: list[int] = []  # descriptors made by the call under way, or not looked at yet
         self.in_call = False  # between entry and exit of a call that is looked at, or (without a filter) of any call
         self.decoder: Decoder | None = None  # of that call; None while it is not to be printed
         self.name = ""
@@ -65,7 +68,5 @@ class Tracee:
         self.stash = 0  # what `enter` keeps for `leave`: a length before the call
         self.interrupted = ""  # the call that restart_syscall(2) goes on with
         self.muted = False  # the job before its execve: this is still us
-        self.execing = 0  # the thread id it had before an execve by a thread that is no leader
         self.parked = False  # a new child, held until its parent's report says what it shares
-        self.listening = False  # in a group-stop
         self.children_share = 0  # CLONE_* flags of the clone(2) under way

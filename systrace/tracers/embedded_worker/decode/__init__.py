@@ -48,6 +48,7 @@ def descriptor(tracee: Tracee, value: int) -> str:
 def new_descriptor(tracee: Tracee, _args: Args, value: int) -> str:
     """A `result` that is a descriptor which did not exist before."""
     tracee.files.forget(value)
+    tracee.fresh.append(value)
     return f"{value}{tracee.files.text(tracee.tid, value)}"
 
 

@@ -42,6 +42,7 @@ def _control_message(tracee: Tracee, length: int, level: int, kind: int, data: b
     if level == _SOL_SOCKET and kind == _SCM_RIGHTS:
         kind_text = "SCM_RIGHTS"
         fds = struct.unpack(f"={len(data) // 4}i", data[: len(data) // 4 * 4])
+        tracee.fresh += fds
         body = f"[{', '.join([descriptor(tracee, fd) for fd in fds])}]"
     elif level == _SOL_SOCKET and kind == _SCM_CREDENTIALS and len(data) >= 12:
         kind_text = "SCM_CREDENTIALS"

@@ -1,0 +1,45 @@
+"""Which descriptor numbers a process's filter stops at: shared by its threads, copied by fork(2), kept by execve(2)."""
+
+from __future__ import annotations
+
+# One filter a number, then one for blocks of numbers: each filter costs every call of the job a little.
+_SINGLE, _SMALL, _LARGE = 16, 24, 28
+_ALL = (0, 0x7FFFFFFF)
+
+
+class Coverage:
+    """`filters` counts those of the process, the first included; `page` is the tracee's address for the next one."""
+
+    __slots__ = ("_ranges", "filters", "full", "page")
+
+    def __init__(self, ranges: list[tuple[int, int]], filters: int, page: int = 0, full: bool = False) -> None:
+        self._ranges = ranges
+        self.filters = filters
+        self.page = page
+        self.full = full  # a filter could not be added: stop at every call
+
+    def copy(self) -> Coverage:
+        """What a forked child starts with."""
+        return Coverage(list(self._ranges), self.filters, self.page, self.full)
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """The numbers, ends included."""
+        return list(self._ranges)
+
+    def covers(self, fd: int) -> bool:
+        """Whether reads and writes of the number stop the process."""
+        return any(first <= fd <= last for first, last in self._ranges)
+
+    def block(self, fd: int) -> tuple[int, int]:
+        """The numbers to cover next, so that `fd` is among them and there will never be too many filters."""
+        count = len(self._ranges)
+        if count >= _LARGE:
+            return _ALL
+        size = 1 if count < _SINGLE else 16 if count < _SMALL else 256
+        return fd // size * size, fd // size * size + size - 1
+
+    def add(self, first: int, last: int) -> None:
+        """The filter was added."""
+        self._ranges.append((first, last))
+        self.filters += 1

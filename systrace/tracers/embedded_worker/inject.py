@@ -1,0 +1,173 @@
+"""Widens a job's seccomp filter while it runs, so that read(2) and write(2) stop it only at descriptors that matter.
+
+Stopping at every read and write makes jobs that work on files dozens of times slower. So the job starts with a filter
+that leaves these calls alone, and when a socket, pipe, terminal or log file gets descriptor N, the thread is made to
+add `stop at reads and writes of N` itself: at the end of the call that made N, its registers are set to run seccomp(2),
+and restored after it. The filter stands in a page of its own, got by mmap(2) in the same way: no byte of the job's
+memory is touched. A number is covered once and for all; filters are inherited (fork(2), execve(2)).
+
+Where the kernel refuses (the process has given up its rights, or has a sandbox of its own), the process is stopped at
+every call instead: slower, and nothing is missed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ptrace import PtraceError
+from ptrace.binding.func import ptrace_getregs, ptrace_setregs
+
+from systrace.tracers.embedded_worker import memory, requests, seccomp
+from systrace.tracers.embedded_worker.coverage import Coverage
+from systrace.tracers.embedded_worker.names import X86_64, Abi
+from systrace.tracers.embedded_worker.tracee import Tracee
+
+# What makes descriptors: only a recording that stops at all of these may look at chosen descriptors.
+_MAKERS = "accept accept4 dup dup2 dup3 fcntl open openat pipe pipe2 recvmsg socket socketpair"
+MAKERS = frozenset(_MAKERS.split())
+_INSTRUCTION = b"\x0f\x05"  # syscall
+_MMAP, _PAGE = 9, 4096
+_PROT, _MAP = 0x3, 0x22  # PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS
+_MOST = 64  # descriptors that wait for a better place
+_ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
+
+
+class Abandoned(Exception):
+    """The tracee ended meanwhile: `status` is its wait status, None when that is still to come."""
+
+    def __init__(self, status: int | None = None) -> None:
+        self.status = status
+
+
+class Interrupted(Exception):
+    """Another stop came first; the registers are as they were, and the tracee stands there."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+class Widener:
+    """Adds descriptors to filters; `numbers` are the calls in question."""
+
+    def __init__(self, abi: Abi, numbers: Sequence[int]) -> None:
+        self._abi = abi
+        self._numbers = numbers
+
+    def concerns(self, entry: requests.Entry) -> bool:
+        """Whether the call is one of those that filters are narrowed for."""
+        return entry.nr in self._numbers and entry.arch == self._abi.audit
+
+    @staticmethod
+    def possible(abi: Abi, wanted: frozenset[str]) -> bool:
+        """Whether this machine and this choice of calls allow it."""
+        return abi is X86_64 and wanted >= MAKERS
+
+    def widen(self, tracee: Tracee) -> int | None:
+        """Cover the tracee's new descriptors; it stands at the end of a call and still does so afterwards.
+
+        Returns:
+            None; or the wait status of another stop, which came first: then the tracee stands there.
+
+        Raises:
+            Abandoned: the tracee is gone.
+        """
+        coverage = tracee.coverage
+        pending, tracee.fresh = tracee.fresh, []
+        while pending and not coverage.full:
+            fd = pending[0]
+            if not coverage.covers(fd) and self._matters(tracee, fd):
+                try:
+                    added = self._add(tracee, coverage, fd)
+                except Interrupted as stop:
+                    tracee.fresh = pending
+                    return stop.status
+                if added is None:
+                    tracee.fresh = pending[:_MOST]
+                    return None
+                coverage.full = not added
+            del pending[0]
+        return None
+
+    @staticmethod
+    def _matters(tracee: Tracee, fd: int) -> bool:
+        return tracee.files.is_stream(tracee.tid, fd) or tracee.files.is_log(tracee.tid, fd)
+
+    def _add(self, tracee: Tracee, coverage: Coverage, fd: int) -> bool | None:
+        """True: the number is covered; False: the kernel refuses; None: not at this place, but at the next."""
+        tid = tracee.tid
+        if filters(tid) != coverage.filters:
+            return False  # a sandbox of the program's own: it may kill whoever calls seccomp(2)
+        if tracee.abi is not self._abi:
+            return None  # a 32-bit program: all its reads and writes stop it anyway
+        first, last = coverage.block(fd)
+        if not coverage.page:
+            page = self._call(tid, _MMAP, 0, _PAGE, _PROT, _MAP, 0xFFFFFFFF_FFFFFFFF, 0)
+            if page is None or page > 0xFFFFFFFF_FFFFF000:
+                return None
+            coverage.page = page
+        code = seccomp.program([], [(self._abi, self._numbers)], [(first, last)])
+        header = (len(code) // 8).to_bytes(8, "little") + (coverage.page + 16).to_bytes(8, "little")
+        if not memory.write(tid, coverage.page, header + code):
+            return False
+        number = seccomp.NUMBERS[self._abi.name]
+        result = self._call(tid, number, seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC, coverage.page)
+        if result == 0:
+            coverage.add(first, last)
+        return None if result is None else result == 0
+
+    @staticmethod
+    def _call(tid: int, number: int, *arguments: int) -> int | None:
+        """Run one system call in the tracee, which stands at the end of another.
+
+        Returns:
+            Its result as an unsigned 64-bit number; None when the tracee was not in a plain 64-bit call.
+
+        Raises:
+            Interrupted: a signal came before the call began.
+            Abandoned: the tracee ended.
+        """
+        try:
+            saved = ptrace_getregs(tid)
+            if memory.read(tid, saved.rip - 2, 2) != _INSTRUCTION:
+                return None
+            changed = ptrace_getregs(tid)
+            changed.rip = saved.rip - 2
+            changed.rax = number
+            changed.orig_rax = 0xFFFFFFFF_FFFFFFFF  # no call to be restarted, should a signal come now
+            for register, value in zip(_ARGUMENTS, arguments, strict=False):
+                setattr(changed, register, value)
+            ptrace_setregs(tid, changed)
+            status = _next_stop(tid)
+            entry = requests.syscall_entry(tid) if status >> 8 == requests.SYSCALL_STOP else None
+            if entry is None or entry.op != requests.OP_ENTRY or entry.nr != number:
+                ptrace_setregs(tid, saved)
+                raise Interrupted(status)
+            while (ending := requests.syscall_exit(tid)) and ending[0] != requests.OP_EXIT:
+                _next_stop(tid)
+            result: int = ptrace_getregs(tid).rax
+            ptrace_setregs(tid, saved)
+        except PtraceError as error:
+            raise Abandoned from error
+        return result
+
+
+def _next_stop(tid: int) -> int:
+    if not requests.resume(requests.SYSCALL, tid):
+        raise Abandoned
+    _, status = os.waitpid(tid, requests.WALL)
+    if not os.WIFSTOPPED(status):
+        raise Abandoned(status)
+    return status
+
+
+def filters(tid: int) -> int:
+    """How many seccomp filters the thread has (Linux 5.9), -1 when the kernel does not say."""
+    try:
+        for line in Path(f"/proc/{tid}/status").read_bytes().splitlines():
+            if line.startswith(b"Seccomp_filters:"):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return -1
