@@ -15,7 +15,7 @@ from systrace.decoders.bodies.charset import text_of
 from systrace.decoders.bodies.problem import Problem
 
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
-_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,4})?\Z")
 _CUT_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[.]|[eE][+-]?)\Z")
 _GUARD = re.compile(r"\s*(?:\)\]\}',?|for\s*\(;;\);|while\s*\(1\);)\s*")  # against script inclusion
 _JSONP = re.compile(r"\s*(?:/\*\*/\s*)?[\w$.]{1,100}\(")

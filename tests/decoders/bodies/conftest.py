@@ -1,0 +1,24 @@
+"""Bodies made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from systrace.decoders.bodies.body import Body
+
+
+def make(data: bytes, missing: int = 0, fields: str = "", complete: bool = True) -> Body:
+    """A body of these bytes, unknown ones after them; `fields` as in a head: "content-type: a/b"."""
+    body = Body("".join(f"\n{line}" for line in fields.split("\n")).encode("latin-1"))
+    if data or missing:
+        body.add(data, missing)
+    body.complete = complete
+    return body
+
+
+@pytest.fixture(name="make", scope="session")
+def make_fixture() -> Callable[..., Body]:
+    """`make`."""
+    return make
