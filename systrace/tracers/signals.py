@@ -71,7 +71,8 @@ class Relay:
             info = signal.sigwaitinfo(RELAYED)
             if self._leaving:
                 return
-            handler(signal.Signals(info.si_signo), info.si_pid, info.si_code == SI_KERNEL)
+            alone = info.si_signo == signal.SIGHUP and os.getsid(0) == os.getpid()  # only the leader is hung up
+            handler(signal.Signals(info.si_signo), info.si_pid, info.si_code == SI_KERNEL and not alone)
 
 
 def delivered(recording: Path, pid: int, number: signal.Signals, sender: int) -> bool:

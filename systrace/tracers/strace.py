@@ -27,6 +27,7 @@ from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
 PROCESS_CALLS = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3", "exit", "exit_group"})
 OLDEST = (4, 7)  # signals, exits and -y in today's form (strace's NEWS)
 ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
+GONE_SECONDS = 0.5  # strace would have said by then that there was no such process
 STOP_SECONDS = 5.0
 
 Version = tuple[int, int]
@@ -144,7 +145,7 @@ class StraceAttach:
         """See `Capture`."""
         self._stopped = True
         if self._tracer.poll() is None:
-            self._tracer.send_signal(signal.SIGINT)
+            self._tracer.send_signal(signal.SIGTERM)
             try:
                 self._tracer.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -215,7 +216,12 @@ class Strace:
         complaints = request.output.with_suffix(".messages")
         with complaints.open("wb") as errors:
             tracer = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=errors, stderr=errors, start_new_session=True
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=errors,
+                stderr=errors,
+                start_new_session=True,
+                preexec_fn=_listen_to_stop,
             )
         capture = StraceAttach(pids[0], tracer, complaints)
         try:
@@ -243,12 +249,24 @@ def _await_attached(capture: StraceAttach, tracer: subprocess.Popen[bytes], comp
             tracer.wait(0.01)
         except subprocess.TimeoutExpired:
             waited += 0.01
-            if waited < ATTACH_SECONDS:
+            if waited < ATTACH_SECONDS and not (waited > GONE_SECONDS and _is_gone(capture.pid)):
                 continue
+            if _is_gone(capture.pid):
+                return  # it went before we could see that it was traced; strace still has its children
         else:
             if tracer.returncode == 0 and not complaint(complaints):
                 return  # it came, and the process went
         raise CaptureError(_refused(capture.pid, complaint(complaints)))
+
+
+def _is_gone(pid: int) -> bool:
+    return (status_field(pid, "State") or "X")[0] in "XZ"
+
+
+def _listen_to_stop() -> None:
+    """In the new process: the signal that ends strace must be neither blocked (see `signals`) nor ignored."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _refused(pid: int, said: str) -> str:

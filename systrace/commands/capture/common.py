@@ -36,7 +36,7 @@ def conclude(name: str, lines: Iterator[bytes], style: str, watch: Callable[[Eve
     from systrace.reporters import REPORTERS
     from systrace.reporters.table import one_line
 
-    analysis = analyze([Input(name, lines)], watch)
+    analysis = analyze([Input(name, lines)], on_event=watch, as_is=True)
     out = io.BytesIO()
     REPORTERS[style].write(analysis, out)
     conclusion = Conclusion(

@@ -1,0 +1,175 @@
+"""`systrace attach` to really hung processes, through the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from systrace.tracers.waiting import status_field, tracer_of
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(tracer_of(os.getpid()) != 0, reason="the tests are being traced themselves"),
+]
+SYSTRACE = [sys.executable, "-m", "systrace"]
+HUNG = """
+import os, socket, sys
+server = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(server.getsockname())
+peer, _ = server.accept()
+child = os.fork()
+if child == 0:
+    sys.stdin.buffer.read()
+    os._exit(0)
+print(child, flush=True)
+client.recv(10)
+os.wait()
+"""
+
+
+@pytest.fixture
+def hung() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in recv(2) on a connection of its own, with a child that waits for standard input."""
+    with subprocess.Popen([sys.executable, "-I", "-c", HUNG], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for pid in (process.pid, int(process.stdout.readline())):
+            while not (status_field(pid, "State") or "").startswith("S"):
+                time.sleep(0.01)
+        yield process
+        process.kill()
+
+
+def attach(*words: object) -> subprocess.CompletedProcess[str]:
+    """Run `systrace attach` to its end."""
+    command = [*SYSTRACE, "attach", *map(str, words)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
+
+
+def test_passive_says_what_it_waits_for_and_touches_nothing(hung: subprocess.Popen[bytes]) -> None:
+    before = Path(f"/proc/{hung.pid}/status").read_text()
+    done = attach(hung.pid, "--passive")
+    assert "recvfrom" in done.stdout
+    assert "127.0.0.1" in done.stdout
+    assert done.stderr == ""
+    after = Path(f"/proc/{hung.pid}/status").read_text()
+    switches = "voluntary_ctxt_switches"
+    assert [line for line in before.splitlines() if switches in line] == [
+        line for line in after.splitlines() if switches in line
+    ]
+
+
+def test_passive_as_json(hung: subprocess.Popen[bytes]) -> None:
+    found = json.loads(attach(hung.pid, "--passive", "--format", "json").stdout)
+    assert found["schema"] == "systrace-report/1"
+    assert "recvfrom" in found["verdict"]["headline"]
+    assert found["findings"][0]["evidence"]
+
+
+def test_verdict_first_then_the_trace_with_the_snapshot_at_its_head(
+    hung: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    saved, report = tmp_path / "a.strace.xz", tmp_path / "report.json"
+    done = attach(hung.pid, "--for", "0.5", "--save", saved, "--report", report, "--format", "json")
+    assert done.returncode in (0, 1)
+    assert "recvfrom" in done.stderr.splitlines()[0]
+    assert "tracing 2 processes for 0.5 s" in done.stderr
+    assert "incomplete" not in done.stderr
+    parsed = subprocess.run([*SYSTRACE, "parse", "--format", "json", saved], capture_output=True, check=False)
+    assert parsed.stdout == report.read_bytes()
+    text = subprocess.run(["xz", "-dc", saved], capture_output=True, check=True, text=True).stdout
+    head = [line for line in text.splitlines() if line.startswith("#")]
+    assert f'"attached": {hung.pid}' in head[0]
+    assert '"snapshot"' in head[1]
+    assert "recvfrom(4" in text
+    assert "read(0" in text
+    assert "<detached ...>" in text
+    assert saved.stat().st_mode & 0o777 == 0o600
+    assert hung.poll() is None
+    assert tracer_of(hung.pid) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_tracing_with_a_report(hung: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [*SYSTRACE, "attach", str(hung.pid)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        while b"Ctrl-C ends it" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode in (0, 1)
+    assert b"Read " in out
+    assert err == b""
+    assert tracer_of(hung.pid) == 0
+    assert hung.poll() is None
+
+
+def test_the_target_exits_during_attach(hung: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    saved = tmp_path / "t"
+    with subprocess.Popen(
+        [*SYSTRACE, "attach", str(hung.pid), "--save", saved], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        while tracer_of(hung.pid) == 0:
+            assert process.poll() is None
+            time.sleep(0.01)
+        hung.kill()
+        process.communicate(timeout=60)
+    assert process.returncode in (0, 1)
+    assert "+++ killed by SIGKILL +++" in saved.read_text()
+
+
+def test_a_killed_systrace_lets_the_process_go(hung: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    saved = tmp_path / "t"
+    with subprocess.Popen(
+        [*SYSTRACE, "attach", str(hung.pid), "--save", saved], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        while b"Ctrl-C ends it" not in process.stderr.readline():
+            assert process.poll() is None
+        process.kill()
+        process.communicate(timeout=60)
+    while tracer_of(hung.pid):
+        time.sleep(0.01)
+    assert hung.poll() is None
+    while "<detached ...>" not in saved.read_text():
+        time.sleep(0.01)
+
+
+def test_a_process_that_is_not_there() -> None:
+    done = attach(4194303)
+    assert done.returncode == 2
+    assert "4194303" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_traced_process_is_refused_after_its_verdict(hung: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    with subprocess.Popen(["strace", "-q", "-o", tmp_path / "t", "-p", str(hung.pid)]) as strace:
+        while tracer_of(hung.pid) != strace.pid:
+            time.sleep(0.01)
+        done = attach(hung.pid)
+        strace.terminate()
+    assert done.returncode == 2
+    assert "recvfrom" in done.stderr
+    assert f"process {strace.pid} (strace) traces it already" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="giving up a capability needs root")
+def test_another_users_process_is_refused_with_what_grants_it() -> None:
+    with subprocess.Popen(["sleep", "60"], user=65534, group=65534, extra_groups=[]) as target:
+        command = ["setpriv", "--bounding-set=-sys_ptrace", *SYSTRACE, "attach", str(target.pid)]
+        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
+        target.kill()
+    assert done.returncode == 2
+    assert "cannot trace: " in done.stderr
+    assert "sudo" in done.stderr or "SYS_PTRACE" in done.stderr
+    assert "Traceback" not in done.stderr
