@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from systrace.kernel.netns import call_in
@@ -28,6 +29,7 @@ SYSCTLS = (
 )
 _PORT_RANGE = "net.ipv4.ip_local_port_range"
 _RTF_GATEWAY = 0x2
+_MOST_LINKS = 8
 
 
 def host_facts(pid: int | None = None) -> dict[str, Any]:
@@ -70,9 +72,15 @@ def _sysctls() -> dict[str, int]:
 
 
 def resolv_conf(pid: int | None = None) -> dict[str, list[str]]:
-    """/etc/resolv.conf as the process sees it."""
-    root = f"/proc/{pid}/root" if pid is not None else ""
-    return parse_resolv_conf(read(f"{root}/etc/resolv.conf", 1 << 16) or b"")
+    """/etc/resolv.conf as the process sees it: an absolute link in its root is followed in its root."""
+    root, path = Path(f"/proc/{pid}/root" if pid is not None else "/"), PurePosixPath("etc/resolv.conf")
+    for _ in range(_MOST_LINKS):
+        try:
+            path = path.parent / (root / path).readlink()
+        except OSError:
+            break
+        path = path.relative_to("/") if path.is_absolute() else path
+    return parse_resolv_conf(read(str(root / path), 1 << 16) or b"")
 
 
 def parse_resolv_conf(raw: bytes) -> dict[str, list[str]]:

@@ -21,19 +21,30 @@ from systrace.kernel.text import clean
 
 _SAMPLE_S = 0.03  # how long a running thread is watched at least
 _SEARCH_S = 0.06  # how long the other ends of pipes are looked for
+_BUSY = 0.5  # of a CPU
 _PEEKED = 32  # sockets
 _MAX_PROCESSES = 256
 
 
 def processes(pid: int, limits: list[Limit]) -> tuple[ProcessState, ...]:
     """The tree under `pid`; what has gone meanwhile is left out, so the result may be empty."""
-    pids = procfs.tree(pid)
+    pids = [p for p in procfs.tree(pid) if p != os.getpid() or p == pid]  # `attach $$`: we are in that tree ourselves
     if len(pids) > _MAX_PROCESSES:
         limits.append(Limit(f"{len(pids) - _MAX_PROCESSES} of {len(pids)} processes", "the tree is too large"))
     found = [state for p in pids[:_MAX_PROCESSES] if (state := _process(p, limits)) is not None]
     if not found or found[0].pid != pid:
         return ()
-    return _with_times(found)
+    return tuple(_second_look(process) for process in _with_times(found))
+
+
+def _second_look(process: ProcessState) -> ProcessState:
+    """A thread that was awake between two waits (a loop of short polls) has gone back to the next one by now."""
+    awake = {t.tid for t in process.threads if t.state == "R" and (t.cpu_share or 0.0) < _BUSY}
+    fresh = _process(process.pid, []) if awake else None
+    if fresh is None or fresh.start_ticks != process.start_ticks:
+        return process
+    asleep = {t.tid: t for t in fresh.threads if t.tid in awake and t.call is not None}
+    return replace(process, threads=tuple(asleep.get(thread.tid, thread) for thread in process.threads))
 
 
 def _process(pid: int, limits: list[Limit]) -> ProcessState | None:

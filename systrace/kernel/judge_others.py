@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from systrace.kernel import calls
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import Descriptor, End, ProcessState, Thread
@@ -83,7 +85,7 @@ def _first(wait: Wait) -> Descriptor | None:
     return ranked[0] if ranked else None
 
 
-def _plain(wait: Wait, variant: str, weight: int, headline: str, **more: object) -> Judgement:
+def _plain(wait: Wait, variant: str, weight: int, headline: str, **more: Any) -> Judgement:
     fields = {"severity": "info", "confidence": "confirmed", "refuted_by": "the call returns by itself", **more}
     summary = str(fields.pop("summary", f"{headline}."))
     return Judgement(weight, wait.finding(_NONE, variant, summary, **fields), headline)

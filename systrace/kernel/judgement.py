@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import Call, ProcessState, SocketState, Thread
@@ -86,9 +87,9 @@ class Wait:
             return "fatal"
         return "warning"
 
-    def finding(self, cause: str, variant: str, summary: str, **more: object) -> Finding:
+    def finding(self, cause: str, variant: str, summary: str, **more: Any) -> Finding:
         """A finding about this thread with the fields that all share filled in."""
-        finding = Finding(
+        return Finding(
             cause=cause,
             variant=variant,
             summary=summary,
@@ -96,7 +97,5 @@ class Wait:
             command=self.process.command,
             duration_ns=int(self.seconds * 1e9) if self.seconds is not None else None,
             lines=[thread_line(self.thread)],
+            **more,
         )
-        for name, value in more.items():
-            setattr(finding, name, value)
-        return finding

@@ -46,9 +46,9 @@ class Stat:
 
 
 def read(path: str, limit: int = 1 << 20) -> bytes | None:
-    """The bytes of a file of /proc, None when it is gone or refused."""
+    """The bytes of a file of /proc, None when it is gone or refused. A FIFO put in its place blocks nobody."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return None
     try:

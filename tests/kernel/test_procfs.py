@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,6 +66,11 @@ def test_poll_directions(events: int, direction: str) -> None:
 )
 def test_resolv_conf(raw: bytes, expected: dict[str, Any]) -> None:
     assert facts.parse_resolv_conf(raw) == expected
+
+
+def test_a_fifo_for_a_file_blocks_nobody(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "resolv.conf")
+    assert procfs.read(str(tmp_path / "resolv.conf")) == b""
 
 
 def test_default_routes() -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,6 +135,16 @@ def test_a_thread_id_stands_for_its_process(hang: Hang) -> None:
     victim.settle("recvfrom")
     tid = max(procfs.task_ids(victim.pid))
     assert Snapshot.take(tid).pid == victim.pid
+
+
+def test_whoever_looks_at_an_ancestor_does_not_see_himself() -> None:
+    code = (
+        "import os; from systrace.kernel.snapshot import Snapshot\n"
+        "found = {process.pid for process in Snapshot.take(os.getppid()).processes}\n"
+        "assert os.getppid() in found and os.getpid() not in found"
+    )
+    shell = subprocess.run(["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, code], check=False)
+    assert shell.returncode == 0
 
 
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 1, 2**40])
