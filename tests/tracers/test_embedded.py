@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import itertools
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from pathlib import Path
 import pytest
 
 from systrace.errors import CaptureError, UsageError
+from systrace.model import Health, Input, Style
+from systrace.parser import EVERY_NAME, records
 from systrace.tracers import Request, embedded
 from systrace.tracers.embedded import Embedded, EmbeddedCapture
 
@@ -25,7 +28,7 @@ _WANTED = (
     "socket socketpair bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt shutdown "
     "sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg readv writev close dup dup2 dup3 close_range pipe pipe2 fcntl "
     "ioctl poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait fork vfork clone clone3 execve "
-    "exit exit_group wait4 waitid kill tgkill alarm setitimer nanosleep flock eventfd2"
+    "semop semtimedop msgrcv exit exit_group wait4 waitid kill tgkill alarm setitimer nanosleep flock eventfd2"
 )
 WANTED = frozenset(_WANTED.split())
 PYTHON = [os.path.realpath(sys.executable), "-I", "-S"]
@@ -49,6 +52,10 @@ def run(command: list[str], trace: Path, **request: object) -> int | None:
     with traced(command, trace, **request) as capture:
         status = capture.wait(60)
         ended(capture.tracer_pid)
+    health = Health()
+    with trace.open("rb") as lines:
+        assert list(records([Input(str(trace), lines)], EVERY_NAME, health, Style()))
+    assert (health.unparsed, health.orphan_resumes, health.foreign) == (0, 0, 0), health.unparsed_samples
     return status
 
 
@@ -98,6 +105,7 @@ def canonical(body: str, names: dict[str, str]) -> str:
         body = re.sub(rf"\b{tid}\b", name, body)
     for pattern, text in (
         (r"\)\s+= ", ") = "),
+        (r"^(sem|msg)(\w+)\(\d+", r"\1\2(N"),
         (r"0x[0-9a-f]{8,}", "PTR"),
         (r":\[\d+\]", ":[N]"),
         (r"htons\(\d{4,}\)", "PORT"),
@@ -208,6 +216,13 @@ CALLS = """
     if child == 0:
         os.execv("/bin/sh", ["sh", "-c", "exit 5"])
     os.waitid(os.P_PID, child, os.WEXITED)
+    import ctypes
+    libc = ctypes.CDLL(None)
+    sem = libc.semget(0, 1, 0o1600); libc.semop(sem, struct.pack("Hhh", 0, 2, 0), 1)
+    libc.semtimedop(sem, struct.pack("Hhh", 0, -3, 0o10000), 1, struct.pack("qq", 0, 1000)); libc.semctl(sem, 0, 0)
+    queue = libc.msgget(0, 0o1600); libc.msgsnd(queue, struct.pack("q5s", 7, b"hello"), 5, 0)
+    box = ctypes.create_string_buffer(20); libc.msgrcv(queue, box, 10, 7, 0); libc.msgrcv(queue, box, 10, -1, 0o4000)
+    libc.msgctl(queue, 0, None)
     os.posix_spawn("/bin/true", ["true", "x" * 50], {"A": "1"}); os.wait()
     os._exit(3)
 """
@@ -283,7 +298,9 @@ def test_curl_in_a_shell_tree_looks_the_same_as_under_strace(tmp_path: Path, por
     }
 
     def shown(path: Path) -> list[list[tuple[str, str]]]:
-        return sorted([entry for entry in process if entry[0] in network] for process in kinds(path))
+        # in how many pieces curl finds the answer is the scheduler's choice
+        found = [[entry for entry in lines if entry[0] in network and entry[1] != "EAGAIN"] for lines in kinds(path)]
+        return sorted([entry for entry, _ in itertools.groupby(lines)] for lines in found)
 
     assert shown(trace) == shown(judge)
     assert "SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0" in trace.read_text()
