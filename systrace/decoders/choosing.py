@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from systrace.decoders import DECODERS, Decoder
-from systrace.model import Socket
+from collections.abc import Iterable
+from typing import ClassVar
+
+from systrace.decoders import DECODERS, Decoder, Piece
+from systrace.model import Message, Socket
 
 HEAD_BYTES = 256  # of each side's beginning that decoders are asked about
 SURE = 90  # taken at once
@@ -43,3 +46,31 @@ def _server_port(socket: Socket | None) -> int:
         return 0
     endpoint = socket.local if socket.role == "server" else socket.peer
     return endpoint.port if endpoint is not None else 0
+
+
+class Deaf:
+    """Stands in for a decoder on a side that nothing understands."""
+
+    name: ClassVar[str] = ""
+    ports: ClassVar[frozenset[int]] = frozenset()
+    handed_over = False
+
+    @classmethod
+    def identify(cls, client: bytes, server: bytes) -> int:
+        """Never chosen."""
+        return 0
+
+    def feed(self, from_client: bool, piece: Piece) -> Iterable[Message]:
+        """Nothing comes out."""
+        return ()
+
+    def end(self, from_client: bool, how: str) -> Iterable[Message]:
+        """Nothing comes out."""
+        return ()
+
+    def leftover(self) -> list[tuple[bool, Piece]]:
+        """Never asked."""
+        return []
+
+
+DEAF = Deaf()

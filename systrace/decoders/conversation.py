@@ -10,14 +10,12 @@ Memory is bounded: see the constants; what is not kept is counted in `Socket.dro
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
-from typing import ClassVar
 
 from systrace.decoders import Decoder, Mismatch, Piece, direction, times
 from systrace.decoders.bodies.body import Body
 from systrace.decoders.bodies.sniffing import sniff
 from systrace.decoders.buffer import span
-from systrace.decoders.choosing import HEAD_BYTES, SURE, alone, choose, fits
+from systrace.decoders.choosing import DEAF, HEAD_BYTES, SURE, Deaf, alone, choose, fits
 from systrace.model import Message, Sent, Socket, Transfer
 
 FIRST, NOTABLE, LAST = 8, 16, 24  # messages kept a socket: the first, the notable in between, the last
@@ -31,34 +29,6 @@ PROBES = 1000  # turns of a given-up conversation whose first bytes are still lo
 ENOUGH = 5  # bytes of an answer that settle whether it fits: OpenSSL reads no more before it gives up
 
 Item = tuple[bool, Piece | None, str]  # from the client?, the bytes, or None and how that side ended
-
-
-class Deaf:
-    """Stands in for a decoder on a side that nothing understands."""
-
-    name: ClassVar[str] = ""
-    ports: ClassVar[frozenset[int]] = frozenset()
-    handed_over = False
-
-    @classmethod
-    def identify(cls, client: bytes, server: bytes) -> int:
-        """Never chosen."""
-        return 0
-
-    def feed(self, from_client: bool, piece: Piece) -> Iterable[Message]:
-        """Nothing comes out."""
-        return ()
-
-    def end(self, from_client: bool, how: str) -> Iterable[Message]:
-        """Nothing comes out."""
-        return ()
-
-    def leftover(self) -> list[tuple[bool, Piece]]:
-        """Never asked."""
-        return []
-
-
-_DEAF = Deaf()
 
 
 class Conversation:
@@ -310,7 +280,7 @@ class Decoding:
                 sample=answer[:64],
             ),
         )
-        conversation.decoders[not first] = other(socket) if other is not None else _DEAF
+        conversation.decoders[not first] = other(socket) if other is not None else DEAF
 
     # ------------------------------------------------------------------------------------------------------- feeding
 
@@ -344,7 +314,7 @@ class Decoding:
     def _failed(self, conversation: Conversation, decoder: Decoder | Deaf) -> None:
         """A decoder raised: count it and listen to this conversation no more."""
         self.failures[decoder.name] += 1
-        conversation.decoders = [_DEAF, _DEAF]
+        conversation.decoders = [DEAF, DEAF]
         conversation.unchecked = False
 
     def _hand_over(self, conversation: Conversation, decoder: Decoder | Deaf) -> None:
