@@ -158,6 +158,12 @@ class Embedded:
             return "kernel.yama.ptrace_scope is 3: nobody may trace until the next boot with another value"
         return None
 
+    def describe(self, request: Request, *, attach: bool = False) -> dict[str, Any]:
+        """What the recording holds (`Described`): reads and writes of plain files are never in it."""
+        calls = sorted(request.syscalls) or "all"
+        filtered = request.seccomp and bool(request.syscalls) and not attach
+        return {"follows": True, "calls": calls, "seccomp": filtered, "plain_files": False}
+
     @contextlib.contextmanager
     def run(self, command: Sequence[str], request: Request) -> Iterator[EmbeddedCapture]:
         """See `Tracer`."""

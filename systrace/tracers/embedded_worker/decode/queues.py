@@ -48,7 +48,8 @@ def _msgrcv_leave(tracee: Tracee, args: Args, value: int) -> str:
     kind = memory.read(tracee.tid, args[1], word) if value >= 0 else None
     shown = pointer(args[1])
     if kind is not None:
-        shown = f"{{{int.from_bytes(kind, 'little', signed=True)}, {text(tracee, args[1] + word, value)}}}"
+        mtype = int.from_bytes(kind, "little", signed=True)
+        shown = f"{{mtype={mtype}, mtext={text(tracee, args[1] + word, args[2])}}}"
     bits = flags(args[4] & 0xFFFFFFFF, _MSG_FLAGS)
     return f"{shown}, {args[2]}, {signed_word(args[3], word)}, {bits}"
 

@@ -1,0 +1,184 @@
+"""The embedded tracer's parts that need no tracee: texts, names, filters."""
+
+from __future__ import annotations
+
+import codecs
+import struct
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from systrace.tracers.embedded_worker import seccomp
+from systrace.tracers.embedded_worker.coverage import Coverage
+from systrace.tracers.embedded_worker.decode import DECODERS
+from systrace.tracers.embedded_worker.decode.processes import format_siginfo, wait_status
+from systrace.tracers.embedded_worker.decode.structures import format_sockaddr
+from systrace.tracers.embedded_worker.names import AARCH64, I386, X86_64, failure, native, signal_name
+from systrace.tracers.embedded_worker.output import stamp
+from systrace.tracers.embedded_worker.text import annotation, flags, quote, signed, signed_word
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"GET / HTTP/1.1\r\n", r'"GET / HTTP/1.1\r\n"'),
+        (b'a"b\\c\t\v\f', r'"a\"b\\c\t\v\f"'),
+        (b"\x1b[0m\x00\x001\x7f8\xff", r'"\33[0m\0\0001\1778\377"'),
+        (b"\x124\x0199\x0077", r'"\0224\199\00077"'),
+        (b"", '""'),
+    ],
+)
+def test_strings_are_escaped_as_strace_does(data: bytes, text: str) -> None:
+    assert quote(data) == text
+
+
+@given(st.binary(max_size=60))
+def test_every_string_can_be_read_back_as_a_c_string(data: bytes) -> None:
+    text = quote(data)
+    assert text.isprintable()
+    assert codecs.escape_decode(text[1:-1].encode("ascii"))[0] == data  # type: ignore[attr-defined]
+
+
+def test_annotations_hold_no_brackets_and_no_control_bytes() -> None:
+    assert annotation("/tmp/a b") == "/tmp/a b"
+    assert annotation("/a>b<c\n\udcff") == r"/a\76b\74c\12\377"
+
+
+def test_numbers() -> None:
+    assert (signed(0xFFFFFFFF), signed(0x7FFFFFFF), signed(-100 & 0xFFFFFFFF)) == (-1, 2**31 - 1, -100)
+    assert (signed_word(2**64 - 1, 8), signed_word(0xFFFFFFFE, 4), signed_word(5, 8)) == (-1, -2, 5)
+    assert stamp(1_795_223_946_509_036_999) == "1795223946.509036"
+    assert stamp(0) == "0.000000"
+    assert flags(0x4041, ((0x40, "A"), (0x1, "B"))) == "A|B|0x4000"
+    assert flags(0x4000, ((0x40, "A"),), "X_???") == "0x4000 /* X_??? */"
+
+
+def test_names_of_both_architectures() -> None:
+    wanted = frozenset({"connect", "ppoll", "close_range", "epoll_pwait2", "select", "wait4"})
+    assert X86_64.numbers(wanted) == [23, 42, 61, 271, 436, 441]
+    assert AARCH64.numbers(wanted) == [73, 203, 260, 436, 441]
+    # i386: waitpid, socketcall, wait4, _newselect, ppoll, connect, ppoll_time64 ...
+    assert I386.numbers(wanted) == [7, 102, 114, 142, 309, 362, 414, 436, 441]
+    assert [abi.name for abi in native("aarch64")] == ["aarch64", "arm"]
+    assert X86_64.name_of(9999) == "syscall_0x270f"
+    with pytest.raises(LookupError):
+        native("s390x")
+
+
+def test_results_and_signals() -> None:
+    assert failure(-111) == "-1 ECONNREFUSED (Connection refused)"
+    assert failure(-11).startswith("-1 EAGAIN (")
+    assert failure(-512) == "? ERESTARTSYS (To be restarted if SA_RESTART is set)"
+    assert failure(-600) == "-1 (errno 600)"
+    assert [signal_name(number) for number in (9, 29, 32, 34, 99)] == ["SIGKILL", "SIGIO", "SIGRTMIN", "SIGRT_2", "99"]
+    assert wait_status(3 << 8) == "{WIFEXITED(s) && WEXITSTATUS(s) == 3}"
+    assert wait_status(11 | 0x80) == "{WIFSIGNALED(s) && WTERMSIG(s) == SIGSEGV && WCOREDUMP(s)}"
+    assert wait_status(0x137F) == "{WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP}"
+    assert wait_status(0xFFFF) == "{WIFCONTINUED(s)}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (struct.pack("=iiixxxxii", 15, 0, 0, 77, 5), "{si_signo=SIGTERM, si_code=SI_USER, si_pid=77, si_uid=5}"),
+        (
+            struct.pack("=iiixxxxiiixxxxqq", 17, 0, 2, 8, 0, 9, 1, 2),
+            "{si_signo=SIGCHLD, si_code=CLD_KILLED, si_pid=8, si_uid=0, si_status=SIGKILL, si_utime=1, si_stime=2}",
+        ),
+        (struct.pack("=iiixxxxQ", 11, 0, 1, 0), "{si_signo=SIGSEGV, si_code=SEGV_MAPERR, si_addr=NULL}"),
+        (struct.pack("=iii", 14, 0, 0x80), "{si_signo=SIGALRM, si_code=SI_KERNEL}"),
+        (b"", "{}"),
+    ],
+)
+def test_siginfo(fields: bytes, text: str) -> None:
+    assert format_siginfo(fields.ljust(128, b"\0")) == text
+
+
+@given(st.binary(min_size=128, max_size=128))
+def test_siginfo_of_any_bytes(data: bytes) -> None:
+    assert format_siginfo(data).startswith("{")
+
+
+@given(st.binary(min_size=2, max_size=128))
+def test_socket_addresses_of_any_bytes(data: bytes) -> None:
+    text = format_sockaddr(data)
+    assert text.startswith("{sa_family=")
+    assert text.isascii()
+    assert text.isprintable()
+
+
+# --------------------------------------------------------------------------------------------------------- the filter
+
+
+def verdict(program: bytes, arch: int, number: int, first: int) -> int:
+    """Run a BPF program over struct seccomp_data, as the kernel does."""
+    data = struct.pack("=iIQ6Q", number, arch, 0, first, 0, 0, 0, 0, 0)
+    code = list(struct.iter_unpack("=HBBI", program))
+    at = value = 0
+    while True:
+        operation, yes, no, operand = code[at]
+        at += 1
+        if operation == 0x20:
+            value = struct.unpack_from("=I", data, operand)[0]
+        elif operation == 0x05:
+            at += operand
+        elif operation == 0x06:
+            return int(operand)
+        else:
+            at += yes if (value == operand if operation == 0x15 else value >= operand) else no
+
+
+NUMBERS = st.lists(st.integers(0, 460), unique=True, max_size=120)
+
+
+@given(NUMBERS, NUMBERS, NUMBERS, st.integers(0, 460), st.integers(-1, 500), st.booleans())
+def test_the_filter_stops_at_the_wanted_calls_only(
+    wide: list[int], narrow: list[int], other: list[int], number: int, fd: int, native_call: bool
+) -> None:
+    narrow = [each for each in narrow[:12] if each not in wide]
+    ranges = [(0, 0), (7, 9), (300, 400)]
+    program = seccomp.program([(X86_64, wide), (I386, other)], [(X86_64, narrow)], ranges)
+    arch = X86_64.audit if native_call else I386.audit
+    covered = any(first <= fd <= last for first, last in ranges)
+    stops = number in wide or (number in narrow and covered) if native_call else number in other
+    assert verdict(program, arch, number, fd & 0xFFFFFFFF) == (seccomp.RET_TRACE if stops else seccomp.RET_ALLOW)
+    assert verdict(program, 0xDEAD, number, fd & 0xFFFFFFFF) == seccomp.RET_ALLOW
+
+
+def test_filters_stay_few_however_many_descriptors() -> None:
+    coverage = Coverage([], 1)
+    for fd in range(0, 100_000, 3):
+        if not coverage.covers(fd):
+            coverage.add(*coverage.block(fd))
+    assert coverage.filters < 32
+    assert coverage.covers(99_999)
+    child = coverage.copy()
+    child.add(-5, -5)
+    assert not coverage.covers(-5)
+
+
+def test_ptrace_is_imported_nowhere_but_in_the_worker() -> None:
+    text = "import sys, systrace.tracers as t; list(t.TRACERS); print(sorted(m for m in sys.modules if 'ptrace' in m))"
+    said = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+    assert said == "[]\n"
+
+
+def test_each_decoder_prints_something_for_a_process_that_is_gone() -> None:
+    """Nothing can be read there: pointers are shown, and no decoder raises."""
+    from systrace.tracers.embedded_worker.files import FileTable
+    from systrace.tracers.embedded_worker.tracee import Tracee
+
+    for abi in (X86_64, I386):
+        for name, decoder in DECODERS.items():
+            tracee = Tracee(4_194_000, abi, FileTable(), Coverage([], 0))
+            tracee.name = name
+            for word in (0, 1, 0xFFFFFFFF, 2**64 - 1):
+                args = (word,) * 6
+                text = decoder.enter(tracee, args)
+                for value in (-14, 0, 3):
+                    text += decoder.leave(tracee, args, value) if decoder.leave else ""
+                    text += decoder.result(tracee, args, value) if decoder.result and value >= 0 else ""
+                assert text.isascii()
