@@ -40,16 +40,19 @@ FLUSH_SECONDS = 1.0
 SHOWN = 60  # bytes of payload
 
 
-def follow(path: Path, ended: int) -> Iterator[bytes]:
+def follow(path: Path, ended: int, *, at_end: bool = False) -> Iterator[bytes]:
     """The lines of a growing file, without newlines.
 
-    Waits for more until the descriptor `ended` is readable, then gives what is left.
+    Waits for more until the descriptor `ended` is readable, then gives what is left; with `at_end` it does not even
+    begin before.
     """
     last = select.poll()
     last.register(ended, select.POLLIN)
     rest: list[bytes] = []
     idle = IDLE_MS[0]
     over = False
+    if at_end:
+        last.poll()
     with path.open("rb", buffering=0) as file:
         while True:
             block = file.read(BLOCK)

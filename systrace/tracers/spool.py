@@ -143,8 +143,10 @@ class _Spooler:
 
     def serve(self) -> None:
         """Copy until the tracer's end; then wait for the parent's last word."""
-        with contextlib.suppress(OSError):
-            fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        for size in (16 * PIPE_BYTES, PIPE_BYTES):  # the first for root: rides out a busy machine
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, size)
+                break
         capacity = fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ)
         nap_ms = 1
         os.set_blocking(self.reader, False)

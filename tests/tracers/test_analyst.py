@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def test_no_descriptor_but_those_asked_for(analyst: Callable[..., Analyst]) -> N
 
     def work(_lines: Iterator[bytes]) -> bytes:
         os.write(writer, b"here")
-        return b" ".join(os.readlink(f"/proc/self/fd/{number}").encode() for number in (0, 1, 2))
+        return b" ".join(bytes(Path(f"/proc/self/fd/{number}").readlink()) for number in (0, 1, 2))
 
     assert analyst(work, frozenset({writer})).finish() == b" ".join([os.devnull.encode()] * 3)
     assert os.read(reader, 9) == b"here"
@@ -64,9 +65,22 @@ def test_no_descriptor_but_those_asked_for(analyst: Callable[..., Analyst]) -> N
     os.close(writer)
 
 
-def test_it_yields_to_the_job(analyst: Callable[..., Analyst]) -> None:
-    policy = analyst(lambda _lines: str(os.sched_getscheduler(0)).encode())
-    assert int(policy.finish()) in (os.SCHED_IDLE, os.SCHED_OTHER)
+def test_it_reads_along_only_for_those_who_watch(tmp_path: Path) -> None:
+    (tmp_path / "t").write_bytes(b"one\n")
+    for eager in (True, False):
+        reader, writer = os.pipe()
+
+        def work(lines: Iterator[bytes], writer: int = writer) -> bytes:
+            os.write(writer, next(lines))
+            return b"done"
+
+        one = Analyst(tmp_path / "t", work, {writer}, eager=eager)
+        assert select.select([reader], [], [], 20 if eager else 0.3)[0] == ([reader] if eager else [])
+        assert one.finish() == b"done"
+        one.close()
+        assert os.read(reader, 9) == b"one"
+        os.close(reader)
+        os.close(writer)
 
 
 def test_systrace_killed_it_ends(analyst: Callable[..., Analyst]) -> None:

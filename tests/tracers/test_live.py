@@ -22,10 +22,11 @@ def _sent(data: bytes) -> Sent:
 @pytest.fixture
 def ended() -> Iterator[tuple[int, Callable[[], None]]]:
     reader, writer = os.pipe()
-    closed = []
+    closed: list[int] = []
 
     def end() -> None:
-        closed.append(os.close(writer))
+        os.close(writer)
+        closed.append(writer)
 
     yield reader, end
     os.close(reader)
