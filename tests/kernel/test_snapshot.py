@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -281,6 +283,55 @@ def test_a_protected_process_of_the_same_user_is_explained() -> None:
         os.close(writer)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+@contextlib.contextmanager
+def nobodys_hang(*, own_network: bool) -> Iterator[int]:
+    """A process of an ordinary user that waits for an answer, optionally in a network namespace of its own."""
+    libc = ctypes.CDLL(None)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            if own_network:
+                libc.unshare(0x40000000)  # CLONE_NEWNET
+                subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+            listener = socket.create_server(("127.0.0.1", 0))
+            client, server = socket.create_connection(listener.getsockname()), listener.accept()[0]
+            listener.close()
+            os.setresgid(65534, 65534, 65534)
+            os.setresuid(65534, 65534, 65534)
+            libc.prctl(4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, as if a shell of that user had started it
+            os.write(writer, b"x")
+            client.recv(1)
+            server.close()
+        finally:
+            os._exit(0)  # a fork of pytest must not return into it
+    os.close(writer)
+    try:
+        assert os.read(reader, 1) == b"x"
+        yield pid
+    finally:
+        os.close(reader)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+@_ROOT
+@pytest.mark.parametrize("own_network", [False, True])
+def test_an_ordinary_user_sees_all_of_his_own_process(own_network: bool, until: Until) -> None:
+    with nobodys_hang(own_network=own_network) as pid:
+        until(lambda: procfs.wchan_of(pid, pid) == "wait_woken")
+
+        def look() -> str:
+            snapshot = Snapshot.take(pid)
+            state = next(s for s in snapshot.sockets if s.fd == snapshot.threads[0].call.fd)  # type: ignore[union-attr]
+            return json.dumps([diagnose(snapshot).headline, state.tcp is not None, [x.what for x in snapshot.limits]])
+
+        headline, has_info, limits = json.loads(as_nobody(look))
+    assert "nothing outstanding, not one byte received on this connection, no keepalive, no timeout" in headline
+    assert has_info  # by pidfd_getfd, where the other namespace's netlink is out of reach
+    assert any("TCP_INFO by netlink" in what for what in limits) == own_network
 
 
 _PROGRAM_32 = """
