@@ -39,7 +39,7 @@ def test_strings_are_escaped_as_strace_does(data: bytes, text: str) -> None:
 def test_every_string_can_be_read_back_as_a_c_string(data: bytes) -> None:
     text = quote(data)
     assert text.isprintable()
-    assert codecs.escape_decode(text[1:-1].encode("ascii"))[0] == data  # type: ignore[attr-defined]
+    assert codecs.escape_decode(text[1:-1].encode("ascii"))[0] == data
 
 
 def test_annotations_hold_no_brackets_and_no_control_bytes() -> None:

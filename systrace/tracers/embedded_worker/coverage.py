@@ -8,19 +8,18 @@ _ALL = (0, 0x7FFFFFFF)
 
 
 class Coverage:
-    """`filters` counts those of the process, the first included; `page` is the tracee's address for the next one."""
+    """`filters` counts those of the process, the first included."""
 
-    __slots__ = ("_ranges", "filters", "full", "page")
+    __slots__ = ("_ranges", "filters", "full")
 
-    def __init__(self, ranges: list[tuple[int, int]], filters: int, page: int = 0, full: bool = False) -> None:
+    def __init__(self, ranges: list[tuple[int, int]], filters: int, full: bool = False) -> None:
         self._ranges = ranges
         self.filters = filters
-        self.page = page
         self.full = full  # a filter could not be added: stop at every call
 
     def copy(self) -> Coverage:
         """What a forked child starts with."""
-        return Coverage(list(self._ranges), self.filters, self.page, self.full)
+        return Coverage(list(self._ranges), self.filters, self.full)
 
     @property
     def ranges(self) -> list[tuple[int, int]]:

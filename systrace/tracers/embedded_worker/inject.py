@@ -3,7 +3,7 @@
 Stopping at every read and write makes jobs that work on files dozens of times slower. So the job starts with a filter
 that leaves these calls alone, and when a socket, pipe, terminal or log file gets descriptor N, the thread is made to
 add `stop at reads and writes of N` itself: at the end of the call that made N, its registers are set to run seccomp(2),
-and restored after it. The filter stands in a page of its own, got by mmap(2) in the same way: no byte of the job's
+and restored after it. The filter stands in a page of its own, mapped and unmapped in the same way: no byte of the job's
 memory is touched. A number is covered once and for all; filters are inherited (fork(2), execve(2)).
 
 Where the kernel refuses (the process has given up its rights, or has a sandbox of its own), the process is stopped at
@@ -28,7 +28,7 @@ from systrace.tracers.embedded_worker.tracee import Tracee
 _MAKERS = "accept accept4 dup dup2 dup3 fcntl open openat pipe pipe2 recvmsg socket socketpair"
 MAKERS = frozenset(_MAKERS.split())
 _INSTRUCTION = b"\x0f\x05"  # syscall
-_MMAP, _PAGE = 9, 4096
+_MMAP, _MUNMAP, _PAGE = 9, 11, 4096
 _PROT, _MAP = 0x3, 0x22  # PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS
 _MOST = 64  # descriptors that wait for a better place
 _ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
@@ -102,19 +102,23 @@ class Widener:
         if tracee.abi is not self._abi:
             return None  # a 32-bit program: all its reads and writes stop it anyway
         first, last = coverage.block(fd)
-        if not coverage.page:
-            page = self._call(tid, _MMAP, 0, _PAGE, _PROT, _MAP, 0xFFFFFFFF_FFFFFFFF, 0)
-            if page is None or page > 0xFFFFFFFF_FFFFF000:
-                return None
-            coverage.page = page
         code = seccomp.program([], [(self._abi, self._numbers)], [(first, last)])
-        header = (len(code) // 8).to_bytes(8, "little") + (coverage.page + 16).to_bytes(8, "little")
-        if not memory.write(tid, coverage.page, header + code):
+        if not tracee.page:
+            page = self._call(tid, _MMAP, 0, _PAGE, _PROT, _MAP, 0xFFFFFFFF_FFFFFFFF, 0)
+            if page is None:
+                return None
+            if page > 0xFFFFFFFF_FFFFF000:
+                return False
+            tracee.page = page  # kept when a signal comes first, for the next attempt
+        header = (len(code) // 8).to_bytes(8, "little") + (tracee.page + 16).to_bytes(8, "little")  # sock_fprog
+        if not memory.write(tid, tracee.page, header + code):
             return False
         number = seccomp.NUMBERS[self._abi.name]
-        result = self._call(tid, number, seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC, coverage.page)
+        result = self._call(tid, number, seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC, tracee.page)
         if result == 0:
             coverage.add(first, last)
+        if self._call(tid, _MUNMAP, tracee.page, _PAGE) == 0:
+            tracee.page = 0
         return None if result is None else result == 0
 
     @staticmethod

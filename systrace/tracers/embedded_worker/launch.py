@@ -14,7 +14,7 @@ from systrace.tracers.embedded_worker import requests
 # them to see what the job does with them.
 FOR_THE_JOB = (
     signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU,
-    signal.SIGUSR1, signal.SIGUSR2,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU,
 )  # fmt: skip
 
 

@@ -219,8 +219,8 @@ class Loop:
                 self.calls.superseded(caller, leader, tid)
                 self.tracees[tid] = tracee = caller
         tracee.files = FileTable()
+        tracee.page = 0
         tracee.coverage = tracee.coverage.copy()
-        tracee.coverage.page = 0
         self.on_exec(tracee.tid)
         self._resume(tracee)
 

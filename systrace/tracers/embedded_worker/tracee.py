@@ -45,6 +45,7 @@ class Tracee:
         "interrupted",
         "muted",
         "name",
+        "page",
         "parked",
         "printed",
         "stash",
@@ -69,4 +70,5 @@ class Tracee:
         self.interrupted = ""  # the call that restart_syscall(2) goes on with
         self.muted = False  # the job before its execve: this is still us
         self.parked = False  # a new child, held until its parent's report says what it shares
+        self.page = 0  # address of a page in it that is ours, while a filter is being added
         self.children_share = 0  # CLONE_* flags of the clone(2) under way
