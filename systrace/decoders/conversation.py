@@ -354,6 +354,8 @@ class Decoding:
         """A large sample: when all of them cost too much, the oldest shrink."""
         self._held += body.held
         self._large.append(body)
+        while not self._large[0].held:  # dropped since
+            self._large.popleft()
         while self._held > BODY_BUDGET:
             old = self._large.popleft()
             self._held -= old.held

@@ -52,6 +52,7 @@ from systrace.decoders.http1_side import (
     whole_chunks,
 )
 from systrace.decoders.http_messages import (
+    ENDING,
     HttpMessage,
     HttpRequest,
     HttpResponse,
@@ -371,6 +372,7 @@ class Http1:
         if message.body is not None:
             message.received_length = message.body.received
             message.body.complete = not reason
+            message.body.ended = reason in ENDING
         out.append(message)
         side.message = None
         side.state = HEAD

@@ -52,7 +52,12 @@ class Side:
     def expect(self, framing: str, length: int) -> None:
         """A head is over: what follows it."""
         self.left = length
-        self.state = {"length": LENGTH, "chunked": CHUNK_SIZE, "close": CLOSE}.get(framing, HEAD)
+        if framing == "length":
+            self.state = LENGTH
+        elif framing == "chunked":
+            self.state = CHUNK_SIZE
+        else:
+            self.state = CLOSE if framing == "close" else HEAD
 
 
 WAIT, GO_ON, ENDED = range(3)

@@ -15,7 +15,7 @@ from systrace.decoders.bodies.problem import printable
 from systrace.decoders.buffer import Buffer, StreamDecoder, span
 from systrace.decoders.grpc_status import grpc_status
 from systrace.decoders.hpack_fields import FieldTable
-from systrace.decoders.http_messages import HttpRequest, HttpResponse, request_summary
+from systrace.decoders.http_messages import ENDING, HttpRequest, HttpResponse, request_summary
 from systrace.model import Message, Socket, Transfer
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -274,6 +274,7 @@ class Http2(StreamDecoder):
         if message.body is not None:
             message.received_length = message.body.received
             message.body.complete = not reason
+            message.body.ended = reason in ENDING
         out.append(message)
         if isinstance(message, HttpResponse):
             status = grpc_status(message)

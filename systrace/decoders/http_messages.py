@@ -12,6 +12,7 @@ from systrace.model import Message
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*\Z")
 _CHARSET = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)
 
+ENDING = frozenset({"", "eof", "reset", "rst-stream"})  # reasons after which no more of a body comes
 Headers = list[tuple[str, str]]  # (name in lower case, value), in order
 
 

@@ -1,7 +1,7 @@
 """What messages carry, and what is wrong with it. No verdict here rests on bytes that are not known.
 
 - `body.Body`: `received`, `complete`, `whole`, `gaps`, `raw()`, `tail()`, `decoded()`, `data()`, `data_whole`,
-  `kind()`, `content_type`, `encodings`. Its sample is bounded; `whole` says whether every byte is in it.
+  `data_final`, `kind()`, `content_type`, `encodings`. Its sample is bounded; `whole` says whether every byte is in it.
 - `content_codings.decode_content(data, codings, whole)`: gzip, deflate, br, zstd undone; `Body.decoded().problem` is a
   `Problem` of kind truncated, malformed, not-encoded (the header lies) or unsupported.
 - `sniffing.sniff(data)`: what bytes are, one of `sniffing.KINDS`; `Body.kind()` asks it.
@@ -13,6 +13,7 @@
 - `tabular.csv_problem(body)`, `tabular.fixed_width_problem(body)`: rows of another width, a last row that is cut.
 - `error_payload.error_payload(body)`: `ErrorPayload` (form, code, message) of well-formed JSON, XML or SOAP errors.
 - `expectations.wrong_kind(response)`: HTML (or else) where JSON, XML, CSV ... was due, and who says so;
-  `expectations.unannounced_compression(response)`: gzip bytes that no header announces.
+  `expectations.unannounced_compression(response)`: gzip bytes that no header announces;
+  `expectations.unasked_coding(response)`: a declared coding that the request did not offer.
 - `problem.Problem`: kind, offset, line, column, message.
 """

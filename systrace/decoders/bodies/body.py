@@ -35,6 +35,7 @@ class Body:
         "_tail",
         "_tail_size",
         "complete",
+        "ended",
         "fields",
         "received",
     )
@@ -43,9 +44,10 @@ class Body:
         self.fields = fields  # the message's head, or "\nname: value" lines like it
         self.received = 0
         self.complete = False  # the protocol says that all of it came
+        self.ended = True  # nothing more will come: it is complete, or its sender ended the connection or stream
         self._head: list[Piece | tuple[bytes, int]] = []
         self._head_size = 0
-        self._tail: deque[Piece | tuple[bytes, int]] = deque()
+        self._tail: deque[Piece | tuple[bytes, int]] | None = None
         self._tail_size = 0
         self._parts: list[tuple[bytes, int]] | None = None
         self._decoded: Decoded | None = None
@@ -66,10 +68,11 @@ class Body:
             self._head.append(item)
             self._head_size += size
             return
-        self._tail.append(item)
+        tail = self._tail = deque() if self._tail is None else self._tail
+        tail.append(item)
         self._tail_size += size
-        while self._tail_size - _size(self._tail[0]) >= TAIL_LIMIT:
-            self._tail_size -= _size(self._tail.popleft())
+        while self._tail_size - _size(tail[0]) >= TAIL_LIMIT:
+            self._tail_size -= _size(tail.popleft())
 
     # ------------------------------------------------------------------------------------------------- asked by rules
 
@@ -96,7 +99,7 @@ class Body:
         gap = self.received - len(known)
         self._head = [(known, gap)]
         self._head_size = len(known)
-        self._tail.clear()
+        self._tail = None
         self._tail_size = 0
         self._parts = [(known, gap)]
         self._decoded = None
@@ -106,7 +109,7 @@ class Body:
         """[(known bytes, unknown bytes that follow)], merged; the sum of all is `received`."""
         if self._parts is None:
             middle = self.received - self._head_size - self._tail_size
-            self._parts = _merge([*self._head, (b"", middle), *self._tail])
+            self._parts = _merge([*self._head, (b"", middle), *(self._tail or ())])
         return self._parts
 
     @property
@@ -148,6 +151,11 @@ class Body:
         """`data()` is all the content that came: no gap, no damage, no coding that could not be undone."""
         decoded = self.decoded()
         return self.whole and decoded.problem is None and not decoded.limited
+
+    @property
+    def data_final(self) -> bool:
+        """`data()` is all the content that came, and no more will: only then can it be truncated."""
+        return self.ended and self.data_whole
 
     def kind(self) -> str:
         """What the content looks like, whatever was declared: see `sniffing.sniff`."""

@@ -84,7 +84,7 @@ def _decoding_problem(body: Body, data: bytes, declared: str, by: str, name: str
     if offset is not None:
         line, column = position(data, offset)
         if cut:
-            if not body.data_whole:
+            if not body.data_final:
                 return None
             text = f"the content ends within a {declared} character"
             return CharsetProblem("truncated", offset, line, column, data[offset], declared, by, name, text)

@@ -25,17 +25,17 @@ _LINE_TYPES = ("ndjson", "jsonl", "json-seq", "jsonlines", "json-lines")
 def json_problem(body: Body) -> Problem | None:
     """What a JSON parser would stumble over, None when nothing (as far as bytes are known).
 
-    Kinds: "truncated" (more text would have made it right; only said when all that came is known), "malformed",
+    Kinds: "truncated" (more text would make it right; only said of a body that has ended and is known), "malformed",
     "empty" (nothing came), "nonstandard" (NaN, Infinity, byte order mark: some parsers accept it). Newline-delimited
     JSON is fine; a guard against script inclusion and JSONP are taken off first. The body is taken to be meant as
     JSON: ask `body.kind()` or what was due first.
     """
     if not body.received:
-        return Problem("empty", 0, 1, 1, "no content")
+        return Problem("empty", 0, 1, 1, "no content") if body.ended else None
     text = text_of(body)
     if not text:
         return None
-    whole = body.data_whole or (body.whole and _cut_coding(body))
+    whole = body.ended and (body.data_whole or (body.whole and _cut_coding(body)))
     problem = text_problem(text, whole=whole, lines=any(word in body.content_type.lower() for word in _LINE_TYPES))
     if problem is None and not whole:
         problem = _cut_tail(body)
@@ -66,7 +66,7 @@ def text_problem(text: str, whole: bool = True, lines: bool = False) -> Problem 
         if error.msg == "Extra data" and (lines or _on_new_line(inner, at)):
             return _lines_problem(text, inner, start, whole)
         if _is_cut(inner, error) and not end:
-            return _at(text, len(text.rstrip()), "truncated", error.msg) if whole else None
+            return _at(text, len(text.rstrip()), "truncated", _short(error)) if whole else None
         return _at(text, start + at, "malformed", error.msg)
     except RecursionError:
         return None
@@ -137,7 +137,7 @@ def _lines_problem(text: str, inner: str, start: int, whole: bool) -> Problem | 
                 json.loads(line[shift:])
             except json.JSONDecodeError as error:
                 if last and _is_cut(line[shift:], error):
-                    return _at(text, len(text.rstrip()), "truncated", error.msg) if whole else None
+                    return _at(text, len(text.rstrip()), "truncated", _short(error)) if whole else None
                 if not last or whole:
                     return _at(text, start + offset + shift + error.pos, "malformed", error.msg)
             except (RecursionError, ValueError):
@@ -150,6 +150,11 @@ def _at(text: str, at: int, kind: str, message: str) -> Problem:
     before = text[:at]
     column = at - before.rfind("\n")
     return Problem(kind, len(before.encode("utf-8", "surrogateescape")), before.count("\n") + 1, column, message)
+
+
+def _short(error: json.JSONDecodeError) -> str:
+    """The parser's words without those that need its own position: a cut is reported where the text ends."""
+    return error.msg.removesuffix(" starting at")
 
 
 def _cut_coding(body: Body) -> bool:

@@ -40,7 +40,7 @@ def csv_problem(body: Body) -> Problem | None:
     separator = csv_separator(text)
     if separator is None:
         return None
-    known = text if body.data_whole else text[: text.rfind("\n") + 1]
+    known = text if body.data_final else text[: text.rfind("\n") + 1]
     lines = known.splitlines(keepends=True)[:_LINES]
     reader = csv.reader(lines, delimiter=separator)
     width, before = 0, 0
@@ -67,7 +67,7 @@ def fixed_width_problem(body: Body) -> Problem | None:
     "ragged". None when the content is no such file: at least five lines, nine in ten of them of one length.
     """
     text = text_of(body)
-    known = text if body.data_whole else text[: text.rfind("\n") + 1]
+    known = text if body.data_final else text[: text.rfind("\n") + 1]
     lines = known.splitlines(keepends=True)[:_LINES]
     widths = Counter(len(line.rstrip("\r\n")) for line in lines)
     if len(lines) < _FIXED_LINES or "\t" in known:

@@ -14,8 +14,8 @@ def xml_problem(body: Body) -> Problem | None:
     Kinds: "truncated" (only said when all that came is known), "malformed", "empty".
     """
     if not body.received:
-        return Problem("empty", 0, 1, 1, "no content")
-    return data_problem(body.data(), whole=body.data_whole)
+        return Problem("empty", 0, 1, 1, "no content") if body.ended else None
+    return data_problem(body.data(), whole=body.data_final)
 
 
 def data_problem(data: bytes, whole: bool = True) -> Problem | None:

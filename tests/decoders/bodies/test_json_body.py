@@ -23,7 +23,7 @@ Make = Callable[..., Body]
     ("data", "kind", "offset", "line", "column", "message"),
     [
         (b'{"a": [1, 2', "truncated", 11, 1, 12, "Expecting ',' delimiter"),
-        (b'{"a": "be', "truncated", 9, 1, 10, "Unterminated string starting at"),
+        (b'{"a": "be', "truncated", 9, 1, 10, "Unterminated string"),
         (b'{"a": tru', "truncated", 9, 1, 10, "Expecting value"),
         (b'{"a": 1.', "truncated", 8, 1, 9, "Expecting ',' delimiter"),
         (b'{"a": 1e', "truncated", 8, 1, 9, "Expecting ',' delimiter"),
@@ -77,6 +77,15 @@ def test_bytes_that_are_not_known_prove_nothing(make: Make) -> None:
     broken = json_problem(make(b'{"a": [1, x, ', missing=40))
     assert broken is not None
     assert (broken.kind, broken.offset) == ("malformed", 10)
+
+
+def test_a_body_that_still_comes_is_not_truncated(make: Make) -> None:
+    body = make(b'{"a": [1, 2', complete=False)
+    body.ended = False
+    assert json_problem(body) is None
+    empty = make(b"", complete=False)
+    empty.ended = False
+    assert json_problem(empty) is None
 
 
 def test_a_compressed_body_that_ends_early_truncates_its_json(make: Make) -> None:
