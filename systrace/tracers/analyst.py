@@ -16,6 +16,7 @@ from pathlib import Path
 from systrace.tracers.live import follow
 from systrace.tracers.spool import detach_descriptors, fork_apart
 
+NICE = 10  # who follows a job shall not compete with it
 Work = Callable[[Iterator[bytes]], bytes]
 
 
@@ -42,6 +43,8 @@ class Analyst:
             status = 1
             try:
                 detach_descriptors({*kept, ended, answer})
+                if eager:
+                    os.nice(NICE)
                 status = _child(lambda: work(follow(path, ended, at_end=not eager)), answer, os.getppid())
             finally:
                 os._exit(status)

@@ -7,6 +7,7 @@ The reader is behind a file, so it may be as slow as it likes: it delays nobody.
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import select
 import threading
@@ -38,6 +39,7 @@ IDLE_MS = (5, 200)  # between two looks at a file that doesn't grow: at first, a
 QUEUE = 20_000
 FLUSH_SECONDS = 1.0
 SHOWN = 60  # bytes of payload
+PRINTABLE = bytes(byte if 32 <= byte < 127 else ord(".") for byte in range(256))
 
 
 def follow(path: Path, ended: int, *, at_end: bool = False) -> Iterator[bytes]:
@@ -133,8 +135,7 @@ def words(event: Event) -> str:
     stamp = ""
     if record.time_ns is not None:
         seconds, nanoseconds = divmod(record.time_ns, 1_000_000_000)
-        clock = time.strftime("%H:%M:%S", time.localtime(seconds)) if seconds > 86_400 else str(seconds)
-        stamp = f"{clock}.{nanoseconds // 1_000_000:03d} "
+        stamp = f"{_clock(seconds)}.{nanoseconds // 1_000_000:03d} "
     took = ""
     if record.duration_ns is not None and record.duration_ns >= 1_000_000:
         took = f" ({record.duration_ns / 1e9:.3f} s)"
@@ -142,8 +143,19 @@ def words(event: Event) -> str:
     return f"{stamp}[{record.tid}] {text}{failed}{took}"
 
 
+@functools.lru_cache(maxsize=4)
+def _clock(seconds: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) if seconds > 86_400 else str(seconds)
+
+
 def _what(event: Event) -> str:
     match event:
+        case Sent(fd=fd, size=size):  # the frequent ones first
+            return f"{fd} sends {size} bytes{_shown(event)}"
+        case Received(fd=fd, size=0) if not event.record.errno:
+            return f"{fd} reads the end"
+        case Received(fd=fd, size=size):
+            return f"{fd} receives {size} bytes{_shown(event)}"
         case Connected(fd=fd, peer=peer):
             return f"{fd} connects to {peer or 'nowhere'}"
         case Accepted(fd=fd, new_fd=new_fd, peer=peer):
@@ -152,12 +164,6 @@ def _what(event: Event) -> str:
             return f"{fd} listens"
         case Bound(fd=fd, local=local):
             return f"{fd} is bound to {local or 'an address'}"
-        case Sent(fd=fd, size=size):
-            return f"{fd} sends {size} bytes{_shown(event)}"
-        case Received(fd=fd, size=0) if not event.record.errno:
-            return f"{fd} reads the end"
-        case Received(fd=fd, size=size):
-            return f"{fd} receives {size} bytes{_shown(event)}"
         case Shut(fd=fd, how=how):
             return f"{fd} shuts down {how}"
         case Closed(first=first, last=last):
@@ -194,8 +200,8 @@ def _shown(event: Sent | Received) -> str:
     known = b"".join(piece for piece, _length in pieces)[: SHOWN + 1]
     if not known:
         return ""
-    return f" {_clean(known[:SHOWN].decode('latin-1'))!r}{'...' if len(known) > SHOWN else ''}"
+    return f" '{known[:SHOWN].translate(PRINTABLE).decode()}'{'...' if len(known) > SHOWN else ''}"
 
 
 def _clean(text: str) -> str:
-    return "".join(c if " " <= c < "\x7f" else "." for c in text)
+    return text.encode("utf-8", "replace").translate(PRINTABLE).decode()

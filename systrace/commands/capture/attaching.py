@@ -118,7 +118,7 @@ def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -
 
 def _work(name: str, style: str) -> Work:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(name, lines, style, None)
+        return conclude(name, lines, style)
 
     return work
 

@@ -29,14 +29,27 @@ class Conclusion:
     failed: bool  # findings of severity error or fatal
 
 
-def conclude(name: str, lines: Iterator[bytes], style: str, watch: Callable[[Event], None] | None) -> bytes:
+def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
+    """Show each event as it happens, without the cost of an analysis."""
+    from systrace.model import Health, Input, Style
+    from systrace.parser import records
+    from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
+
+    handlers = {**SYSCALLS, **NOTES}
+    for record in records([Input("live", lines)], wanted_names(), Health(), Style(), True):
+        event = handlers[record.syscall](record)
+        if event is not None:
+            see(event)
+
+
+def conclude(name: str, lines: Iterator[bytes], style: str) -> bytes:
     """Analyse lines to their end; a `Conclusion` as JSON."""
     from systrace.model import Input
     from systrace.pipeline import analyze
     from systrace.reporters import REPORTERS
     from systrace.reporters.table import one_line
 
-    analysis = analyze([Input(name, lines)], on_event=watch, as_is=True)
+    analysis = analyze([Input(name, lines)], as_is=True)
     out = io.BytesIO()
     REPORTERS[style].write(analysis, out)
     conclusion = Conclusion(

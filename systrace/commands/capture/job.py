@@ -22,6 +22,7 @@ from systrace.commands.capture.common import (
     size,
     style_of,
     wanted_calls,
+    watch,
 )
 from systrace.commands.capture.keepalive import Keepalives
 from systrace.errors import UsageError
@@ -85,8 +86,11 @@ def run_job(options: Options) -> tuple[int, bool]:
         request = _with_output(request, recording.fifo)
         spool = Spool(recording.fifo, recording.descriptor, limit, recording.directory)
         stack.callback(spool.close)
-        analyst = _analyst(recording, options.style, live, keepalives)
+        analyst = _analyst(recording, options.style)
         stack.callback(analyst.close)
+        watcher = _watcher(recording, live, keepalives)
+        if watcher is not None:
+            stack.callback(watcher.close)
         capture = stack.enter_context(tracer.run([program, *options.command[1:]], request))
         if options.seccomp:
             spool.guard(capture.pid, capture.tracer_pid)
@@ -99,6 +103,8 @@ def run_job(options: Options) -> tuple[int, bool]:
         if status is None:
             complain(f"the recording ends after {options.timeout:g} s (--timeout); the job goes on")
             capture.stop()
+        if watcher is not None:
+            _end(watcher)
         failed = _report(options, to, recording, analyst, _fault(capture, spooled))
         if status is None:
             status = capture.wait()
@@ -147,25 +153,42 @@ def _with_output(request: Request, fifo: Path) -> Request:
     return replace(request, output=fifo)
 
 
-def _analyst(recording: Recording, style: str, live: int | None, keepalives: Keepalives | None) -> Analyst:
+def _analyst(recording: Recording, style: str) -> Analyst:
+    def work(lines: Iterator[bytes]) -> bytes:
+        return conclude(recording.name, lines, style)
+
+    return Analyst(recording.path, work, set())
+
+
+def _watcher(recording: Recording, live: int | None, keepalives: Keepalives | None) -> Analyst | None:
+    """Who follows the job as it runs; nobody unless asked for."""
+    if live is None and keepalives is None:
+        return None
+
     def work(lines: Iterator[bytes]) -> bytes:
         printer = Printer(live) if live is not None else None
 
-        def watch(event: Event) -> None:
+        def see(event: Event) -> None:
             if keepalives is not None:
                 keepalives.see(event)
             if printer is not None:
                 printer(event)
 
-        try:
-            return conclude(recording.name, lines, style, watch if printer or keepalives else None)
-        finally:
-            if printer is not None:
-                printer.close()
+        watch(lines, see)
+        if printer is not None:
+            printer.close()
+        return b""
 
     writer = keepalives.writer if keepalives is not None else None
     kept = {descriptor for descriptor in (live, writer) if descriptor is not None}
-    return Analyst(recording.path, work, kept, eager=bool(kept))
+    return Analyst(recording.path, work, kept, eager=True)
+
+
+def _end(watcher: Analyst) -> None:
+    try:
+        watcher.finish()
+    except AnalysisFailed as error:
+        complain(f"following the events failed: {error}")
 
 
 def _relay(capture: Capture, recording: Path, number: signal.Signals, sender: int, tty: bool) -> None:
