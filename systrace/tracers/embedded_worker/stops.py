@@ -127,14 +127,11 @@ class Calls:
                 self.suspend(tracee, "<unfinished ...>")
 
     def suspend(self, tracee: Tracee, mark: str) -> None:
-        """Print the open call, if there is one, without a result: `mark` says why."""
-        if tracee.decoder is None:
-            return
-        if not tracee.printed:
+        """Print the open call, if there is one, without a result: `mark` says why. As in strace, a call that stands
+        in the log as unfinished gets no second mark."""
+        if tracee.decoder is not None and not tracee.printed:
             self.output.line(f"{_opening(tracee)} {mark}")
-        elif mark != "<unfinished ...>":
-            self.output.line(f"{tracee.tid} {stamp(time.time_ns())} <... {tracee.name} resumed> {mark}")
-        tracee.printed = True
+            tracee.printed = True
 
     def event(self, tracee: Tracee, text: str) -> None:
         """A line that is no call."""
