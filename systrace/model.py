@@ -537,6 +537,8 @@ class Socket:
     longest_turn: Turn | None = None  # slowest to its first answer byte
     waits: list[Span] = field(default_factory=list)  # ended waits worth a line, see streams.waits
     waiting: Span | None = None  # the wait under way
+    unsent: bool = False  # the last send was refused for now (EAGAIN): bytes of ours still wait
+    error_ready: Event | None = None  # a wait reported POLLERR/POLLHUP, and nobody read the error
     faults: list[Fault] = field(default_factory=list)
     idle: list[tuple[int, Event, Event]] = field(default_factory=list)  # survived silences: ns, before, after
     longest_silence_ns: int = 0

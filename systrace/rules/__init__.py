@@ -15,7 +15,7 @@ from systrace.registry import Registry
 from systrace.rules.case import Case
 
 Check = Callable[[Case], Iterator[Finding]]
-_SECOND_PASS = ("retry-storm", "fallback-ok", "recovered-error")  # they judge the findings of the others
+_SECOND_PASS = ("retry-storm", "fallback-ok", "recovered-error", "not-network")  # they judge the findings of the others
 
 
 @dataclass(frozen=True)
@@ -61,4 +61,6 @@ def verdict(evidence: Evidence, findings: list[Finding]) -> Verdict:
     """The answer for the whole job."""
     from systrace.rules.ranking import judge
 
-    return judge(Case(evidence), findings)
+    case = Case(evidence)
+    case.findings = findings
+    return judge(case, findings)

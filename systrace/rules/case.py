@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from systrace.model import Endpoint, Event, Evidence, Fault, Finding, Process, Socket, Span
+from systrace.rules.visibility import network_only
 
 SECOND = 1_000_000_000
-_WAITS = {"poll", "ppoll", "select", "pselect6", "_newselect", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
-_RECEIVES = {"recvfrom", "recvmsg", "recv", "read", "readv"}
 # Daemons whose UNIX sockets libraries try on the way and do without (nss, sssd, syslog, dbus, X11, avahi).
 _OPTIONAL_DAEMONS = (
     "/var/run/nscd/", "/run/nscd/", "/run/systemd/", "/var/run/systemd/", "/dev/log", "/run/dbus/", "/var/run/dbus/",
@@ -25,9 +24,10 @@ class Case:
         self.findings: list[Finding] = []  # of the first pass, for rules of the second
         style = evidence.source.style
         self.has_clock = style.clock != "none"
-        self.sees_waits = bool(style.syscalls & _WAITS)
-        self.sees_close = "close" in style.syscalls
-        self.sees_read = "read" in style.syscalls
+        hides_most = network_only(style.syscalls)
+        self.sees_waits = not hides_most
+        self.sees_close = not hides_most
+        self.sees_read = "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
         self.last_ns = evidence.source.last_ns
         self.clients = [s for s in evidence.sockets.values() if s.kind == "socket" and self._is_client(s)]
         self._ends = {p.pid: p for p in evidence.processes.values()}

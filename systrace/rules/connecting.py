@@ -85,6 +85,30 @@ def connect_refused(case: Case) -> Iterator[Finding]:
         finding.remedy = ["start the service or correct address and port; let the job wait for it with back-off"]
         finding.refuted_by = "a successful connect to the same address and port at the same time"
         yield finding
+    yield from _refused_datagrams(case)
+
+
+def _refused_datagrams(case: Case) -> Iterator[Finding]:
+    """UDP: the ICMP error of a closed port comes back at the next call on the socket."""
+    for socket in case.clients:
+        if socket.type != "dgram" or not socket.is_network or case.is_dns(socket) or socket.received.calls:
+            continue
+        fault = next((f for f in socket.faults if f.errno == "ECONNREFUSED"), None)
+        if fault is None or case.fate(case.process(socket)) not in ("failed", "killed"):
+            continue
+        finding = case.finding("connect-refused", socket, [*socket.timeline[:3], fault.event])
+        finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", "udp"
+        finding.end_ns = case.ended(fault.event)
+        finding.summary = (
+            f"{case.name_of(case.process(socket))} sent to {case.label(socket)} over UDP, and the host answered that nothing "
+            "listens on that port."
+        )
+        finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
+        host, port = (socket.peer.host, socket.peer.port) if socket.peer is not None else ("HOST", "PORT")
+        finding.next_steps = [f"on {host}: ss -lunp 'sport = :{port}'"]
+        finding.remedy = ["start the service or correct address and port"]
+        finding.refuted_by = "an answer from the same address and port at the same time"
+        yield finding
 
 
 @rule(

@@ -101,6 +101,13 @@ def _asked_without_answer(case: Case) -> Iterator[tuple[Process | None, list[Soc
             yield case.owner_of(pid), asked
 
 
+def _is_closed(socket: Socket) -> bool:
+    """Port 53 answered by ICMP: ECONNREFUSED, or POLLERR after which the resolver moved on without reading it."""
+    return any(f.errno == "ECONNREFUSED" for f in socket.faults) or (
+        socket.error_ready is not None and not socket.received.calls
+    )
+
+
 def _server(sockets: list[Socket]) -> Socket:
     return next((s for s in sockets if s.peer is not None), sockets[0])
 
@@ -111,6 +118,8 @@ def _evidence(sockets: list[Socket]) -> list[Event]:
         moved = [e for e in socket.timeline if isinstance(e, Sent | Received)]
         events += moved[:1] + moved[-1:] + [e for wait in socket.waits[:2] for e in wait.events[-1:]]
         events += [f.event for f in socket.faults[:1]]
+        if socket.error_ready is not None:
+            events.append(socket.error_ready)
         if not moved:
             events += socket.timeline[:2]
     return events
@@ -155,14 +164,14 @@ def dns_timeout(case: Case) -> Iterator[Finding]:
         if lookup.solved:
             yield from _slow(case, lookup, sockets)
             continue
-        if lookup.answers or any(f.errno == "ECONNREFUSED" for s in sockets for f in s.faults):
+        if lookup.answers or any(_is_closed(s) for s in sockets):
             continue
         finding = _unanswered(case, lookup, sockets)
         if finding is not None:
             finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
             yield finding
     for process, sockets in _asked_without_answer(case):
-        if any(f.errno == "ECONNREFUSED" for s in sockets for f in s.faults):
+        if any(_is_closed(s) for s in sockets):
             continue
         finding = _unanswered(case, _Lookup(process, ""), sockets)
         if finding is not None:
@@ -228,7 +237,7 @@ def dns_error(case: Case) -> Iterator[Finding]:
     lookups = _lookups(case)
     for lookup in lookups:
         sockets = list(lookup.sockets.values())
-        closed = [s for s in sockets if any(f.errno == "ECONNREFUSED" for f in s.faults)]
+        closed = [s for s in sockets if _is_closed(s)]
         if lookup.solved or not (lookup.answers or closed):
             continue
         if case.fate(lookup.process) == "ok" and not _used_later(case, lookup):
@@ -239,7 +248,7 @@ def dns_error(case: Case) -> Iterator[Finding]:
         finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
         yield finding
     for process, sockets in _asked_without_answer(case):
-        closed = [s for s in sockets if any(f.errno == "ECONNREFUSED" for f in s.faults)]
+        closed = [s for s in sockets if _is_closed(s)]
         if closed and case.fate(process) != "ok":
             lookup = _Lookup(process, "")
             finding = _finding(case, "dns-error", lookup, closed)

@@ -146,7 +146,7 @@ def not_network(case: Case) -> Iterator[Finding]:
 
 def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
     """The wait at the bottom of the chain of parents waiting for children, where the job was stuck at its end."""
-    if case.job_fate() in ("ok", "failed"):
+    if case.job_fate() in ("ok", "failed") or any(f.severity == "fatal" for f in case.findings):
         return None
     best: tuple[int, Process, Span] | None = None
     for process in case.evidence.processes.values():
@@ -155,6 +155,8 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
         for span in process.spans:
             if not _still(case, process, span) or span.kind in ("signal",):
                 continue
+            if span.kind == "child" and any(case.fate(c) == "open" and c.traced for c in case.descendants(process)):
+                continue  # the child is what hangs, or it is at work
             depth = 0 if span.kind in ("child", "futex", "unknown") else 1
             if best is None or (depth, _length(case, process, span)) > (best[0], _length(case, best[1], best[2])):
                 best = (depth, process, span)

@@ -44,7 +44,24 @@ def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int]:
         return (_SEVERITY[finding.severity], 3, 0, 0, finding.time_ns or 0)
     blame = _explained(case, process)
     late = -(finding.end_ns or finding.time_ns or 0)
-    return (0, hopeless + blame, _CONFIDENCE[finding.confidence] // 2, _WEIGHT.get(finding.cause, _DEFAULT_WEIGHT), late)
+    follows = any(_explains(case, other, finding) for other in case.findings if other is not finding)
+    last = 1 if finding.cause == "not-network" and len(case.findings) > 1 else 0
+    return (0, hopeless + blame + last, int(follows), _CONFIDENCE[finding.confidence] // 2, late)
+
+
+def _explains(case: Case, cause: Finding, effect: Finding) -> bool:
+    """A heavier kind of failure explains what the same process met after it: on the same peer, or, where the whole
+    process was short of something, anywhere.
+    """
+    if cause.severity not in ("fatal", "error") or cause.pid != effect.pid:
+        return False
+    if _WEIGHT.get(cause.cause, _DEFAULT_WEIGHT) >= _WEIGHT.get(effect.cause, _DEFAULT_WEIGHT):
+        return False
+    if (cause.time_ns or 0) > (effect.end_ns or effect.time_ns or 0):
+        return False
+    if cause.cause in ("fd-exhaustion", "port-exhaustion"):
+        return True
+    return cause.socket is not None and cause.socket == effect.socket
 
 
 def _explained(case: Case, process: Process | None) -> int:
@@ -74,7 +91,8 @@ def _merged(found: list[Finding]) -> list[Finding]:
 
 
 def recovery(case: Case, finding: Finding) -> str:
-    """Why a failure did not matter: fallback (another address), retry (the same later), survived; or ""."""
+    """Why a failure did not matter: fallback (another address), retry (the same later), survived,
+    purpose (the job stopped it itself); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return ""
@@ -83,7 +101,6 @@ def recovery(case: Case, finding: Finding) -> str:
     after = finding.end_ns if finding.end_ns is not None else finding.time_ns
     connect_failed = finding.cause in ("connect-refused", "connect-timeout", "unreachable", "unix-socket-missing",
                                        "port-exhaustion", "bind-conflict")  # fmt: skip
-    began = socket.opened_ns
     for other in case.clients:
         if other is socket and not connect_failed:
             continue
@@ -95,13 +112,20 @@ def recovery(case: Case, finding: Finding) -> str:
         same = other.peer is not None and str(other.peer) == finding.peer
         if same and when >= after and (connect_failed or other is not socket):
             return "retry"
-        if connect_failed and not same and _same_purpose(case, socket, other, finding) and (
-            began is None or when >= began
-        ):
+        if connect_failed and not same and _same_purpose(case, socket, other, finding, when, after):
             return "fallback"
-    if fate == "ok" and _went_on(case, finding, socket, process):
+    if _ended_on_purpose(case, process):
+        return "purpose"
+    if (fate == "ok" or case.job_fate() == "ok") and _went_on(case, finding, socket, process):
         return "survived"
     return ""
+
+
+def _ended_on_purpose(case: Case, process: Process | None) -> bool:
+    """The job itself stopped this helper, and ended well."""
+    if process is None or process.signal is None or process.killed_by is None:
+        return False
+    return case.fate(case.owner_of(process.killed_by)) == "ok"
 
 
 def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> bool:
@@ -124,9 +148,17 @@ def _success_time(case: Case, other: Socket) -> int | None:
     return case.ended(attempt.events[-1])
 
 
-def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Finding) -> bool:
-    """Another address of the same service: same process, same port; or the same path over another family."""
+def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Finding, when: int, after: int) -> bool:
+    """Another address of the same service: same process and port, tried next, or raced and preferred."""
     if case.process(socket) is not case.process(other):
+        return False
+    if socket.name and other.name and socket.name != other.name:
+        return False
+    attempt = other.attempts[0]
+    began = case.at(attempt.events[0])
+    tried_next = began >= after
+    raced = finding.variant != "deadline" or not finding.confidence == "confirmed"
+    if not tried_next and not (raced and abs(after - when) < SECOND) and case.has_clock:
         return False
     if socket.family == "unix" or other.family == "unix":
         return True
@@ -135,15 +167,17 @@ def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Finding) -
 
 
 def _went_on(case: Case, finding: Finding, socket: Socket, process: Process | None) -> bool:
-    """The process ended well, and not because of this: it did more network work with success afterwards."""
+    """The job ended well in spite of this: the process, or its job, did more network work with success afterwards."""
     after = finding.end_ns if finding.end_ns is not None else finding.time_ns
     if process is None or after is None:
         return False
+    whole_job = case.job_fate() == "ok"
     for other in case.clients:
-        if other is socket or case.process(other) is not process or other.turn is None:
+        if other is socket or other.turn is None or not (whole_job or case.process(other) is process):
             continue
-        if other.turn.answer_bytes and other.last_progress_ns is not None and other.last_progress_ns > after:
-            return case.first_error(other) is None and not case.is_dns(other)
+        last = other.last_progress_ns if case.has_clock else case.ended(other.timeline[-1]) if other.timeline else None
+        if other.turn.answer_bytes and last is not None and last > after and not case.is_dns(other):
+            return case.first_error(other) is None and all(m.complete for m in other.messages[-1:])
     return False
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from systrace.model import Event, Process, Sent, Socket, Span
+from systrace.model import UNFINISHED, Event, Process, Sent, Socket, Span
 from systrace.rules.case import SECOND, Case
 
+# strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
+# ends in a blocked call, not in the middle of anything. Elsewhere a cut says nothing.
+_AT_ENTRY = re.compile(
+    rb"(?:recv\w*|read|accept4?|epoll_p?wait2?)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:p?poll|p?select6?)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
+)
 _NETWORK_SENDS = frozenset(("sendto", "sendmsg", "send", "sendmmsg"))
 
 
@@ -25,6 +31,7 @@ class Stall:
     events: list[Event]
     span: Span | None
     seen: bool  # the wait itself is in the log; else it is inferred from what is missing
+    cut: bool = False  # the log ends in this very call: it lasted for an unknown time
 
 
 def stall_of(case: Case, socket: Socket) -> Stall | None:
@@ -57,8 +64,19 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
         events.append(process.exit_event)
     return Stall(
         socket, process, phase, span.direction, ended, waited, limit if span.timed_out else span.limit_ns,
-        span.limit_source, events, span, True,
+        span.limit_source, events, span, True, ended == "log end" and ends_in(case, span),
     )  # fmt: skip
+
+
+def ends_in(case: Case, span: Span) -> bool:
+    """The log ends while this call blocks (strace or the host was stopped): for how long cannot be told."""
+    record = span.events[-1].record
+    if record.outcome != UNFINISHED or case.last_ns is None or record.time_ns is None:
+        return record.outcome == UNFINISHED and record.time_ns is None
+    text = record.raw
+    if b"<unfinished" in text:
+        return case.last_ns - record.time_ns < SECOND and b"resumed" not in text
+    return _AT_ENTRY.search(text.rstrip(b"\r\n")) is not None
 
 
 def _phase(case: Case, socket: Socket) -> str:

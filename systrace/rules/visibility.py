@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from systrace.model import Evidence
 
-_MOVES = {"read", "recvfrom", "recv", "recvmsg", "readv"}
-_PLAIN = {"read", "write", "readv", "writev"}
-_WAITS = {"poll", "ppoll", "select", "pselect6", "_newselect", "epoll_wait", "epoll_pwait", "epoll_pwait2"}
+# Calls of strace's %network class, and what else such a log shows by itself: if there is nothing but these,
+# `-e trace=network` hid the rest; a single other call shows that it did not.
+_NETWORK = frozenset(
+    "socket socketpair bind listen accept accept4 connect shutdown send sendto sendmsg sendmmsg recv recvfrom recvmsg "
+    "recvmmsg getsockopt setsockopt getsockname getpeername signal exited killed attached detached superseded text fact "
+    "cloning execve exit_group restart_syscall".split()
+)
+_WAITS = frozenset("poll ppoll select pselect6 _newselect epoll_wait epoll_pwait epoll_pwait2".split())
+
+
+def network_only(seen: set[str]) -> bool:
+    """The log shows calls of the network class and nothing else."""
+    return bool(seen) and seen <= _NETWORK
 
 
 def hidden_by_options(evidence: Evidence) -> list[str]:
@@ -14,26 +24,20 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
     style = evidence.source.style
     seen = style.syscalls
     hidden = []
-    network = bool(seen & {"socket", "connect", "sendto", "recvfrom", "sendmsg", "recvmsg"})
-    if network and not seen & _PLAIN:
-        hidden.append("no read/write in this log (-e trace=network hides them): bytes moved by them are unknown")
-    elif network and "read" not in seen and "write" in seen:
+    if network_only(seen):
+        hidden.append("-e trace=network hides read, write, close, poll, select and epoll: waits and plain reads are unknown")
+    elif "read" not in seen and "execve" in seen and seen & {"close", "write"}:
         hidden.append("no read in this log: what was received by read(2) is unknown")
-    if network and not seen & _WAITS:
-        hidden.append("no poll/select/epoll in this log (-e trace=network hides them): waits are unknown")
-    if network and "close" not in seen:
-        hidden.append("no close in this log: when sockets were closed is unknown")
     if style.clock == "none":
         hidden.append("no time stamps in this log (-ttt): durations are unknown")
     elif not style.duration:
         hidden.append("no durations in this log (-T): they are taken from the thread's next line")
-    if seen & {"clone", "clone3", "fork", "vfork"} and not any(
-        p.traced and p.parent is not None for p in evidence.processes.values()
-    ):
+    children = [p for p in evidence.processes.values() if p.parent is not None]
+    if children and not any(p.traced for p in children):
         hidden.append("children were not traced (-f): what they did is unknown")
     return hidden
 
 
 def clipped(evidence: Evidence) -> int:
-    """How many transfers moved bytes that `-s` cut."""
-    return sum(s.sent.original_len > s.sent.captured_len for s in evidence.sockets.values())
+    """How many messages were known only in part, because `-s` cut strings."""
+    return sum(1 for m in evidence.messages if getattr(m, "cut", False))

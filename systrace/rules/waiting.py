@@ -195,7 +195,7 @@ def hung_read(case: Case) -> Iterator[Finding]:
         if not _is_hang(case, stall) or _idle_limit_fits(case, stall):
             continue
         finding = _base(case, "hung-read", stall)
-        finding.confidence = "likely" if stall.seen and stall.phase != "idle" else "possible"
+        finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
         ended = _how_it_ended(stall)
         finding.summary = (
             f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {_what(stall)} from "
@@ -305,6 +305,9 @@ def _is_hang(case: Case, stall: Stall) -> bool:
         return False
     if stall.phase == "idle" and stall.limit_ns is not None:
         return False
+    pushed = stall.socket.turn is not None and stall.socket.turn.start_ns is None
+    if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
+        return True
     return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
 
 
@@ -319,6 +322,8 @@ def _idle_limit_fits(case: Case, stall: Stall) -> bool:
 def _how_it_ended(stall: Stall) -> str:
     if stall.ended.startswith("signal "):
         return f"then {stall.ended.removeprefix('signal ')} ended the process"
+    if stall.cut:
+        return "the log ends in this call: how long it lasted cannot be told"
     if stall.ended == "log end":
         return "it was still waiting when the log ended"
     return "then the process ended"

@@ -204,6 +204,12 @@ class Tracker:
             attempt = connecting.pending(socket)
             if attempt is not None:
                 connecting.settle(socket, attempt, "connected", None, attempt.ready_ns or start, event)
+        if sending:
+            asked = record.args.rpartition(b", ")[2] if record.syscall == "write" else b""
+            socket.unsent = asked.isdigit() and int(asked) > event.size
+            if socket.peer is None and event.address is not None:
+                socket.peer, socket.role = event.address(), "client"
+        socket.error_ready = None
         stream = socket.sent if sending else socket.received
         stream.original_len += event.size
         stream.calls += 1
@@ -253,9 +259,11 @@ class Tracker:
     def _again(self, socket: Socket, task: Task, event: Sent | Received) -> None:
         """EAGAIN: nothing on a non-blocking socket; the end of SO_RCVTIMEO on a blocking one."""
         duration = event.record.duration_ns or 0
+        sending = type(event) is Sent
+        if sending:
+            socket.unsent = True
         if duration < waits.SHORT_NS:
             return
-        sending = type(event) is Sent
         limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
         waits.extend(
             socket, task, event, limit_ns=limit or duration, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO",
@@ -587,6 +595,8 @@ class Tracker:
                 attempt = connecting.pending(socket)
                 if attempt is not None and attempt.ready_ns is None:
                     attempt.ready_ns, attempt.ready_text = record.end_ns or record.time_ns, text
+                if "ERR" in text:
+                    socket.error_ready = event
             if not (stuck or interrupted or long or event.timed_out or socket.waiting is not None):
                 continue
             if text and not long:
@@ -614,6 +624,8 @@ class Tracker:
             for fd, want in event.fds:
                 description = self.lookup.from_poll(task, fd, event.record)
                 if description is not None and description.socket is not None and description.socket.kind == "socket":
+                    if want == "rw" and description.socket.unsent:
+                        want = "w"
                     found.append((fd, want, description.socket, ready.get(fd, "")))
             return found
         epoll = self.lookup.find(task, event.epoll_fd, event.record)
@@ -625,7 +637,8 @@ class Tracker:
             if description.socket is None or description.socket.kind != "socket" or description.socket.closed_by:
                 continue
             text = ready.get(data if data is not None else fd, "") or ready.get(fd, "")
-            want = "w" if "OUT" in events and "IN" not in events else "r"
+            writes = "OUT" in events and ("IN" not in events or description.socket.unsent)
+            want = "w" if writes else "r"
             if text or notable or len(epoll.interest) <= 8:
                 found.append((fd, want, description.socket, text))
         return found
