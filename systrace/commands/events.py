@@ -1,0 +1,53 @@
+"""`systrace events LOG...`: every call as one JSON object a line, for jq, duckdb and other programs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from systrace.commands import app
+
+HELP = """Print every system call of strace logs as one JSON object a line, in order of completion.
+
+--network keeps the calls on sockets, and the waits for descriptors (poll, select, epoll).
+
+Exit status: 0, or 2 when a LOG could not be read.
+"""
+
+
+@app.command(help=HELP)
+def events(
+    logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
+    network: Annotated[bool, typer.Option("--network", help="Only calls on sockets and waits.")] = False,
+) -> None:
+    """See HELP."""
+    from contextlib import nullcontext
+
+    from systrace.commands.reading.interrupt import end_of_input_on_interrupt
+    from systrace.commands.reading.logs import recordings, say
+    from systrace.commands.reading.output import opened
+    from systrace.commands.reading.progress import progress
+    from systrace.errors import SystraceError
+    from systrace.pipeline import raw_records
+    from systrace.reporters.calls import is_live, network_calls, write_calls
+
+    found, unreadable = recordings(logs)
+    several = sum(len(recording.inputs) for recording in found) > 1
+    with opened(None) as out:
+        for recording in found:
+            names = [each.name for each in recording.inputs]
+            try:
+                with end_of_input_on_interrupt() if "-" in names else nullcontext(), progress(names):
+                    records = raw_records(recording.inputs)
+                    chosen = network_calls(records) if network else records
+                    write_calls(chosen, out, names if several else None, live=any(map(is_live, names)))
+            except SystraceError as error:
+                say(error)
+                unreadable = True
+                continue
+            complaint = recording.complaint()
+            if complaint is not None:
+                say(complaint)
+                unreadable = True
+    raise typer.Exit(2 if unreadable else 0)
