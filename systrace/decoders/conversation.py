@@ -12,17 +12,16 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from systrace.decoders import Decoder, Mismatch, Piece, direction, times
-from systrace.decoders.bodies.body import Body
 from systrace.decoders.bodies.sniffing import sniff
 from systrace.decoders.buffer import span
 from systrace.decoders.choosing import DEAF, HEAD_BYTES, SURE, Deaf, alone, choose, fits
+from systrace.decoders.weight import LARGE, lighten, weigh
 from systrace.model import Message, Sent, Socket, Transfer
 
 FIRST, NOTABLE, LAST = 8, 16, 24  # messages kept a socket: the first, the notable in between, the last
 FEW = (1, 2, 3)  # the same once MANY messages are kept in all
 MANY = 20_000
-BODY_BUDGET = 64 << 20  # bytes of body samples kept in all; beyond, the oldest large samples shrink
-LARGE_BODY = 16 << 10  # bytes; smaller samples never shrink
+BUDGET = 64 << 20  # bytes that all large messages may cost; beyond, the oldest of them are lightened
 PATIENCE_CALLS = 64  # calls after which an undecided conversation is given up
 PATIENCE_BYTES = 64 << 10
 PROBES = 1000  # turns of a given-up conversation whose first bytes are still looked at (attached in mid-stream)
@@ -94,7 +93,7 @@ class Decoding:
         self._sockets: list[Socket] = []  # those with messages
         self._kept = 0
         self._held = 0
-        self._large: deque[Body] = deque()
+        self._large: deque[Message] = deque()
         self.failures: Counter[str] = Counter()  # decoder -> conversations given up because it raised
 
     def moved(self, socket: Socket, event: Transfer) -> None:
@@ -124,7 +123,15 @@ class Decoding:
             self._failed(conversation, decoder)
 
     def ended(self, socket: Socket, sent: bool, how: str) -> None:
-        """One direction of a socket ended: "eof", "reset", "closed" (by the traced side), "unfinished"."""
+        """One direction of a socket ended: "eof", "reset", "closed" (by the traced side), "unfinished".
+
+        When the traced side has closed the socket itself, nothing can be received any more either.
+        """
+        self._ended(socket, sent, how)
+        if sent and how == "closed" and socket.closed_by:
+            self._ended(socket, False, how)
+
+    def _ended(self, socket: Socket, sent: bool, how: str) -> None:
         conversation = self._open.get(socket.uid)
         if conversation is None or (from_client := sent != conversation.reversed) in conversation.ended:
             return
@@ -333,9 +340,9 @@ class Decoding:
             self._sockets.append(conversation.socket)
         messages.append(message)
         self._kept += 1
-        body = getattr(message, "body", None)
-        if body is not None and body.held > LARGE_BODY:
-            self._hold(body)
+        weight = weigh(message)
+        if weight > LARGE:
+            self._hold(message, weight)
         first, notable, last = (FIRST, NOTABLE, LAST) if self._kept < MANY else FEW
         while len(messages) > first + conversation.kept_between + last:
             at = first + conversation.kept_between
@@ -345,21 +352,20 @@ class Decoding:
             dropped = messages.pop(at)
             conversation.socket.dropped_messages += 1
             self._kept -= 1
-            body = getattr(dropped, "body", None)
-            if body is not None and body.held > LARGE_BODY:
-                self._held -= body.held
-                body.shrink(0)
+            if self._large and weigh(dropped) > LARGE:
+                self._held -= weigh(dropped)
+                lighten(dropped, 0)
 
-    def _hold(self, body: Body) -> None:
-        """A large sample: when all of them cost too much, the oldest shrink."""
-        self._held += body.held
-        self._large.append(body)
-        while not self._large[0].held:  # dropped since
+    def _hold(self, message: Message, weight: int) -> None:
+        """A message that costs much memory: when all of them cost too much, the oldest are lightened."""
+        self._held += weight
+        self._large.append(message)
+        while weigh(self._large[0]) <= LARGE:  # dropped since
             self._large.popleft()
-        while self._held > BODY_BUDGET:
+        while self._held > BUDGET:
             old = self._large.popleft()
-            self._held -= old.held
-            old.shrink(LARGE_BODY)
+            self._held -= weigh(old)
+            lighten(old, LARGE)
 
 
 def _only(conversation: Conversation, client: bool) -> tuple[bytes, bytes, Socket]:

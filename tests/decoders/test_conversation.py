@@ -15,6 +15,7 @@ from systrace.decoders.conversation import FIRST, LAST, NOTABLE, Conversation, D
 from systrace.decoders.dns import DnsMessage
 from systrace.decoders.http1 import HttpRequest, HttpResponse
 from systrace.decoders.tls import TlsAlert, TlsHello
+from systrace.decoders.weight import LARGE, weigh
 from systrace.model import Endpoint, Message, Socket, Transfer
 
 Call = Callable[..., Transfer]
@@ -152,6 +153,22 @@ def test_the_log_ends_in_the_middle(call: Call) -> None:
     assert (response.complete, response.incomplete_reason, response.truncated) == (False, "unfinished", False)
 
 
+def test_closing_a_socket_ends_both_directions(call: Call) -> None:
+    decoding, socket = Decoding(), sock()
+    decoding.moved(socket, call(True, [(GET, 0)], 1))
+    decoding.moved(socket, call(False, [(OK[:-1], 0)], 2))
+    decoding.ended(socket, True, "closed")
+    assert names(socket.messages) == ["HttpRequest"]
+    other = sock()
+    other.uid, other.closed_by = "S2", "close"
+    decoding.moved(other, call(True, [(GET, 0)], 3))
+    decoding.moved(other, call(False, [(OK[:-1], 0)], 4))
+    decoding.ended(other, True, "closed")
+    (_, response) = other.messages
+    assert isinstance(response, HttpResponse)
+    assert response.incomplete_reason == "closed"
+
+
 def test_messages_keep_times_and_calls(call: Call) -> None:
     decoding, socket = Decoding(), sock()
     first, last = call(False, [(OK[:20], 0)], 7), call(False, [(OK[20:], 0)], 9)
@@ -176,17 +193,26 @@ def test_what_is_kept_is_bounded_and_the_rest_counted(call: Call) -> None:
     assert starts == sorted(starts)
 
 
-def test_body_samples_shrink_when_all_of_them_cost_too_much(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("systrace.decoders.conversation.BODY_BUDGET", 300_000)
-    body = b"x" * 100_000
-    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + body
-    messages = run(call, sock(), [pair for _ in range(6) for pair in ((True, GET), (False, answer))])
-    held = [m.body.held for m in messages if isinstance(m, HttpResponse) and m.body is not None]
-    assert sum(held) <= 300_000 + 6 * 16_384
-    assert held[-1] == 100_000
-    first = next(m for m in messages if isinstance(m, HttpResponse))
+def test_large_messages_are_lightened_when_all_of_them_cost_too_much(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("systrace.decoders.conversation.BUDGET", 500_000)
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
+    decoding, socket = Decoding(), sock()
+    for at in range(6):
+        decoding.moved(socket, call(True, [(GET, 0)], at))
+        event = call(False, [(answer, 0)], at)
+        event.record.args = answer
+        decoding.moved(socket, event)
+    answers = [m for m in decoding.finish() if isinstance(m, HttpResponse)]
+    assert sum(weigh(m) for m in answers) <= 500_000 + 6 * LARGE
+    first, last = answers[0], answers[-1]
     assert first.body is not None
-    assert (first.body.received, first.body.whole) == (100_000, False)
+    assert last.body is not None
+    assert (first.body.received, first.body.whole, last.body.whole) == (100_000, False, True)
+    (light,) = first.events
+    assert isinstance(light, Transfer)
+    assert (light.record.retval, light.payload()) == (len(answer), [(b"", len(answer))])
 
 
 class Broken(StreamDecoder):
