@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import functools
+import io
 import os
 import select
 import threading
@@ -46,8 +47,12 @@ def follow(path: Path, ended: int, *, at_end: bool = False) -> Iterator[bytes]:
     """The lines of a growing file, without newlines.
 
     Waits for more until the descriptor `ended` is readable, then gives what is left; with `at_end` it does not even
-    begin before.
+    begin before. The file is opened at once: it may be renamed or removed afterwards.
     """
+    return _follow(path.open("rb", buffering=0), ended, at_end)
+
+
+def _follow(file: io.FileIO, ended: int, at_end: bool) -> Iterator[bytes]:
     last = select.poll()
     last.register(ended, select.POLLIN)
     rest: list[bytes] = []
@@ -55,7 +60,7 @@ def follow(path: Path, ended: int, *, at_end: bool = False) -> Iterator[bytes]:
     over = False
     if at_end:
         last.poll()
-    with path.open("rb", buffering=0) as file:
+    with file:
         while True:
             block = file.read(BLOCK)
             if block:

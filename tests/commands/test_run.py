@@ -183,9 +183,12 @@ def test_a_signal_for_systrace_reaches_the_job(
 ) -> None:
     code = f"""
 import signal, sys
-signal.signal({int(number)}, lambda *_: print("got it", flush=True))
+import time
+seen = []
+signal.signal({int(number)}, lambda *_: seen.append(1))
 open({str(fifo)!r}, "w").close()
-signal.pause()
+while not seen: time.sleep(0.02)
+print("got it", flush=True)
 sys.exit(6)
 """
     process = started(*python(code))
@@ -204,7 +207,7 @@ def handler(*_):
     count += 1
 signal.signal(signal.SIGTERM, handler)
 open({str(fifo)!r}, "w").close()
-signal.pause()
+while not count: time.sleep(0.02)
 end = time.monotonic() + 1
 while time.monotonic() < end: time.sleep(0.05)
 print(count, flush=True)
@@ -272,9 +275,12 @@ def test_a_lost_terminal_hangs_up_the_job(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = f"""
 import signal, os
-signal.signal(signal.SIGHUP, lambda *_: open({str(log)!r}, "w").write("hup"))
+import time
+seen = []
+signal.signal(signal.SIGHUP, lambda *_: seen.append(1))
 print("re" + "ady", flush=True)
-signal.pause()
+while not seen: time.sleep(0.02)
+open({str(log)!r}, "w").write("hup")
 """
     pid, terminal = _terminal(["--report", str(tmp_path / "report"), *python(code)])
     _read_until(terminal, b"ready")
@@ -283,13 +289,16 @@ signal.pause()
     assert log.read_text() == "hup"
 
 
-def test_stop_and_continue(started: Callable[..., subprocess.Popen[bytes]], fifo: Path) -> None:
-    process = started("--", "sh", "-c", f"echo $$ > {fifo}; sleep 0.3; exit 4")
+def test_stop_and_continue(started: Callable[..., subprocess.Popen[bytes]], fifo: Path, tmp_path: Path) -> None:
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    process = started("--", "sh", "-c", f"echo $$ > {fifo}; read x < {go}; exit 4")
     pid = int(fifo.read_text())
-    os.killpg(process.pid, signal.SIGTSTP)
+    os.killpg(process.pid, signal.SIGSTOP)
     while not (status_field(pid, "State") or "").startswith(("T", "t")):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGCONT)
+    go.write_text("now\n")
     process.communicate(timeout=60)
     assert process.returncode == 4
 
