@@ -190,7 +190,8 @@ class MySql(FramedDialogue):
         elif self._state in (GREETING, LOGIN) and seq == 0 and kind in (9, 10):
             self._greeted = True
             reply = self.make(Greeting, False, first, "")
-            reply.text = brief(body[1:].partition(b"\x00")[0], 60)
+            version = body[1:].partition(b"\x00")[0].removeprefix(b"5.5.5-")  # MariaDB's, for old replicas
+            reply.text = brief(version, 60)
             reply.summary = f"greeting: MySQL {reply.text}"
             out.append(reply)
         elif self._state in (GREETING, LOGIN) and seq > 1:
@@ -301,7 +302,7 @@ def _client_score(client: bytes) -> int:
         return 20
     size, seq, kind = int.from_bytes(client[:3], "little"), client[3], client[4]
     if seq == 1 and 32 <= size < 4096 and len(client) >= 4 + 12:
-        return 75 if not any(client[13:36]) or len(client) < 36 else 55 * (client[9:12] == bytes(3))
+        return 75 if not any(client[13:32]) else 0  # reserved; MariaDB's clients use the last four bytes of it
     if seq != 0 or size >= 1 << 24 or not size or kind not in _COMMANDS:
         return 0
     if kind in (0x03, 0x16) and size > 4:

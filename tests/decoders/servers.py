@@ -1,0 +1,131 @@
+"""Real servers on free ports of loopback, with all that they write in a directory of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from systrace.decoders import DECODERS, Piece
+from systrace.decoders.choosing import choose
+from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
+from tests.decoders.relay import Said
+
+LIMIT_S = 60.0
+PATH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/usr/lib/dovecot"
+
+
+def needs(*programs: str) -> pytest.MarkDecorator:
+    """Skip where one of the programs is not installed, or this is not root."""
+    missing = [program for program in programs if find(program) is None]
+    reason = f"not installed: {', '.join(missing)}" if missing else "the servers are started as other users: needs root"
+    return pytest.mark.skipif(bool(missing) or os.geteuid() != 0, reason=reason)
+
+
+def find(program: str) -> str | None:
+    """Where a program is; PostgreSQL's are in a directory of their version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    return shutil.which(program, path=os.pathsep.join([PATH, *map(str, versions)]))
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextlib.contextmanager
+def directory(user: str = "root") -> Iterator[Path]:
+    """A directory of this user, removed at the end."""
+    path = Path(tempfile.mkdtemp(prefix="systrace-server-"))
+    try:
+        shutil.chown(path, user)
+        path.chmod(0o755)
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Wait until no other test process of this machine is in here."""
+    with Path(tempfile.gettempdir(), f"systrace-server-{name}.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def run(*argv: str, user: str = "root", env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end, whatever its status; standard input is empty."""
+    command = [find(argv[0]) or argv[0], *argv[1:]]
+    environment = {**os.environ, "PATH": PATH, "LC_ALL": "C", **(env or {})}
+    return subprocess.run(
+        command, user=user, text=True, capture_output=True, stdin=subprocess.DEVNULL, env=environment, timeout=LIMIT_S,
+        check=False, cwd="/",
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def serving(argv: Sequence[str], port: int, log: Path, user: str = "root") -> Iterator[None]:
+    """A server in the foreground, ready when its port accepts; ended with all its children."""
+    command = [find(argv[0]) or argv[0], *argv[1:]]
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command, user=user, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
+            env={**os.environ, "PATH": PATH, "LC_ALL": "C"},
+        )  # fmt: skip
+    try:
+        _await_port(server, port, log)
+        yield
+    finally:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, sign)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(10)
+
+
+def _await_port(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    deadline = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{server.args!r} does not serve: {log.read_text(errors='replace')}") from None
+            time.sleep(0.05)
+
+
+def decoded(said: Said, protocol: str, step: int = 0, handed_over: bool = False) -> list[Message]:
+    """The messages of a recorded conversation, after its first bytes were recognised as `protocol`."""
+    heads = [b"".join(data for by_client, data, _ in said if by_client is side)[:256] for side in (True, False)]
+    chosen = choose(heads[0], heads[1], None)
+    assert chosen is DECODERS[protocol], chosen
+    decoder = DECODERS[protocol](Socket("S1", "inet", "stream", role="client"))
+    out: list[Message] = []
+    for client, data, _ in said:
+        for start in range(0, len(data), step or len(data)):
+            out += decoder.feed(client, _piece(client, data[start : start + (step or len(data))]))
+            if decoder.handed_over:
+                assert handed_over
+                return out
+    out += decoder.end(False, "eof")
+    out += decoder.end(True, "eof")
+    return out
+
+
+def _piece(client: bool, data: bytes) -> Piece:
+    record = Record(0, 1, 1, 1_000, 10, "sendto" if client else "recvfrom", b"", len(data), None, RETURNED, b"")
+    event = (Sent if client else Received)(record, 3, len(data), len(data), b"", None, lambda _: [(data, len(data))])
+    return Piece.of(event)
