@@ -73,14 +73,7 @@ def run_job(options: Options) -> tuple[int, bool]:
     to = ReportTo(options.report)
     live = open_live(options.live)
     with contextlib.ExitStack() as stack, Relay() as relay:
-        request = Request(
-            output=Path(),
-            syscalls=wanted_calls(),
-            string_limit=options.string_limit,
-            seccomp=options.seccomp,
-            argv0=options.command[0],
-            blocked=relay.original,
-        )
+        request = _request(options, relay)
         recording = Recording.create(options.save, {"command": options.command, **header(tracer, request)})
         stack.callback(recording.close)
         request = _with_output(request, recording.fifo)
@@ -109,6 +102,17 @@ def run_job(options: Options) -> tuple[int, bool]:
         if status is None:
             status = capture.wait()
     return status if status is not None else 0, failed
+
+
+def _request(options: Options, relay: Relay) -> Request:
+    return Request(
+        output=Path(),
+        syscalls=wanted_calls(),
+        string_limit=options.string_limit,
+        seccomp=options.seccomp,
+        argv0=options.command[0],
+        blocked=relay.original,
+    )
 
 
 def find(word: str) -> str:
