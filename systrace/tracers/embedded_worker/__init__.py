@@ -11,5 +11,6 @@ it is strace-format text on one descriptor, and the exit status.
     seccomp   the filter that stops only the wanted calls   inject  widens that filter for one descriptor number
     requests  raw ptrace(2) requests                        memory  reads the tracee
     names     numbers to names, per architecture            files   descriptor kinds and annotations
+    plan      which calls stop the job, and how             coverage  descriptor numbers that a filter stops at
     decode/   arguments, one file per family of calls
 """

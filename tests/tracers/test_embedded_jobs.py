@@ -1,0 +1,317 @@
+"""The embedded tracer on real jobs: they run as they would without it, and nothing of them is missed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from systrace.errors import CaptureError, UsageError
+from systrace.model import Health, Input, Style
+from systrace.parser import EVERY_NAME, records
+from systrace.tracers import Request, embedded
+from systrace.tracers.embedded import Embedded, EmbeddedCapture
+
+_WANTED = (
+    "socket socketpair bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt shutdown "
+    "sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg readv writev close dup dup2 dup3 close_range pipe pipe2 fcntl "
+    "ioctl poll ppoll select pselect6 epoll_create1 epoll_ctl epoll_wait epoll_pwait fork vfork clone clone3 execve "
+    "semop semtimedop msgrcv exit exit_group wait4 waitid kill tgkill alarm setitimer nanosleep flock eventfd2"
+)
+WANTED = frozenset(_WANTED.split())
+PYTHON = [os.path.realpath(sys.executable), "-I", "-S"]
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(Embedded().unavailable() is not None, reason=str(Embedded().unavailable())),
+]
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is the judge here")
+
+
+@contextlib.contextmanager
+def traced(command: list[str], trace: Path, **request: object) -> Iterator[EmbeddedCapture]:
+    wanted = request.pop("syscalls", WANTED)
+    with Embedded().run(command, Request(trace, wanted, **request)) as capture:  # type: ignore[arg-type]
+        yield capture
+
+
+def run(command: list[str], trace: Path, **request: object) -> int | None:
+    """Trace to the end of the worker; gives the job's status."""
+    with traced(command, trace, **request) as capture:
+        status = capture.wait(60)
+        ended(capture.tracer_pid)
+    health = Health()
+    with trace.open("rb") as lines:
+        assert list(records([Input(str(trace), lines)], EVERY_NAME, health, Style()))
+    assert (health.unparsed, health.orphan_resumes, health.foreign) == (0, 0, 0), health.unparsed_samples
+    return status
+
+
+def ended(pid: int) -> None:
+    """Wait until a process (child or not) has ended."""
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(pid)
+        import select
+
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        assert poll.poll(30_000), f"{pid} goes on"
+        os.close(descriptor)
+
+
+def python(text: str) -> list[str]:
+    return [*PYTHON, "-c", textwrap.dedent(text)]
+
+
+def test_every_thread_is_traced(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    job = python("""
+        import socket, threading
+        server = socket.create_server(("127.0.0.1", 0), backlog=200)
+        def work():
+            for _ in range(20):
+                socket.create_connection(server.getsockname()).close()
+        threads = [threading.Thread(target=work) for _ in range(6)]
+        [t.start() for t in threads]; [t.join() for t in threads]
+    """)
+    assert run(job, trace) == 0
+    text = trace.read_text()
+    per_thread = Counter(re.findall(r"^(\d+) [\d.]+ connect\(", text, re.MULTILINE))
+    assert sorted(per_thread.values()) == [20] * 6
+    assert text.count("+++ exited with 0 +++") == 7
+
+
+# ------------------------------------------------------------------------------------------------- the job is unharmed
+
+
+@pytest.mark.parametrize("seccomp", [True, False])
+@pytest.mark.parametrize(
+    ("script", "status", "last"),
+    [
+        ("exit 0", 0, "+++ exited with 0 +++"),
+        ("exit 1", 1, "+++ exited with 1 +++"),
+        ("exit 137", 137, "+++ exited with 137 +++"),
+        ("kill -KILL $$", 137, "+++ killed by SIGKILL +++"),
+        ("kill -TERM $$", 143, "+++ killed by SIGTERM +++"),
+        ("ulimit -c 0; kill -SEGV $$", 139, "+++ killed by SIGSEGV +++"),
+    ],
+)
+def test_the_exit_status_is_the_jobs(script: str, status: int, last: str, seccomp: bool, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    assert run(["/bin/sh", "-c", script], trace, seccomp=seccomp) == status
+    assert trace.read_text().splitlines()[-1].endswith(last)
+    assert trace.stat().st_mode & 0o777 == 0o600
+
+
+REPORT = """
+    import json, os, signal, sys
+    status = dict(line.split(":\\t", 1) for line in open("/proc/self/status") if ":\\t" in line)
+    facts = {
+        "cwd": os.getcwd(), "group": os.getpgrp(), "session": os.getsid(0), "umask": os.umask(0),
+        "environment": repr(open("/proc/self/environ", "rb").read()), "stdin": sys.stdin.read(),
+        "descriptors": {n: os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if int(n) != 3},
+        **{key: status[key].strip() for key in ("SigBlk", "SigIgn", "NoNewPrivs")},
+    }
+    print(json.dumps(facts, sort_keys=True))
+"""
+
+
+def test_the_job_finds_what_it_would_find_untraced(tmp_path: Path) -> None:
+    """Environment, directory, group, standard streams, inherited descriptors, signals."""
+    driver = tmp_path / "driver.py"
+    driver.write_text(
+        textwrap.dedent("""
+            import os, signal, subprocess, sys
+            sys.path[:0] = sys.argv[1].split(":")
+            from pathlib import Path
+            from systrace.tracers import Request
+            from systrace.tracers.embedded import Embedded
+            command = sys.argv[3:]
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            if sys.argv[2] == "bare":
+                sys.exit(subprocess.run(command, close_fds=False).returncode)
+            with Embedded().run(command, Request(Path(sys.argv[2]), frozenset({"execve"}))) as capture:
+                sys.exit(capture.wait())
+        """)
+    )
+    answers = []
+    lock = os.open(tmp_path, os.O_RDONLY)
+    os.set_inheritable(lock, True)
+    for mode in ("bare", str(tmp_path / "trace")):
+        words = [sys.executable, "-I", str(driver), ":".join(sys.path), mode, *python(REPORT)]
+        environment = {"A": "1", "EMPTY": "", "ODD": "\udcff=x\n", "PYTHONPATH": "/nonexistent", "LANG": "C.UTF-8"}
+        done = subprocess.run(
+            words, input=b"input", stdout=subprocess.PIPE, env=environment, cwd="/usr", pass_fds=(lock,), check=True
+        )
+        answers.append(re.sub(rb'"(group|session)": \d+|pipe:\[\d+\]', b"", done.stdout))
+    os.close(lock)
+    assert answers[1] == answers[0]
+
+
+def test_standard_output_ends_with_the_job_and_not_with_the_tracer(tmp_path: Path) -> None:
+    """A reader of the job's output sees its end although a traced child goes on."""
+    reader, writer = os.pipe()
+    saved = os.dup(1)
+    os.dup2(writer, 1)
+    try:
+        stop, hold = os.pipe()
+        os.set_inheritable(stop, True)
+        with traced(
+            ["/bin/sh", "-c", f"echo job; cat <&{stop} >/dev/null 2>&1 & exit 6"], tmp_path / "trace"
+        ) as capture:
+            os.dup2(saved, 1)
+            os.close(writer)
+            assert capture.wait(30) == 6
+            with os.fdopen(reader, "rb") as text:
+                assert text.read() == b"job\n"
+            os.close(hold)
+            ended(capture.tracer_pid)
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(stop)
+    assert (tmp_path / "trace").read_text().count("+++ exited") == 2
+
+
+def test_set_uid_programs_keep_their_rights_under_a_tracer_with_rights(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        assert Embedded().unavailable() is None
+        return
+    program = tmp_path / "id"
+    shutil.copy("/usr/bin/id", program)
+    program.chmod(0o4755)
+    for directory in (tmp_path, *tmp_path.parents):
+        if directory.stat().st_mode & 0o001 == 0:
+            directory.chmod(directory.stat().st_mode | 0o011)
+    answer = tmp_path / "answer"
+    answer.touch(0o666)
+    answer.chmod(0o666)
+    job = ["/bin/sh", "-c", f"setpriv --reuid=65534 --clear-groups {program} -u > {answer}"]
+    assert run(job, tmp_path / "trace") == 0
+    assert answer.read_text() == "0\n"
+
+
+def test_a_job_that_cannot_be_executed_is_an_error_of_usage(tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("no program")
+    for path, reason in ((tmp_path / "missing", "No such file"), (plain, "Permission denied"), (tmp_path, "denied")):
+        with pytest.raises(UsageError, match=reason), traced([str(path)], tmp_path / "trace"):
+            pass
+
+
+def test_a_script_without_interpreter_line_runs_in_the_shell(tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("exit 11\n")
+    script.chmod(0o755)
+    assert run([str(script)], tmp_path / "trace") == 11
+
+
+@needs_strace
+def test_under_another_tracer_it_says_so(tmp_path: Path) -> None:
+    text = f"""
+        import sys
+        sys.path[:0] = {sys.path!r}
+        from pathlib import Path
+        from systrace.errors import CaptureError
+        from systrace.tracers import Request
+        from systrace.tracers.embedded import Embedded
+        try:
+            with Embedded().run(["/bin/true"], Request(Path({str(tmp_path / "trace")!r}))):
+                pass
+        except CaptureError as error:
+            print(error)
+    """
+    words = ["strace", "-f", "-qq", "-e", "trace=none", "-e", "signal=none", "-o", "/dev/null", *python(text)]
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert re.search(r"is itself being traced, by process \d+", said)
+
+
+# ------------------------------------------------------------------------------------------------------------- signals
+
+DRIVER = """
+    import signal, sys
+    sys.path[:0] = {path!r}
+    from pathlib import Path
+    from systrace.tracers import Request
+    from systrace.tracers.embedded import Embedded
+    with Embedded().run(sys.argv[2:], Request(Path(sys.argv[1]), frozenset({{"execve", "rt_sigreturn"}}))) as capture:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("ready", flush=True)
+        sys.exit(capture.wait())
+"""
+
+
+def test_ctrl_c_reaches_the_job_and_its_answer_is_its_status(tmp_path: Path) -> None:
+    job = python("""
+        import signal, sys
+        def leave(*_):
+            sys.exit(42)
+        signal.signal(signal.SIGINT, leave)
+        print("armed", flush=True)
+        while True:
+            signal.pause()
+    """)
+    driver = [*python(DRIVER.format(path=sys.path)), str(tmp_path / "trace"), *job]
+    with subprocess.Popen(driver, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert {process.stdout.readline(), process.stdout.readline()} == {b"ready\n", b"armed\n"}
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(30) == 42
+    assert "--- SIGINT {si_signo=SIGINT, si_code=SI_USER," in (tmp_path / "trace").read_text()
+
+
+def test_a_stopped_job_stays_stopped_until_it_is_continued(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    job = python("""
+        import os, signal, time
+        child = os.fork()
+        if child == 0:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            os._exit(5)
+        _, status = os.waitpid(child, os.WUNTRACED)
+        assert os.WIFSTOPPED(status) and os.WSTOPSIG(status) == signal.SIGSTOP
+        assert open(f"/proc/{child}/stat").read().rpartition(")")[2].split()[0] in "Tt"
+        os.kill(child, signal.SIGCONT)
+        _, status = os.waitpid(child, os.WCONTINUED)
+        _, status = os.waitpid(child, 0) if os.WIFCONTINUED(status) else (0, status)
+        os._exit(os.WEXITSTATUS(status))
+    """)
+    assert run(job, trace) == 5
+    text = trace.read_text()
+    assert "--- stopped by SIGSTOP ---" in text
+    assert "--- SIGCONT {si_signo=SIGCONT, si_code=SI_USER" in text
+    assert "WIFSTOPPED(s) && WSTOPSIG(s) == SIGSTOP" in text
+
+
+def test_when_the_tracer_is_killed_the_job_is_killed_with_it(tmp_path: Path) -> None:
+    with traced(["/bin/sleep", "1000"], tmp_path / "trace") as capture:
+        os.kill(capture.tracer_pid, signal.SIGKILL)
+        assert capture.wait(30) == 137
+        assert "was killed by signal 9" in str(capture.fault())
+        ended(capture.pid)
+
+
+def test_signals_to_the_job_pass_through_the_capture(tmp_path: Path) -> None:
+    with traced(["/bin/sleep", "1000"], tmp_path / "trace") as capture:
+        assert capture.wait(0.01) is None
+        assert capture.fault() is None
+        capture.signal(signal.SIGTERM)
+        assert capture.wait(30) == 143
+        ended(capture.tracer_pid)
+    assert "+++ killed by SIGTERM +++" in (tmp_path / "trace").read_text()
+
+
+def test_a_worker_that_cannot_start_is_a_capture_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_worker_environment", lambda: {"PYTHONPATH": "/nonexistent"})
+    with pytest.raises(CaptureError, match="ended with status 1"), traced(["/bin/true"], tmp_path / "trace"):
+        pass
