@@ -10,6 +10,7 @@ from systrace.model import Message, Socket
 
 HEAD_BYTES = 256  # of each side's beginning that decoders are asked about
 SURE = 90  # taken at once
+PROVEN = 98  # nothing else is asked
 LIKELY = 40  # taken when nothing better is to come
 ALONE = 60  # one side by itself looks like it
 PORT_BONUS = 4
@@ -27,6 +28,8 @@ def choose(client: bytes, server: bytes, socket: Socket | None, least: int | Non
             rank = score + (PORT_BONUS if port in candidate.ports else 0)
             if rank > best_score:
                 best, best_score = candidate, rank
+            if score >= PROVEN:
+                break
     return best
 
 

@@ -299,14 +299,15 @@ class Http1:
             request = request_line(head, cut)
             if request is None:
                 return False
-            message: HttpRequest | HttpResponse = self._request(head, event, request.method, request.target, out)
-            message.version = request.version
+            method, target, version = request
+            message: HttpRequest | HttpResponse = self._request(head, event, method, target, out)
         else:
-            status = status_line(head, cut)
-            if status is None:
+            answer = status_line(head, cut)
+            if answer is None:
                 return False
-            message = self._response(head, event, status.status, status.reason, out)
-            message.version = status.version
+            version, status, reason = answer
+            message = self._response(head, event, status, reason, out)
+        message.version = version
         side.message, side.first, side.seen = message, event, True
         if cut:
             message.head_cut, message.framing = True, "unknown"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from systrace.decoders.bodies.body import codings, field
@@ -15,7 +16,7 @@ _METHODS = (
     b"GET POST PUT HEAD DELETE OPTIONS PATCH CONNECT TRACE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT "
     b"SEARCH PURGE MKCALENDAR LINK UNLINK BIND NOTIFY SUBSCRIBE UNSUBSCRIBE M-SEARCH"
 ).split()
-_METHOD = rb"(?:" + b"|".join(sorted(_METHODS, key=len, reverse=True)) + rb")"
+_METHOD = rb"(?:" + b"|".join(sorted(_METHODS, reverse=True)) + rb")"
 _REQUEST_LINE = re.compile(rb"([A-Za-z][A-Za-z-]{0,31}) ([^\r\n]*?) HTTP/(1\.\d)[ \t]*\r?\n")
 _REQUEST_CUT = re.compile(rb"([A-Z][A-Z-]{0,31}) ([^\s]*)(?: (?:HTTP/?(1\.\d)?)?)?")
 _REQUEST_LOOK = re.compile(
@@ -28,6 +29,8 @@ ANY_REQUEST = re.compile(_METHOD + rb" [^\s]{1,8000} HTTP/1\.\d\r?\n")
 ANY_RESPONSE = re.compile(rb"HTTP/1\.\d \d{3}(?: [^\r\n]*)?\r?\n")
 _OTHER_VERSION = re.compile(rb"[^\r\n]* (?:RTSP|SIP|ICAP|HTTP/2|HTTP/3)")
 _LENGTH = re.compile(rb"\ncontent-length[ \t]*:([^\r\n]*)")
+
+_CACHED = 200  # bytes; there are few different status lines, and longer ones are not kept
 
 NO, MAYBE, YES = 0, 1, 2
 
@@ -55,38 +58,28 @@ def looks_like_response(head: bytes) -> int:
     return NO
 
 
-class RequestLine(NamedTuple):
-    """Method, target, version ("" when cut off)."""
-
-    method: str
-    target: str
-    version: str
-
-
-class StatusLine(NamedTuple):
-    """Version, status, reason."""
-
-    version: str
-    status: int
-    reason: str
-
-
-def request_line(head: bytes, cut: bool) -> RequestLine | None:
-    """The first line of a request; of a cut head, what there is of it."""
+def request_line(head: bytes, cut: bool) -> tuple[str, str, str] | None:
+    """(method, target, version) of a head; of a cut one what there is, "" for the rest."""
     found = _REQUEST_LINE.match(head) or (_REQUEST_CUT.match(head) if cut else None)
     if found is None:
         return None
     method, target, version = found.groups()
-    return RequestLine(method.decode("latin-1"), _text(target), (version or b"").decode("latin-1"))
+    return method.decode("latin-1"), _text(target), (version or b"").decode("latin-1")
 
 
-def status_line(head: bytes, cut: bool) -> StatusLine | None:
-    """The first line of a response; of a cut head, what there is of it."""
-    found = _STATUS_LINE.match(head) or (_STATUS_CUT.match(head) if cut else None)
+def status_line(head: bytes, cut: bool) -> tuple[str, int, str] | None:
+    """(version, status, reason) of a head; of a cut one what there is."""
+    line = head[: head.find(b"\n") + 1 or len(head)]
+    return _status_line(line, cut) if len(line) < _CACHED else _status_line.__wrapped__(line, cut)
+
+
+@lru_cache(maxsize=256)
+def _status_line(line: bytes, cut: bool) -> tuple[str, int, str] | None:
+    found = _STATUS_LINE.match(line) or (_STATUS_CUT.match(line) if cut else None)
     if found is None:
         return None
     version, status, reason = found.groups()
-    return StatusLine(version.decode("latin-1"), int(status), _text(reason or b"").strip())
+    return version.decode("latin-1"), int(status), _text(reason or b"").strip()
 
 
 def _text(data: bytes) -> str:
