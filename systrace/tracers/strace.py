@@ -298,9 +298,9 @@ def _launch(
         text = f"{' '.join(map(str, numbers))};{' '.join(str(int(number)) for number in mask)}"
         socket.send_fds(ours, [text.encode()], [writer, *numbers])
         os.close(writer)
-        helper = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(theirs.fileno())]
+        launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(theirs.fileno())]
         job = subprocess.Popen(
-            [*words, *helper, command[0], request.argv0 or command[0], *command[1:]],
+            [*words, *launcher, command[0], request.argv0 or command[0], *command[1:]],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
