@@ -8,6 +8,7 @@ from systrace.model import Endpoint, Event, Evidence, Fault, Finding, Process, S
 from systrace.rules.visibility import network_only
 
 SECOND = 1_000_000_000
+_STOPPING = {"SIGTERM": 15, "SIGINT": 2, "SIGHUP": 1, "SIGQUIT": 3, "SIGXCPU": 24, "SIGUSR1": 10, "SIGALRM": 14}
 # Daemons whose UNIX sockets libraries try on the way and do without (nss, sssd, syslog, dbus, X11, avahi).
 _OPTIONAL_DAEMONS = (
     "/var/run/nscd/", "/run/nscd/", "/run/systemd/", "/var/run/systemd/", "/dev/log", "/run/dbus/", "/var/run/dbus/",
@@ -75,18 +76,43 @@ class Case:
         """ok, failed, killed, or open (the log does not show an end)."""
         if process is None:
             return "open"
-        if process.signal is not None:
+        if self.death_signal(process) is not None:
             return "killed"
         if process.exit_code is None:
             return "open"
         return "failed" if process.exit_code else "ok"
 
-    def roots(self) -> list[Process]:
-        """Processes that nobody in the log created."""
-        return [p for p in self.evidence.processes.values() if p.parent is None or p.parent not in self._ends]
+    def death_signal(self, process: Process) -> str | None:
+        """The signal that ended it: directly, or through a handler that made it exit with an error soon after."""
+        if process.signal is not None:
+            return process.signal
+        if not process.exit_code:
+            return None
+        for event in reversed(process.signals):
+            if event.signal not in _STOPPING:
+                continue
+            came = event.record.time_ns
+            soon = came is None or process.end_ns is None or process.end_ns - came < 5 * SECOND
+            if soon or process.exit_code == 128 + _STOPPING[event.signal]:
+                return event.signal
+        return None
 
-    def job_fate(self) -> str:
-        """The fate of the first process."""
+    def roots(self) -> list[Process]:
+        """Processes that nobody in the log created; that which ended last comes first (a parent outlives)."""
+        found = [p for p in self.evidence.processes.values() if p.parent is None or p.parent not in self._ends]
+        return sorted(found, key=lambda p: self.ended(p.exit_event) if p.exit_event is not None else 1 << 63, reverse=True)
+
+    def root_of(self, process: Process | None) -> Process | None:
+        """The first ancestor that the log shows."""
+        seen = 0
+        while process is not None and process.parent in self._ends and seen < 1000:
+            process, seen = self._ends[process.parent], seen + 1
+        return process
+
+    def job_fate(self, process: Process | None = None) -> str:
+        """The fate of the first process: of the one that this process descends from, or of the job's."""
+        if process is not None and process.parent is not None:
+            return self.fate(self.root_of(process))
         roots = [p for p in self.roots() if p.traced]
         return self.fate(roots[0]) if roots else "open"
 

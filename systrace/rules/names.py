@@ -34,6 +34,7 @@ class _Lookup:
 
     process: Process | None
     stem: str
+    names: set[str] = field(default_factory=set)
     queries: list[DnsMessage] = field(default_factory=list)
     answers: list[DnsMessage] = field(default_factory=list)
     sockets: dict[str, Socket] = field(default_factory=dict)
@@ -58,6 +59,7 @@ def _lookups(case: Case) -> list[_Lookup]:
             lookup = _Lookup(process, message.question.lower(), start_ns=message.start_ns)
             found.append(lookup)
         lookup.sockets[socket.uid] = socket
+        lookup.names.add(message.question.lower())
         if message.is_response:
             lookup.answers.append(message)
             if message.rcode == "NOERROR" and (message.answer_count or message.answers):
@@ -81,8 +83,15 @@ def _of(found: list[_Lookup], pid: int | None, message: DnsMessage) -> _Lookup |
 
 def _related(lookup: _Lookup, message: DnsMessage) -> bool:
     name, stem = message.question.lower(), lookup.stem
+    if name in lookup.names:
+        return True
     if not name or not stem:
         return message.socket in lookup.sockets
+    if lookup.answers and not lookup.solved and lookup.answers[-1].rcode == "NXDOMAIN":
+        asked, waited = message.start_ns, lookup.end_ns
+        soon = asked is None or waited is None or asked - waited < SECOND // 2
+        if soon and name.partition(".")[0] == stem.partition(".")[0]:
+            return True  # the next domain of the search list
     return name == stem or name.startswith(stem.rstrip(".") + ".") or stem.startswith(name.rstrip(".") + ".")
 
 

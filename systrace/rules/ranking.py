@@ -6,7 +6,7 @@ kind explains that one; what a later success made good is no failure (verdicts 4
 
 from __future__ import annotations
 
-from systrace.model import Finding, Process, Socket, Verdict
+from systrace.model import DETACHED, Finding, Process, Socket, Verdict
 from systrace.rules.case import SECOND, Case, seconds
 
 _SEVERITY = {"fatal": 0, "error": 1, "warning": 2, "info": 3}
@@ -46,7 +46,7 @@ def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int]:
     late = -(finding.end_ns or finding.time_ns or 0)
     follows = any(_explains(case, other, finding) for other in case.findings if other is not finding)
     last = 1 if finding.cause == "not-network" and len(case.findings) > 1 else 0
-    return (0, hopeless + blame + last, int(follows), _CONFIDENCE[finding.confidence] // 2, late)
+    return (0, hopeless + blame + last, int(follows), late, _CONFIDENCE[finding.confidence])
 
 
 def _explains(case: Case, cause: Finding, effect: Finding) -> bool:
@@ -110,15 +110,35 @@ def recovery(case: Case, finding: Finding) -> str:
         if when is None or after is None:
             continue
         same = other.peer is not None and str(other.peer) == finding.peer
+        if case.root_of(process) is not case.root_of(case.process(other)):
+            continue
+        if same and not _tried_again(case, finding, process, other, after):
+            continue
         if same and when >= after and (connect_failed or other is not socket):
             return "retry"
         if connect_failed and not same and _same_purpose(case, socket, other, finding, when, after):
             return "fallback"
     if _ended_on_purpose(case, process):
         return "purpose"
-    if (fate == "ok" or case.job_fate() == "ok") and _went_on(case, finding, socket, process):
+    if (fate == "ok" or case.job_fate(process) == "ok") and _went_on(case, finding, socket, process):
         return "survived"
     return ""
+
+
+def _tried_again(case: Case, finding: Finding, process: Process | None, other: Socket, after: int) -> bool:
+    """The success is of the same work, not of another worker: it began after the failure, in the same thread where
+    the process failed in spite of it.
+    """
+    turn = other.turn
+    started = [case.at(e) for e in (turn.events[:1] if turn is not None else [])] + [
+        case.at(a.events[0]) for a in other.attempts if a.events
+    ]
+    if not any(s >= after for s in started) and case.has_clock:
+        return False
+    if case.fate(process) not in ("failed", "killed") or case.process(other) is not process:
+        return True
+    threads = {e.record.tid for e in finding.evidence}
+    return bool(threads & {e.record.tid for e in other.timeline[-8:]})
 
 
 def _ended_on_purpose(case: Case, process: Process | None) -> bool:
@@ -171,12 +191,14 @@ def _went_on(case: Case, finding: Finding, socket: Socket, process: Process | No
     after = finding.end_ns if finding.end_ns is not None else finding.time_ns
     if process is None or after is None:
         return False
-    whole_job = case.job_fate() == "ok"
+    whole_job = case.job_fate(process) == "ok"
+    line = max((e.record.lineno for e in finding.evidence), default=0)
     for other in case.clients:
         if other is socket or other.turn is None or not (whole_job or case.process(other) is process):
             continue
         last = other.last_progress_ns if case.has_clock else case.ended(other.timeline[-1]) if other.timeline else None
-        if other.turn.answer_bytes and last is not None and last > after and not case.is_dns(other):
+        later = last is not None and last >= after and bool(other.timeline) and other.timeline[-1].record.lineno > line
+        if other.turn.answer_bytes and later and not case.is_dns(other):
             return case.first_error(other) is None and all(m.complete for m in other.messages[-1:])
     return False
 
@@ -212,17 +234,36 @@ def _benign(case: Case, findings: list[Finding]) -> Verdict | None:
 def _unknown(case: Case) -> Verdict | None:
     """The job failed, or the log shows nothing: no cause is to be seen."""
     health = case.evidence.health
+    again = "systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)"
     if health.records == 0:
         return Verdict("inconclusive", "inconclusive", None, None, "The log contains no calls: nothing can be said.")
-    fate = case.job_fate()
-    again = "systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)"
-    if fate in ("failed", "killed"):
-        root = next((p for p in case.roots() if p.traced), None)
+    roots = [p for p in case.roots() if p.traced]
+    root = roots[0] if roots else None
+    if root is not None and case.fate(root) == "open":
+        return _unfinished(case, root, again)
+    if root is not None and case.fate(root) != "ok":
         how = f"exit status {root.exit_code}" if root is not None and root.signal is None else f"{root.signal if root else ''}"
         why = f" This log hides much: {health.limits[0]}. Record again with {again}." if health.limits else ""
         return Verdict(
             "inconclusive", "inconclusive", None, None,
             f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",
+        )  # fmt: skip
+    return None
+
+
+def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
+    """The log stops before the job does: is what it shows enough to call it well?"""
+    if any(e.record.outcome == DETACHED for p in case.evidence.processes.values() for e in p.pending):
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "
+            "tell. Look at it without strace: systrace attach PID --passive.",
+        )  # fmt: skip
+    if not case.sees_waits and any(s.is_network and s.type == "stream" and not s.closed_by for s in case.clients):
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} still had connections open when the log ended, and -e trace=network hides whether it "
+            f"waited on them. Record again with {again}.",
         )  # fmt: skip
     return None
 

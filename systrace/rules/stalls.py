@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.model import UNFINISHED, Event, Process, Sent, Socket, Span
+from systrace.model import DETACHED, UNFINISHED, Event, Process, Sent, Socket, Span
 from systrace.rules.case import SECOND, Case
 
 # strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
@@ -50,10 +50,10 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
     ended = span.ended_by or "log end"
     if span.timed_out and not ended.startswith("signal"):
         ended = "limit"
-    elif ended == "end of log":
-        ended = "log end"
+    elif ended in ("end of log", "log end", "exit"):
+        ended = "log end" if ended != "exit" else ended
         if case.fate(process) == "killed" and process is not None:
-            ended = f"signal {process.signal}"
+            ended = f"signal {case.death_signal(process)}"
     waited = _waited(case, socket, span, process)
     limit = span.limit_ns if span.calls == 1 or span.limit_source == "SIGALRM" else waited
     events: list[Event] = []
@@ -71,6 +71,8 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
 def ends_in(case: Case, span: Span) -> bool:
     """The log ends while this call blocks (strace or the host was stopped): for how long cannot be told."""
     record = span.events[-1].record
+    if record.outcome == DETACHED:
+        return True
     if record.outcome != UNFINISHED or case.last_ns is None or record.time_ns is None:
         return record.outcome == UNFINISHED and record.time_ns is None
     text = record.raw
@@ -120,5 +122,5 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
     events: list[Event] = [request]
     if process is not None and process.exit_event is not None:
         events.append(process.exit_event)
-    ended = {"killed": f"signal {process.signal}" if process is not None else "exit", "open": "log end"}.get(fate, "exit")
+    ended = {"killed": f"signal {case.death_signal(process)}" if process is not None else "exit", "open": "log end"}.get(fate, "exit")
     return Stall(socket, process, "answer", "r", ended, waited, None, "", events, None, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Finding, Message, Socket
+from systrace.model import DETACHED, Finding, Message, Socket
 from systrace.rules import rule
 from systrace.rules.advice import keepalive_remedies, timeout_remedies
 from systrace.rules.case import SECOND, Case, seconds
@@ -301,13 +301,15 @@ def _is_hang(case: Case, stall: Stall) -> bool:
     fate = case.fate(stall.process)
     if stall.ended == "exit" and not (fate == "failed" and not stall.seen and stall.waited_ns is None):
         return False
+    pushed = stall.socket.turn is not None and stall.socket.turn.start_ns is None
+    if stall.span is not None and stall.span.events[-1].record.outcome == DETACHED:
+        return True
+    if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
+        return True
     if stall.phase == "idle" and (stall.waited_ns or 0) < 30 * SECOND and fate != "killed":
         return False
     if stall.phase == "idle" and stall.limit_ns is not None:
         return False
-    pushed = stall.socket.turn is not None and stall.socket.turn.start_ns is None
-    if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
-        return True
     return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
 
 

@@ -11,7 +11,7 @@ import re
 from systrace.annotations import note_inode, note_of, note_socket
 from systrace.model import Endpoint, Holder, Record, Socket
 from systrace.streams.descriptors import Description
-from systrace.streams.tasks import Task
+from systrace.streams.tasks import Task, Tasks
 
 _NETWORK_CALLS = frozenset(
     "recvfrom sendto recvmsg sendmsg recv send recvmmsg sendmmsg connect accept accept4 listen bind shutdown "
@@ -22,7 +22,9 @@ _NETWORK_CALLS = frozenset(
 class Lookup:
     """Finds and creates sockets and descriptions."""
 
-    def __init__(self) -> None:
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self.sees_clone = False
         self.sockets: dict[str, Socket] = {}
         self._by_inode: dict[int, Description] = {}
         self._counts = {"S": 0, "P": 0}
@@ -57,6 +59,10 @@ class Lookup:
             description.head = head
             if not note or self._agrees(description, note):
                 return description
+        if description is None and not self.sees_clone and record.syscall in _NETWORK_CALLS:
+            joined = self._tasks.join(task, fd)
+            if joined is not None:
+                return task.table.fds.get(fd)
         description = self._from_note(task, fd, note, record) if note else self._from_call(task, fd, record)
         if description is None:
             return None

@@ -74,6 +74,26 @@ class Tasks:
         self.by_tid[tid] = task
         return task
 
+    def join(self, task: Task, fd: int) -> Task | None:
+        """Without clone in the log, threads look like processes of their own: one that uses a socket which it never
+        opened, and which another task holds under that number, is taken for a thread of that one.
+        """
+        if task.process.parent is not None or len(task.process.threads) > 1 or fd < 3:
+            return None
+        for other in reversed(self.by_tid.values()):
+            held = other.table.fds.get(fd)
+            if other is task or not other.alive or held is None or held.socket is None or held.socket.kind != "socket":
+                continue
+            self.processes.pop(task.process.pid, None)
+            for number, description in task.table.fds.items():
+                if number not in other.table.fds:
+                    other.table.fds[number] = description
+            other.table.users += 1
+            other.process.threads.add(task.tid)
+            task.table, task.process = other.table, other.process
+            return other
+        return None
+
     def rename(self, tid: int) -> None:
         """The first process, unnamed so far, is `tid`."""
         task = self.by_tid.pop(0, None)

@@ -60,7 +60,7 @@ class Tracker:
 
     def __init__(self, listener: Listener | None = None, watch: str | None = None) -> None:
         self.tasks = Tasks()
-        self.lookup = Lookup()
+        self.lookup = Lookup(self.tasks)
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
         self.forgotten = 0
@@ -385,7 +385,9 @@ class Tracker:
         socket.state = after(socket.state, "close")
         if self._listener is not None and (socket.sent.calls or socket.received.calls):
             self._listener.ended(socket, True, "closed")
-        if not socket.faults and not socket.waits and all(a.outcome == "connected" for a in socket.attempts):
+        answered = socket.turn is None or socket.turn.answer_bytes > 0
+        clean = all(f.kind == "eof" for f in socket.faults) and all(a.outcome == "connected" for a in socket.attempts)
+        if answered and clean and not socket.waits:
             self._retire(socket)
 
     def _retire(self, socket: Socket) -> None:
@@ -746,10 +748,12 @@ class Tracker:
     # ------------------------------------------------------------------------------------------------------ processes
 
     def _cloning(self, task: Task, event: model.Cloning) -> None:
+        self.lookup.sees_clone = True
         task.forking = (event.thread, event.shares_files)
 
     def _cloned(self, task: Task, event: model.Cloned) -> None:
         task.forking = None
+        self.lookup.sees_clone = True
         if event.child:
             self.tasks.child(task, event.child, event.thread, event.shares_files, event.record.time_ns)
 
@@ -779,13 +783,14 @@ class Tracker:
             if process.exit_event is None or event.signal is not None:
                 process.exit_event = event
             process.end_ns = event.record.time_ns
-        if event.final or event.whole:
+        if event.final:
             self._gone(task, event)
 
     def _gone(self, task: Task, event: model.Exited | None = None) -> None:
         """A task is no more; with the last one of a process go its descriptors."""
         process = task.process
-        tids = set(process.threads) if event is not None and event.whole else {task.tid}
+        killed = event is not None and event.whole
+        tids = {task.tid, *process.threads} if killed and task.tid == process.pid else {task.tid}
         for tid in tids:
             gone = self.tasks.by_tid.get(tid)
             if gone is not None and gone.alive:
@@ -808,6 +813,8 @@ class Tracker:
     def _reaped(self, task: Task, event: model.Reaped) -> None:
         child = self.tasks.processes.get(event.child)
         task.process.child_statuses[event.child] = (event.code, event.signal)
+        if child is not None and child.parent is None and child is not task.process:
+            child.parent = task.process.pid
         if child is None or child.exit_code is not None or child.signal is not None:
             return
         if event.code is not None or event.signal is not None:
@@ -864,6 +871,9 @@ class Tracker:
         for event in sorted(self._held.values(), key=lambda e: e.record.lineno):
             self._handle(event)
         self._held.clear()
+        for task in list(self.tasks.by_tid.values()):
+            if task.alive and task.process.exit_event is not None:
+                self._gone(task)  # no +++ line tells it: an old strace, or -qq
         for socket in self.lookup.sockets.values():
             if socket.closed_by:
                 continue
