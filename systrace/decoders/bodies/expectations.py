@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from systrace.decoders.http_messages import HttpResponse
+from systrace.decoders.http_messages import HttpRequest, HttpResponse
 
 _SUFFIXES = {".json": "json", ".xml": "xml", ".csv": "csv", ".gz": "gzip", ".zip": "zip", ".parquet": "parquet"}
+_S3_LISTS = frozenset({"list-type", "location", "uploads", "versions", "delete", "acl", "policy", "tagging"})
 _COMPRESSED = frozenset({"gzip", "zlib", "zstd", "bzip2", "xz"})
 _ARCHIVE_TYPES = ("octet-stream", "gzip", "zip", "zstd", "compressed", "x-tar", "bzip", "x-xz", "force-download")
 
@@ -15,7 +16,7 @@ class Wrong(NamedTuple):
     """Another kind of content than was due."""
 
     due: str  # json, xml, csv, gzip, zip, parquet
-    by: str  # who says so: content-type, accept, path
+    by: str  # who says so: content-type, accept, path, request (its protocol or own content)
     got: str  # what `sniff` says
 
 
@@ -43,10 +44,25 @@ def due(response: HttpResponse) -> tuple[str, str] | None:
         for suffix, kind in _SUFFIXES.items():
             if path.endswith(suffix):
                 return kind, "path"
+        asked = _asked(request)
+        if asked is not None:
+            return asked, "request"
     kind_declared = declared_kind(response.content_type)
     if kind_declared is not None and kind_declared != "html":
         return kind_declared, "content-type"
     return None
+
+
+def _asked(request: HttpRequest) -> str | None:
+    """What protocols on top of HTTP answer with: AWS JSON, SOAP, S3's listings; and to JSON mostly JSON."""
+    if request.header("x-amz-target") is not None:
+        return "json"
+    if request.header("soapaction") is not None:
+        return "xml"
+    _, query, words = request.path.partition("?")
+    if query and _S3_LISTS & {word.partition("=")[0] for word in words.split("&")}:
+        return "xml" if request.header("x-amz-content-sha256") is not None else None
+    return "json" if declared_kind(request.content_type) == "json" else None
 
 
 def wrong_kind(response: HttpResponse) -> Wrong | None:

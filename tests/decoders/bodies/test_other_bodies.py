@@ -186,6 +186,24 @@ def test_what_was_due(
     assert wrong_kind(response(make(data), accept, target, content_type)) == expected
 
 
+@pytest.mark.parametrize(
+    ("target", "field", "expected"),
+    [
+        ("/bucket?list-type=2&prefix=x", "x-amz-content-sha256: UNSIGNED", Wrong("xml", "request", "html")),
+        ("/bucket/key", "x-amz-content-sha256: UNSIGNED", None),
+        ("/", "X-Amz-Target: DynamoDB_20120810.Query", Wrong("json", "request", "html")),
+        ("/ws", 'SOAPAction: "order"', Wrong("xml", "request", "html")),
+        ("/api", "Content-Type: application/json", Wrong("json", "request", "html")),
+        ("/page?location=here", "X: y", None),
+    ],
+)
+def test_what_the_request_itself_tells(target: str, field: str, expected: Wrong | None, make: Make) -> None:
+    answer = response(make(PAGE), "*/*", target, "text/html")
+    assert answer.request is not None
+    answer.request.head = f"POST {target} HTTP/1.1\r\n{field}\r\n\r\n".encode()
+    assert wrong_kind(answer) == expected
+
+
 def test_compression_that_nobody_announced(make: Make) -> None:
     packed = b"\x1f\x8b\x08\0rest"
     assert unannounced_compression(response(make(packed), content_type="application/json")) == "gzip"
