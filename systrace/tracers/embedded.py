@@ -28,6 +28,7 @@ from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
 MACHINES = ("x86_64", "aarch64")
 OLDEST = (5, 3)  # PTRACE_GET_SYSCALL_INFO, ptrace(2)
 STOP_SECONDS = 5.0
+ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
 _PF_KTHREAD = 0x00200000  # linux/sched.h
 _KILLED = 128 + signal.SIGKILL
 
@@ -54,15 +55,19 @@ class EmbeddedCapture:
         Raises:
             CaptureError: it ended without one.
         """
-        while True:
-            for message in self._messages():
+        first: dict[str, Any] | None = None
+        while first is None:
+            if self._attached and not wait_any([self._control.fileno()], ATTACH_SECONDS):
+                raise CaptureError("cannot attach: it cannot be stopped (uninterruptible sleep, state D)")
+            for message in self._messages():  # a short job's end may come along with its start
                 self._note(message)
                 if message["event"] in ("started", "failed"):
-                    self.pid = message.get("pid", 0)
-                    self._target = pidfd(self.pid) if self.pid else None
-                    return message
-            if self._fault is not None:
-                raise CaptureError(f"cannot trace: {self._fault}")
+                    first = message
+            if first is None and self._status is not None:
+                raise CaptureError(f"cannot trace: {self._fault or 'the process has just ended'}")
+        self.pid = first.get("pid", 0)
+        self._target = pidfd(self.pid) if self.pid else None
+        return first
 
     def _messages(self) -> list[dict[str, Any]]:
         """What the worker said; blocks until it says something or ends."""

@@ -129,8 +129,7 @@ class Worker:
         for number in FOR_THE_JOB[:4]:
             signal.signal(number, lambda _number, _frame: self._ask_to_stop())
         attach(loop, self._task.pids, abi, requests.O_FOLLOW)
-        self._started = True
-        self.say("started", pid=self._main)
+        loop.on_stop = self._on_exec  # from its first stop on, its calls are seen
         _keep_only((self._control.fileno(), self._output.fileno()))
         _tick(self._control)
         loop.run()

@@ -19,8 +19,8 @@ from systrace.tracers.embedded_worker.tracee import Tracee
 class Loop:
     """All tracees. `filtered`: a seccomp filter picks the calls; otherwise every call of a tracee stops it.
 
-    `on_exec` is told when a tracee's execve(2) succeeded, `on_exit` a thread's wait status, `on_tick` runs a few times
-    a second, and whenever a signal came.
+    `on_stop` is told when an interrupted tracee goes on, `on_exec` when a tracee's execve(2) succeeded, `on_exit` a
+    thread's wait status; `on_tick` runs a few times a second, and whenever a signal came.
     """
 
     def __init__(self, calls: Calls, abi: Abi, filtered: bool, widener: Widener | None = None) -> None:
@@ -31,6 +31,7 @@ class Loop:
         self._filtered = filtered
         self._quiet = False
         self._detaching = False
+        self.on_stop: Callable[[int], None] = lambda _tid: None
         self.on_exec: Callable[[int], None] = lambda _tid: None
         self.on_exit: Callable[[int, int], None] = lambda _tid, _status: None
         self.on_tick: Callable[[], None] = lambda: None
@@ -120,8 +121,11 @@ class Loop:
             if not self._quiet:
                 self.calls.event(tracee, f"--- stopped by {signal.Signals(number).name} ---")
             requests.resume(requests.LISTEN, tid)
+            self.on_stop(tid)
         else:
             self._resume(tracee)
+            if event == requests.EVENT_STOP:
+                self.on_stop(tid)
 
     def _resume(self, tracee: Tracee, number: int = 0) -> None:
         runs = self._filtered and not tracee.in_call and not tracee.coverage.full
