@@ -1,0 +1,93 @@
+"""systrace reads strace's text, follows every socket, decodes what went over it, and says what went wrong.
+
+    tracers --lines--> parser --records--> parser.syscalls --events--> streams --sockets, waits--> decoders
+     (bytes)                                                                                          | messages
+       ^                                                                                              v
+     kernel (live facts, as `#` lines)    reporters <--Analysis-- pipeline <--findings-- rules <-- Evidence
+
+Two ideas carry it:
+
+1. strace text is the only interface between capture and analysis. Every tracer, the embedded one too, yields lines in
+   strace's format, so every capture can be saved, mailed, replayed and turned into a test, and everything behind
+   `tracers` is functions over iterables. What strace can't say stands in `# systrace:` lines of the recording.
+2. The nouns are in one file (`model`), the verbs in one folder per stage. Stages know the nouns, not each other:
+
+    model, errors, registry, annotations   the foundation            imports nothing of systrace but itself
+    tracers                                sources of lines          foundation
+    kernel                                 asks the running kernel   foundation
+    parser                                 lines -> records -> events  foundation
+    streams                                events -> sockets, waits  foundation
+    decoders                               byte streams -> messages  foundation
+    rules                                  evidence -> findings      foundation, decoders' message types
+    reporters                              Analysis -> bytes         foundation
+    pipeline                               lines -> Analysis         the stages from parser to rules
+    commands                               the command line          all of these; nothing imports it
+
+Syscalls, decoders, rules, reporters, tracers and commands are plug-ins: adding one is adding one file. Third-party
+packages are imported inside the functions that use them, because `systrace --version` should not wait for any.
+
+As a library:
+
+    from systrace import Input, analyze
+
+    with open("job.strace", "rb") as log:
+        analysis = analyze([Input("job.strace", log)])
+    print(analysis.verdict.headline)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from systrace.errors import SystraceError
+    from systrace.model import (
+        Analysis,
+        Endpoint,
+        Event,
+        Evidence,
+        Finding,
+        Health,
+        Input,
+        Line,
+        Message,
+        Process,
+        Record,
+        Socket,
+        Source,
+        Span,
+        Stream,
+        Verdict,
+    )
+    from systrace.pipeline import analyze
+
+__all__ = [
+    "Analysis",
+    "Endpoint",
+    "Event",
+    "Evidence",
+    "Finding",
+    "Health",
+    "Input",
+    "Line",
+    "Message",
+    "Process",
+    "Record",
+    "Socket",
+    "Source",
+    "Span",
+    "Stream",
+    "SystraceError",
+    "Verdict",
+    "analyze",
+]
+
+_ELSEWHERE = {"analyze": "systrace.pipeline", "SystraceError": "systrace.errors"}
+
+
+def __getattr__(name: str) -> Any:
+    """The exported names, each imported when it is first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ELSEWHERE.get(name, "systrace.model")), name)

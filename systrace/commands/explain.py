@@ -1,0 +1,57 @@
+"""`systrace explain [CAUSE]`: what a verdict means, what proves it, what it is easily mistaken for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from systrace.commands import app
+
+HELP = """Explain CAUSE, one of the causes that reports name: what it is, what proves it, what to do.
+
+Without CAUSE: all of them, one line each. Exit status: 0, or 2 when there is no such cause.
+"""
+_WIDEST = 100  # columns; longer lines are hard to read
+
+
+@app.command(help=HELP)
+def explain(
+    cause: Annotated[str | None, typer.Argument(metavar="[CAUSE]", help="As in a report: read-timeout.")] = None,
+) -> None:
+    """See HELP."""
+    import shutil
+
+    from systrace.rules.pages import pages
+
+    width = min(shutil.get_terminal_size().columns, _WIDEST)
+    known = pages()
+    if cause is None:
+        column = max(map(len, known)) + 2
+        for name, page in known.items():
+            typer.echo(_wrapped(page.summary, width, f"{name:<{column}}", " " * column))
+        return
+    found = known.get(cause.strip().lower())
+    if found is None:
+        raise _unknown(cause, list(known))
+    typer.echo(_wrapped(found.summary, width, f"{found.cause}: "))
+    for heading, text in found.sections.items():
+        typer.echo(f"\n{heading}\n{_wrapped(text, width, '  ', '  ')}")
+
+
+def _wrapped(text: str, width: int, first: str = "", rest: str = "") -> str:
+    import textwrap
+
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _unknown(cause: str, known: list[str]) -> Exception:
+    from difflib import get_close_matches
+
+    from systrace.errors import UsageError
+
+    near = get_close_matches(cause.lower(), known, 1)
+    hint = f"did you mean {near[0]}?" if near else "`systrace explain` lists all"
+    return UsageError(f"there is no cause {cause!r}: {hint}")
