@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.model import Attempt, Evidence, Fault, Socket
+from systrace.model import Evidence, Fault, Socket, Span
 from systrace.reporters.text import duration
 
 _ERRNO_WORDS = {
@@ -35,10 +35,8 @@ _CLOSED_BY = {"exit": "open until exit", "exec": "closed by exec"}
 
 
 def errno_words(errno: str | None) -> str:
-    """`refused (ECONNREFUSED)`."""
-    if errno is None:
-        return "error"
-    return f"{_ERRNO_WORDS[errno]} ({errno})" if errno in _ERRNO_WORDS else errno
+    """`refused` for ECONNREFUSED; the name itself where it says as much."""
+    return _ERRNO_WORDS.get(errno, errno) if errno is not None else "error"
 
 
 def first_error(socket: Socket) -> Fault | None:
@@ -48,8 +46,9 @@ def first_error(socket: Socket) -> Fault | None:
 
 def ending(socket: Socket) -> str:
     """How the socket ended, or what it does when the log ends."""
-    if socket.waiting is not None and not socket.closed_by:
-        return f"still waiting to {'write' if socket.waiting.direction == 'w' else 'read'}"
+    span = unended(socket)
+    if span is not None:
+        return f"still waiting to {'write' if span.direction == 'w' else 'read'}"
     last = socket.attempts[-1] if socket.attempts else None
     if last is not None and last.outcome == "failed":
         return errno_words(last.errno)
@@ -68,15 +67,11 @@ def ending(socket: Socket) -> str:
 
 
 def connecting(socket: Socket) -> str:
-    """How long the connect took; for a failed one, what it took to fail."""
-    connected = next((a for a in socket.attempts if a.outcome == "connected"), None)
-    if connected is not None:
-        return _took(connected)
-    return f"{_took(socket.attempts[-1])}, failed" if socket.attempts else "-"
-
-
-def _took(attempt: Attempt) -> str:
-    return duration(attempt.duration_ns) if attempt.duration_ns is not None else "?"
+    """How long the connect took; without a successful one, what the last took to fail."""
+    attempt = next((a for a in socket.attempts if a.outcome == "connected"), None)
+    if attempt is None and socket.attempts:
+        attempt = socket.attempts[-1]
+    return duration(attempt.duration_ns) if attempt is not None else "-"
 
 
 def user(socket: Socket, evidence: Evidence) -> str:
@@ -92,14 +87,19 @@ def user(socket: Socket, evidence: Evidence) -> str:
 
 def silence_ns(socket: Socket) -> int:
     """The longest time without a byte, waits that nothing came of included."""
-    waits = [*socket.waits, socket.waiting] if socket.waiting is not None else socket.waits
-    return max([socket.longest_silence_ns, *(wait.duration_ns or 0 for wait in waits)])
+    return max([socket.longest_silence_ns, *(wait.duration_ns or 0 for wait in socket.waits)])
+
+
+def unended(socket: Socket) -> Span | None:
+    """The wait under way when the log ends."""
+    last = socket.waits[-1] if socket.waits else None
+    return last if last is not None and last.ended_by == "end of log" and not socket.closed_by else None
 
 
 def is_remarkable(socket: Socket) -> bool:
     """A failed connect, an error, or a wait that nothing came of."""
-    if socket.waiting is not None and socket.type != "dgram" and not socket.closed_by:
-        return socket.role != "listener"
+    if unended(socket) is not None and socket.role == "client":
+        return True
     failed = any(a.outcome in ("failed", "abandoned") and not a.superseded for a in socket.attempts)
     pending = bool(socket.attempts) and socket.attempts[-1].outcome == "pending"
     return failed or pending or first_error(socket) is not None or any(w.timed_out for w in socket.waits)

@@ -104,8 +104,7 @@ def _laid_out(rows: list[list[str]], layout: Layout) -> list[str]:
         widths = _widths(rows, kept, layout)
     cells = [[_fit(row[i], width, _COLUMNS[i].middle) for i, width in zip(kept, widths, strict=True)] for row in rows]
     text = tabulate(
-        cells,
-        [_COLUMNS[i].header for i in kept],
+        [[_COLUMNS[i].header for i in kept], *cells],  # as a row: tabulate makes columns wider for its own headers
         tablefmt="plain",
         disable_numparse=True,
         colalign=["right" if _COLUMNS[i].right else "left" for i in kept],

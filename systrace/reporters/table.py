@@ -122,9 +122,12 @@ def _halved(text: str, room: int) -> list[str]:
     """At most two lines of safe text; what is left out is in the middle, as a call's result is at its end."""
     if columns(text) <= room:
         return [text]
-    text = cut_middle(text, 2 * room - 1)
+    slack = room // 4  # the first line may end at a space within its last quarter
+    text = cut_middle(text, 2 * room - slack)
     head = cut(text, room)[:-1]
-    return [head, text[len(head) :]]
+    space = head.rfind(" ", room - slack)
+    head = head[:space] if space > 0 else head
+    return [head, text[len(head) :].lstrip()]
 
 
 def _list(title: str, items: list[str], layout: Layout, many: int) -> list[str]:

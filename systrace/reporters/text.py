@@ -10,7 +10,7 @@ _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_MOST_MARKS = 3  # combining marks on one character; more would climb over the neighbouring lines
+_MOST_MARKS = 3  # combining marks on one character; more would climb over other lines; the first needs a base
 _SECOND = 1_000_000_000
 
 
@@ -34,7 +34,7 @@ def _escaped(text: str) -> list[str]:
     out = []
     marks = 0
     for char in text:
-        marks = marks + 1 if unicodedata.combining(char) else 0
+        marks = (marks + 1 if out else _MOST_MARKS + 1) if unicodedata.combining(char) else 0
         if (char != "\u3000" and not char.isprintable()) or _INVISIBLE.match(char) or marks > _MOST_MARKS:
             code = ord(char)
             char = f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"

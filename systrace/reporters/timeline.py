@@ -21,7 +21,7 @@ from systrace.model import (
     Transfer,
     Waited,
 )
-from systrace.reporters.endings import ending, user
+from systrace.reporters.endings import ending, unended, user
 from systrace.reporters.layout import Layout
 from systrace.reporters.text import cut_middle, duration, payload, safe, size, wrap
 
@@ -77,8 +77,8 @@ def _calls(analysis: Analysis, socket: Socket, layout: Layout) -> list[str]:
             lines.append(f"{'':15}... {hidden} calls in order and without remark are not kept ...")
             hidden = 0
         lines.append(_call(event, first, wide, layout))
-    if socket.waiting is not None and not socket.closed_by:
-        lines.append(layout.paint(f"{'':15}--- and here the log ends: it {ending(socket)} ---", "red"))
+    if unended(socket) is not None:
+        lines.append(layout.paint(f"{'':15}--- and here the log ends: {ending(socket)} ---", "red"))
     return lines
 
 

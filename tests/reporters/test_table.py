@@ -1,0 +1,148 @@
+"""The report for people: the answer first, at every width, harmless whatever the trace says."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pyte
+import pytest
+
+from systrace.model import Analysis, Finding, Line, Verdict
+from systrace.reporters import REPORTERS
+from systrace.reporters.layout import Layout
+from systrace.reporters.table import one_line, render
+from systrace.reporters.text import columns
+
+Analyse = Callable[..., Analysis]
+
+
+def finding(cause: str, severity: str = "warning", **more: object) -> Finding:
+    return replace(
+        Finding(
+            cause,
+            severity=severity,
+            summary=f"summary of {cause}",
+            lines=[Line("/logs/job.strace", 7, "close(3) = 0")],
+            causes=["a cause"],
+            next_steps=["ss -tn"],
+            remedy=["a remedy"],
+            refuted_by="a fact",
+        ),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def with_findings(analysis: Analysis, *findings: Finding) -> Analysis:
+    verdict = Verdict("failed", findings[0].cause, None, 0, "the headline")
+    return Analysis(analysis.evidence, list(findings), verdict)
+
+
+def test_the_answer_comes_first_and_says_all(refused: Analysis) -> None:
+    text = render(refused, Layout(100))
+    first = text.split("\n\n")[0]
+    assert first.startswith("FAILED: ")
+    assert "192.0.2.10:5432" in first
+    order = ["* connect-refused", "Evidence:", "job.strace:3", "Likely causes:", "Run next:", "Change:", "What would"]
+    places = [text.index(each) for each in [*order, "Sockets\n", "The job job.sh[9] exited with status 1.", "Read 6 "]]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_nothing_but_commands_is_wider_than_the_terminal(refused: Analysis, hung: Analysis, width: int) -> None:
+    for analysis in (refused, hung):
+        commands = {f"    {step}" for each in analysis.findings for step in each.next_steps}
+        wide = [line for line in render(analysis, Layout(width, fitted=True)).split("\n") if columns(line) > width]
+        table = [line for line in wide if line not in commands]
+        assert table == [] or width < 72  # below that the socket table cannot shrink further
+
+
+def test_nothing_is_cropped_in_a_pipe(hung: Analysis) -> None:
+    text = render(hung, Layout(60))
+    row = next(line for line in text.split("\n") if line.startswith("  S1"))
+    assert "192.0.2.20:80" in row
+    assert "fetch[9] fd 4" in row
+    assert "60.0 s" in row
+    assert "waiting until SIGTERM" in row
+
+
+def test_colours_are_added_and_nothing_else(refused: Analysis) -> None:
+    painted = render(refused, Layout(100, colour=True))
+    assert painted.startswith("\x1b[1;31mFAILED:\x1b[0m ")
+    plain = painted
+    for code in ("1;31", "1;33", "1;32", "1", "2", "0"):
+        plain = plain.replace(f"\x1b[{code}m", "")
+    assert plain == render(refused, Layout(100))
+
+
+def test_more_findings_are_shortened_and_counted(refused: Analysis) -> None:
+    five = [finding(f"cause-{at}") for at in range(5)]
+    analysis = with_findings(refused, finding("main", "fatal"), *five, finding("trifle", "info"))
+    text = render(analysis, Layout(100))
+    assert [f"* cause-{at}," in text for at in range(5)] == [True, True, True, False, False]
+    assert "and 3 more notes: --all" in text
+    everything = render(analysis, Layout(100, everything=True))
+    assert "* trifle," in everything
+    assert "--all" not in everything
+
+
+def test_a_note_on_a_healthy_log_is_not_lost(analyse: Analyse, logs: dict[str, str]) -> None:
+    healthy = analyse(logs["healthy"])
+    analysis = replace(healthy, findings=[finding("trifle", "info")])
+    assert "\n1 note: --all\n" in render(analysis, Layout(100))
+
+
+def test_long_lists_of_evidence_are_counted(refused: Analysis) -> None:
+    lines = [Line("/logs/job.strace", at, f"read({at}) = 0") for at in range(1, 31)]
+    text = render(with_findings(refused, finding("main", lines=lines)), Layout(100))
+    assert "job.strace:8 " in text
+    assert "and 22 more: --all" in text
+
+
+def test_a_hostile_trace_commands_no_terminal(analyse: Analyse) -> None:
+    evil = "\x1b]0;owned\x07\x1b[2J\x1b[1;1H\u202e\r\n[bold]"
+    log = (
+        b'9 1700000001.000 execve("/bin/\x1b[2Jx", ["\x1b[2Jx"], 0x7 /* 1 vars */) = 0 <0.1>\n'
+        b"9 1700000001.100 socket(AF_UNIX, SOCK_STREAM, 0) = 3 <0.1>\n"
+        b'9 1700000001.200 connect(3, {sa_family=AF_UNIX, sun_path="/run/\x1b[31m\xff\x9b"}, 110) = -1 ECONNREFUSED (x) <0.1>\n'  # noqa: E501
+        b"9 1700000001.300 +++ exited with 1 +++\n"
+    )
+    analysis = analyse(log)
+    hostile = finding(
+        evil, summary=evil, variant=evil, command=evil, peer=evil, lines=[Line(evil, 1, evil)], causes=[evil],
+        next_steps=[evil], remedy=[evil], refuted_by=evil,
+    )  # fmt: skip
+    for each in analysis.evidence.sockets.values():
+        each.name = evil
+    analysis.evidence.health.damage.append(evil)
+    analysis.evidence.health.limits.append(evil)
+    analysis = Analysis(analysis.evidence, [hostile, *analysis.findings], Verdict("failed", evil, evil, 0, evil))
+    for layout in (Layout(80), Layout(80, fitted=True), Layout(80, everything=True)):
+        text = render(analysis, layout)
+        assert all(char == "\n" or char.isprintable() for char in text)
+        screen = pyte.Screen(300, 200)
+        pyte.Stream(screen).feed(text.replace("\n", "\r\n"))
+        assert screen.title == ""
+        assert [line.rstrip() for line in screen.display if line.strip()] == [s for s in text.split("\n") if s.strip()]
+    assert all(char.isprintable() for char in one_line(analysis))
+
+
+def test_one_line(analyse: Analyse, logs: dict[str, str]) -> None:
+    line = one_line(analyse(logs["healthy"]))
+    assert line.startswith("systrace: ")
+    assert line.endswith("(3 connections, 12 B out, 12 B in)")
+    assert "no network use" in one_line(analyse("9 1700000001.000 +++ exited with 0 +++\n"))
+
+
+def test_what_could_not_be_read_is_said(analyse: Analyse, logs: dict[str, str]) -> None:
+    text = render(analyse(logs["refused"] + "9 gibberish without end\n" * 2), Layout(200))
+    assert "2 lines not understood" in text
+    assert "every line understood" in render(analyse(logs["refused"]), Layout(200))
+
+
+def test_the_reporter_writes_utf8_without_colour_into_a_buffer(refused: Analysis) -> None:
+    out = io.BytesIO()
+    REPORTERS["table"].write(refused, out)
+    assert out.getvalue().decode("utf-8").startswith("FAILED: ")
+    assert b"\x1b" not in out.getvalue()
