@@ -60,6 +60,7 @@ class CodeDialogue(LineDialogue):
                 self.command(name, argument.strip(), first, out)
                 if line.cut and isinstance(request := out[at], Request):
                     unfinished(request, self.cut_reason, None, 0)
+                    self.expect_nothing(True)
             elif name:
                 out.append(self.ask(first, "unknown command", ""))
 

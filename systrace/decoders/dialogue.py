@@ -78,6 +78,13 @@ class Dialogue(StreamDecoder):
             self.pending.popleft()
             request.answered, request.answer_ns = True, reply.end_ns
 
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """A hole hid an unknown number of messages of this direction: forget what was under way, claim nothing."""
+        if not from_client:
+            self.settle_all()
+            if self.waits and not self.handed_over:
+                self.release(out)
+
     def settle_all(self) -> None:
         """Answers came that cannot be read: nothing can be said to be unanswered."""
         for request in self.pending:
@@ -147,6 +154,10 @@ class LineDialogue(Dialogue):
         """The next `size` bytes are no lines; `raw_done` is called behind them."""
         self._raw[from_client] = _Raw(size, keep)
 
+    def expect_nothing(self, from_client: bool) -> None:
+        """Take `expect_raw` back: the announcement was not whole."""
+        self._raw[from_client] = None
+
     def raw_passed(self, from_client: bool) -> tuple[int, int]:
         """(bytes of the raw run that came, its size); (0, 0) when none is under way."""
         raw, buffer = self._raw[from_client], self.buffer(from_client)
@@ -175,6 +186,8 @@ class LineDialogue(Dialogue):
             if line is None:
                 return
             self.line(from_client, line, first, out)
+            if line.cut:
+                self.hid(from_client, out)
 
     def cut(self, from_client: bool, how: str, out: list[Message]) -> None:
         """See `Dialogue.cut`."""
@@ -285,8 +298,7 @@ class FramedDialogue(Dialogue):
         sample, offset, first = buffer.peek(min(32, buffer.call_rest())), buffer.taken, buffer.here
         buffer.skip_call()
         self._lost[from_client] = True
-        if not from_client:
-            self.settle_all()
+        self.hid(from_client, out)
         if impossible and self._seen[from_client]:
             text = f"no message begins at byte {offset}: {printable(sample, 40)}"
             message = unfinished(self.make(FramingError, from_client, first, text), "malformed", None, 0)

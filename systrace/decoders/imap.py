@@ -68,6 +68,7 @@ class Imap(LineDialogue):
         self._greeted = bool(socket.inherited)
         self._tags: dict[bytes, Request] = {}
         self._untagged = 0
+        self._last_verb = ""
         self._continued = {True: False, False: False}  # a literal was in the line: what follows belongs to it
         self._literal: dict[bool, Transfer | None] = {True: None, False: None}  # call in which its line began
         self._secret = False  # authentication data comes next
@@ -106,6 +107,7 @@ class Imap(LineDialogue):
         if line.cut:
             unfinished(request, self.cut_reason, None, 0)
         self._tags[tag] = request
+        self._last_verb = verb
         if len(self._tags) > 1000:
             self._tags.clear()
         self.waits = verb in ("STARTTLS", "AUTHENTICATE")
@@ -145,7 +147,7 @@ class Imap(LineDialogue):
         word, _, text = line.data[2:].partition(b" ")
         greeting, self._greeted = not self._greeted, True
         if word == b"BYE":
-            leaving = any(request.verb == "LOGOUT" for request in self._tags.values()) and not greeting
+            leaving = bool(self._last_verb) and "LOGOUT".startswith(self._last_verb)  # the word may be cut
             reply: Reply = self.make(Reply if leaving else ServerError, False, first, f"BYE {brief(text, 190)}")
             if isinstance(reply, ServerError):
                 reply.fatal = True
@@ -161,6 +163,12 @@ class Imap(LineDialogue):
         if line.cut:
             unfinished(reply, self.cut_reason, None, 0)
         out.append(reply)
+
+    def settle_all(self) -> None:
+        """See `Dialogue.settle_all`."""
+        for request in self._tags.values():
+            request.answered = True
+        self._tags.clear()
 
     def unfinished(self, from_client: bool, how: str, out: list[Message]) -> None:
         """See `LineDialogue.unfinished`."""

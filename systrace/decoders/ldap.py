@@ -139,6 +139,8 @@ class Ldap(FramedDialogue):
         number = _element(outer.content, 0) if outer else None
         operation = _element(outer.content, number.end) if outer and number else None
         if number is None or operation is None or number.tag != 2:
+            if not from_client:
+                self.settle_all()  # a hole
             return
         identity = int.from_bytes(number.content, "big")
         if from_client:
@@ -176,16 +178,21 @@ class Ldap(FramedDialogue):
         if operation.tag in _PARTS:
             self._parts[identity] = self._parts.get(identity, 0) + 1
             return
+        reply: Reply
         code_part = _element(operation.content, 0)
         matched = _element(operation.content, code_part.end) if code_part else None
         text_part = _element(operation.content, matched.end) if matched else None
-        if operation.tag not in _RESULTS or code_part is None or code_part.tag != 0x0A:
+        if operation.tag not in _RESULTS:
+            return
+        entries = self._parts.pop(identity, 0)
+        if code_part is None or len(code_part.content) < code_part.length:  # a hole
+            reply = self.make(Reply, False, first, f"{_RESULTS[operation.tag]}: answered")
+            self._pair(identity, reply)
+            out.append(reply)
             return
         code = int.from_bytes(code_part.content, "big")
         text = words(text_part.content) if text_part else ""
-        entries = self._parts.pop(identity, 0)
         name = _RESULTS[operation.tag]
-        reply: Reply
         if code in _GOOD:
             more = f" ({entries} entr{'ies' if entries != 1 else 'y'})" if operation.tag == 0x65 else ""
             reply = self.make(Reply, False, first, f"{name}: {'success' if not code else f'result {code}'}{more}")
@@ -208,6 +215,7 @@ class Ldap(FramedDialogue):
 
     def settle_all(self) -> None:
         """See `Dialogue.settle_all`."""
+        self._parts.clear()
         for request in self._requests.values():
             request.answered = True
         self._requests.clear()

@@ -87,7 +87,7 @@ class Memcached(LineDialogue):
             return
         answered = parts[-1] != b"noreply" and verb != "quit"
         where = 4 if verb in _STORAGE else 2 if verb == "ms" else 0
-        if where and len(parts) > where and parts[where].isdigit() and len(parts[where]) < 11:
+        if where and not line.cut and len(parts) > where and parts[where].isdigit() and len(parts[where]) < 11:
             size = int(parts[where])
             self._set = (f"{verb} {brief(parts[1], 50)} ({size} bytes)", verb, answered, first)
             self.expect_raw(True, size + 2)
@@ -147,6 +147,12 @@ class Memcached(LineDialogue):
         if line.cut:
             unfinished(reply, self.cut_reason, None, 0)
         out.append(reply)
+
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """See `Dialogue.hid`."""
+        if not from_client:
+            self._first, self._values, self._bytes, self._lines = None, 0, 0, 0
+        super().hid(from_client, out)
 
     def unfinished(self, from_client: bool, how: str, out: list[Message]) -> None:
         """See `LineDialogue.unfinished`."""

@@ -216,7 +216,7 @@ class MySql(FramedDialogue):
 
     def _error(self, body: bytes, first: Transfer | None, out: list[Message]) -> None:
         code, text, state = int.from_bytes(body[1:3], "little"), body[3:], ""
-        if text[:1] == b"#" and len(text) >= 6:
+        if text[:1] == b"#":
             state, text = f" ({brief(text[1:6])})", text[6:]
         error = self.make(ServerError, False, first, "")
         error.code, error.text = str(code), words(text)
@@ -281,6 +281,12 @@ class MySql(FramedDialogue):
         self.answer(reply)
         self._state, self._began, self._rows, self._columns = IDLE, None, 0, 0
         out.append(reply)
+
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """See `Dialogue.hid`."""
+        if not from_client and self._state not in (GREETING, LOGIN, OPAQUE):
+            self._state, self._began, self._rows = IDLE, None, 0
+        super().hid(from_client, out)
 
     def unfinished(self, from_client: bool, how: str, out: list[Message]) -> None:
         """See `FramedDialogue.unfinished`."""

@@ -156,7 +156,7 @@ class Pop(LineDialogue):
         reply = self.make(Reply, False, first, f"{brief(head, 60)} ({how_much})")
         reply.code, reply.text = "+OK", words(head[3:])
         reply.declared_length, reply.received_length = declared, size
-        self.answer(reply, final=not reason)
+        self.answer(reply, final=reason in ("", "clipped"))
         if reason:
             unfinished(reply, reason, declared, size)
         out.append(reply)

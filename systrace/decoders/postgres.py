@@ -218,7 +218,10 @@ class Postgres(FramedDialogue):
         self.release(out)
 
     def _error(self, body: bytes, first: Transfer | None, out: list[Message]) -> None:
-        fields = {part[:1]: part[1:] for part in body.split(b"\x00") if part}
+        *parts, rest = body.split(b"\x00")
+        fields = {part[:1]: part[1:] for part in parts if part}
+        if rest[:1] == b"M":  # of the other fields a part would be misleading
+            fields[b"M"] = rest[1:]
         severity = brief(fields.get(b"V", fields.get(b"S", b"ERROR")), 20)
         code, text = brief(fields.get(b"C", b""), 5), words(fields.get(b"M", b""))
         error = self.make(ServerError, False, first, f"{severity} {code}: {brief(text, 200)}")
@@ -244,6 +247,14 @@ class Postgres(FramedDialogue):
             reply = self.make(Reply, False, begun if request else first, text + count)
         self.answer(reply)
         out.append(reply)
+
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """See `Dialogue.hid`."""
+        if from_client:
+            self._parsed, self._extended_first = [], None
+        else:
+            self._rows, self._row_bytes, self._tags, self._failed, self._rows_first = 0, 0, [], False, None
+        super().hid(from_client, out)
 
     def unfinished(self, from_client: bool, how: str, out: list[Message]) -> None:
         """See `FramedDialogue.unfinished`."""

@@ -126,7 +126,7 @@ class Redis(LineDialogue):
         if _HEADER.match(data) is None or (line.cut and not simple):
             self._value[from_client] = None
             if line.cut:
-                self._lose(from_client)
+                self._lose(from_client, out)
             else:
                 self._misframed(from_client, data, first, out)
             return
@@ -146,7 +146,7 @@ class Redis(LineDialogue):
             self._leaf(from_client, value, data[1:], cut, out)
             if cut and self._value[from_client] is not None:
                 self._value[from_client] = None
-                self._lose(from_client)
+                self._lose(from_client, out)
 
     def raw_done(self, from_client: bool, head: bytes, size: int, out: list[Message]) -> None:
         """A bulk string has passed, with the line end behind it."""
@@ -166,19 +166,19 @@ class Redis(LineDialogue):
                 return
             stack.pop()
         self._value[from_client] = None
+        unasked = not self._read[False] and not self.client.taken
         self._read[from_client] = True
         if from_client:
             self._request(value.items[:2], value.size, value.first, cut, out)
         else:
-            self._reply(value, cut, out)
+            self._reply(value, unasked, cut, out)
 
-    def _lose(self, from_client: bool) -> None:
+    def _lose(self, from_client: bool, out: list[Message]) -> None:
         """Where the next value begins cannot be told."""
         buffer = self.buffer(from_client)
         buffer.skip_call()
         self._lost[from_client] = not buffer.size
-        if not from_client:
-            self.settle_all()
+        self.hid(from_client, out)
 
     def _misframed(self, from_client: bool, data: bytes, first: Transfer | None, out: list[Message]) -> None:
         if self._read[from_client]:
@@ -186,7 +186,7 @@ class Redis(LineDialogue):
             message = self.make(FramingError, from_client, first, f"no value begins with {printable(data, 40)}")
             message.offset, message.sample = buffer.taken - len(data) - 2, data[:32]
             out.append(unfinished(message, "malformed", None, 0))
-        self._lose(from_client)
+        self._lose(from_client, out)
 
     # ------------------------------------------------------------------------------------------------------ messages
 
@@ -198,9 +198,9 @@ class Redis(LineDialogue):
             unfinished(request, self.cut_reason, None, 0)
         out.append(request)
 
-    def _reply(self, value: _Value, cut: bool, out: list[Message]) -> None:
+    def _reply(self, value: _Value, unasked: bool, cut: bool, out: list[Message]) -> None:
         if value.error:
-            reply: Reply = self._error(value)
+            reply: Reply = self._error(value, unasked, cut)
         else:
             reply = self.make(Reply, False, value.first, _describe(value))
         if value.kind != b">":
@@ -209,12 +209,12 @@ class Redis(LineDialogue):
             unfinished(reply, self.cut_reason, None, 0)
         out.append(reply)
 
-    def _error(self, value: _Value) -> ServerError:
+    def _error(self, value: _Value, unasked: bool, cut: bool) -> ServerError:
         text = words(value.error)
         error = self.make(ServerError, False, value.first, brief(text, 200))
-        error.code = text.partition(" ")[0]
+        error.code = text.partition(" ")[0] if " " in text or not cut else ""
         error.text = text
-        refused = error.code in ("DENIED", "MAXCLIENTS") or any(phrase in text for phrase in _ENDING)
+        refused = unasked or error.code in ("DENIED", "MAXCLIENTS") or any(phrase in text for phrase in _ENDING)
         error.fatal = refused and value.kind == b"-"
         return error
 

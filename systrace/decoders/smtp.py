@@ -130,17 +130,20 @@ class Smtp(CodeDialogue):
         size, begun, self._size, self._mail = self._size, self._mail, 0, None
         request = self.ask(begun or self.client.last, f"mail of {size} bytes", "mail")
         if reason:
-            request.summary = f"mail cut after {size} bytes"
+            request.summary = (
+                f"mail of at least {size} bytes" if reason == "clipped" else f"mail cut after {size} bytes"
+            )
             unfinished(request, reason, None, size)
         out.append(request)
 
     def replied(self, reply: Reply, out: list[Message]) -> None:
         """See `CodeDialogue.replied`."""
         request = reply.request
+        if self._in_mail and reply.code[:1] != "3":
+            self._end_mail("clipped", out)  # its end was in a hole
+            self.settle_all()
         if request is None:
             return
-        if self._in_mail and reply.code[:1] != "3":
-            self._in_mail = False  # the end of the mail was in a hole
         if request.verb == "DATA" and reply.code == "354":
             self._in_mail = True
         elif request.verb == "AUTH" and reply.code == "334":

@@ -12,7 +12,7 @@ from systrace.model import Message, Socket, Transfer
 DISCONNECT, KEXINIT, NEWKEYS = 1, 20, 21
 LARGEST = 256 << 10  # bytes of a packet; OpenSSH's PACKET_MAX_SIZE
 LONGEST_LINE = 1024  # bytes before a banner's line end
-_REFUSALS = re.compile(rb"(?:Exceeded MaxStartups|Not allowed at this time|Too many connections|Connection refused)")
+_REFUSALS = re.compile(rb"(?:Exceeded MaxSt|Not allowed at t)(?:artups|his time)?")
 _LISTS = ("key exchange", "host key", "cipher", "cipher")  # those that must have a name in common, in KEXINIT's order
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from systrace.decoders import DECODERS, Piece
 from systrace.decoders.choosing import choose
+from systrace.decoders.replies import FramingError, Request, ServerError
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
 from tests.decoders.relay import Said
 
@@ -112,20 +113,51 @@ def decoded(said: Said, protocol: str, step: int = 0, handed_over: bool = False)
     heads = [b"".join(data for by_client, data, _ in said if by_client is side)[:256] for side in (True, False)]
     chosen = choose(heads[0], heads[1], None)
     assert chosen is DECODERS[protocol], chosen
+    messages = _feed(said, protocol, step, None)
+    assert messages[-1].protocol == protocol
+    assert handed_over == (messages[-1].summary in _LAST or messages[-1].summary.startswith(_TLS_FOLLOWS))
+    for keep in (8, 16, 32, 100):
+        _claims_no_more(_feed(said, protocol, 0, keep), messages)
+    return messages
+
+
+_LAST = ("asks for TLS",)
+_TLS_FOLLOWS = ("220 2.0.0 Ready to start TLS", "+OK Begin TLS", "OK Begin TLS")
+
+
+def _claims_no_more(clipped: list[Message], whole: list[Message]) -> None:
+    """Of a log that shows only the first bytes of each call, nothing may be said that is not true of the whole."""
+    faults = [message for message in clipped if getattr(message, "notable", False)]
+    true = [message for message in whole if getattr(message, "notable", False)]
+    assert not any(isinstance(message, FramingError) for message in faults), faults
+    assert len(faults) <= len(true), faults
+    assert all(any(_agrees(fault, one) for one in true) for fault in faults), (faults, true)
+    if not any(isinstance(message, Request) and message.unanswered for message in whole):
+        assert not [m.summary for m in clipped if isinstance(m, Request) and m.unanswered]
+
+
+def _agrees(fault: Message, true: Message) -> bool:
+    if not isinstance(fault, ServerError) or not isinstance(true, ServerError):
+        return fault.complete is true.complete is False
+    return fault.code in ("", true.code) and fault.fatal <= true.fatal
+
+
+def _feed(said: Said, protocol: str, step: int, keep: int | None) -> list[Message]:
+    """Feed a conversation in steps of so many bytes; `keep` is how many of each call are known."""
     decoder = DECODERS[protocol](Socket("S1", "inet", "stream", role="client"))
     out: list[Message] = []
     for client, data, _ in said:
         for start in range(0, len(data), step or len(data)):
-            out += decoder.feed(client, _piece(client, data[start : start + (step or len(data))]))
+            out += decoder.feed(client, _piece(client, data[start : start + (step or len(data))], keep))
             if decoder.handed_over:
-                assert handed_over
                 return out
     out += decoder.end(False, "eof")
     out += decoder.end(True, "eof")
     return out
 
 
-def _piece(client: bool, data: bytes) -> Piece:
+def _piece(client: bool, data: bytes, keep: int | None) -> Piece:
     record = Record(0, 1, 1, 1_000, 10, "sendto" if client else "recvfrom", b"", len(data), None, RETURNED, b"")
-    event = (Sent if client else Received)(record, 3, len(data), len(data), b"", None, lambda _: [(data, len(data))])
+    kind = Sent if client else Received
+    event = kind(record, 3, len(data), len(data), b"", None, lambda _: [(data[:keep], len(data))])
     return Piece.of(event)
