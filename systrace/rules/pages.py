@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 
 from systrace.rules import RULES
@@ -31,6 +32,11 @@ _VERDICTS = {
     Source: strace(1)
     """,
 }
+
+
+_EPOCH_S = 1_700_000_000  # when the examples' clocks begin
+_STAMP = re.compile(r"^(\d+) (\d{1,8})\.(\d+) ", re.MULTILINE)
+_TOOK = re.compile(r"<(\d+)\.(\d{1,5})>$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -64,3 +70,9 @@ def page(cause: str, docstring: str) -> Page:
 
 def _joined(lines: list[str]) -> str:
     return " ".join(line for line in lines if line)
+
+
+def full_trace(example: str) -> str:
+    """A rule's example as `strace -f -ttt -T` prints it; `9 1.5 ` is its short form of thread 9 after 1.5 s."""
+    text = _STAMP.sub(lambda m: f"{m[1]} {_EPOCH_S + int(m[2])}.{m[3]:0<6} ", example)
+    return _TOOK.sub(lambda m: f"<{m[1]}.{m[2]:0<6}>", text).strip() + "\n"

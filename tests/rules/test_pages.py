@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from systrace.rules.pages import HEADINGS, page, pages
+from systrace.rules.pages import HEADINGS, full_trace, page, pages
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,3 +42,12 @@ def test_the_catalogue_is_fresh() -> None:
     argv = [sys.executable, str(ROOT / "scripts" / "generate_docs"), "--check"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_example_in_short_is_written_out_as_strace_prints() -> None:
+    """Clock and duration get all their digits; times in arguments and results stay."""
+    short = "9 1.25 poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.001>\n10 6.3 +++ exited with 1 +++"
+    assert full_trace(short) == (
+        "9 1700000001.250000 poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.001000>\n"
+        "10 1700000006.300000 +++ exited with 1 +++\n"
+    )
