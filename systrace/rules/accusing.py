@@ -1,0 +1,133 @@
+"""From defects to findings: which answer a job died of, as one pair of cause and effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+from systrace.model import Event, Finding, Process, Socket
+from systrace.rules.answers import PROMPT_NS, Answer, Said, Victim, answers, is_last_word, victim
+from systrace.rules.case import Case
+from systrace.rules.defects import Defect, defects
+
+_FOUND: WeakKeyDictionary[Case, list[Finding]] = WeakKeyDictionary()
+_MOST = 400  # answers with a defect that are looked at, from the end
+
+
+def accused(case: Case, cause: str) -> Iterator[Finding]:
+    """The findings of one cause among all that are wrong with answers of this case."""
+    found = _FOUND.get(case)
+    if found is None:
+        found = _FOUND[case] = list(_all(case))
+    return (finding for finding in found if finding.cause == cause)
+
+
+def _all(case: Case) -> Iterator[Finding]:
+    looked = 0
+    for answer in reversed(answers(case)):
+        response = answer.response
+        if response.status in (101, 304) or looked >= _MOST:
+            continue
+        who = victim(case, answer.process, answer.at)
+        if who is None and response.status < 500 and response.status != 429:
+            continue
+        looked += 1
+        if _made_good(answer):
+            if response.status >= 500 or response.status == 429:
+                yield _recovered(case, answer)
+            continue
+        if who is None:
+            continue
+        found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None)
+        if found is not None:
+            yield _accusation(case, answer, who, found)
+
+
+def _made_good(answer: Answer) -> bool:
+    """The same request was answered well later."""
+    return any(other.response.status < 400 and other.response.complete for other in answer.repeated)
+
+
+def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
+    """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
+    if who.said.has(defect.words):
+        return True
+    last = not [a for a in answer.later if a.response.status != 304] and is_last_word(
+        case, answer.process, answer.at, answer.socket
+    )
+    soon = who.end is None or not case.has_clock or who.end - answer.at <= PROMPT_NS
+    if last and soon:
+        return True
+    silent = not who.said.text
+    return defect.proof and silent and answer.response.status >= 500
+
+
+def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Finding:
+    said = who.said.has(defect.words)
+    finding = accusation(case, defect.cause, answer.socket, list(answer.response.events), who, said)
+    response = answer.response
+    request_events: list[Event] = list(response.request.events) if response.request is not None else []
+    finding.evidence = [*request_events[:1], *finding.evidence]
+    finding.variant = defect.variant
+    finding.confidence = "confirmed" if defect.proof and said else "likely" if defect.proof or said else "possible"
+    finding.time_ns = response.start_ns
+    finding.summary = f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to {answer.url} {defect.text}; {effect(case, who, said)}."
+    finding.causes = list(defect.causes)
+    finding.next_steps = [f"save what came and look at it: curl -sv '{response.request.url}' | head -c 600" if response.request else
+                          f"systrace follow LOG --socket {answer.socket.uid}"]  # fmt: skip
+    finding.remedy = list(defect.remedy)
+    finding.refuted_by = "the same bytes being accepted by the same program in another run"
+    if (
+        response.body is not None
+        and not response.body.whole
+        and defect.cause not in ("http-error-status", "truncated-response")
+    ):
+        finding.confidence = "possible" if finding.confidence == "likely" else "likely"
+    return finding
+
+
+def accusation(case: Case, cause: str, socket: Socket, events: list[Event], who: Victim, said: bool) -> Finding:
+    """A fatal finding about a socket, with the death and the words of the victim as evidence; they also date it."""
+    words = _words(who.said, who) if said else []
+    finding = case.finding(cause, socket, [*events, *words], who.process)
+    if who.process.exit_event is not None and who.process.exit_event.record.raw:
+        finding.evidence.append(who.process.exit_event)
+    finding.severity, finding.confidence = "fatal", "likely"
+    if finding.evidence:
+        finding.end_ns = max(case.ended(e) for e in finding.evidence)
+    return finding
+
+
+def effect(case: Case, who: Victim, said: bool) -> str:
+    """`jq[4242] failed on it: "parse error ..." (exit status 4)`."""
+    line = who.said.line if said or who.said.text else ""
+    process: Process = who.process
+    name = "it" if process is who.receiver else case.name_of(process)
+    verb = "crashed" if process.signal is not None else "failed"
+    return f"{name} {verb} after it" + (f": “{line}”" if line else "") + f" ({who.how})"
+
+
+def _words(said: Said, who: Victim) -> list[Event]:
+    """The calls that wrote the sentence quoted."""
+    line = said.line.encode("utf-8", "replace")
+    exact = [e for e in said.events if line and line[:40] in _data(e)]
+    return exact[-1:] or [e for e in said.events if e.record.raw][-1:]
+
+
+def _data(event: Event) -> bytes:
+    pieces: list[tuple[bytes, int]] = getattr(event, "payload", list)()
+    return bytes(pieces[0][0]) if pieces else bytes(getattr(event, "data", b""))
+
+
+def _recovered(case: Case, answer: Answer) -> Finding:
+    response = answer.response
+    finding = case.finding("http-error-status", answer.socket, list(response.events), answer.process)
+    finding.variant, finding.severity, finding.confidence = f"status-{response.status}", "info", "confirmed"
+    finding.recovered = "retry"
+    finding.summary = (
+        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to {answer.url}; a retry of the same "
+        "request worked."
+    )
+    finding.remedy = ["nothing to do for this run; the server's log says why it refused"]
+    finding.refuted_by = "the retry not having been for the same thing"
+    return finding

@@ -1,0 +1,339 @@
+"""Who received which answer, who died of it, and what the dying said: shared by the rules on content.
+
+An answer is consumed by the process that received it, by a reader at the other end of its pipe or file, or by the shell
+that looks at it. A job is accused of nothing unless one of them failed and nobody above made good for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from systrace.decoders.bodies.problem import printable
+from systrace.decoders.http_messages import HttpRequest, HttpResponse
+from systrace.model import Event, Message, Process, Received, Sent, Socket, Transfer
+from systrace.rules.case import SECOND, Case
+
+PROMPT_NS = 10 * SECOND  # a process that dies of an answer does so soon; one that goes on working has coped with it
+CRASH_SIGNALS = frozenset(("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"))
+_TEXT_LIMIT = 16 << 10  # characters looked at
+_SAID = re.compile(
+    r"(?i)exception|error|fail|fatal|traceback|invalid|malformed|unexpected|expected|parse|panic|denied|refused|unable|cannot"
+    r"|can't|could not|short|missing|bad |empty|no |not |abort|undefined|warn|unknown|die|wrong"
+)
+_WHOLE_SENTENCE = re.compile(
+    r"^(?:[\w.$]*(?:Error|Exception|Fault|Panic)\b|Caused by: |\w+: (?:\(\d+\) |error)|parse error|ERROR)"
+)
+_FRAME = re.compile(
+    r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
+)
+
+
+@dataclass(slots=True)
+class Said:
+    """What a process and those above it wrote: error channel, log files, and standard output but for the data itself."""
+
+    text: str = ""
+    events: list[Event] = field(default_factory=list)
+
+    def has(self, pattern: str) -> bool:
+        """Whether the words fit."""
+        return re.search(pattern, self.text) is not None
+
+    @property
+    def line(self) -> str:
+        """The sentence that says most, for quoting; "" when nothing was said."""
+        lines = [line.rstrip() for line in self.text.splitlines() if line.strip() and not _FRAME.match(line)]
+        for pattern in (_WHOLE_SENTENCE, _SAID):
+            found = next((line for line in reversed(lines) if pattern.search(line)), None)
+            if found is not None:
+                break
+        else:
+            found = lines[-1] if lines else ""
+        return printable(found.strip().encode("utf-8", "replace"), 200)
+
+
+@dataclass(slots=True)
+class Victim:
+    """The process that failed because of an answer: the receiver, the reader of its output, or the shell above."""
+
+    process: Process
+    receiver: Process | None
+    said: Said
+    end: int | None  # when it ended, in the order of `Case.at`
+
+    @property
+    def how(self) -> str:
+        """`exit status 4`, `killed by SIGSEGV`."""
+        if self.process.signal is not None:
+            return f"killed by {self.process.signal}"
+        return f"exit status {self.process.exit_code}"
+
+    @property
+    def crashed(self) -> bool:
+        """Died of a signal that the program's own fault raises."""
+        return self.process.signal in CRASH_SIGNALS
+
+
+@dataclass(slots=True)
+class Answer:
+    """A final response of HTTP that a client of the trace received."""
+
+    socket: Socket
+    response: HttpResponse
+    process: Process | None
+    at: int  # when its last byte came, in the order of `Case.at`
+    later: list[Answer] = field(default_factory=list)  # that the same process received, in order
+    before: list[Answer] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Method, host and path without query: equal for a repeated request."""
+        request = self.response.request
+        if request is None:
+            return "", str(self.socket.peer), ""
+        return request.method, request.host, request.path.partition("?")[0]
+
+    @property
+    def repeated(self) -> list[Answer]:
+        """Later answers to the same request."""
+        return [other for other in self.later if other.key == self.key]
+
+    @property
+    def url(self) -> str:
+        """For people: method and target."""
+        request = self.response.request
+        return f"{request.method} {request.path}" if request is not None else "a request that the log does not show"
+
+
+class _Gathered:
+    """The answers of a case, found once."""
+
+    def __init__(self, case: Case) -> None:
+        self.answers = sorted(_all_answers(case), key=lambda a: a.at)
+        by_process: dict[int | None, list[Answer]] = {}
+        for answer in self.answers:
+            by_process.setdefault(answer.process.pid if answer.process is not None else None, []).append(answer)
+        for group in by_process.values():
+            for index, answer in enumerate(group):
+                answer.before, answer.later = group[:index], group[index + 1 :]
+        self.said: dict[int, Said] = {}
+        self.network = {pid for s in case.clients if s.is_network for pid in _users(case, s)}
+
+
+_GATHERED: WeakKeyDictionary[Case, _Gathered] = WeakKeyDictionary()
+
+
+def _gathered(case: Case) -> _Gathered:
+    found = _GATHERED.get(case)
+    if found is None:
+        found = _GATHERED[case] = _Gathered(case)
+    return found
+
+
+def answers(case: Case) -> list[Answer]:
+    """All final HTTP responses that clients received, in order."""
+    return _gathered(case).answers
+
+
+def _all_answers(case: Case) -> Iterator[Answer]:
+    for socket in case.clients:
+        for message in socket.messages:
+            if isinstance(message, HttpResponse) and message.direction == "received" and not message.interim:
+                yield Answer(socket, message, receiver(case, socket, message), ended_at(case, message))
+
+
+def ended_at(case: Case, message: Message) -> int:
+    """When a message's last byte moved, in the order of `Case.at`."""
+    if message.events:
+        return case.ended(message.events[-1])
+    return message.end_ns or message.start_ns or 0
+
+
+def receiver(case: Case, socket: Socket, message: Message | None) -> Process | None:
+    """The process whose call received a message."""
+    for event in reversed(message.events if message is not None else []):
+        pid = case.evidence.owners.get(event.record.tid)
+        if pid is not None:
+            return case.evidence.processes.get(pid)
+    return case.process(socket)
+
+
+def _users(case: Case, socket: Socket) -> set[int]:
+    return {p for p in (case.evidence.owners.get(e.record.tid) for e in socket.timeline) if p is not None}
+
+
+# ------------------------------------------------------------------------------------------------------------- who failed
+
+
+def victim(case: Case, process: Process | None, at: int) -> Victim | None:
+    """Who failed after receiving something at `at`; None when nobody did, or somebody above went on and ended well."""
+    if process is None:
+        return None
+    own = case.fate(process)
+    if own in ("failed", "killed") and _died_by_itself(case, process):
+        return _victim(case, process, process) if not _excused(case, process) else None
+    if own == "killed":
+        return None
+    for other in sorted(_readers(case, process), key=lambda p: _end(case, p) or 0):
+        end = _end(case, other)
+        if case.fate(other) in ("failed", "killed") and (end is None or end >= at) and _died_by_itself(case, other):
+            return _victim(case, other, process) if not _excused(case, other) else None
+    return _failed_above(case, process, at)
+
+
+def _victim(case: Case, process: Process, received_by: Process) -> Victim:
+    return Victim(process, received_by, said_by(case, process, received_by), _end(case, process))
+
+
+def _end(case: Case, process: Process) -> int | None:
+    return case.ended(process.exit_event) if process.exit_event is not None else process.end_ns
+
+
+def _died_by_itself(case: Case, process: Process) -> bool:
+    """Not stopped by somebody: SIGPIPE means that its reader had enough, other signals come from outside."""
+    return process.signal is None or process.signal in CRASH_SIGNALS
+
+
+def _excused(case: Case, process: Process) -> bool:
+    """Somebody above ended well: the failure was part of the plan."""
+    seen = {process.pid}
+    parent = case.owner_of(process.parent)
+    while parent is not None and parent.pid not in seen:
+        if case.fate(parent) == "ok":
+            return True
+        seen.add(parent.pid)
+        parent = case.owner_of(parent.parent)
+    return False
+
+
+def _readers(case: Case, process: Process) -> Iterator[Process]:
+    """Other children of the same parent that do nothing on the network themselves: the next in a pipe, or in a script."""
+    network = _gathered(case).network
+    for other in case.evidence.processes.values():
+        if other is not process and other.parent is not None and other.parent == process.parent:
+            if other.pid not in network:
+                yield other
+
+
+def _failed_above(case: Case, process: Process, at: int) -> Victim | None:
+    """The nearest shell (or driver) above that failed, unless another of its children failed after this one."""
+    seen = {process.pid}
+    below, parent = process, case.owner_of(process.parent)
+    while parent is not None and parent.pid not in seen:
+        fate = case.fate(parent)
+        if fate == "ok" or (fate == "killed" and parent.signal not in CRASH_SIGNALS):
+            return None
+        if fate in ("failed", "killed"):
+            for other in case.evidence.processes.values():
+                if other.parent == parent.pid and other is not below and case.fate(other) in ("failed", "killed"):
+                    if (_end(case, other) or 0) >= at and other.exit_code == parent.exit_code:
+                        return None
+            return _victim(case, parent, process) if not _excused(case, parent) else None
+        seen.add(parent.pid)
+        below, parent = parent, case.owner_of(parent.parent)
+    return None
+
+
+# ------------------------------------------------------------------------------------------------------------ what it said
+
+
+def said_by(case: Case, process: Process, received_by: Process | None = None) -> Said:
+    """What this process, the receiver and those above wrote at their ends."""
+    said = Said()
+    chain: list[Process] = [process]
+    if received_by is not None and received_by is not process:
+        chain.append(received_by)
+    parent = case.owner_of(process.parent)
+    while parent is not None and parent not in chain:
+        chain.append(parent)
+        parent = case.owner_of(parent.parent)
+    texts = []
+    for each in chain:
+        own = _written(case, each)
+        texts.append(own.text)
+        said.events += own.events
+    for event in case.evidence.printed:
+        data = getattr(event, "data", b"")
+        texts.append(data.decode("utf-8", "replace"))
+        said.events.append(event)
+    said.text = "\n".join(text for text in texts if text)[-_TEXT_LIMIT:]
+    return said
+
+
+def _written(case: Case, process: Process) -> Said:
+    known = _gathered(case).said
+    if process.pid not in known:
+        said = known[process.pid] = Said()
+        carried = _carried(case, process)
+        parts = []
+        for output in process.output:
+            data = output.data
+            error = output.fd == 2 or output.path == "stderr" or "log" in output.path.rsplit("/", 1)[-1].lower()
+            plain = output.fd == 1 or output.path == "stdout"
+            if (error or plain) and not (plain and data[:48] in carried):
+                parts.append(data.decode("utf-8", "backslashreplace"))
+                said.events.append(output.event)
+        said.text = "".join(parts)[-_TEXT_LIMIT:]
+    return known[process.pid]
+
+
+def _carried(case: Case, process: Process) -> bytes:
+    """The beginnings of what a process downloaded: copied to its output, that is not its own words."""
+    return b"\n".join(
+        a.response.body.data()[:_TEXT_LIMIT]
+        for a in answers(case)
+        if a.process is process and a.response.body is not None
+    )
+
+
+# --------------------------------------------------------------------------------------------------- bytes of raw sockets
+
+
+def received_bytes(socket: Socket, limit: int = 1 << 16) -> tuple[bytes, bool]:
+    """(what was received, up to the first hole; whether that is all) from the calls kept of a socket."""
+    data, whole = b"", socket.dropped_events == 0
+    for event in socket.timeline:
+        if not isinstance(event, Received) or event.record.errno is not None or not event.size:
+            continue
+        if b"MSG_PEEK" in event.flags:
+            continue
+        known = b"".join(part for part, _ in event.payload())[: event.size]
+        data += known
+        if len(known) < event.size or len(data) >= limit:
+            return data[:limit], False
+    return data, whole
+
+
+def last_received(socket: Socket) -> Transfer | None:
+    """The last call that received bytes."""
+    return next(
+        (e for e in reversed(socket.timeline) if isinstance(e, Received) and e.size and not e.record.errno), None
+    )
+
+
+def last_sent(socket: Socket) -> Transfer | None:
+    """The last call that sent bytes."""
+    return next((e for e in reversed(socket.timeline) if isinstance(e, Sent) and e.size and not e.record.errno), None)
+
+
+def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -> bool:
+    """No other network socket of this process moved bytes or failed after `at`: it was the last thing it met."""
+    if process is None:
+        return True
+    for other in case.clients:
+        if other is socket or not other.is_network or case.process(other) is not process or case.is_dns(other):
+            continue
+        events = [e for e in other.timeline if isinstance(e, Sent | Received)] or other.timeline[:1]
+        if events and case.ended(events[-1]) > at:
+            return False
+        if any(case.at(a.events[0]) > at for a in other.attempts if a.events):
+            return False
+    return True
+
+
+def requests_of(socket: Socket) -> list[HttpRequest]:
+    """The requests that were sent on a socket."""
+    return [m for m in socket.messages if isinstance(m, HttpRequest)]

@@ -1,0 +1,410 @@
+"""Conversations that failed in their own protocol: TLS, wrong protocol, frames, refusals, FTP's second connection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from systrace.decoders import DECODERS, Mismatch
+from systrace.decoders.bodies.problem import printable
+from systrace.decoders.ftp import FtpReply
+from systrace.decoders.replies import FramingError, Greeting, Reply, Request
+from systrace.decoders.tls_messages import NotTls, TlsAlert, TlsHello, TlsRecords
+from systrace.model import Endpoint, Finding, Message, Socket
+from systrace.rules import rule
+from systrace.rules.accusing import accusation, effect
+from systrace.rules.answers import Victim, ended_at, last_received, victim
+from systrace.rules.case import Case
+from systrace.rules.content_http import ASK, FAIL, FINE, OPEN
+from systrace.rules.exchanges import (
+    cut_units, first_and_last, impossible_length, last_error, opaque_sockets, quotes, said_number, soon_after, victim_of,
+)  # fmt: skip
+
+_TLS_WORDS = r"(?i)\bSSL|\bTLS|certificate|PKIX|x509|handshake|CERT_|self.signed|cipher"
+_TLS_EXITS = {"curl": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91), "wget": (5,)}
+_REFUSED_WORDS = re.compile(
+    rb"(?i)error|denied|refused|unknown|not allowed|fail|invalid|unauthor|forbidden|too many|no such"
+)
+_FRAME_WORDS = r"struct\.error|unpack|NegativeArraySize|(?i:frame|length|record of|header|readFully|BufferUnderflow)"
+_TLS_OPEN = OPEN.replace("htons(80)", "htons(443)")
+_HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 10 <0.0001>\n'
+
+
+# ---------------------------------------------------------------------------------------------------------------- TLS
+
+
+@rule("tls-error",
+      fires=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\2(", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FAIL,
+      silent=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\1\\0", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FINE)  # fmt: skip
+def tls_error(case: Case) -> Iterator[Finding]:
+    """The TLS handshake failed: certificate, version, cipher.
+
+    What it is: a fatal alert. Sent by the server: it refuses us (version, cipher, name, missing client certificate). Sent
+        by us: we do not trust the server (unknown_ca, certificate_expired ...). Encrypted alerts (TLS 1.3) can't be read;
+        then the program's own words count, or that it left after the server's hello. Variants: `server-alert`,
+        `client-alert`, `rejected`, `refused` (a database that has no TLS).
+    Why it matters: no data was exchanged at all; a retry brings the same.
+    What proves it: the alert's two bytes in clear, or the words of the TLS library.
+    Not this: close_notify; plain text on the TLS port (protocol-mismatch); a hello that nobody answered (read-timeout).
+    What to do: `openssl s_client -connect HOST:PORT -servername HOST`; update the CA bundle; never turn verification off.
+    Source: RFC 8446 6.2
+    """
+    for socket in case.clients:
+        messages = socket.messages
+        if socket.app_protocol != "tls" and not any(m.protocol == "tls" for m in messages):
+            yield from _tls_refused(case, socket)
+            continue
+        if any(isinstance(m, Mismatch) or (isinstance(m, NotTls) and not m.offset) for m in messages):
+            continue
+        alert = next(
+            (m for m in messages if isinstance(m, TlsAlert) and m.code not in (0, None, 90) and m.level == "fatal"),
+            None,
+        )
+        if alert is not None:
+            who = victim_of(case, socket, alert)
+            if who is not None:
+                yield _alerted(case, socket, alert, who)
+        elif any(isinstance(m, TlsHello) for m in messages):
+            yield from _rejected(case, socket)
+
+
+def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Finding:
+    finding = accusation(
+        case, "tls-error", socket, [*first_and_last(socket), *alert.events], who, who.said.has(_TLS_WORDS)
+    )
+    sent = alert.direction == "sent"
+    finding.variant, finding.confidence = "client-alert" if sent else "server-alert", "confirmed"
+    by = "our side refused the server's certificate or answer" if sent else "the server refused our side"
+    finding.summary = (
+        f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} ended with the fatal alert "
+        f"{alert.name} ({alert.code}): {by}; {effect(case, who, True)}."
+    )
+    return _tls_advice(case, socket, finding)
+
+
+def _rejected(case: Case, socket: Socket) -> Iterator[Finding]:
+    """No alert in clear: the program's words, its exit status, or that it left before it sent anything."""
+    last = last_received(socket)
+    if last is None or not any(isinstance(m, TlsHello) and not m.client for m in socket.messages):
+        return
+    who = victim(case, case.process(socket), case.ended(last))
+    if who is None:
+        return
+    words = who.said.has(_TLS_WORDS) and soon_after(case, socket, who, case.ended(last))
+    by_exit = who.process.exit_code in _TLS_EXITS.get(who.process.command, ())
+    sent = next((m for m in socket.messages if isinstance(m, TlsRecords) and m.direction == "sent"), None)
+    left = socket.sent.calls and (sent is None or (sent.application_bytes < 52 and not sent.handshake_bytes))
+    if not words and not by_exit and not (left and soon_after(case, socket, who, case.ended(last))):
+        return
+    finding = accusation(case, "tls-error", socket, [*first_and_last(socket), last], who, words)
+    finding.variant, finding.confidence = "rejected", "likely"
+    finding.summary = (
+        f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} did not come to an end that both accept "
+        f"(alerts are encrypted in this version); {effect(case, who, True)}."
+    )
+    yield _tls_advice(case, socket, finding)
+
+
+def _tls_refused(case: Case, socket: Socket) -> Iterator[Finding]:
+    """A server that has no TLS, asked by a client that insists on it."""
+    asked = next(
+        (m for m in socket.messages if isinstance(m, Request) and "TLS" in m.summary and m.protocol == "postgres"), None
+    )
+    if asked is None or socket.messages[-1] is asked:
+        return
+    answer = socket.messages[-1]
+    if not isinstance(answer, Reply) or "TLS refused" not in answer.summary:
+        return
+    who = victim_of(case, socket, answer)
+    if who is None or not soon_after(case, socket, who, ended_at(case, answer)):
+        return
+    finding = accusation(case, "tls-error", socket, [*asked.events, *answer.events], who, who.said.has(_TLS_WORDS))
+    finding.variant, finding.confidence = "refused", "confirmed"
+    finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} was asked for TLS and answered that it has none; {effect(case, who, True)}."
+    yield _tls_advice(case, socket, finding)
+
+
+def _tls_advice(case: Case, socket: Socket, finding: Finding) -> Finding:
+    hello = next((m for m in socket.messages if isinstance(m, TlsHello) and m.client), None)
+    name = (hello.sni if hello is not None else None) or socket.name or "HOST"
+    finding.causes = [
+        "the certificate is expired, self-signed, for another name, or signed by a CA that this host does not know",
+        "client and server have no TLS version or cipher in common, or a client certificate is wanted",
+        "a proxy in the path presents its own certificate",
+    ]
+    finding.next_steps = [f"openssl s_client -connect {socket.peer} -servername {name} </dev/null"]
+    finding.remedy = ["renew or correct the certificate; update this host's CA bundle; don't turn verification off"]
+    finding.refuted_by = "the same handshake succeeding from this host with the same CA bundle"
+    return finding
+
+
+# --------------------------------------------------------------------------------------------------- the wrong protocol
+
+
+@rule("protocol-mismatch",
+      fires=OPEN + ASK + '9 1.2 recvfrom(3, "220 mx.example ESMTP Postfix\\r\\n", 65536, 0, NULL, NULL) = 30 <0.01>\n' + FAIL,
+      silent=OPEN + ASK + '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 65536, 0, NULL, NULL) = 38 <0.01>\n' + FINE)  # fmt: skip
+def protocol_mismatch(case: Case) -> Iterator[Finding]:
+    """The peer speaks another protocol than the client.
+
+    What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a TLS port,
+        HTTP to a mail server, a database client to a web server.
+    Why it matters: wrong port, wrong scheme, or a proxy in the path; libraries say "wrong version number", "bad status line".
+    What proves it: the first bytes of each side.
+    Not this: a server that greets first in the client's own protocol; a TLS alert between TLS sides (tls-error).
+    What to do: look at scheme, host and port in the job's configuration.
+    Source: RFC 8446 5.1, RFC 9112 2.2
+    """
+    for socket in case.clients:
+        found = _mismatch(socket) or _wrong_greeting(case, socket)
+        if found is None:
+            continue
+        message, spoken, answered, sample = found
+        who = victim_of(case, socket, message)
+        if who is None:
+            continue
+        finding = accusation(case, "protocol-mismatch", socket, [*first_and_last(socket), *message.events], who, True)
+        finding.variant, finding.confidence = (
+            f"{spoken}-{answered}",
+            "confirmed" if isinstance(message, Mismatch | NotTls) else "likely",
+        )
+        shown = printable(sample, 60)
+        finding.summary = (
+            f"{case.name_of(who.receiver)} speaks {spoken} to {case.label(socket)}, which answers with {answered}"
+            + (f" (“{shown}”)" if sample and shown.isprintable() else "") + f"; {effect(case, who, True)}."
+        )  # fmt: skip
+        finding.causes = ["port or scheme (http/https) is wrong in the job's configuration", "another service listens on that port",
+                          "a proxy in the path answers in place of the server"]  # fmt: skip
+        finding.next_steps = [
+            f"what does the port speak: nc -v {_host_port(socket)}; openssl s_client -connect {socket.peer}"
+        ]
+        finding.remedy = ["correct scheme, host and port"]
+        finding.refuted_by = "a successful exchange in the client's protocol on the same port"
+        yield finding
+
+
+def _mismatch(socket: Socket) -> tuple[Message, str, str, bytes] | None:
+    for message in socket.messages:
+        if isinstance(message, Mismatch) and message.direction == "received":
+            return message, message.spoken, message.answered or "something else", message.sample
+        if isinstance(message, NotTls) and message.direction == "received" and not message.offset:
+            return message, "tls", message.looks_like or "something else", message.sample
+    return None
+
+
+def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, bytes] | None:
+    """The client waits for a greeting and has said nothing; what greets is not what the port is for."""
+    if socket.sent.original_len or socket.peer is None or socket.app_protocol is None:
+        return None
+    greeting = next((m for m in socket.messages if isinstance(m, Greeting)), None)
+    own = DECODERS.get(socket.app_protocol)
+    if greeting is None or own is None or socket.peer.port in own.ports:
+        return None
+    due = next((d.name for d in DECODERS.values() if socket.peer.port in d.ports), None)
+    return (greeting, due, socket.app_protocol, b"") if due is not None else None
+
+
+def _host_port(socket: Socket) -> str:
+    return f"{socket.peer.host} {socket.peer.port}" if socket.peer is not None else "HOST PORT"
+
+
+# ---------------------------------------------------------------------------------------------------------------- frames
+
+
+@rule("framing-error",
+      fires=OPEN.replace("htons(80)", "htons(7003)")
+      + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
+      + '9 1.2 recvfrom(3, "\\0\\0\\1\\364abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
+      + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.01>\n' + FAIL,
+      silent=OPEN.replace("htons(80)", "htons(7003)")
+      + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
+      + '9 1.2 recvfrom(3, "\\0\\0\\0\\10abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n' + FINE)  # fmt: skip
+def framing_error(case: Case) -> Iterator[Finding]:
+    """A length-prefixed protocol with an impossible or unfulfilled length.
+
+    What it is: variants `unfulfilled` (the stream ended before the announced bytes came), `impossible` (a length that
+        cannot be: text read as a number, a negative value, a misread byte order).
+    Why it matters: a program that believes the length reads past its buffer, waits for ever, or dies.
+    What proves it: the length's bytes and their place, and the failure after them; the value where the program names it.
+    Not this: an answer cut within a known protocol (truncated-response).
+    What to do: is it the right port and version; what do the bytes say as text.
+    Source: the protocol's own framing
+    """
+    yield from cut_units(case, "framing-error")
+    for socket in case.clients:
+        error = next((m for m in socket.messages if isinstance(m, FramingError) and m.direction == "received"), None)
+        who = victim_of(case, socket, error) if error is not None else None
+        if error is not None and who is not None and not any(isinstance(m, Mismatch) for m in socket.messages):
+            finding = accusation(case, "framing-error", socket, [*first_and_last(socket), *error.events], who, True)
+            yield _framed(case, finding, socket, who, f"sent an {error.summary}", "confirmed")
+    for socket, who, data, _ in opaque_sockets(case):
+        if any(
+            isinstance(m, FramingError | Mismatch) or not m.complete
+            for m in socket.messages
+            if m.direction == "received"
+        ):
+            if not who.said.has(r"struct\.error|unpack"):
+                continue
+        found = _bad_length(socket, who, data)
+        if found is not None:
+            finding = accusation(case, "framing-error", socket, first_and_last(socket), who, True)
+            yield _framed(case, finding, socket, who, found, "likely")
+
+
+def _bad_length(socket: Socket, who: Victim, data: bytes) -> str | None:
+    last = last_received(socket)
+    size = last.size if last is not None else 0
+    for header in (data[-size:][:8], data[:8]):
+        value = said_number(who, header)
+        if value is not None:
+            return f"sent {printable(header[:8].hex(' ').encode())}, which the program read as the length {value}"
+    found = impossible_length(socket, data)
+    if found is not None and (who.crashed or who.said.text):
+        offset, value, layout = found
+        text = printable(data[offset : offset + 4], 16)
+        return f"sent the length {value} at byte {offset} ({layout}; as text “{text}”), which cannot be"
+    if who.said.has(r"struct\.error|unpack requires|BufferUnderflow|readFully"):
+        return f"sent {len(data)} bytes, fewer than the program's header or frame needs"
+    return None
+
+
+def _framed(case: Case, finding: Finding, socket: Socket, who: Victim, what: str, confidence: str) -> Finding:
+    finding.variant = finding.variant or "impossible"
+    finding.confidence = confidence
+    finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} {what}; {effect(case, who, True)}."
+    finding.causes = ["the server answered with text (an error, another protocol) where a binary header is due",
+                      "another version or byte order of the protocol", "the stream was cut or lost its place"]  # fmt: skip
+    finding.next_steps = [f"the bytes as text: systrace follow LOG --socket {socket.uid}"]
+    finding.remedy = ["check a length against a sane limit before use; check port and protocol version"]
+    finding.refuted_by = "the protocol allowing that length"
+    return finding
+
+
+# -------------------------------------------------------------------------------------------------------------- refusals
+
+
+@rule("server-error-reply",
+      fires=OPEN.replace("htons(80)", "htons(6379)")
+      + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
+      + '9 1.2 recvfrom(3, "-NOAUTH Authentication required.\\r\\n", 65536, 0, NULL, NULL) = 34 <0.01>\n' + FAIL,
+      silent=OPEN.replace("htons(80)", "htons(6379)")
+      + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
+      + '9 1.2 recvfrom(3, "-LOADING Redis is loading\\r\\n", 65536, 0, NULL, NULL) = 27 <0.01>\n' + FINE)  # fmt: skip
+def server_error_reply(case: Case) -> Iterator[Finding]:
+    """The server refused in its own protocol.
+
+    What it is: redis -ERR, PostgreSQL FATAL or ERROR, MySQL 1040 and 1045, SMTP and FTP 4xx and 5xx, POP3 -ERR, IMAP NO:
+        the last word that the failing process heard. The server's own code and text are quoted.
+    Why it matters: the network is fine; the server says what is wrong: limits, credentials, names, maintenance.
+    What proves it: the reply's bytes, and the failure after it.
+    Not this: a refusal that the client expects and works around (EPSV, EHLO, STARTTLS), or that a retry made good.
+    What to do: act on the server's words.
+    Source: the protocols' own: RFC 5321 4.2, RFC 959 4.2, RESP, PostgreSQL 55.8, MySQL error packets
+    """
+    for socket in case.clients:
+        if any(isinstance(m, Mismatch) for m in socket.messages):
+            continue
+        found = last_error(case, socket)
+        if found is None:
+            continue
+        reply, who, agree = found
+        request = list(reply.request.events[:1]) if reply.request is not None else []
+        finding = accusation(case, "server-error-reply", socket, [*request, *reply.events], who, agree)
+        finding.variant = f"{reply.protocol}-{reply.code}" if reply.code else reply.protocol
+        finding.confidence = "confirmed" if agree else "likely"
+        asked = f" to {reply.request.summary}" if reply.request is not None and reply.request.summary else ""
+        words = printable(" ".join(part for part in (reply.code, reply.text) if part).encode("utf-8", "replace"), 200)
+        finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} refused{asked} ({reply.protocol}): {words}; {effect(case, who, agree)}."
+        yield _refusal(finding)
+    for socket, who, data, _ in opaque_sockets(case):
+        line = _refused_line(data, who)
+        if line:
+            finding = accusation(case, "server-error-reply", socket, first_and_last(socket), who, True)
+            finding.summary = (
+                f"{case.name_of(who.receiver)}: {case.label(socket)} answered “{line}”; {effect(case, who, True)}."
+            )
+            yield _refusal(finding)
+
+
+def _refused_line(data: bytes, who: Victim) -> str:
+    """A line of what came that sounds like a refusal, and that the failing program repeats."""
+    for line in data[-4096:].splitlines():
+        text = printable(line.strip(), 160)
+        if len(text) >= 8 and _REFUSED_WORDS.search(line) and quotes(who, text):
+            return text
+    return ""
+
+
+def _refusal(finding: Finding) -> Finding:
+    finding.causes = ["what the server says: limit, credentials, name, maintenance"]
+    finding.next_steps = ["the server's log at that second"]
+    finding.remedy = ["act on the server's words; retry with back-off where they name a passing state"]
+    finding.refuted_by = "the server having accepted the same request on another connection"
+    return finding
+
+
+# ------------------------------------------------------------------------------------------------------------------ FTP
+
+
+_FTP = (
+    '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(21), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
+    '9 1.1 recvfrom(3, "220 FTP ready\\r\\n", 4096, 0, NULL, NULL) = 15 <0.01>\n'
+    '9 1.2 sendto(3, "PASV\\r\\n", 6, 0, NULL, 0) = 6 <0.0001>\n'
+    '9 1.3 recvfrom(3, "227 Entering Passive Mode (192,0,2,7,195,80)\\r\\n", 4096, 0, NULL, NULL) = 46 <0.01>\n'
+)
+
+
+@rule("data-channel-blocked",
+      fires=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
+      "-1 ETIMEDOUT (Connection timed out) <134.2>\n9 140.0 +++ exited with 1 +++",
+      silent=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
+      "0 <0.01>\n" + FINE)  # fmt: skip
+def data_channel_blocked(case: Case) -> Iterator[Finding]:
+    """FTP: the control connection is fine, the data connection fails.
+
+    What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer or was
+        refused; or an active transfer (PORT) to which the server never came.
+    Why it matters: login and commands work, so the network looks fine; the passive port range is not open.
+    What proves it: the reply with the address, and the connect to just that address.
+    Not this: a refusal on the control connection (server-error-reply).
+    What to do: open the server's passive port range in firewall and security group; let the server announce its outer address.
+    Source: RFC 959 3.2, RFC 2428
+    """
+    for control in case.clients:
+        for message in control.messages:
+            if isinstance(message, FtpReply) and message.data is not None and message.direction == "received":
+                yield from _blocked(case, control, message, message.data)
+
+
+def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> Iterator[Finding]:
+    announced = ended_at(case, reply)
+    for data in case.clients:
+        if data.peer is None or data.peer.port != where.port or data is control or not data.attempts:
+            continue
+        attempt = data.attempts[-1]
+        if attempt.outcome == "connected" or not attempt.events or case.at(attempt.events[0]) < announced:
+            continue
+        who = victim(case, case.process(data), case.ended(attempt.events[-1]))
+        if who is None:
+            continue
+        finding = accusation(
+            case, "data-channel-blocked", data, [*reply.events, *attempt.events], who, bool(who.said.text)
+        )
+        finding.variant = {"ECONNREFUSED": "refused"}.get(attempt.errno or "", "no-answer")
+        finding.confidence = "confirmed"
+        finding.duration_ns = attempt.duration_ns
+        same = data.peer.host == (control.peer.host if control.peer is not None else "")
+        finding.summary = (
+            f"{case.name_of(who.receiver)}: FTP's control connection to {case.label(control)} works; the data connection to "
+            f"{data.peer}, which the server had named (“{printable(reply.summary.encode('utf-8', 'replace'), 80)}”), "
+            + ("was refused" if finding.variant == "refused" else "got no answer") + f"; {effect(case, who, True)}."
+        )  # fmt: skip
+        finding.causes = ["the passive port range is not open in a firewall or security group on the path",
+                          "nothing listens there: a NAT or load balancer does not forward the range"]  # fmt: skip
+        if not same:
+            finding.causes.insert(0, "the server announces an address of its inner network (NAT without pasv_address)")
+        finding.next_steps = [f"nc -vz {where.host or 'HOST'} {where.port} while the transfer waits"]
+        finding.remedy = ["open the server's passive range; set its pasv_address; or use SFTP"]
+        finding.refuted_by = "a data connection of the same session that works"
+        yield finding
+        return

@@ -1,0 +1,176 @@
+"""Protocols other than HTTP: the last word of a server, messages that were cut, bytes that no decoder understood."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+
+from systrace.decoders.length_prefixed import LAYOUTS, SANE, Layout
+from systrace.decoders.replies import Reply, Request, ServerError, Unit
+from systrace.model import Event, Finding, Message, Received, Socket
+from systrace.rules.accusing import accusation, effect
+from systrace.rules.answers import (
+    PROMPT_NS, Victim, ended_at, is_last_word, last_received, received_bytes, receiver, victim,
+)  # fmt: skip
+from systrace.rules.case import Case
+
+SHORT_WORDS = r"(?i)\bEOF|end of file|short|incomplete|premature|unexpected(?:ly)?|expected \d+|got \d+|bytes|closed|lost connection|truncat"
+_BYE = ("221", "QUIT", "BYE", "goodbye")
+
+
+def victim_of(case: Case, socket: Socket, message: Message) -> Victim | None:
+    """Who failed after receiving a message."""
+    return victim(case, receiver(case, socket, message), ended_at(case, message))
+
+
+def soon_after(case: Case, socket: Socket, who: Victim, at: int) -> bool:
+    """It was the last thing that the receiver met, and the failure came at once."""
+    near = who.end is None or not case.has_clock or who.end - at <= PROMPT_NS
+    return near and is_last_word(case, who.receiver, at, socket)
+
+
+def cut_units(case: Case, cause: str) -> Iterator[Finding]:
+    """Messages whose end is missing: of a known protocol (truncated-response), or of frames of any kind (framing-error)."""
+    for socket in case.clients:
+        for message in socket.messages[-3:]:
+            if not isinstance(message, Unit) or message.direction != "received" or not message.truncated:
+                continue
+            if message.incomplete_reason == "reset" or isinstance(message, Request):
+                continue
+            if (message.protocol == "length-prefixed") != (cause == "framing-error"):
+                continue
+            who = victim_of(case, socket, message)
+            if who is None:
+                continue
+            end = case.end_of_file(socket)
+            finding = accusation(
+                case, cause, socket, [*message.events, *([end.event] if end else [])], who, who.said.has(SHORT_WORDS)
+            )
+            size = (
+                f"{message.received_length} of {message.declared_length} bytes"
+                if message.declared_length
+                else message.summary
+            )
+            finding.variant, finding.confidence = (
+                "unfulfilled" if cause == "framing-error" else message.protocol,
+                "confirmed",
+            )
+            finding.summary = (
+                f"{case.name_of(who.receiver)}: {case.label(socket)} closed the connection in the middle of its answer "
+                f"({message.protocol}: {size}); {effect(case, who, False)}."
+            )
+            _advice(finding, socket)
+            yield finding
+
+
+def _advice(finding: Finding, socket: Socket) -> None:
+    finding.causes = [
+        "the server or its worker crashed or was stopped while it was sending",
+        "a proxy in the path ended the connection",
+    ]
+    finding.next_steps = ["the server's log at that second", f"systrace follow LOG --socket {socket.uid}"]
+    finding.remedy = ["compare lengths before use; repeat the request on a new connection"]
+    finding.refuted_by = "the rest of the message in a packet capture"
+
+
+def last_error(case: Case, socket: Socket) -> tuple[ServerError, Victim, bool] | None:
+    """(the refusal that a failing process met last on a socket, who failed, whether its words agree)."""
+    replies = [m for m in socket.messages if isinstance(m, Reply) and m.direction == "received"]
+    for index in range(len(replies) - 1, -1, -1):
+        reply = replies[index]
+        if not isinstance(reply, ServerError):
+            continue
+        who = victim_of(case, socket, reply)
+        if who is None:
+            return None
+        agree = bool(reply.text) and quotes(who, reply.text, reply.code)
+        later = [r for r in replies[index + 1 :] if r.code not in _BYE and not isinstance(r, ServerError)]
+        if agree or (
+            not [r for r in later if _counts(reply, r)] and soon_after(case, socket, who, ended_at(case, reply))
+        ):
+            return reply, who, agree
+    return None
+
+
+def _counts(refused: Reply, later: Reply) -> bool:
+    """A later reply shows that the client went on with its work, and did more than clean up."""
+    if refused.code[:1] in "45" and later.request is not None:
+        return later.request.verb not in ("QUIT", "RSET", "LOGOUT", "NOOP", "ABOR", "CLOSE")
+    return later.protocol in ("redis", "memcached") and later.request is not None
+
+
+def quotes(who: Victim, text: str, code: str = "") -> bool:
+    """The failing program repeats the server's words or code."""
+    said = " ".join(who.said.text.split()).lower()
+    for piece in re.split(r"[\n\r.;:!\"']+", text.lower()):
+        piece = " ".join(piece.split())
+        if len(piece) >= 8 and piece[:40] in said:
+            return True
+    return len(code) >= 3 and re.search(rf"(?<!\w){re.escape(code.lower())}(?!\w)", said) is not None
+
+
+# -------------------------------------------------------------------------------------------------- what nobody decoded
+
+
+def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
+    """(socket, who failed, bytes received, whether that is all) of connections that no decoder understood for sure."""
+    for socket in case.clients:
+        if not socket.is_network or socket.type == "dgram" or not socket.received.original_len:
+            continue
+        if socket.app_protocol not in (None, "", "length-prefixed", "mysql", "postgres", "kafka"):
+            continue
+        last = last_received(socket)
+        if last is None:
+            continue
+        pid = case.evidence.owners.get(last.record.tid)
+        process = case.owner_of(pid) or case.process(socket)
+        who = victim(case, process, case.ended(last))
+        if who is not None:
+            data, whole = received_bytes(socket)
+            yield socket, who, data, whole
+
+
+def said_number(who: Victim, header: bytes) -> int | None:
+    """The value of a length header that the program names in its error, read in any byte order, signed or not."""
+    numbers = {int(n) for n in re.findall(r"-?\d{1,20}", who.said.text)}
+    for size, codes in ((4, "Ii"), (8, "Qq"), (2, "Hh")):
+        for order in "><":
+            for code in codes:
+                if len(header) >= size:
+                    value = int(struct.unpack_from(order + code, header)[0])
+                    if value in numbers and (value < 0 or value >= 1 << 16):
+                        return value
+    return None
+
+
+def impossible_length(socket: Socket, data: bytes) -> tuple[int, int, str] | None:
+    """(offset, value, how it is written) of a frame's length that cannot be, after frames that fit or in a header of its own."""
+    for layout in LAYOUTS:
+        if layout.width == 4 and (found := _walk(layout, data)) is not None:
+            return found
+    reads = [e for e in socket.timeline if isinstance(e, Received) and e.size and e.record.errno is None]
+    if reads and reads[-1].size == 4 == reads[-1].asked:
+        header = data[-4:]
+        if len(header) == 4 and struct.unpack(">I", header)[0] > SANE and struct.unpack("<I", header)[0] > SANE:
+            return len(data) - 4, struct.unpack(">I", header)[0], "4-byte length"
+    return None
+
+
+def _walk(layout: Layout, data: bytes) -> tuple[int, int, str] | None:
+    at = frames = 0
+    while at + layout.width <= len(data) and frames < 1000:
+        size = layout.length(data[at : at + layout.width])
+        if not layout.width <= size <= SANE:
+            value = size - layout.width * (not layout.inclusive)
+            return (at, value, str(layout)) if frames else None
+        at += size
+        frames += 1
+    return None
+
+
+def first_and_last(socket: Socket) -> list[Event]:
+    """Calls for evidence: the request and the last bytes that came."""
+    turn = list(socket.turn.events[:1]) if socket.turn is not None else []
+    last = last_received(socket)
+    return [*turn, *([last] if last is not None else [])]
