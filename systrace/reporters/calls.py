@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from systrace.annotations import note_of, note_socket
-from systrace.model import Record
+from systrace.model import RETURNED, Record
 
 _BUFFER = 500  # calls
 _SECOND = 1_000_000_000
@@ -65,6 +65,8 @@ def write_calls(
     tails = [f', "file": {quoted(_encodable(name))}}}\n' for name in files] if files is not None else None
     lines: list[str] = []
     for record in records:
+        if record.retval is None and record.errno is None and record.outcome == RETURNED:
+            continue  # a signal, an exit, a message: no call
         lines.append(call_line(record, "}\n" if tails is None else tails[record.source]))
         if live or len(lines) >= _BUFFER:
             out.write("".join(lines).encode("ascii"))

@@ -109,6 +109,14 @@ def test_files_are_named_where_there_are_several() -> None:
     assert json.loads(out.getvalue())["file"] == "\\udcff.2"
 
 
+def test_lines_that_are_no_calls_are_left_out() -> None:
+    log = b"7 close(3) = 0\n7 --- SIGTERM {si_signo=SIGTERM} ---\n"
+    log += b"7 read(0,  <unfinished ...>\n7 +++ killed by SIGTERM +++\n"
+    out = io.BytesIO()
+    write_calls(raw_records([Input("x", log.splitlines(keepends=True))]), out)
+    assert [json.loads(line)["syscall"] for line in out.getvalue().splitlines()] == ["close", "read"]
+
+
 def names(log: str) -> list[str]:
     found = network_calls(raw_records([Input("x", log.encode().splitlines(keepends=True))]))
     return [f"{each.tid} {each.syscall}({each.args.decode().partition(',')[0]})" for each in found]

@@ -1,0 +1,252 @@
+"""`systrace parse`: real processes, real logs, bad input."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pty
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from systrace.reporters.schema import schema
+
+REFUSED = (
+    '9 1700000100.000000 execve("./job.sh", ["./job.sh"], 0x7ff /* 6 vars */) = 0 <0.0001>\n'
+    "9 1700000100.100000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000010>\n"
+    '9 1700000100.200000 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.10")}, 16) '
+    "= -1 ECONNREFUSED (Connection refused) <0.001000>\n"
+    "9 1700000100.300000 close(3) = 0 <0.000010>\n"
+    "9 1700000100.400000 exit_group(1) = ?\n"
+    "9 1700000100.500000 +++ exited with 1 +++\n"
+)
+FINE = (
+    '9 1700000100.000000 execve("/bin/true", ["true"], 0x7ff /* 6 vars */) = 0 <0.0001>\n'
+    "9 1700000100.500000 +++ exited with 0 +++\n"
+)
+
+
+def parse(*words: str | Path, stdin: bytes | None = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "systrace", "parse", *map(str, words)],
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "100", **environment},
+    )
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Path:
+    path = tmp_path / "refused.strace"
+    path.write_text(REFUSED)
+    return path
+
+
+@pytest.fixture
+def fine(tmp_path: Path) -> Path:
+    path = tmp_path / "fine.strace"
+    path.write_text(FINE)
+    return path
+
+
+def test_table_and_status(refused: Path, fine: Path) -> None:
+    done = parse(refused)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert done.stdout.startswith(b"FAILED: ")
+    done = parse(fine)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"HEALTHY: ")
+
+
+def test_json_is_one_object_a_line(refused: Path, fine: Path) -> None:
+    done = parse("--format", "json", refused, fine)
+    assert done.returncode == 1
+    reports = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [report["source"]["files"] for report in reports] == [[str(refused)], [str(fine)]]
+    for report in reports:
+        Draft202012Validator(schema("report")).validate(report)
+
+
+def test_several_recordings_have_a_heading_each(refused: Path, fine: Path) -> None:
+    text = parse(refused, fine).stdout.decode()
+    assert text.index(f"== {refused} ==") < text.index("FAILED: ") < text.index(f"== {fine} ==")
+
+
+def test_ff_siblings_are_one_recording(tmp_path: Path) -> None:
+    for pid, text in (("9", REFUSED), ("10", FINE)):
+        (tmp_path / f"log.{pid}").write_text(text.replace("9 17", "17"))
+    done = parse("--format", "json", tmp_path)
+    (report,) = map(json.loads, done.stdout.splitlines())
+    assert {process["pid"] for process in report["processes"]} == {9, 10}
+
+
+def test_socket(refused: Path) -> None:
+    done = parse("--socket", "S1", refused)
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"S1: inet stream, 192.0.2.10:5432")
+    assert b"ECONNREFUSED" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--socket", "S9"], b"systrace: there is no socket S9: this log has S1\n"),
+        (["--socket", "S1", "--format", "json"], b"systrace: --socket shows a table: it does not go with --format\n"),
+        (["--format", "xml"], b"systrace: there is no report format 'xml': choose from "),
+        (["--limits", "/nowhere.toml"], b"systrace: /nowhere.toml: "),
+        (["--output", "/nowhere/report"], b"systrace: cannot write /nowhere/report: No such file or directory\n"),
+    ],
+)
+def test_usage_errors_are_one_line(refused: Path, words: list[str], message: bytes) -> None:
+    done = parse(*words, refused)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(message)
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "quoted"),
+    [
+        (b"\nDear \x1b[2Jall,\nplease find\n", rb'"Dear \x1b[2Jall,"'),
+        (b"int main() {\n  close(fd);\n  read(0, buf, 3);\n}\n", b'"int main() {"'),
+        (b"\x7fELF\x02\x01\x00\xff" * 50, rb'"\x7fELF\x02\x01\x00\xff'),
+        (b"sudo: strace: command not found\n", b'"sudo: strace: command not found"'),
+    ],
+)
+def test_what_is_no_log_is_named_and_the_others_are_reported(
+    tmp_path: Path, fine: Path, content: bytes, quoted: bytes
+) -> None:
+    path = tmp_path / "other.txt"
+    path.write_bytes(content)
+    done = parse("--format", "json", path, tmp_path / "missing", fine)
+    assert done.returncode == 2
+    missing, foreign = done.stderr.splitlines()
+    assert missing == f"systrace: {tmp_path}/missing: No such file or directory".encode()
+    assert foreign.startswith(f"systrace: {path}: this is no strace log; it begins with ".encode() + quoted)
+    assert json.loads(done.stdout)["source"]["files"] == [str(fine)]
+
+
+@pytest.mark.parametrize(
+    ("content", "outcome"),
+    [(b"", "inconclusive"), (b"strace: Process 7 attached\n", "inconclusive"), (b"recvfrom(4, \n", "hung")],
+)
+def test_nearly_empty_logs_are_logs(content: bytes, outcome: str) -> None:
+    done = parse("--format", "json", "-", stdin=content)
+    assert done.stderr == b""
+    assert json.loads(done.stdout)["verdict"]["outcome"] == outcome
+
+
+def test_standard_input_and_compression(refused: Path) -> None:
+    plain = parse("--format", "json", "-", stdin=refused.read_bytes())
+    packed = parse("--format", "json", "-", stdin=gzip.compress(refused.read_bytes()))
+    assert plain.stdout == packed.stdout
+    assert json.loads(plain.stdout)["source"]["files"] == ["-"]
+
+
+def test_output_is_for_the_owner_only(refused: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.txt"
+    done = parse("--output", out, refused)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert out.read_text().startswith("FAILED: ")
+
+
+def test_users_limits_are_read(refused: Path, tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text('[[limit]]\nproduct = "our firewall"\nidle_s = 30\n')
+    assert parse("--limits", limits, refused).returncode == 1
+
+
+def test_ctrl_c_ends_an_endless_input_and_the_report_comes() -> None:
+    log = (REFUSED * 400).encode()  # more than a pipe and all buffers hold: when it is written, it was read
+    with subprocess.Popen(
+        [sys.executable, "-m", "systrace", "parse", "--format", "json", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as job:
+        assert job.stdin is not None
+        assert job.stdout is not None
+        assert job.stderr is not None
+        job.stdin.write(log)
+        job.stdin.flush()
+        job.send_signal(signal.SIGINT)
+        out, err = job.stdout.read(), job.stderr.read()
+        assert (job.wait(30), err) == (1, b"")
+        assert json.loads(out)["verdict"]["cause"] in ("connect-refused", "retry-storm")
+
+
+def test_ctrl_c_while_a_file_is_read_is_clean(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    words = [sys.executable, "-m", "systrace", "parse", str(fifo)]
+    job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with job, fifo.open("wb") as writer:  # opened: it is past its start
+        writer.write(REFUSED.encode() * 400)
+        writer.flush()
+        job.send_signal(signal.SIGINT)
+        assert job.communicate(timeout=30) == (b"", b"")
+    assert job.returncode == 128 + signal.SIGINT
+
+
+def test_a_reader_that_has_gone_is_no_error(refused: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "systrace", "parse", str(refused)], stdout=out, stderr=subprocess.PIPE, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+def on_terminal(*words: str, **environment: str) -> bytes:
+    """Standard output of a parse that runs on a terminal."""
+    controller, worker = pty.openpty()
+    env = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "COLUMNS")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "systrace", "parse", *words],
+        stdout=worker,
+        stderr=worker,
+        stdin=subprocess.DEVNULL,
+        env={**env, "TERM": "xterm", **environment},
+    ) as job:
+        os.close(worker)
+        shown = b""
+        try:
+            while piece := os.read(controller, 65536):
+                shown += piece
+        except OSError:  # EIO: the other side is closed
+            pass
+        os.close(controller)
+        job.wait(30)
+    return shown
+
+
+def test_colour_on_a_terminal_only_where_it_is_wanted(refused: Path) -> None:
+    assert b"\x1b[1;31mFAILED:" in on_terminal(str(refused))
+    assert b"\x1b" not in on_terminal(str(refused), NO_COLOR="1")
+    assert b"\x1b" not in on_terminal(str(refused), TERM="dumb")
+
+
+@pytest.mark.real
+def test_a_real_refusal(tmp_path: Path) -> None:
+    with socket.socket() as taken:  # bound and not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        log = tmp_path / "log.strace"
+        code = f"import socket; socket.create_connection(('127.0.0.1', {port}))"
+        command = ["strace", "-f", "-ttt", "-T", "-yy", "-s", "4096", "-o", str(log), sys.executable, "-c", code]
+        assert subprocess.run(command, capture_output=True, timeout=60).returncode == 1
+    done = parse("--format", "json", log)
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    Draft202012Validator(schema("report")).validate(report)
+    assert (report["verdict"]["cause"], report["verdict"]["peer"]) == ("connect-refused", f"127.0.0.1:{port}")
