@@ -21,7 +21,7 @@ _SIGNS = re.compile(
     rb"|^# systrace: \{|^(?:\S*strace: )?Process \d+ (?:attached|detached)"
     rb"|^[^a-z]{0,60}(?:pid +\d+\] )?[^a-z]{0,40}"  # one call that never returned, and nothing else
     rb"(?:recv\w*|p?read\w*|accept4?|connect|p?poll|p?select6?|epoll_p?wait2?|futex|wait4|waitid|restart_syscall"
-    rb"|\w*nanosleep|flock|fcntl|p?write\w*|send\w*)\((?:\d|0x|\[|\{|<|NULL|-1)[^;]*$"
+    rb"|\w*nanosleep|flock|fcntl|p?write\w*|send\w*)\((?:\d|0x|\[|\{|<|NULL|-1)(?:[^;()]|\([^;()]*\))*$"
 )
 
 
