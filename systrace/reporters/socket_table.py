@@ -34,6 +34,7 @@ _COLUMNS = (
     _Column("silence", right=True),
     _Column("how it ended", 12),
 )
+_SPARE = (2, 4)  # left out where the terminal is too narrow: the name, then how long the connect took
 
 
 def socket_table(analysis: Analysis, layout: Layout) -> list[str]:
@@ -99,9 +100,10 @@ def _laid_out(rows: list[list[str]], layout: Layout) -> list[str]:
 
     kept = [i for i, _ in enumerate(_COLUMNS) if any(row[i] for row in rows)]
     widths = _widths(rows, kept, layout)
-    if layout.fitted and sum(widths) + _BETWEEN * len(kept) > layout.width and 2 in kept:
-        kept.remove(2)  # the name is the first to go: the address says the same
-        widths = _widths(rows, kept, layout)
+    for spare in _SPARE:
+        if layout.fitted and sum(widths) + _BETWEEN * len(kept) > layout.width and spare in kept:
+            kept.remove(spare)
+            widths = _widths(rows, kept, layout)
     cells = [[_fit(row[i], width, _COLUMNS[i].middle) for i, width in zip(kept, widths, strict=True)] for row in rows]
     text = tabulate(
         [[_COLUMNS[i].header for i in kept], *cells],  # as a row: tabulate makes columns wider for its own headers

@@ -121,7 +121,7 @@ def size(count: int) -> str:
         value /= 1000
         del units[0]
     unit = units[0]
-    return f"{value:.1f} {unit}" if value < 99.95 else f"{value:.0f} {unit}"
+    return f"{value:.1f} {unit}" if value < 9.95 else f"{value:.0f} {unit}"
 
 
 def wrap(text: str, width: int, first: str = "", rest: str = "") -> list[str]:
