@@ -11,8 +11,11 @@ from systrace.annotations import note_of
 from systrace.model import Endpoint, Record
 
 _FD = re.compile(rb"(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,12}))(?:<|\Z|,| )")
+_heads: dict[bytes, int] = {}  # first arguments repeat for each call on a descriptor
+_MOST_HEADS = 4096
 _STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\.\.\.)?', re.DOTALL)
 _ODD_ESCAPE = re.compile(rb"\\(?:[^\\\"'ntrvfab0-7x]|[4-7][0-7]{2}|x(?![0-9a-fA-F]{2}))")
+_ESCAPE = re.compile(rb"\\(?:([4-7][0-7]{2})|x[0-9a-fA-F]{2}|[0-3]?[0-7]{1,2}|[\\\"'ntrvfab]|(.|\Z))", re.DOTALL)
 _TOKEN = re.compile(rb'["(\[{<)\]}>,]')
 _CLOSERS = {b"(": b")", b"[": b"]", b"{": b"}"}
 _TIMESPEC = re.compile(rb"\{(?:tv_sec=)?(-?\d{1,18}), (?:tv_(u|n)sec=)?(\d{1,9})\}")
@@ -41,8 +44,16 @@ _TYPES = {
 def fd_of(args: bytes) -> int:
     """The first argument as a descriptor; -1 when it is none or was lost."""
     head = args.partition(b",")[0]
-    if head.isdigit():
-        return int(head) if len(head) < 10 else -1
+    known = _heads.get(head)
+    if known is not None:
+        return known
+    if len(_heads) >= _MOST_HEADS:
+        _heads.clear()
+    fd = _heads[head] = int(head) if head.isdigit() and len(head) < 10 else _decorated_fd(args)
+    return fd
+
+
+def _decorated_fd(args: bytes) -> int:
     match = _FD.match(args)
     if match is None:
         return -1
@@ -63,7 +74,7 @@ def unescape(text: bytes) -> bytes:
     if b"\\" not in text:
         return text
     if _ODD_ESCAPE.search(text) is not None:
-        text = _ODD_ESCAPE.sub(lambda m: b"\\" + m[0], text)
+        text = _ESCAPE.sub(lambda m: b"\\" + m[0] if m.lastindex else m[0], text)
     try:
         return codecs.escape_decode(text)[0]  # type: ignore[attr-defined,no-any-return,unused-ignore]
     except ValueError:

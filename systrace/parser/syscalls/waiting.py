@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from systrace.annotations import note_of
 from systrace.model import Blocked, EpollChanged, Event, Record, TimerSet, Waited
@@ -38,17 +39,26 @@ def _wants(events: bytes) -> str:
 def polled(record: Record) -> Event | None:
     """poll(2); without descriptors it is a sleep."""
     args = record.args
-    fds = tuple((int(m[1]), _wants(m[2])) for m in _POLLED.finditer(args) if m[1] != b"-1")
-    if record.syscall == "poll":
-        limit = _ms(number_of(args.rpartition(b", ")[2]))
-    else:
-        parts = split_args(args)
-        limit = timespec_ns(parts[2]) if len(parts) > 2 else None
+    fds, limit = _poll_arguments(args, record.syscall)
     if not fds and args.startswith((b"NULL, 0", b"[], 0", b"0x0, 0", b"0, 0")):
         return Blocked(record, "sleep", -1, limit, record.syscall)
-    ready = tuple((int(m[1]), m[2].decode("ascii", "replace")) for m in _POLL_READY.finditer(record.result_text))
+    ready = _poll_ready(record.result_text) if record.retval else ()
     cut = b"..." in args or not args.startswith((b"[", b"fds=["))
     return Waited(record, fds, -1, limit, ready, record.retval == 0, cut)
+
+
+@lru_cache(maxsize=2048)  # a loop polls the same descriptors again and again
+def _poll_arguments(args: bytes, syscall: str) -> tuple[tuple[tuple[int, str], ...], int | None]:
+    fds = tuple((int(m[1]), _wants(m[2])) for m in _POLLED.finditer(args) if m[1] != b"-1")
+    if syscall == "poll":
+        return fds, _ms(number_of(args.rpartition(b", ")[2]))
+    parts = split_args(args)
+    return fds, timespec_ns(parts[2]) if len(parts) > 2 else None
+
+
+@lru_cache(maxsize=2048)
+def _poll_ready(text: bytes) -> tuple[tuple[int, str], ...]:
+    return tuple((int(m[1]), m[2].decode("ascii", "replace")) for m in _POLL_READY.finditer(text))
 
 
 def _set(text: bytes) -> list[int]:
