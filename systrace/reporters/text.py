@@ -31,7 +31,7 @@ def safe(text: str | bytes, width: int | None = None) -> str:
 
 
 def _escaped(text: str) -> list[str]:
-    out = []
+    out: list[str] = []
     marks = 0
     for char in text:
         marks = (marks + 1 if out else _MOST_MARKS + 1) if unicodedata.combining(char) else 0
