@@ -123,11 +123,13 @@ def _halved(text: str, room: int) -> list[str]:
     if columns(text) <= room:
         return [text]
     slack = room // 4  # the first line may end at a space within its last quarter
-    text = cut_middle(text, 2 * room - slack)
-    head = cut(text, room)[:-1]
-    space = head.rfind(" ", room - slack)
-    head = head[:space] if space > 0 else head
-    return [head, text[len(head) :].lstrip()]
+    short = cut_middle(text, 2 * room - slack)
+    space = cut(short, room)[:-1].rfind(" ", room - slack)
+    if space > 0:
+        return [short[:space], short[space:].lstrip()]
+    whole = cut_middle(text, 2 * room - 1)
+    head = cut(whole, room)[:-1]
+    return [head, whole[len(head) :]]
 
 
 def _list(title: str, items: list[str], layout: Layout, many: int) -> list[str]:
