@@ -119,7 +119,7 @@ class Amqp(FramedDialogue):
 
     def __init__(self, socket: Socket) -> None:
         super().__init__(socket)
-        self._unknown = False  # AMQP 1.0
+        self._unknown: set[bool] = set()  # sides that speak AMQP 1.0
         self._publishing: list[int] = [0, 0]  # body bytes declared, and so far
         self._delivering: list[int] = [0, 0]
 
@@ -143,7 +143,7 @@ class Amqp(FramedDialogue):
 
     def opaque(self, from_client: bool) -> bool:
         """See `FramedDialogue.opaque`."""
-        return self._unknown
+        return from_client in self._unknown
 
     def frame(self, from_client: bool, data: bytes, size: int, first: Transfer | None, out: list[Message]) -> None:
         """See `FramedDialogue.frame`."""
@@ -164,15 +164,15 @@ class Amqp(FramedDialogue):
         version = "-".join(str(number) for number in data[5:8])
         old = data[4:6] == b"\x00\x00"
         text = f"AMQP {version}" if old else f"AMQP 1.0 ({['plain', '?', 'TLS', 'SASL'][min(data[4], 3)]})"
+        if not old:
+            self._unknown.add(from_client)
         if from_client:
             out.append(self.ask(first, text, "AMQP"))
-            self._unknown = not old
-        elif old or not self._unknown:
+        elif old or True not in self._unknown:
             error = self.make(ServerError, False, first, f"refused: server speaks {text}")
             error.code, error.text, error.fatal = "version", text, True
             self.answer(error)
             out.append(error)
-            self._unknown = not old
         else:
             self.answer(reply := self.make(Reply, False, first, text))
             out.append(reply)

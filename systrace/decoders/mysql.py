@@ -196,7 +196,7 @@ class MySql(FramedDialogue):
             out.append(reply)
         elif self._state in (GREETING, LOGIN) and seq > 1:
             self._authentication(kind, body, first, out)
-        else:
+        elif self.pending or self._state != IDLE or kind != 0xFE:  # else the EOF behind a statement's description
             if self._state in (IDLE, GREETING, LOGIN):
                 self._state, self._began, self._rows = FIRST, first, 0
             self._result(kind, body, size, out)
@@ -269,7 +269,8 @@ class MySql(FramedDialogue):
         """Rows until EOF (5 bytes), or OK in its place (CLIENT_DEPRECATE_EOF: 7 bytes and more)."""
         if not end:
             self._rows += 1
-        elif size == 5 and not self._rows and self._columns == 0:
+            self._columns = -1
+        elif size == 5 and self._columns == 0:
             self._columns = -1  # the EOF between columns and rows
         elif _more(body):
             self._state = FIRST

@@ -17,7 +17,7 @@ _NAMED = re.compile(
 _CLIENT = re.compile(rb"(?:CAPA|STLS|UIDL|APOP [^\r\n]+|USER [^\r\n]+|AUTH(?: [A-Z0-9-]+)?|QUIT)\r?\n", re.IGNORECASE)
 _OCTETS = re.compile(rb"\+OK\s+\(?(\d{1,10}) octets", re.IGNORECASE)
 _VERBS = frozenset(
-    "USER PASS APOP AUTH STAT LIST RETR TOP DELE NOOP RSET QUIT UIDL CAPA STLS UTF8 LANG XTND".split()  # noqa: SIM905
+    "USER PASS APOP AUTH STAT LIST RETR TOP DELE NOOP RSET QUIT UIDL CAPA STLS UTF8 LANG XTND".split()
 )
 _HIDDEN = frozenset({"PASS", "APOP", "AUTH"})
 _MANY_LINES = frozenset({"RETR", "TOP", "CAPA"})

@@ -55,8 +55,11 @@ class Ssh(FramedDialogue):
     def frame_size(self, from_client: bool, head: bytes) -> int:
         """See `FramedDialogue.frame_size`. A banner is found by its line end, so it is looked for in the buffer."""
         if not self._banner[from_client]:
-            end = self.buffer(from_client).find(b"\n")
-            return end + 1 if end >= 0 else -1 if self.buffer(from_client).known > LONGEST_LINE else 0
+            buffer = self.buffer(from_client)
+            end = buffer.find(b"\n")
+            if end < 0 and buffer.stuck:
+                return buffer.known + buffer.hole
+            return end + 1 if end >= 0 else -1 if buffer.known > LONGEST_LINE else 0
         if len(head) < 5:
             return 0
         size = int.from_bytes(head[:4], "big")
