@@ -6,12 +6,38 @@ from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from systrace.model import Event, Finding, Process, Socket
+from systrace.rules import body_defects, http_defects
 from systrace.rules.answers import PROMPT_NS, Answer, Said, Victim, answers, is_last_word, victim
 from systrace.rules.case import Case
-from systrace.rules.defects import Defect, defects
+from systrace.rules.defect import Defect
 
 _FOUND: WeakKeyDictionary[Case, list[Finding]] = WeakKeyDictionary()
 _MOST = 400  # answers with a defect that are looked at, from the end
+
+
+# In the order of explanation: a cut answer explains broken JSON, compressed bytes explain a wrong character, an error
+# page explains a parser's complaint.
+_JUDGES = (
+    http_defects.redirected,
+    http_defects.truncated,
+    http_defects.page,
+    http_defects.status,
+    body_defects.coded,
+    body_defects.empty,
+    body_defects.charset,
+    body_defects.json,
+    body_defects.table,
+    body_defects.error_object,
+    body_defects.values,
+)
+
+
+def defects(answer: Answer, who: Victim) -> Iterator[Defect]:
+    """What is wrong with an answer, the best explanation first."""
+    for judge in _JUDGES:
+        found = judge(answer, who)
+        if found is not None:
+            yield found
 
 
 def accused(case: Case, cause: str) -> Iterator[Finding]:
@@ -26,7 +52,7 @@ def _all(case: Case) -> Iterator[Finding]:
     looked = 0
     for answer in reversed(answers(case)):
         response = answer.response
-        if response.status in (101, 304) or looked >= _MOST:
+        if response.status in (101, 304) or looked >= _MOST or _unasked(answer):
             continue
         who = victim(case, answer.process, answer.at)
         if who is None and response.status < 500 and response.status != 429:
@@ -41,6 +67,11 @@ def _all(case: Case) -> Iterator[Finding]:
         found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None)
         if found is not None:
             yield _accusation(case, answer, who, found)
+
+
+def _unasked(answer: Answer) -> bool:
+    """No HTTP request was sent on this connection from its beginning: the peers do not speak HTTP with each other."""
+    return answer.response.request is None and bool(answer.socket.attempts)
 
 
 def _made_good(answer: Answer) -> bool:
@@ -71,10 +102,16 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     finding.variant = defect.variant
     finding.confidence = "confirmed" if defect.proof and said else "likely" if defect.proof or said else "possible"
     finding.time_ns = response.start_ns
-    finding.summary = f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to {answer.url} {defect.text}; {effect(case, who, said)}."
+    finding.summary = (
+        f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to "
+        f"{answer.url} {defect.text}; {effect(case, who, said)}."
+    )
     finding.causes = list(defect.causes)
-    finding.next_steps = [f"save what came and look at it: curl -sv '{response.request.url}' | head -c 600" if response.request else
-                          f"systrace follow LOG --socket {answer.socket.uid}"]  # fmt: skip
+    finding.next_steps = [
+        f"save what came and look at it: curl -sv '{response.request.url}' | head -c 600"
+        if response.request
+        else f"systrace follow LOG --socket {answer.socket.uid}"
+    ]
     finding.remedy = list(defect.remedy)
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
     if (
@@ -125,7 +162,8 @@ def _recovered(case: Case, answer: Answer) -> Finding:
     finding.variant, finding.severity, finding.confidence = f"status-{response.status}", "info", "confirmed"
     finding.recovered = "retry"
     finding.summary = (
-        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to {answer.url}; a retry of the same "
+        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to "
+        f"{answer.url}; a retry of the same "
         "request worked."
     )
     finding.remedy = ["nothing to do for this run; the server's log says why it refused"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from systrace.decoders.bodies.problem import printable
-from systrace.decoders.http_messages import HttpRequest, HttpResponse
+from systrace.decoders.http_messages import HttpResponse
 from systrace.model import Event, Message, Process, Received, Sent, Socket, Transfer
 from systrace.rules.case import SECOND, Case
 
@@ -20,7 +20,8 @@ PROMPT_NS = 10 * SECOND  # a process that dies of an answer does so soon; one th
 CRASH_SIGNALS = frozenset(("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"))
 _TEXT_LIMIT = 16 << 10  # characters looked at
 _SAID = re.compile(
-    r"(?i)exception|error|fail|fatal|traceback|invalid|malformed|unexpected|expected|parse|panic|denied|refused|unable|cannot"
+    r"(?i)exception|error|fail|fatal|traceback|invalid|malformed|unexpected|expected|parse|panic|denied|refused"
+    r"|unable|cannot"
     r"|can't|could not|short|missing|bad |empty|no |not |abort|undefined|warn|unknown|die|wrong"
 )
 _WHOLE_SENTENCE = re.compile(
@@ -30,10 +31,19 @@ _FRAME = re.compile(
     r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
 )
 
+# Words that name a failure of the transport, of name resolution or of this host: the data is not to blame then.
+TRANSPORT_WORDS = (
+    r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve"
+    r"|getaddrinfo|connection"
+    r"|ECONN|EPIPE|ETIMEDOUT|certificate|ssl|no space left|permission denied|keyboardinterrupt|memoryerror"
+    r"|too many open"
+    r"|no such file|modulenotfound|importerror|command not found"
+)
+
 
 @dataclass(slots=True)
 class Said:
-    """What a process and those above it wrote: error channel, log files, and standard output but for the data itself."""
+    """What a process and those above it wrote: error channel, log files, standard output but for the data itself."""
 
     text: str = ""
     events: list[Event] = field(default_factory=list)
@@ -165,7 +175,7 @@ def _users(case: Case, socket: Socket) -> set[int]:
     return {p for p in (case.evidence.owners.get(e.record.tid) for e in socket.timeline) if p is not None}
 
 
-# ------------------------------------------------------------------------------------------------------------- who failed
+# ------------------------------------------------------------------------------------------------------- who failed
 
 
 def victim(case: Case, process: Process | None, at: int) -> Victim | None:
@@ -197,47 +207,61 @@ def _died_by_itself(case: Case, process: Process) -> bool:
     return process.signal is None or process.signal in CRASH_SIGNALS
 
 
-def _excused(case: Case, process: Process) -> bool:
-    """Somebody above ended well: the failure was part of the plan."""
+def _above(case: Case, process: Process) -> Iterator[Process]:
+    """The parent, its parent and so on. A log of network calls only does not show who began whom: there all that is
+    known is the first process, which outlived the others.
+    """
     seen = {process.pid}
     parent = case.owner_of(process.parent)
     while parent is not None and parent.pid not in seen:
-        if case.fate(parent) == "ok":
-            return True
+        yield parent
         seen.add(parent.pid)
-        parent = case.owner_of(parent.parent)
-    return False
+        process, parent = parent, case.owner_of(parent.parent)
+    if case.sees_close:
+        return
+    first = next((p for p in case.roots() if p.traced), None)
+    if first is not None and first.pid not in seen and (_end(case, first) or 0) >= (_end(case, process) or 0):
+        yield first
+
+
+def _excused(case: Case, process: Process) -> bool:
+    """Somebody above ended well: the failure was part of the plan."""
+    return any(case.fate(parent) == "ok" for parent in _above(case, process))
 
 
 def _readers(case: Case, process: Process) -> Iterator[Process]:
-    """Other children of the same parent that do nothing on the network themselves: the next in a pipe, or in a script."""
+    """Other children of the same parent that do nothing on the network: the next in a pipe, or in a script."""
     network = _gathered(case).network
+    parent = next(_above(case, process), None)
     for other in case.evidence.processes.values():
-        if other is not process and other.parent is not None and other.parent == process.parent:
-            if other.pid not in network:
-                yield other
+        if other in (process, parent) or parent is None or other.pid in network:
+            continue
+        if next(_above(case, other), None) is parent:
+            yield other
+
+
+def _failed_after(case: Case, process: Process, at: int) -> bool:
+    failed = case.fate(process) in ("failed", "killed") and _died_by_itself(case, process)
+    return failed and (_end(case, process) or 0) >= at
 
 
 def _failed_above(case: Case, process: Process, at: int) -> Victim | None:
     """The nearest shell (or driver) above that failed, unless another of its children failed after this one."""
-    seen = {process.pid}
-    below, parent = process, case.owner_of(process.parent)
-    while parent is not None and parent.pid not in seen:
+    below = process
+    for parent in _above(case, process):
         fate = case.fate(parent)
         if fate == "ok" or (fate == "killed" and parent.signal not in CRASH_SIGNALS):
             return None
         if fate in ("failed", "killed"):
-            for other in case.evidence.processes.values():
-                if other.parent == parent.pid and other is not below and case.fate(other) in ("failed", "killed"):
-                    if (_end(case, other) or 0) >= at and other.exit_code == parent.exit_code:
-                        return None
+            others = (p for p in case.evidence.processes.values() if p.parent == parent.pid and p is not below)
+            if any(_failed_after(case, other, at) for other in others):
+                return None
             return _victim(case, parent, process) if not _excused(case, parent) else None
-        seen.add(parent.pid)
-        below, parent = parent, case.owner_of(parent.parent)
+        below = parent
     return None
 
 
-# ------------------------------------------------------------------------------------------------------------ what it said
+# ------------------------------------------------------------------------------------------------------ what it said
 
 
 def said_by(case: Case, process: Process, received_by: Process | None = None) -> Said:
@@ -246,10 +270,7 @@ def said_by(case: Case, process: Process, received_by: Process | None = None) ->
     chain: list[Process] = [process]
     if received_by is not None and received_by is not process:
         chain.append(received_by)
-    parent = case.owner_of(process.parent)
-    while parent is not None and parent not in chain:
-        chain.append(parent)
-        parent = case.owner_of(parent.parent)
+    chain += [parent for parent in _above(case, process) if parent not in chain]
     texts = []
     for each in chain:
         own = _written(case, each)
@@ -289,7 +310,7 @@ def _carried(case: Case, process: Process) -> bytes:
     )
 
 
-# --------------------------------------------------------------------------------------------------- bytes of raw sockets
+# --------------------------------------------------------------------------------------------- bytes of raw sockets
 
 
 def received_bytes(socket: Socket, limit: int = 1 << 16) -> tuple[bytes, bool]:
@@ -308,15 +329,13 @@ def received_bytes(socket: Socket, limit: int = 1 << 16) -> tuple[bytes, bool]:
 
 
 def last_received(socket: Socket) -> Transfer | None:
-    """The last call that received bytes."""
-    return next(
-        (e for e in reversed(socket.timeline) if isinstance(e, Received) and e.size and not e.record.errno), None
-    )
-
-
-def last_sent(socket: Socket) -> Transfer | None:
-    """The last call that sent bytes."""
-    return next((e for e in reversed(socket.timeline) if isinstance(e, Sent) and e.size and not e.record.errno), None)
+    """The last call that received bytes, of those that are kept."""
+    moved = [e for e in socket.timeline[-40:] if isinstance(e, Received) and e.size and not e.record.errno]
+    for message in reversed(socket.messages):
+        if message.direction == "received":
+            moved += [e for e in message.events[-1:] if isinstance(e, Received)]
+            break
+    return max(moved, key=lambda e: e.record.lineno, default=None)
 
 
 def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -> bool:
@@ -326,14 +345,9 @@ def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -
     for other in case.clients:
         if other is socket or not other.is_network or case.process(other) is not process or case.is_dns(other):
             continue
-        events = [e for e in other.timeline if isinstance(e, Sent | Received)] or other.timeline[:1]
+        events = [e for e in other.timeline if isinstance(e, Sent | Received) and e.size] or other.timeline[:1]
         if events and case.ended(events[-1]) > at:
             return False
         if any(case.at(a.events[0]) > at for a in other.attempts if a.events):
             return False
     return True
-
-
-def requests_of(socket: Socket) -> list[HttpRequest]:
-    """The requests that were sent on a socket."""
-    return [m for m in socket.messages if isinstance(m, HttpRequest)]

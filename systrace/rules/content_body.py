@@ -9,18 +9,28 @@ from systrace.rules import rule
 from systrace.rules.accusing import accused
 from systrace.rules.case import Case
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN, came, said
+from systrace.rules.exchanges import told
 
 _JSON = "HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: "
 
 
-@rule("html-instead-of-json",
-      fires=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 35", "<!DOCTYPE html><html>sorry</html>  ")
-      + said("json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)") + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 33", "<!DOCTYPE html><html>sorry</html>") + FINE)  # fmt: skip
+@rule(
+    "html-instead-of-json",
+    fires=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 35", "<!DOCTYPE html><html>sorry</html>  ")
+    + said("json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)")
+    + FAIL,
+    silent=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 33", "<!DOCTYPE html><html>sorry</html>")
+    + FINE,
+)
 def html_instead_of_json(case: Case) -> Iterator[Finding]:
     """An HTML page came where JSON or other data was expected.
 
-    What it is: a body that begins `<!DOCTYPE` or `<html`, and a program (or the reader of its output) that failed to parse
+    What it is: a body that begins `<!DOCTYPE` or `<html`, and a program (or the reader of its output) that failed to
+        parse
         it; variant `status-502` and the like when the status was an error that nobody looked at.
     Why it matters: "Expecting value: line 1 column 1" or "Unexpected token <" say nothing of the page behind it.
     What proves it: the first bytes of the body, what the request or the header promised, the parser's message.
@@ -32,17 +42,21 @@ def html_instead_of_json(case: Case) -> Iterator[Finding]:
     yield from accused(case, "html-instead-of-json")
 
 
-@rule("invalid-json",
-      fires=OPEN + ASK + came(_JSON + "14", '{\\"a\\": [1, 2,]}'[:14]) + said("JSONDecodeError: Expecting value") + FAIL,
-      silent=OPEN + ASK + came(_JSON + "10", '{\\"a\\": 1}\\n') + FAIL)  # fmt: skip
+@rule(
+    "invalid-json",
+    fires=OPEN + ASK + came(_JSON + "14", '{\\"a\\": [1, 2,]}'[:14]) + said("JSONDecodeError: Expecting value") + FAIL,
+    silent=OPEN + ASK + came(_JSON + "10", '{\\"a\\": 1}\\n') + FAIL,
+)
 def invalid_json(case: Case) -> Iterator[Finding]:
     """A complete answer whose JSON is malformed.
 
-    What it is: variants `truncated` (the text stops, though the transfer was whole: the application cut it), `malformed`,
+    What it is: variants `truncated` (the text stops, though the transfer was whole: the application cut it),
+        `malformed`,
         `nonstandard` (NaN, Infinity).
     Why it matters: the sender is at fault, not the network; a retry brings the same bytes.
     What proves it: line and column of the first wrong character, found in the bytes by a standard parser.
-    Not this: a transfer that was cut (truncated-response); HTML, an empty body, compressed or wrongly encoded bytes, which
+    Not this: a transfer that was cut (truncated-response); HTML, an empty body, compressed or wrongly encoded bytes,
+        which
         parsers complain of in the same words; newline-delimited JSON.
     What to do: give the saved bytes to `jq .`; have the sender use a JSON library.
     Source: RFC 8259
@@ -50,14 +64,23 @@ def invalid_json(case: Case) -> Iterator[Finding]:
     yield from accused(case, "invalid-json")
 
 
-@rule("invalid-payload",
-      fires=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/xml|Content-Length: 14", "<a><b>1</a></b")
-      + said("xml.etree.ElementTree.ParseError: mismatched tag: line 1, column 9") + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/xml|Content-Length: 15", "<a><b>1</b></a>") + FAIL)  # fmt: skip
+@rule(
+    "invalid-payload",
+    fires=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: application/xml|Content-Length: 14", "<a><b>1</a></b")
+    + said("xml.etree.ElementTree.ParseError: mismatched tag: line 1, column 9")
+    + FAIL,
+    silent=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: application/xml|Content-Length: 15", "<a><b>1</b></a>")
+    + FAIL,
+)
 def invalid_payload(case: Case) -> Iterator[Finding]:
     """A complete answer in another format (XML, CSV, fixed width) that is malformed or of the wrong kind.
 
-    What it is: XML that is not well-formed, rows of another width, a column or value that the program can't use, HTML where
+    What it is: XML that is not well-formed, rows of another width, a column or value that the program can't use,
+        HTML where
         XML was due.
     Why it matters: the sender changed or broke its export; a retry brings the same bytes.
     What proves it: the place of the first fault in the bytes, and the program's own words for it.
@@ -66,12 +89,21 @@ def invalid_payload(case: Case) -> Iterator[Finding]:
     Source: XML 1.0 2.1, RFC 4180
     """
     yield from accused(case, "invalid-payload")
+    yield from told(case, "invalid-payload")
 
 
-@rule("charset-error",
-      fires=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: text/csv; charset=utf-8|Content-Length: 12", "a;b\\nK\\344se;1\\n")
-      + said("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4 in position 5") + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: text/csv; charset=iso-8859-1|Content-Length: 12", "a;b\\nK\\344se;1\\n") + FINE)  # fmt: skip
+@rule(
+    "charset-error",
+    fires=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: text/csv; charset=utf-8|Content-Length: 12", "a;b\\nK\\344se;1\\n")
+    + said("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4 in position 5")
+    + FAIL,
+    silent=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: text/csv; charset=iso-8859-1|Content-Length: 12", "a;b\\nK\\344se;1\\n")
+    + FINE,
+)
 def charset_error(case: Case) -> Iterator[Finding]:
     """The bytes do not fit the character set that is declared (or the default, UTF-8).
 
@@ -86,11 +118,24 @@ def charset_error(case: Case) -> Iterator[Finding]:
     yield from accused(case, "charset-error")
 
 
-@rule("encoded-body",
-      fires=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 12", "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252")
-      + said("UnicodeDecodeError: 'utf-8' codec can't decode byte 0x8b in position 1: invalid start byte") + FAIL,
-      silent=OPEN + '9 1.1 sendto(3, "GET /a.gz HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 32, 0, NULL, 0) = 32 <0.0001>\n'
-      + came("HTTP/1.1 200 OK|Content-Type: application/gzip|Content-Length: 12", "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252") + FAIL)  # fmt: skip
+@rule(
+    "encoded-body",
+    fires=OPEN
+    + ASK
+    + came(
+        "HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 12",
+        "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252",
+    )
+    + said("UnicodeDecodeError: 'utf-8' codec can't decode byte 0x8b in position 1: invalid start byte")
+    + FAIL,
+    silent=OPEN
+    + '9 1.1 sendto(3, "GET /a.gz HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 32, 0, NULL, 0) = 32 <0.0001>\n'
+    + came(
+        "HTTP/1.1 200 OK|Content-Type: application/gzip|Content-Length: 12",
+        "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252",
+    )
+    + FAIL,
+)
 def encoded_body(case: Case) -> Iterator[Finding]:
     """The body was compressed, and the program took the compressed bytes for data.
 
@@ -105,14 +150,21 @@ def encoded_body(case: Case) -> Iterator[Finding]:
     yield from accused(case, "encoded-body")
 
 
-@rule("error-payload",
-      fires=OPEN + ASK + came(_JSON + "35", '{\\"error\\": {\\"message\\": \\"no quota\\"}}') + said("KeyError: 'orders'") + FAIL,
-      silent=OPEN + ASK + came(_JSON + "35", '{\\"error\\": {\\"message\\": \\"no quota\\"}}') + FINE)  # fmt: skip
+@rule(
+    "error-payload",
+    fires=OPEN
+    + ASK
+    + came(_JSON + "35", '{\\"error\\": {\\"message\\": \\"no quota\\"}}')
+    + said("KeyError: 'orders'")
+    + FAIL,
+    silent=OPEN + ASK + came(_JSON + "35", '{\\"error\\": {\\"message\\": \\"no quota\\"}}') + FINE,
+)
 def error_payload(case: Case) -> Iterator[Finding]:
     """Well-formed data that reports an application error came where data was expected.
 
     What it is: status 200 and a JSON, XML or SOAP body whose top level says error.
-    Why it matters: the program stumbles over a missing field ("KeyError", "undefined"), and the server's reason is lost.
+    Why it matters: the program stumbles over a missing field ("KeyError", "undefined"), and the server's reason is
+        lost.
     What proves it: the error member with its code and message, quoted, and the failure after it.
     Not this: an error status (http-error-status); a program that handles it and ends well.
     What to do: read the message; look for the error member before using the data.

@@ -8,7 +8,7 @@ from systrace.model import Finding
 from systrace.rules import rule
 from systrace.rules.accusing import accused
 from systrace.rules.case import Case
-from systrace.rules.exchanges import cut_units
+from systrace.rules.exchanges import cut_downloads, cut_units, told
 
 OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
 ASK = (
@@ -30,9 +30,11 @@ def came(head: str, body: str, time: str = "1.2", fd: int = 3) -> str:
     return f'9 {time} recvfrom({fd}, "{lines}", 65536, 0, NULL, NULL) = {size} <0.001>\n'
 
 
-@rule("http-error-status",
-      fires=OPEN + ASK + came("HTTP/1.1 503 Service Unavailable|Server: awselb/2.0|Content-Length: 4", "busy") + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 404 Not Found|Content-Length: 2", "no") + FINE)  # fmt: skip
+@rule(
+    "http-error-status",
+    fires=OPEN + ASK + came("HTTP/1.1 503 Service Unavailable|Server: awselb/2.0|Content-Length: 4", "busy") + FAIL,
+    silent=OPEN + ASK + came("HTTP/1.1 404 Not Found|Content-Length: 2", "no") + FINE,
+)
 def http_error_status(case: Case) -> Iterator[Finding]:
     """The server answered with a status of 4xx or 5xx, and the job failed on it.
 
@@ -48,18 +50,31 @@ def http_error_status(case: Case) -> Iterator[Finding]:
     yield from accused(case, "http-error-status")
 
 
-@rule("redirect-problem",
-      fires=OPEN + ASK + came("HTTP/1.1 302 Found|Location: /login?next=/v1/rows|Content-Length: 0", "")
-      + '9 1.3 sendto(3, "GET /login?next=/v1/rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 48, 0, NULL, 0) = 48 <0.0001>\n'
-      + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 43", "<html><form><input type=password></form>   ", "1.4")
-      + said("bad answer") + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 301 Moved|Location: /v1/rows/|Content-Length: 0", "")
-      + '9 1.3 sendto(3, "GET /v1/rows/ HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 36, 0, NULL, 0) = 36 <0.0001>\n'
-      + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 2", "[]", "1.4") + FINE)  # fmt: skip
+@rule(
+    "redirect-problem",
+    fires=OPEN
+    + ASK
+    + came("HTTP/1.1 302 Found|Location: /login?next=/v1/rows|Content-Length: 0", "")
+    + '9 1.3 sendto(3, "GET /login?next=/v1/rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 48, 0, NULL, 0) = 48 <0.0001>\n'
+    + came(
+        "HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 43",
+        "<html><form><input type=password></form>   ",
+        "1.4",
+    )
+    + said("bad answer")
+    + FAIL,
+    silent=OPEN
+    + ASK
+    + came("HTTP/1.1 301 Moved|Location: /v1/rows/|Content-Length: 0", "")
+    + '9 1.3 sendto(3, "GET /v1/rows/ HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 36, 0, NULL, 0) = 36 <0.0001>\n'
+    + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 2", "[]", "1.4")
+    + FINE,
+)
 def redirect_problem(case: Case) -> Iterator[Finding]:
     """The request was sent elsewhere: to a login page, in a circle, or to where the client did not follow.
 
-    What it is: variants `login` (a redirect led to a page that asks for a password), `loop` (the same redirect again and
+    What it is: variants `login` (a redirect led to a page that asks for a password), `loop` (the same redirect again
+        and
         again, or too many), `not-followed` (the redirect was the last answer).
     Why it matters: the client gets a page of status 200 that is no data; a parser's message hides the cause.
     What proves it: the 3xx answers with their Location, and the failure after the last of them.
@@ -70,11 +85,19 @@ def redirect_problem(case: Case) -> Iterator[Finding]:
     yield from accused(case, "redirect-problem")
 
 
-@rule("truncated-response",
-      fires=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Length: 500", "0123456789")
-      + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.2>\n' + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Length: 10", "0123456789")
-      + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.2>\n' + FAIL)  # fmt: skip
+@rule(
+    "truncated-response",
+    fires=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Length: 500", "0123456789")
+    + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.2>\n'
+    + FAIL,
+    silent=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Length: 10", "0123456789")
+    + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.2>\n'
+    + FAIL,
+)
 def truncated_response(case: Case) -> Iterator[Finding]:
     """The answer ended before its declared end.
 
@@ -88,17 +111,25 @@ def truncated_response(case: Case) -> Iterator[Finding]:
     """
     yield from accused(case, "truncated-response")
     yield from cut_units(case, "truncated-response")
+    yield from cut_downloads(case)
+    yield from told(case, "truncated-response")
 
 
-@rule("empty-body",
-      fires=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 0", "")
-      + said("JSONDecodeError: Expecting value: line 1 column 1 (char 0)") + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 204 No Content|Server: a", "") + FINE)  # fmt: skip
+@rule(
+    "empty-body",
+    fires=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 0", "")
+    + said("JSONDecodeError: Expecting value: line 1 column 1 (char 0)")
+    + FAIL,
+    silent=OPEN + ASK + came("HTTP/1.1 204 No Content|Server: a", "") + FINE,
+)
 def empty_body(case: Case) -> Iterator[Finding]:
     """A complete answer had an empty body, and the program wanted data.
 
     What it is: status 2xx with Content-Length 0, 204, or a chunked body of no bytes, then a parser's complaint.
-    Why it matters: the message ("Expecting value: line 1 column 1", "unexpected end of data") does not say that nothing came.
+    Why it matters: the message ("Expecting value: line 1 column 1", "unexpected end of data") does not say that
+        nothing came.
     What proves it: the complete answer without a byte of body, and the failure after it.
     Not this: a connection closed without an answer (empty-reply); an answer cut short (truncated-response).
     What to do: why had the server nothing to say; check for an empty body before parsing.

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from systrace.decoders import DECODERS, Mismatch
 from systrace.decoders.bodies.problem import printable
 from systrace.decoders.ftp import FtpReply
+from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.replies import FramingError, Greeting, Reply, Request
 from systrace.decoders.tls_messages import NotTls, TlsAlert, TlsHello, TlsRecords
 from systrace.model import Endpoint, Finding, Message, Socket
@@ -17,11 +18,23 @@ from systrace.rules.answers import Victim, ended_at, last_received, victim
 from systrace.rules.case import Case
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN
 from systrace.rules.exchanges import (
-    cut_units, first_and_last, impossible_length, last_error, opaque_sockets, quotes, said_number, soon_after, victim_of,
-)  # fmt: skip
+    cut_units,
+    first_and_last,
+    impossible_length,
+    last_error,
+    opaque_sockets,
+    quotes,
+    said_number,
+    soon_after,
+    victim_of,
+)
 
 _TLS_WORDS = r"(?i)\bSSL|\bTLS|certificate|PKIX|x509|handshake|CERT_|self.signed|cipher"
 _TLS_EXITS = {"curl": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91), "wget": (5,)}
+# What a client sends in TLS 1.3 after the hello and before a request: Finished (53 or 69 bytes), alerts (18, 19).
+_NO_REQUEST = frozenset(
+    {*range(52), *(finished + alerts for finished in (53, 69) for alerts in (0, 18, 19, 36, 37, 38))}
+)
 _REFUSED_WORDS = re.compile(
     rb"(?i)error|denied|refused|unknown|not allowed|fail|invalid|unauthor|forbidden|too many|no such"
 )
@@ -30,23 +43,28 @@ _TLS_OPEN = OPEN.replace("htons(80)", "htons(443)")
 _HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 10 <0.0001>\n'
 
 
-# ---------------------------------------------------------------------------------------------------------------- TLS
+# ---------------------------------------------------------------------------------------------------------- TLS
 
 
-@rule("tls-error",
-      fires=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\2(", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FAIL,
-      silent=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\1\\0", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FINE)  # fmt: skip
+@rule(
+    "tls-error",
+    fires=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\2(", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FAIL,
+    silent=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\1\\0", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FINE,
+)
 def tls_error(case: Case) -> Iterator[Finding]:
     """The TLS handshake failed: certificate, version, cipher.
 
-    What it is: a fatal alert. Sent by the server: it refuses us (version, cipher, name, missing client certificate). Sent
-        by us: we do not trust the server (unknown_ca, certificate_expired ...). Encrypted alerts (TLS 1.3) can't be read;
+    What it is: a fatal alert. Sent by the server: it refuses us (version, cipher, name, missing client certificate).
+        Sent
+        by us: we do not trust the server (unknown_ca, certificate_expired ...). Encrypted alerts (TLS 1.3) can't be
+        read;
         then the program's own words count, or that it left after the server's hello. Variants: `server-alert`,
         `client-alert`, `rejected`, `refused` (a database that has no TLS).
     Why it matters: no data was exchanged at all; a retry brings the same.
     What proves it: the alert's two bytes in clear, or the words of the TLS library.
     Not this: close_notify; plain text on the TLS port (protocol-mismatch); a hello that nobody answered (read-timeout).
-    What to do: `openssl s_client -connect HOST:PORT -servername HOST`; update the CA bundle; never turn verification off.
+    What to do: `openssl s_client -connect HOST:PORT -servername HOST`; update the CA bundle; never turn verification
+        off.
     Source: RFC 8446 6.2
     """
     for socket in case.clients:
@@ -93,13 +111,14 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Finding]:
     words = who.said.has(_TLS_WORDS) and soon_after(case, socket, who, case.ended(last))
     by_exit = who.process.exit_code in _TLS_EXITS.get(who.process.command, ())
     sent = next((m for m in socket.messages if isinstance(m, TlsRecords) and m.direction == "sent"), None)
-    left = socket.sent.calls and (sent is None or (sent.application_bytes < 52 and not sent.handshake_bytes))
+    left = socket.sent.calls and (sent is None or (sent.application_bytes in _NO_REQUEST and not sent.handshake_bytes))
     if not words and not by_exit and not (left and soon_after(case, socket, who, case.ended(last))):
         return
     finding = accusation(case, "tls-error", socket, [*first_and_last(socket), last], who, words)
     finding.variant, finding.confidence = "rejected", "likely"
     finding.summary = (
-        f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} did not come to an end that both accept "
+        f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} did not come to an end that "
+        f"both accept "
         f"(alerts are encrypted in this version); {effect(case, who, True)}."
     )
     yield _tls_advice(case, socket, finding)
@@ -120,7 +139,10 @@ def _tls_refused(case: Case, socket: Socket) -> Iterator[Finding]:
         return
     finding = accusation(case, "tls-error", socket, [*asked.events, *answer.events], who, who.said.has(_TLS_WORDS))
     finding.variant, finding.confidence = "refused", "confirmed"
-    finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} was asked for TLS and answered that it has none; {effect(case, who, True)}."
+    finding.summary = (
+        f"{case.name_of(who.receiver)}: {case.label(socket)} was asked for TLS and answered that "
+        f"it has none; {effect(case, who, True)}."
+    )
     yield _tls_advice(case, socket, finding)
 
 
@@ -138,18 +160,28 @@ def _tls_advice(case: Case, socket: Socket, finding: Finding) -> Finding:
     return finding
 
 
-# --------------------------------------------------------------------------------------------------- the wrong protocol
+# --------------------------------------------------------------------------------------------- the wrong protocol
 
 
-@rule("protocol-mismatch",
-      fires=OPEN + ASK + '9 1.2 recvfrom(3, "220 mx.example ESMTP Postfix\\r\\n", 65536, 0, NULL, NULL) = 30 <0.01>\n' + FAIL,
-      silent=OPEN + ASK + '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 65536, 0, NULL, NULL) = 38 <0.01>\n' + FINE)  # fmt: skip
+@rule(
+    "protocol-mismatch",
+    fires=OPEN
+    + ASK
+    + '9 1.2 recvfrom(3, "220 mx.example ESMTP Postfix\\r\\n", 65536, 0, NULL, NULL) = 30 <0.01>\n'
+    + FAIL,
+    silent=OPEN
+    + ASK
+    + '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 65536, 0, NULL, NULL) = 38 <0.01>\n'
+    + FINE,
+)
 def protocol_mismatch(case: Case) -> Iterator[Finding]:
     """The peer speaks another protocol than the client.
 
-    What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a TLS port,
+    What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a
+        TLS port,
         HTTP to a mail server, a database client to a web server.
-    Why it matters: wrong port, wrong scheme, or a proxy in the path; libraries say "wrong version number", "bad status line".
+    Why it matters: wrong port, wrong scheme, or a proxy in the path; libraries say "wrong version number", "bad
+        status line".
     What proves it: the first bytes of each side.
     Not this: a server that greets first in the client's own protocol; a TLS alert between TLS sides (tls-error).
     What to do: look at scheme, host and port in the job's configuration.
@@ -171,10 +203,14 @@ def protocol_mismatch(case: Case) -> Iterator[Finding]:
         shown = printable(sample, 60)
         finding.summary = (
             f"{case.name_of(who.receiver)} speaks {spoken} to {case.label(socket)}, which answers with {answered}"
-            + (f" (“{shown}”)" if sample and shown.isprintable() else "") + f"; {effect(case, who, True)}."
-        )  # fmt: skip
-        finding.causes = ["port or scheme (http/https) is wrong in the job's configuration", "another service listens on that port",
-                          "a proxy in the path answers in place of the server"]  # fmt: skip
+            + (f" (“{shown}”)" if sample and shown.isprintable() else "")
+            + f"; {effect(case, who, True)}."
+        )
+        finding.causes = [
+            "port or scheme (http/https) is wrong in the job's configuration",
+            "another service listens on that port",
+            "a proxy in the path answers in place of the server",
+        ]
         finding.next_steps = [
             f"what does the port speak: nc -v {_host_port(socket)}; openssl s_client -connect {socket.peer}"
         ]
@@ -196,36 +232,48 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
     """The client waits for a greeting and has said nothing; what greets is not what the port is for."""
     if socket.sent.original_len or socket.peer is None or socket.app_protocol is None:
         return None
-    greeting = next((m for m in socket.messages if isinstance(m, Greeting)), None)
+    greeting = next((m for m in socket.messages if isinstance(m, Greeting | HttpResponse)), None)
     own = DECODERS.get(socket.app_protocol)
-    if greeting is None or own is None or socket.peer.port in own.ports:
+    if greeting is None or own is None or greeting.direction != "received":
         return None
     due = next((d.name for d in DECODERS.values() if socket.peer.port in d.ports), None)
-    return (greeting, due, socket.app_protocol, b"") if due is not None else None
+    if isinstance(greeting, HttpResponse):
+        if not case.sees_close and due in (None, "http"):
+            return None  # what was sent by write(2) is hidden
+        sample = greeting.head[:40]
+        return greeting, due if due not in (None, "http") else "another protocol", "http", sample
+    if socket.peer.port in own.ports or due is None:
+        return None
+    return greeting, due, socket.app_protocol, greeting.text.encode()[:40]
 
 
 def _host_port(socket: Socket) -> str:
     return f"{socket.peer.host} {socket.peer.port}" if socket.peer is not None else "HOST PORT"
 
 
-# ---------------------------------------------------------------------------------------------------------------- frames
+# ---------------------------------------------------------------------------------------------------------- frames
 
 
-@rule("framing-error",
-      fires=OPEN.replace("htons(80)", "htons(7003)")
-      + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
-      + '9 1.2 recvfrom(3, "\\0\\0\\1\\364abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
-      + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.01>\n' + FAIL,
-      silent=OPEN.replace("htons(80)", "htons(7003)")
-      + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
-      + '9 1.2 recvfrom(3, "\\0\\0\\0\\10abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n' + FINE)  # fmt: skip
+@rule(
+    "framing-error",
+    fires=OPEN.replace("htons(80)", "htons(7003)")
+    + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
+    + '9 1.2 recvfrom(3, "\\0\\0\\1\\364abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
+    + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.01>\n'
+    + FAIL,
+    silent=OPEN.replace("htons(80)", "htons(7003)")
+    + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
+    + '9 1.2 recvfrom(3, "\\0\\0\\0\\10abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
+    + FINE,
+)
 def framing_error(case: Case) -> Iterator[Finding]:
     """A length-prefixed protocol with an impossible or unfulfilled length.
 
     What it is: variants `unfulfilled` (the stream ended before the announced bytes came), `impossible` (a length that
         cannot be: text read as a number, a negative value, a misread byte order).
     Why it matters: a program that believes the length reads past its buffer, waits for ever, or dies.
-    What proves it: the length's bytes and their place, and the failure after them; the value where the program names it.
+    What proves it: the length's bytes and their place, and the failure after them; the value where the program names
+        it.
     Not this: an answer cut within a known protocol (truncated-response).
     What to do: is it the right port and version; what do the bytes say as text.
     Source: the protocol's own framing
@@ -272,28 +320,36 @@ def _framed(case: Case, finding: Finding, socket: Socket, who: Victim, what: str
     finding.variant = finding.variant or "impossible"
     finding.confidence = confidence
     finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} {what}; {effect(case, who, True)}."
-    finding.causes = ["the server answered with text (an error, another protocol) where a binary header is due",
-                      "another version or byte order of the protocol", "the stream was cut or lost its place"]  # fmt: skip
+    finding.causes = [
+        "the server answered with text (an error, another protocol) where a binary header is due",
+        "another version or byte order of the protocol",
+        "the stream was cut or lost its place",
+    ]
     finding.next_steps = [f"the bytes as text: systrace follow LOG --socket {socket.uid}"]
     finding.remedy = ["check a length against a sane limit before use; check port and protocol version"]
     finding.refuted_by = "the protocol allowing that length"
     return finding
 
 
-# -------------------------------------------------------------------------------------------------------------- refusals
+# -------------------------------------------------------------------------------------------------------- refusals
 
 
-@rule("server-error-reply",
-      fires=OPEN.replace("htons(80)", "htons(6379)")
-      + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
-      + '9 1.2 recvfrom(3, "-NOAUTH Authentication required.\\r\\n", 65536, 0, NULL, NULL) = 34 <0.01>\n' + FAIL,
-      silent=OPEN.replace("htons(80)", "htons(6379)")
-      + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
-      + '9 1.2 recvfrom(3, "-LOADING Redis is loading\\r\\n", 65536, 0, NULL, NULL) = 27 <0.01>\n' + FINE)  # fmt: skip
+@rule(
+    "server-error-reply",
+    fires=OPEN.replace("htons(80)", "htons(6379)")
+    + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
+    + '9 1.2 recvfrom(3, "-NOAUTH Authentication required.\\r\\n", 65536, 0, NULL, NULL) = 34 <0.01>\n'
+    + FAIL,
+    silent=OPEN.replace("htons(80)", "htons(6379)")
+    + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
+    + '9 1.2 recvfrom(3, "-LOADING Redis is loading\\r\\n", 65536, 0, NULL, NULL) = 27 <0.01>\n'
+    + FINE,
+)
 def server_error_reply(case: Case) -> Iterator[Finding]:
     """The server refused in its own protocol.
 
-    What it is: redis -ERR, PostgreSQL FATAL or ERROR, MySQL 1040 and 1045, SMTP and FTP 4xx and 5xx, POP3 -ERR, IMAP NO:
+    What it is: redis -ERR, PostgreSQL FATAL or ERROR, MySQL 1040 and 1045, SMTP and FTP 4xx and 5xx, POP3 -ERR, IMAP
+        NO:
         the last word that the failing process heard. The server's own code and text are quoted.
     Why it matters: the network is fine; the server says what is wrong: limits, credentials, names, maintenance.
     What proves it: the reply's bytes, and the failure after it.
@@ -314,7 +370,10 @@ def server_error_reply(case: Case) -> Iterator[Finding]:
         finding.confidence = "confirmed" if agree else "likely"
         asked = f" to {reply.request.summary}" if reply.request is not None and reply.request.summary else ""
         words = printable(" ".join(part for part in (reply.code, reply.text) if part).encode("utf-8", "replace"), 200)
-        finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} refused{asked} ({reply.protocol}): {words}; {effect(case, who, agree)}."
+        finding.summary = (
+            f"{case.name_of(who.receiver)}: {case.label(socket)} refused{asked} "
+            f"({reply.protocol}): {words}; {effect(case, who, agree)}."
+        )
         yield _refusal(finding)
     for socket, who, data, _ in opaque_sockets(case):
         line = _refused_line(data, who)
@@ -343,7 +402,7 @@ def _refusal(finding: Finding) -> Finding:
     return finding
 
 
-# ------------------------------------------------------------------------------------------------------------------ FTP
+# ------------------------------------------------------------------------------------------------------------ FTP
 
 
 _FTP = (
@@ -354,20 +413,24 @@ _FTP = (
 )
 
 
-@rule("data-channel-blocked",
-      fires=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
-      "-1 ETIMEDOUT (Connection timed out) <134.2>\n9 140.0 +++ exited with 1 +++",
-      silent=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
-      "0 <0.01>\n" + FINE)  # fmt: skip
+@rule(
+    "data-channel-blocked",
+    fires=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
+    "-1 ETIMEDOUT (Connection timed out) <134.2>\n9 140.0 +++ exited with 1 +++",
+    silent=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
+    "0 <0.01>\n" + FINE,
+)
 def data_channel_blocked(case: Case) -> Iterator[Finding]:
     """FTP: the control connection is fine, the data connection fails.
 
-    What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer or was
+    What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer
+        or was
         refused; or an active transfer (PORT) to which the server never came.
     Why it matters: login and commands work, so the network looks fine; the passive port range is not open.
     What proves it: the reply with the address, and the connect to just that address.
     Not this: a refusal on the control connection (server-error-reply).
-    What to do: open the server's passive port range in firewall and security group; let the server announce its outer address.
+    What to do: open the server's passive port range in firewall and security group; let the server announce its
+        outer address.
     Source: RFC 959 3.2, RFC 2428
     """
     for control in case.clients:
@@ -395,12 +458,16 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
         finding.duration_ns = attempt.duration_ns
         same = data.peer.host == (control.peer.host if control.peer is not None else "")
         finding.summary = (
-            f"{case.name_of(who.receiver)}: FTP's control connection to {case.label(control)} works; the data connection to "
+            f"{case.name_of(who.receiver)}: FTP's control connection to {case.label(control)} works; the data "
+            f"connection to "
             f"{data.peer}, which the server had named (“{printable(reply.summary.encode('utf-8', 'replace'), 80)}”), "
-            + ("was refused" if finding.variant == "refused" else "got no answer") + f"; {effect(case, who, True)}."
-        )  # fmt: skip
-        finding.causes = ["the passive port range is not open in a firewall or security group on the path",
-                          "nothing listens there: a NAT or load balancer does not forward the range"]  # fmt: skip
+            + ("was refused" if finding.variant == "refused" else "got no answer")
+            + f"; {effect(case, who, True)}."
+        )
+        finding.causes = [
+            "the passive port range is not open in a firewall or security group on the path",
+            "nothing listens there: a NAT or load balancer does not forward the range",
+        ]
         if not same:
             finding.causes.insert(0, "the server announces an address of its inner network (NAT without pasv_address)")
         finding.next_steps = [f"nc -vz {where.host or 'HOST'} {where.port} while the transfer waits"]

@@ -9,7 +9,7 @@ from systrace.decoders.bodies.sniffing import sniff
 from systrace.model import Finding, Process, Socket, Transfer
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, accused, effect
-from systrace.rules.answers import Victim, answers, is_last_word, last_received, victim
+from systrace.rules.answers import TRANSPORT_WORDS, Victim, answers, is_last_word, last_received, victim
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN, came, said
 
@@ -17,24 +17,33 @@ WINDOW_NS = (
     2 * SECOND
 )  # from the last byte to the death: 6 to 170 ms were measured for Perl, Ruby, PHP, Node.js, jq, Python
 _CONTENT = (
-    "http-error-status", "redirect-problem", "truncated-response", "empty-body", "html-instead-of-json", "invalid-json",
-    "invalid-payload", "charset-error", "encoded-body", "error-payload",
-)  # fmt: skip
+    "http-error-status",
+    "redirect-problem",
+    "truncated-response",
+    "empty-body",
+    "html-instead-of-json",
+    "invalid-json",
+    "invalid-payload",
+    "charset-error",
+    "encoded-body",
+    "error-payload",
+)
 _EXCEPTION = (
-    r"Traceback \(most recent|\bException\b|(?:Error|Exception)\b[:)]|PHP Fatal|Uncaught|panic:|terminate called|at \S+ line \d+"
+    r"Traceback \(most recent|\bException\b|(?:Error|Exception)\b[:)]|PHP Fatal|Uncaught|panic:"
+    r"|terminate called|at \S+ line \d+"
     r"|parse error|stack smashing|double free|Segmentation fault|Assertion|malformed|undefined method|\(RuntimeError\)"
 )
-_TRANSPORT = (
-    r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve|getaddrinfo|connection"
-    r"|ECONN|EPIPE|ETIMEDOUT|certificate|ssl|no space left|permission denied|keyboardinterrupt|memoryerror|too many open"
-    r"|no such file|modulenotfound|importerror|command not found"
+
+
+@rule(
+    "parse-crash",
+    fires=OPEN
+    + ASK
+    + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}')
+    + said("TypeError: Cannot read properties of undefined (reading 'rows')")
+    + FAIL,
+    silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}') + FINE,
 )
-
-
-@rule("parse-crash",
-      fires=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}')
-      + said("TypeError: Cannot read properties of undefined (reading 'rows')") + FAIL,
-      silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}') + FINE)  # fmt: skip
 def parse_crash(case: Case) -> Iterator[Finding]:
     """The program died on received data, and nothing is wrong with it that our checks know.
 
@@ -42,7 +51,8 @@ def parse_crash(case: Case) -> Iterator[Finding]:
         traceback or its like after the last byte); the death may be in the reader of a pipe (`curl | jq`).
     Why it matters: the bytes that kill the program are in the log and can be replayed.
     What proves it: data received, no other network progress, the program's last words or the signal, soon after.
-    Not this: a death on a timeout, reset or refusal, which come first; a defect in the answer, which the other rules name;
+    Not this: a death on a timeout, reset or refusal, which come first; a defect in the answer, which the other rules
+        name;
         an exit status that is the program's answer (grep, diff).
     What to do: save the exact bytes and feed them to the parser offline.
     Source: signal(7), core(5)
@@ -72,7 +82,7 @@ def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Vict
         return False
     if who.crashed:
         return True
-    return who.said.has(_EXCEPTION) and not who.said.has(_TRANSPORT)
+    return who.said.has(_EXCEPTION) and not who.said.has(TRANSPORT_WORDS)
 
 
 def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
@@ -91,12 +101,16 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
     what = f"the answer to {answer.url} " if answer is not None else ""
     body = answer.response.body.data() if answer is not None and answer.response.body is not None else data
     finding.summary = (
-        f"{case.name_of(who.receiver)} received {what}from {case.label(socket)} ({socket.received.original_len} bytes; {sniff(body)}, "
-        f"beginning “{printable(body[:40], 60)}”); {after}, {effect(case, who, True)}. No defect was found in the data by our checks."
+        f"{case.name_of(who.receiver)} received {what}from {case.label(socket)} ({socket.received.original_len} "
+        f"bytes; {sniff(body)}, "
+        f"beginning “{printable(body[:40], 60)}”); {after}, {effect(case, who, True)}. No defect was found in "
+        f"the data by our checks."
     )
     finding.duration_ns = who.end - at if who.end is not None and case.has_clock else None
-    finding.causes = ["the program does not expect such data: a field is missing, a value is of another kind",
-                      "a bug of the parser on unusual input (length, encoding)"]  # fmt: skip
+    finding.causes = [
+        "the program does not expect such data: a field is missing, a value is of another kind",
+        "a bug of the parser on unusual input (length, encoding)",
+    ]
     finding.next_steps = [
         "save these bytes and feed them to the parser offline",
         f"systrace follow LOG --socket {socket.uid}",

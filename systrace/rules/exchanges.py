@@ -8,14 +8,25 @@ from collections.abc import Iterator
 
 from systrace.decoders.length_prefixed import LAYOUTS, SANE, Layout
 from systrace.decoders.replies import Reply, Request, ServerError, Unit
-from systrace.model import Event, Finding, Message, Received, Socket
+from systrace.model import Endpoint, Event, Finding, Message, Received, Socket
 from systrace.rules.accusing import accusation, effect
 from systrace.rules.answers import (
-    PROMPT_NS, Victim, ended_at, is_last_word, last_received, received_bytes, receiver, victim,
-)  # fmt: skip
+    PROMPT_NS,
+    TRANSPORT_WORDS,
+    Victim,
+    ended_at,
+    is_last_word,
+    last_received,
+    received_bytes,
+    receiver,
+    victim,
+)
 from systrace.rules.case import Case
 
-SHORT_WORDS = r"(?i)\bEOF|end of file|short|incomplete|premature|unexpected(?:ly)?|expected \d+|got \d+|bytes|closed|lost connection|truncat"
+SHORT_WORDS = (
+    r"(?i)\bEOF|end of file|short|incomplete|premature|unexpected(?:ly)?|expected \d+|got \d+|bytes"
+    r"|closed|lost connection|truncat"
+)
 _BYE = ("221", "QUIT", "BYE", "goodbye")
 
 
@@ -31,7 +42,7 @@ def soon_after(case: Case, socket: Socket, who: Victim, at: int) -> bool:
 
 
 def cut_units(case: Case, cause: str) -> Iterator[Finding]:
-    """Messages whose end is missing: of a known protocol (truncated-response), or of frames of any kind (framing-error)."""
+    """Messages whose end is missing: of a known protocol (truncated-response), of unknown frames (framing-error)."""
     for socket in case.clients:
         for message in socket.messages[-3:]:
             if not isinstance(message, Unit) or message.direction != "received" or not message.truncated:
@@ -110,7 +121,67 @@ def quotes(who: Victim, text: str, code: str = "") -> bool:
     return len(code) >= 3 and re.search(rf"(?<!\w){re.escape(code.lower())}(?!\w)", said) is not None
 
 
-# -------------------------------------------------------------------------------------------------- what nobody decoded
+def cut_downloads(case: Case) -> Iterator[Finding]:
+    """FTP: the data connection ended before the size that the control connection had named."""
+    for control in case.clients:
+        announced: Endpoint | None = None
+        for message in control.messages:
+            if not isinstance(message, Reply) or message.protocol != "ftp" or message.direction != "received":
+                continue
+            announced = getattr(message, "data", None) or announced
+            found = re.search(r"\((\d+) bytes?\)", message.text) if message.code in ("150", "125") else None
+            if found is None or announced is None:
+                continue
+            data = next((s for s in case.clients if s.peer == announced and s.received.calls), None)
+            size = int(found[1])
+            end = case.end_of_file(data) if data is not None else None
+            if data is None or end is None or data.received.original_len >= size:
+                continue
+            who = victim(case, case.process(data), case.ended(end.event))
+            if who is None:
+                continue
+            finding = accusation(
+                case, "truncated-response", data, [*message.events, end.event], who, who.said.has(SHORT_WORDS)
+            )
+            finding.variant, finding.confidence = "ftp", "confirmed"
+            finding.summary = (
+                f"{case.name_of(who.receiver)}: the FTP server {case.label(control)} announced {size} bytes, "
+                f"and its data "
+                f"connection {data.peer} ended after {data.received.original_len}; {effect(case, who, False)}."
+            )
+            _advice(finding, data)
+            yield finding
+
+
+def told(case: Case, cause: str) -> Iterator[Finding]:
+    """The program itself says that records are missing (and the peer had ended the connection), or are of the wrong
+    shape, in a protocol that no decoder knows, right after the last bytes of it.
+    """
+    for socket, who, _, _ in opaque_sockets(case):
+        last = last_received(socket)
+        if last is None or not re.search(_COUNT_WORDS, who.said.line) or who.said.has(TRANSPORT_WORDS):
+            continue
+        end = case.end_of_file(socket)
+        if (end is not None) != (cause == "truncated-response") or socket.app_protocol or case.first_error(socket):
+            continue
+        if not soon_after(case, socket, who, case.ended(last)):
+            continue
+        finding = accusation(case, cause, socket, [*first_and_last(socket), *([end.event] if end else [])], who, True)
+        finding.variant, finding.confidence = "records", "possible"
+        finding.summary = (
+            f"{case.name_of(who.receiver)} received {socket.received.original_len} bytes of an unknown protocol from "
+            f"{case.label(socket)}" + (", then the peer's end" if end else "") + f"; {effect(case, who, True)}."
+        )
+        _advice(finding, socket)
+        yield finding
+
+
+_COUNT_WORDS = (
+    r"(?i)expected \d+|got \d+|only \d+|\d+ of \d+|incomplete|truncated|\b(?:record|row|line|column|field|checksum)s?\b"
+)
+
+
+# -------------------------------------------------------------------------------------------- what nobody decoded
 
 
 def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
@@ -145,7 +216,7 @@ def said_number(who: Victim, header: bytes) -> int | None:
 
 
 def impossible_length(socket: Socket, data: bytes) -> tuple[int, int, str] | None:
-    """(offset, value, how it is written) of a frame's length that cannot be, after frames that fit or in a header of its own."""
+    """(offset, value, how it is written) of a length that cannot be, after frames that fit or in a header of its own."""
     for layout in LAYOUTS:
         if layout.width == 4 and (found := _walk(layout, data)) is not None:
             return found
