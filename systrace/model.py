@@ -37,7 +37,7 @@ class Record:
     tid: int  # strace's pid column; 0 while the log has not named the thread
     time_ns: int | None  # start
     duration_ns: int | None
-    syscall: str  # "connect"; or "signal", "exit", "killed", "superseded", "attached", "detached" for the other lines
+    syscall: str  # "connect"; or "signalled", "exited", "killed", "superseded", "attached", ... for other lines
     args: bytes  # between the outer parentheses
     retval: int | None
     errno: str | None
@@ -608,7 +608,7 @@ class Process:
     exit_event: Event | None = None
     signals: list[Signalled] = field(default_factory=list)
     killed_by: int | None = None  # traced pid that sent the deadly signal
-    output: deque[Output] = field(default_factory=lambda: deque(maxlen=24))  # last writes to fd 1, 2 and log files
+    output: deque[Output] = field(default_factory=lambda: deque(maxlen=96))  # last writes to fd 1, 2 and log files
     spans: list[Span] = field(default_factory=list)  # notable waits that are not on sockets
     pending: list[Event] = field(default_factory=list)  # calls without a result at the end, one a thread
     faults: list[Event] = field(default_factory=list)  # EMFILE and other resource errors

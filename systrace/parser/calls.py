@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 
+from systrace.annotations import NOTE
 from systrace.model import RESTARTED, RETURNED, UNFINISHED
 
 # value, annotation, errno name, rest, -T seconds, fraction. Applied to text without trailing white space.
 _RESULT = re.compile(
-    rb"(-?\d+|0x[0-9a-f]+|\?)(?:<(.*?)>(?= |\Z))?"
+    rb"(-?\d{1,20}|0x[0-9a-f]{1,20}|\?)(?:<(.*?)>(?= |\Z))?"
     rb"(?: +([A-Z][A-Z0-9_]{2,40}|\(errno \d{1,6}\))(?= |\Z))?(.*?)(?: <(\d{1,9})(?:\.(\d{1,9}))?>)?\Z",
     re.DOTALL,
 )
 _LOOSE_END = re.compile(rb"\)\s{0,400}= +(?=-?\d|0x|\?)")
 _SPECIAL = re.compile(rb'["(){}\[\]<>]|/\*')
 _STRING_END = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_ANNOTATION = re.compile(rb"<[^<>\n]{0,5000}(?:<[^<>\n]{0,5000}>[^<>\n]{0,5000}){0,8}>")
 _NANO = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10, 1)  # by number of fraction digits
 
 
@@ -81,7 +81,7 @@ def scan_arguments(text: bytes) -> int:
             depth += 1
         elif token == b"<":
             before = text[match.start() - 1 : match.start()] if match.start() else b""
-            note = _ANNOTATION.match(text, match.start()) if before.isdigit() or before == b"D" else None
+            note = NOTE.match(text, match.start()) if before.isdigit() or before == b"D" else None
             if note is not None:  # "3<TCP:[...]>", "AT_FDCWD</path>"
                 at = note.end()
         elif token in b")]}":

@@ -19,14 +19,14 @@ _SPLICED_MESSAGE = re.compile(
     rb"(?:/\S{0,200}/?strace[^\s:/]{0,40}: |strace: )?Process (\d{1,8}) (attached|detached)(?: \(waiting for parent\))?\s*\Z"
 )
 _RESUMED = re.compile(rb"([A-Za-z_?][\w?]*)(?:#64)? resumed>")
-_EXITED = re.compile(rb"exited with (\d+) \+\+\+")
+_EXITED = re.compile(rb"exited with (\d{1,9}) \+\+\+")
 _KILLED = re.compile(rb"killed by (\w+)")
-_SUPERSEDED = re.compile(rb"superseded by execve in pid (\d+)")
-_PID_CHANGED = re.compile(rb" ?<pid changed to (\d+) \.\.\.>\Z")
+_SUPERSEDED = re.compile(rb"superseded by execve in pid (\d{1,8})")
+_PID_CHANGED = re.compile(rb" ?<pid changed to (\d{1,8}) \.\.\.>\Z")
 _CONTINUES = (b")", b", ", b" =>", b'"', b"{", b"[", b" <unfinished ...>", b" <detached ...>", b" ) =", b"NULL", b"0x")
 _BELONGING = re.compile(
-    rb"\s*(?:\| [0-9a-f]{5,}  |\* \d+ bytes in buffer|= \d+ buffers in vector|> \S|VCPU:)"  # dumps, stacks
-    rb"|\s*(?:% time|------ |[ \d.]+ +[\d.]+ +\d+ +\d+ |System call usage summary|[\d.]+ +[\d.]+ +\d* +\d+ +\d* *total)"
+    rb"\| [0-9a-f]{5,}  |\* \d+ bytes in buffer|= \d+ buffers in vector|> \S|VCPU:"  # dumps, stacks
+    rb"|% time|------ |\d[\d.]* +[\d.]+ +\d+ +\d+ |System call usage summary|\d[\d.]* +[\d.]+ [ \d]*total"
     rb"|(?:\S*strace: )?\[ Process PID=\d+ runs in"
 )
 _UNFINISHED = b"<unfinished ...>"
@@ -35,6 +35,7 @@ _RESULT_AT_END = re.compile(rb"\) += (?:-?\d|0x|\?)|<unfinished \.\.\.>\s*\Z|<de
 _FACT = b"# systrace: "
 _MAX_OPEN = 1 << 20  # bytes of an unclosed record that are waited for
 _SAMPLES = 5
+LONG = 700
 
 
 @dataclass(slots=True)
@@ -47,6 +48,11 @@ class _Half:
     call: str | None  # None: nobody asked for it
     text: bytes  # after "name("
     raw: bytes
+
+
+def abridged(line: bytes) -> bytes:
+    """The text kept as evidence: a long line loses its middle."""
+    return line if len(line) <= LONG else line[:460] + b" ... " + line[-200:]
 
 
 class Irregular:
@@ -150,7 +156,7 @@ class Irregular:
             yield from self._resumed(lineno, line, tid, time_ns, body)
         elif other == b"---":
             if body.endswith(b"---"):
-                yield self._note("signal", tid, lineno, time_ns, body[:-3].strip(), line)
+                yield self._note("signalled", tid, lineno, time_ns, body[:-3].strip(), line)
         else:
             yield from self._ended(lineno, line, tid, time_ns, body)
 
@@ -240,7 +246,7 @@ class Irregular:
         call = half.call or "?"
         if call in ("getpid", "gettid") and half.tid == 0 and retval and 0 in self._alive:
             self._name_root(retval)
-        raw = half.raw if len(half.raw) <= 700 else half.raw[:460] + b" ... " + half.raw[-200:]
+        raw = abridged(half.raw)
         return Record(
             self._source, half.lineno, half.tid, half.time_ns, duration, call, args, retval, errno, outcome, raw, text
         )
@@ -340,7 +346,7 @@ class Irregular:
             return
         if self.open is None and text.startswith((b"<... ", b"+++ ")):
             return
-        if _BELONGING.match(line) is not None:
+        if _BELONGING.match(text) is not None:
             return
         if self._style.pid == "bare" or self._fixed_tid or self._style.clock == "epoch":
             self._unparsed(line)
@@ -375,10 +381,10 @@ class Irregular:
     def _fact(self, lineno: int, text: bytes) -> Iterator[Record]:
         try:
             fact = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         if isinstance(fact, dict):
-            yield self._note("fact", 0, lineno, None, text, b"")
+            yield self._note("fact", 0, lineno, None, text, abridged(b"# systrace: " + text))
 
     def _unparsed(self, line: bytes) -> None:
         self._health.unparsed += 1

@@ -19,7 +19,7 @@ _TIME_OF_DAY = rb"(\d\d:\d\d:\d\d)(?:\.(\d{3,9}))? "
 _RELATIVE = rb" *(\d{1,8})(?:\.(\d{3,9}))? "
 _NO_CLOCK = rb"()()"
 _REST = (
-    rb"(?:\[[^\]\[\s]*:[^\]\[\s]*\] )?"  # --secontext
+    rb"(?:\[[^\]\[\s:]*:[^\]\[\s]*\] )?"  # --secontext
     rb"%s"  # clock
     rb"(?:\(\+ *\d+(?:\.\d+)?\) )?"  # -r beside -t
     rb"(?:\[ *\d+\] )?"  # -n

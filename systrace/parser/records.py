@@ -11,17 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from systrace.model import RETURNED, Health, Record, Style
 from systrace.parser.calls import nanoseconds, parse_result
-from systrace.parser.irregular import Irregular
+from systrace.parser.irregular import LONG, Irregular, abridged
 from systrace.parser.leader import note_style, recognise
 
 _PLAIN_RESULT = re.compile(rb"(\d{1,18})(?: <(\d{1,9})\.(\d{6}|\d{9}|\d{3})>)?\r?\n?\Z").match
 _DAY = 86_400 * 10**9
-_LONG = 700
-
-
-def abridge(line: bytes) -> bytes:
-    """The text kept as evidence: a long line loses its middle."""
-    return line if len(line) <= _LONG else line[:460] + b" ... " + line[-200:]
 
 
 class Reader:
@@ -124,7 +118,7 @@ class Reader:
                             int(value),
                             None,
                             RETURNED,
-                            line if len(line) <= _LONG else abridge(line),
+                            line if len(line) <= LONG else abridged(line),
                         )
                         continue
                 elif call is not None and not slow.open:
@@ -148,7 +142,7 @@ class Reader:
                                 retval,
                                 errno,
                                 outcome,
-                                abridge(line),
+                                abridged(line),
                                 text,
                             )
                             continue

@@ -96,7 +96,7 @@ def _docker_json(lines: Iterable[bytes]) -> Iterator[bytes]:
     for line in lines:
         try:
             text = json.loads(line)["log"].encode("utf-8", "surrogateescape")
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             yield line
             continue
         part += text

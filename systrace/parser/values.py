@@ -7,20 +7,21 @@ import ipaddress
 import re
 from functools import lru_cache
 
-from systrace.annotations import note_of
+from systrace.annotations import NOTE
 from systrace.model import Endpoint, Record
 
 _FD = re.compile(rb"(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,12}))(?:<|\Z|,| )")
 _heads: dict[bytes, int] = {}  # first arguments repeat for each call on a descriptor
-_MOST_HEADS = 4096
-_STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"(\.\.\.)?', re.DOTALL)
+_MOST_HEADS, _LONGEST_HEAD = 4096, 400
+# A string that nothing closes (the log was cut) reaches to the end, so that no text is searched twice.
+_STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)(?:("(?:\.\.\.)?)|\\?\Z)', re.DOTALL)
 _ODD_ESCAPE = re.compile(rb"\\(?:[^\\\"'ntrvfab0-7x]|[4-7][0-7]{2}|x(?![0-9a-fA-F]{2}))")
 _ESCAPE = re.compile(rb"\\(?:([4-7][0-7]{2})|x[0-9a-fA-F]{2}|[0-3]?[0-7]{1,2}|[\\\"'ntrvfab]|(.|\Z))", re.DOTALL)
 _TOKEN = re.compile(rb'["(\[{<)\]}>,]')
 _CLOSERS = {b"(": b")", b"[": b"]", b"{": b"}"}
 _TIMESPEC = re.compile(rb"\{(?:tv_sec=)?(-?\d{1,18}), (?:tv_(u|n)sec=)?(\d{1,9})\}")
 _SOCKADDR = re.compile(rb'\{sa_family=([^,}]*)(?:, ([^"}]*(?:"(?:[^"\\]|\\.)*"[^"}]*)*))?\}', re.DOTALL)
-_PORT = re.compile(rb'sin6?_port=(?:htons\((\d+)\)|"((?:[^"\\]|\\.)*)")')
+_PORT = re.compile(rb'sin6?_port=(?:htons\((\d{1,9})\)|"((?:[^"\\]|\\.)*)")')
 _INET = re.compile(rb'sin_addr=(?:inet_addr\("((?:[^"\\]|\\.)*)"\)|"((?:[^"\\]|\\.)*)")')
 _INET6 = re.compile(rb'(?:inet_pton\(AF_INET6, "((?:[^"\\]|\\.)*)"|sin6_addr="((?:[^"\\]|\\.)*)")')
 _PATH = re.compile(rb'(?:sun_path|path)=(@?)"((?:[^"\\]|\\.)*)"')
@@ -47,6 +48,8 @@ def fd_of(args: bytes) -> int:
     known = _heads.get(head)
     if known is not None:
         return known
+    if len(head) > _LONGEST_HEAD:
+        return _decorated_fd(args)
     if len(_heads) >= _MOST_HEADS:
         _heads.clear()
     fd = _heads[head] = int(head) if head.isdigit() and len(head) < 10 else _decorated_fd(args)
@@ -87,9 +90,9 @@ def string_at(args: bytes, start: int = 0) -> tuple[bytes, bool, int] | None:
     if quote < 0:
         return None
     match = _STRING.match(args, quote)
-    if match is None:  # the log was cut within the string
-        return unescape(args[quote + 1 :]), True, len(args)
-    return unescape(match[1]), match[2] is not None, match.end()
+    if match is None:
+        return None
+    return unescape(match[1]), match[2] != b'"', match.end()
 
 
 def strings(args: bytes) -> list[bytes]:
@@ -118,8 +121,8 @@ def split_args(args: bytes) -> list[bytes]:
         elif token == b"<":
             before = args[match.start() - 1 : match.start()]
             if before.isdigit() or before == b"D":
-                note = note_of(b"0" + args[match.start() :])
-                at = match.start() + len(note) + 2 if note else at
+                note = NOTE.match(args, match.start())
+                at = note.end() if note is not None else at
         elif token == b"," and depth == 0:
             parts.append(args[start : match.start()].strip())
             start = at

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from systrace.model import Endpoint, Event, Evidence, Fault, Finding, Process, Socket, Span
-from systrace.rules.visibility import network_only
+from systrace.rules.visibility import network_only, only_failures
 
 SECOND = 1_000_000_000
 _STOPPING = {"SIGTERM": 15, "SIGINT": 2, "SIGHUP": 1, "SIGQUIT": 3, "SIGXCPU": 24, "SIGUSR1": 10, "SIGALRM": 14}
@@ -25,10 +25,12 @@ class Case:
         self.findings: list[Finding] = []  # of the first pass, for rules of the second
         style = evidence.source.style
         self.has_clock = style.clock != "none"
-        hides_most = network_only(style.syscalls)
+        own = "strace_options" in evidence.source.facts or "calls" in evidence.source.facts
+        hides_most = not own and network_only(style.syscalls)
+        self.only_failures = only_failures(evidence)
         self.sees_waits = not hides_most
         self.sees_close = not hides_most
-        self.sees_read = "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
+        self.sees_read = own or "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
         self.last_ns = evidence.source.last_ns
         self.clients = [s for s in evidence.sockets.values() if s.kind == "socket" and self._is_client(s)]
         self._ends = {p.pid: p for p in evidence.processes.values()}

@@ -45,6 +45,11 @@ def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int]:
     blame = _explained(case, process)
     late = -(finding.end_ns or finding.time_ns or 0)
     follows = any(_explains(case, other, finding) for other in case.findings if other is not finding)
+    if finding.confidence == "possible":  # a proven failure at the same peer says it better
+        follows = follows or any(
+            other.peer == finding.peer and other.confidence == "confirmed" and other.severity in ("fatal", "error")
+            for other in case.findings
+        )
     last = 1 if finding.cause == "not-network" and len(case.findings) > 1 else 0
     return (0, hopeless + blame + last, int(follows), late, _CONFIDENCE[finding.confidence])
 

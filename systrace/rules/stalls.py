@@ -123,4 +123,5 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
     if process is not None and process.exit_event is not None:
         events.append(process.exit_event)
     ended = {"killed": f"signal {case.death_signal(process)}" if process is not None else "exit", "open": "log end"}.get(fate, "exit")
-    return Stall(socket, process, "answer", "r", ended, waited, None, "", events, None, False)
+    direction = "w" if socket.unsent else "r"
+    return Stall(socket, process, "answer", direction, ended, waited, None, "", events, None, False)

@@ -8,7 +8,7 @@ from systrace.model import Evidence
 # `-e trace=network` hid the rest; a single other call shows that it did not.
 _NETWORK = frozenset(
     "socket socketpair bind listen accept accept4 connect shutdown send sendto sendmsg sendmmsg recv recvfrom recvmsg "
-    "recvmmsg getsockopt setsockopt getsockname getpeername signal exited killed attached detached superseded text fact "
+    "recvmmsg getsockopt setsockopt getsockname getpeername signalled exited killed attached detached superseded text fact "
     "cloning execve exit_group restart_syscall".split()
 )
 _WAITS = frozenset("poll ppoll select pselect6 _newselect epoll_wait epoll_pwait epoll_pwait2".split())
@@ -19,15 +19,28 @@ def network_only(seen: set[str]) -> bool:
     return bool(seen) and seen <= _NETWORK
 
 
+def only_failures(evidence: Evidence) -> bool:
+    """Recorded with -Z or -e status=failed: no call of sockets ever succeeds in it."""
+    opened = any(not s.inherited for s in evidence.sockets.values() if s.kind == "socket")
+    return not opened and any(s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values())
+
+
 def hidden_by_options(evidence: Evidence) -> list[str]:
     """One sentence for each kind of call or column that the log lacks."""
     style = evidence.source.style
     seen = style.syscalls
     hidden = []
+    facts = evidence.source.facts
+    if "strace_options" in facts or "calls" in facts:  # systrace's own recording: its options are known
+        if facts.get("plain_files") is False:
+            hidden.append("the embedded tracer leaves out reads and writes of plain files")
+        return hidden
     if network_only(seen):
         hidden.append("-e trace=network hides read, write, close, poll, select and epoll: waits and plain reads are unknown")
     elif "read" not in seen and "execve" in seen and seen & {"close", "write"}:
         hidden.append("no read in this log: what was received by read(2) is unknown")
+    if only_failures(evidence):
+        hidden.append("only failing calls are in this log (-Z): what succeeded is unknown")
     if style.clock == "none":
         hidden.append("no time stamps in this log (-ttt): durations are unknown")
     elif not style.duration:

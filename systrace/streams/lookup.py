@@ -73,7 +73,7 @@ class Lookup:
     def from_poll(self, task: Task, fd: int, record: Record) -> Description | None:
         """The description behind a number within a poll array or set; unknown ones only by annotation."""
         description = task.table.fds.get(fd)
-        if description is not None:
+        if description is not None or b"<" not in record.args:
             return description
         at = re.search(rb"(?<!\d)%d<" % fd, record.args)
         if at is None:

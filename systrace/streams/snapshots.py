@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from systrace.model import Process
+from systrace.model import Fact, Process, Span
 from systrace.streams.descriptors import Description, standard_table
 from systrace.streams.lookup import Lookup, parse_endpoint
 from systrace.streams.tasks import Task, Tasks
 
 
-def adopt_snapshot(snapshot: dict[str, Any], tasks: Tasks, lookup: Lookup) -> None:
+def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
     """Enter processes, threads, sockets and epoll sets as `kernel.snapshot` wrote them; odd items are passed over."""
+    snapshot = event.values["snapshot"]
     for item in _items(snapshot, "processes"):
         pid = item.get("pid")
         if isinstance(pid, int) and pid not in tasks.processes:
@@ -26,8 +27,14 @@ def adopt_snapshot(snapshot: dict[str, Any], tasks: Tasks, lookup: Lookup) -> No
             leader.table.users += 1
             leader.process.threads.add(tid)
             tasks.by_tid[tid] = Task(tid, leader.process, leader.table)
+        task = tasks.by_tid.get(tid) if isinstance(tid, int) else None
+        if task is not None:
+            task.blocked = item
     for item in _items(snapshot, "sockets"):
-        _adopt_socket(item, tasks, lookup)
+        _adopt_socket(item, snapshot.get("time"), tasks, lookup)
+    for task in tasks.by_tid.values():
+        if task.blocked is not None:
+            _adopt_wait(event, task)
     for item in _items(snapshot, "epoll"):
         task = tasks.by_tid.get(item.get("pid", -1))
         fd = item.get("fd")
@@ -41,7 +48,26 @@ def adopt_snapshot(snapshot: dict[str, Any], tasks: Tasks, lookup: Lookup) -> No
                 epoll.interest[entry[0]] = (task.table.fds[entry[0]], events, None)
 
 
-def _adopt_socket(item: dict[str, Any], tasks: Tasks, lookup: Lookup) -> None:
+def _adopt_wait(event: Fact, task: Task) -> None:
+    """A thread was blocked when the snapshot was taken: its wait began then, whatever strace prints of it later."""
+    item = task.blocked or {}
+    since, limit = item.get("since"), _seconds(item.get("limit"))
+    for entry in item.get("fds") or []:
+        if not (isinstance(entry, list) and len(entry) == 2):
+            continue
+        description = task.table.fds.get(entry[0])
+        if description is None or description.socket is None or description.socket.waiting is not None:
+            continue
+        socket = description.socket
+        start = int(since * 1e9) if isinstance(since, int | float) else None
+        direction = "w" if entry[1] == "w" else "r"
+        source = str(item.get("call") or "")
+        span = Span(task.tid, task.process.pid, "socket", start, None, limit, source, False, [event], (socket.uid,), direction)
+        socket.waiting = span
+        task.last_wait = [*task.last_wait, span]
+
+
+def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, lookup: Lookup) -> None:
     task = tasks.by_tid.get(item.get("pid", -1))
     fd, inode = item.get("fd"), _int(item.get("inode"))
     if task is None or not isinstance(fd, int):
@@ -54,6 +80,10 @@ def _adopt_socket(item: dict[str, Any], tasks: Tasks, lookup: Lookup) -> None:
     state = str(item.get("state") or "")
     socket.state = {"established": "established", "listen": "listening", "syn-sent": "connecting"}.get(state, state)
     socket.role = "listener" if state == "listen" else "client" if socket.peer is not None else "unknown"
+    now, ages = _seconds(snapshot_time), [_int(item.get(f"last_data_{way}_ms")) for way in ("sent", "received")]
+    known = [age for age in ages if age is not None]
+    if now is not None and known and socket.type == "stream":
+        socket.last_progress_ns = now - min(known) * 1_000_000
     socket.nonblock = bool(item.get("nonblock"))
     keepalive = item.get("keepalive")
     if isinstance(keepalive, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from systrace.model import Event, Process, Record, Span
 from systrace.streams.descriptors import Table, standard_table
@@ -22,6 +23,7 @@ class Task:
     last_wait: list[Span] = field(default_factory=list)  # waits that the last waiting call belonged to
     previous: Record | None = None
     alive: bool = True
+    blocked: dict[str, Any] | None = None  # what a snapshot at attach saw it wait for
 
 
 class Tasks:

@@ -858,11 +858,13 @@ class Tracker:
             self.printed.append(event)
 
     def _fact(self, task: Task | None, event: model.Fact) -> None:
-        snapshot = event.values.get("snapshot")
-        if isinstance(snapshot, dict):
-            adopt_snapshot(snapshot, self.tasks, self.lookup)
-        else:
-            self.facts.update(event.values)
+        if isinstance(event.values.get("snapshot"), dict):
+            adopt_snapshot(event, self.tasks, self.lookup)
+            return
+        self.facts.update(event.values)
+        ended = event.values.get("end")
+        if isinstance(ended, int | float) and self.last_ns is not None:
+            self.last_ns = max(self.last_ns, int(ended * 1e9))
 
     # ---------------------------------------------------------------------------------------------------------- finish
 

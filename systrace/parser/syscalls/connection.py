@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
+from systrace.annotations import without_notes
 from systrace.model import Accepted, Bound, Connected, Event, Listening, Opened, Paired, Record, Shut
 from systrace.parser.syscalls import syscall
 from systrace.parser.values import endpoint_in, family_of, fd_of, number_of, socket_type, split_args
 
-_TWO = re.compile(rb"\[(?:\w+=)?(\d+)(?:<.*?>)?, (?:\w+=)?(\d+)(?:<.*>)?\]", re.DOTALL)
+_TWO = re.compile(rb"\[(\d{1,9}), (\d{1,9})\]")
 _HOW = {b"SHUT_RD": "read", b"SHUT_WR": "write", b"SHUT_RDWR": "both", b"0": "read", b"1": "write", b"2": "both"}
 
 
@@ -27,7 +28,7 @@ def opened(record: Record) -> Event | None:
 @syscall("socketpair", "pipe", "pipe2")
 def paired(record: Record) -> Event | None:
     """Two descriptors of one channel."""
-    match = _TWO.search(record.args)
+    match = _TWO.search(without_notes(record.args))
     fds = (int(match[1]), int(match[2])) if match is not None and record.errno is None else (-1, -1)
     kind = "socketpair" if record.syscall == "socketpair" else "pipe"
     return Paired(record, fds, kind, b"_CLOEXEC" in record.args)

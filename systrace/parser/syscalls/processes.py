@@ -24,10 +24,10 @@ from systrace.model import (
 from systrace.parser.syscalls import note, syscall
 from systrace.parser.values import number_of, split_args, string_at, strings
 
-_STATUS = re.compile(rb"WEXITSTATUS\(s\) == (\d+)|WTERMSIG\(s\) == (\w+)")
-_SIGINFO_STATUS = re.compile(rb"si_pid=(\d+).*?si_status=(\w+)", re.DOTALL)
+_STATUS = re.compile(rb"WEXITSTATUS\(s\) == (\d{1,9})|WTERMSIG\(s\) == (\w+)")
+_SIGINFO_STATUS = re.compile(rb"si_status=(\w{1,40})")
 _SIGNAL = re.compile(rb"(SIG[A-Z0-9_]+)")
-_SENDER = re.compile(rb"si_pid=(\d+)")
+_SENDER = re.compile(rb"si_pid=(\d{1,10})")
 _CODE = re.compile(rb"si_code=(\w+)")
 _CLONE_THREAD, _CLONE_FILES = 0x10000, 0x400
 
@@ -113,7 +113,7 @@ def fact(record: Record) -> Event | None:
     return Fact(record, values) if isinstance(values, dict) else None
 
 
-@note("signal")
+@note("signalled")
 def signalled(record: Record) -> Event | None:
     """--- SIGTERM {...} ---, in the forms of every version."""
     signal = _SIGNAL.search(record.args)
@@ -123,10 +123,10 @@ def signalled(record: Record) -> Event | None:
     name = signal[1].decode()
     if name == "SIGCHLD":
         child = _SIGINFO_STATUS.search(record.args)
-        if child is not None:
-            status = child[2].decode("ascii", "replace")
+        if child is not None and sender is not None:
+            status = child[1].decode("ascii", "replace")
             number = int(status) if status.isdigit() else None
-            return Reaped(record, int(child[1]), number, None if status.isdigit() else status)
+            return Reaped(record, int(sender[1]), number, None if status.isdigit() else status)
         return None
     return Signalled(record, name, int(sender[1]) if sender else None, code[1].decode() if code else "")
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from systrace.annotations import without_notes
 from systrace.model import DescriptorsPassed, Endpoint, Event, Received, Record, Sent, Spliced
 from systrace.parser.syscalls import syscall
 from systrace.parser.values import endpoint_in, fd_of, flags_in, number_of, split_args, string_at
 
-_IOV = re.compile(rb'(?:iov_base=)?("(?:[^"\\]|\\.)*"(?:\.\.\.)?|NULL|0x[0-9a-f]+)(?:, (?:iov_len=)?(\d+))', re.DOTALL)
-_MSG_LEN = re.compile(rb"msg_len=(\d+)|\}, (\d+)\}")
+_IOV = re.compile(
+    rb'(?:iov_base=)?("[^"\\]*(?:\\.[^"\\]*)*(?:"(?:\.\.\.)?|\\?\Z)|NULL|0x[0-9a-f]+)(?:, (?:iov_len=)?(\d{1,18}))?',
+    re.DOTALL,
+)
+_MSG_LEN = re.compile(rb"msg_len=(\d{1,18})|\}, (\d{1,18})\}")
 _RIGHTS = re.compile(rb"SCM_RIGHTS, (?:cmsg_data=)?[\[{]([^\]}]*)[\]}]")
-_NUMBER = re.compile(rb"(?<![\w>:.\[])(\d+)(?=<|,|\Z| )")
 
 Pieces = list[tuple[bytes, int]]
 
@@ -37,8 +40,10 @@ def _fill(text: bytes, size: int) -> tuple[bytes, int]:
     for match in _IOV.finditer(text, max(0, start)):
         if left <= 0:
             break
+        if match[2] is None:
+            continue  # no buffer: a path, a control message
         found = string_at(match[1]) if match[1][:1] == b'"' else None
-        length = min(left, int(match[2])) if match[2] else left
+        length = min(left, int(match[2]))
         data = found[0][:length] if found is not None else b""
         known.append(data)
         left -= length
@@ -132,11 +137,10 @@ def _with_descriptors(transfer: Sent | Received, sent: bool) -> Event:
     record = transfer.record
     if b"SCM_RIGHTS" not in record.args or record.errno is not None:
         return transfer
-    match = _RIGHTS.search(record.args)
+    match = _RIGHTS.match(without_notes(record.args[record.args.rfind(b"SCM_RIGHTS") :]))
     if match is None:
         return transfer
-    plain = re.sub(rb"<[^<>]*(?:<[^<>]*>[^<>]*)*>", b"", match[1])
-    fds = tuple(int(n) for n in _NUMBER.findall(plain))
+    fds = tuple(int(n) for n in re.findall(rb"\d{1,9}", match[1]))
     return DescriptorsPassed(record, transfer.fd, fds, sent, transfer)
 
 

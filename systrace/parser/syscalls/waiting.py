@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from systrace.annotations import note_of
+from systrace.annotations import note_of, without_notes
 from systrace.model import Blocked, EpollChanged, Event, Record, TimerSet, Waited
 from systrace.parser.syscalls import syscall
 from systrace.parser.values import fd_of, number_of, split_args, timespec_ns
 
-_POLLED = re.compile(rb"\{fd=(-?\d+)(?:<.*?>)?, events=([^}]*)\}", re.DOTALL)
-_POLL_READY = re.compile(rb"\{fd=(-?\d+)(?:<.*?>)?, revents=([^}]*)\}", re.DOTALL)
+_POLLED = re.compile(rb"\{fd=(-?\d{1,10}), events=([^{}]*)\}")
+_POLL_READY = re.compile(rb"\{fd=(-?\d{1,10}), revents=([^{}]*)\}")
 _EPOLL_READY = re.compile(
-    rb"\{(?:events=)?([A-Z_|0-9a-fx]+), (?:data=)?(?:\{(?:u32=)?(\d+), (?:u64=)?(\d+)\}|0x([0-9a-f]+))\}"
+    rb"\{(?:events=)?([A-Z_|0-9a-fx]+), (?:data=)?(?:\{(?:u32=)?(\d{1,20}), (?:u64=)?(\d{1,20})\}|0x([0-9a-f]{1,16}))\}"
 )
-_EPOLL_TAIL = re.compile(rb"(?:[\]}]|0x[0-9a-f]+|NULL), (?:\w+=)?\d+, (?:\w+=)?(-?\d+)(?:, |\Z)")
-_MEMBERS = re.compile(rb"(\d+)(?:<[^ \]]*>)?")
+_EPOLL_TAIL = re.compile(rb"(?:[\]}]|0x[0-9a-f]+|NULL), (?:\w+=)?\d+, (?:\w+=)?(-?\d{1,20})(?:, |\Z)")
+_MEMBERS = re.compile(rb"\d{1,9}")
 _READY_SET = re.compile(rb"(in|out|except) \[([^\]]*)\]")
-_LEFT_SET = re.compile(rb"\A[^\[]*\[([^\]]*)\]")
 _NEVER = (1 << 31) - 1
+_MOST_CACHED = 2000  # bytes of arguments that are worth remembering
+_MOST_RESULT = 4096  # strace has a buffer of 1 kB for this text
 
 
 def _ms(number: int | None) -> int | None:
@@ -39,17 +40,18 @@ def _wants(events: bytes) -> str:
 def polled(record: Record) -> Event | None:
     """poll(2); without descriptors it is a sleep."""
     args = record.args
-    fds, limit = _poll_arguments(args, record.syscall)
+    read = _poll_arguments if len(args) < _MOST_CACHED else _poll_arguments.__wrapped__
+    fds, limit = read(args, record.syscall)
     if not fds and args.startswith((b"NULL, 0", b"[], 0", b"0x0, 0", b"0, 0")):
         return Blocked(record, "sleep", -1, limit, record.syscall)
-    ready = _poll_ready(record.result_text) if record.retval else ()
+    ready = _poll_ready(record.result_text[:_MOST_RESULT]) if record.retval else ()
     cut = b"..." in args or not args.startswith((b"[", b"fds=["))
     return Waited(record, fds, -1, limit, ready, record.retval == 0, cut)
 
 
 @lru_cache(maxsize=2048)  # a loop polls the same descriptors again and again
 def _poll_arguments(args: bytes, syscall: str) -> tuple[tuple[tuple[int, str], ...], int | None]:
-    fds = tuple((int(m[1]), _wants(m[2])) for m in _POLLED.finditer(args) if m[1] != b"-1")
+    fds = tuple((int(m[1]), _wants(m[2])) for m in _POLLED.finditer(without_notes(args)) if m[1] != b"-1")
     if syscall == "poll":
         return fds, _ms(number_of(args.rpartition(b", ")[2]))
     parts = split_args(args)
@@ -58,11 +60,11 @@ def _poll_arguments(args: bytes, syscall: str) -> tuple[tuple[tuple[int, str], .
 
 @lru_cache(maxsize=2048)
 def _poll_ready(text: bytes) -> tuple[tuple[int, str], ...]:
-    return tuple((int(m[1]), m[2].decode("ascii", "replace")) for m in _POLL_READY.finditer(text))
+    return tuple((int(m[1]), m[2].decode("ascii", "replace")) for m in _POLL_READY.finditer(without_notes(text)))
 
 
 def _set(text: bytes) -> list[int]:
-    return [int(n) for n in _MEMBERS.findall(text)] if text.startswith(b"[") else []
+    return [int(n) for n in _MEMBERS.findall(without_notes(text))] if text.startswith(b"[") else []
 
 
 @syscall("select", "_newselect", "pselect6", "pselect6_time64")
@@ -81,7 +83,7 @@ def selected(record: Record) -> Event | None:
         return Blocked(record, "sleep", -1, limit, record.syscall)
     ready = [
         (int(fd), {b"in": "POLLIN", b"out": "POLLOUT"}.get(kind, "POLLPRI"))
-        for kind, members in _READY_SET.findall(record.result_text)
+        for kind, members in _READY_SET.findall(without_notes(record.result_text))
         for fd in _MEMBERS.findall(members)
     ]
     cut = b"..." in record.args or any(p.startswith(b"0x") for p in parts[1:4])
@@ -107,16 +109,17 @@ def epolled(record: Record) -> Event | None:
     return Waited(record, (), fd_of(args), limit, ready, record.retval == 0, len(ready) < (record.retval or 0))
 
 
-_CTL = re.compile(rb"(?:op=)?EPOLL_CTL_(\w+), (?:fd=)?(\d+)(?:<.*?>)?(?:, |\Z)", re.DOTALL)
+_CTL = re.compile(rb"(?:op=)?EPOLL_CTL_(\w+), (?:fd=)?(\d{1,9})(?:, |\Z)")
 
 
 @syscall("epoll_ctl")
 def epoll_changed(record: Record) -> Event | None:
     """epoll_ctl(2)."""
-    match = _CTL.search(record.args)
+    args = without_notes(record.args)
+    match = _CTL.search(args)
     if match is None or record.errno is not None:
         return None
-    ready = _EPOLL_READY.search(record.args, match.end())
+    ready = _EPOLL_READY.search(args, match.end())
     events = ready[1].decode("ascii", "replace") if ready is not None else ""
     data = (int(ready[4], 16) if ready[4] else int(ready[3])) if ready is not None else None
     return EpollChanged(record, fd_of(record.args), match[1].decode(), int(match[2]), events, data)
@@ -125,7 +128,7 @@ def epoll_changed(record: Record) -> Event | None:
 @syscall("restart_syscall")
 def restarted(record: Record) -> Event | None:
     """The kernel goes on with an interrupted wait; which one is known only from the call before (trap 28)."""
-    ready = tuple((int(m[1]), m[2].decode("ascii", "replace")) for m in _POLL_READY.finditer(record.result_text))
+    ready = _poll_ready(record.result_text[:_MOST_RESULT])
     return Waited(record, (), -1, None, ready, record.retval == 0, True)
 
 
@@ -172,7 +175,7 @@ def alarm(record: Record) -> Event | None:
 
 
 _ITIMER = re.compile(
-    rb"it_value=\{(?:tv_sec=)?(\d+), (?:tv_(u|n)sec=)?(\d+)\}|\}, \{(\d+), (\d+)\}\}"
+    rb"it_value=\{(?:tv_sec=)?(\d{1,18}), (?:tv_(u|n)sec=)?(\d{1,9})\}|\}, \{(\d{1,18}), (\d{1,9})\}\}"
 )
 
 
