@@ -1,0 +1,263 @@
+"""The house's rules, checked on the source: who imports whom, where third-party packages come in, sizes, mirrors."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "systrace"
+TESTS = ROOT / "tests"
+
+FOUNDATION = frozenset({"model", "errors", "registry", "annotations"})
+STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
+    "parser": set(),
+    "streams": set(),
+    "decoders": set(),
+    "rules": {"decoders"},  # the types of messages
+    "reporters": set(),
+    "tracers": set(),
+    "kernel": set(),
+    "pipeline": {"parser", "streams", "decoders", "rules"},
+    "commands": {"pipeline", "tracers", "kernel", "reporters", "rules"},
+    "__main__": {"commands"},
+    "__init__": {"pipeline"},
+}
+# The only places that know a third-party package, all of them imported inside functions but for the marked ones.
+DOORS = {
+    "typer": ("systrace/commands/",),
+    "rich": ("systrace/commands/reading/progress.py",),
+    "tabulate": ("systrace/reporters/",),
+    "psutil": ("systrace/kernel/",),
+    "ptrace": ("systrace/tracers/embedded_worker/",),  # a process of its own: python-ptrace is GPL-2.0-only
+    "hpack": ("systrace/decoders/hpack_fields.py",),
+    "cryptography": ("systrace/decoders/tls.py",),
+    "brotli": ("systrace/decoders/bodies/content_codings.py",),
+    # zstd of a body, and of a compressed log: two readers of one format
+    "backports": ("systrace/decoders/bodies/content_codings.py", "systrace/tracers/logfile.py"),
+    "compression": ("systrace/decoders/bodies/content_codings.py", "systrace/tracers/logfile.py"),
+    "duckdb": ("systrace/commands/query.py",),
+}
+EAGER = {"typer", "ptrace"}  # every command is a typer command; the worker is nothing but ptrace
+
+# What breaks a rule and is known. These lists only shrink: mend something, and take it off.
+STRAY_IMPORTS = {
+    ("commands", "parser"),  # the tracers are told which calls the parser knows, and when a record is whole
+}
+LONG_FILE, LONG_FUNCTION = 400, 50  # lines
+LONG_FILES = {
+    "systrace/model.py": 760,  # THE nouns are in one file
+}
+LONG_FUNCTIONS: dict[str, int] = {
+    "systrace/parser/records.py read": 113,  # the hot loop: a call per line would cost a third of the speed
+}
+UNMIRRORED: set[str] = set()
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of one module: `systrace.model`, `typer`."""
+
+    path: str  # relative to the project
+    line: int
+    module: str
+    eager: bool  # runs when the importing module is imported
+    relative: bool
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """The syntax tree of a file."""
+    return ast.parse(path.read_text(), str(path))
+
+
+def sources(folder: Path = PACKAGE) -> list[Path]:
+    """All Python files below a folder."""
+    return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """What a file imports; under `if TYPE_CHECKING` counts as imported, but not at start."""
+    name = path.relative_to(ROOT).as_posix()
+    lazy: set[ast.AST] = set()
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or (
+            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        ):
+            lazy.update(ast.walk(node))
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(name, node.lineno, alias.name, node not in lazy, False)
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if module == "systrace":  # from systrace import model: the module, not the package
+                for alias in node.names:
+                    yield Import(name, node.lineno, f"systrace.{alias.name}", node not in lazy, bool(node.level))
+            else:
+                yield Import(name, node.lineno, module, node not in lazy, bool(node.level))
+
+
+def all_imports() -> list[Import]:
+    """Of the whole package."""
+    return [each for path in sources() for each in imports(path)]
+
+
+def stage_of(path: str) -> str:
+    """`systrace/parser/leader.py` -> parser, `systrace/pipeline.py` -> pipeline."""
+    return path.split("/")[1].removesuffix(".py")
+
+
+# ------------------------------------------------------------------------------------------------------------ imports
+
+
+def test_stages_know_the_foundation_and_themselves() -> None:
+    """And nothing else but what the picture in systrace/__init__.py allows."""
+    broken: list[str] = []
+    for each in all_imports():
+        parts = each.module.split(".")
+        if parts[0] != "systrace":
+            continue
+        here, there = stage_of(each.path), parts[1] if len(parts) > 1 else "__init__"
+        allowed = {here} if here in FOUNDATION else FOUNDATION | {here} | STAGES[here]
+        if here in FOUNDATION:
+            allowed |= FOUNDATION
+        if there not in allowed and (here, there) not in STRAY_IMPORTS:
+            broken.append(f"{each.path}:{each.line} imports {each.module}")
+    assert not broken, "\n".join(broken)
+
+
+def test_the_foundation_imports_nothing_but_the_standard_library() -> None:
+    """Third-party packages stay out of what everybody imports."""
+    found = [each for each in all_imports() if stage_of(each.path) in FOUNDATION]
+    assert not [e for e in found if e.module.split(".")[0] not in {"systrace", *sys.stdlib_module_names}]
+
+
+def test_imports_are_absolute() -> None:
+    """So that a file can be read, and moved, by itself."""
+    assert not [each for each in all_imports() if each.relative]
+
+
+def test_third_party_packages_have_one_door() -> None:
+    """Each is known in one place, and costs nothing until it is used there."""
+    broken: list[str] = []
+    for each in all_imports():
+        package = each.module.split(".")[0]
+        if package == "systrace" or package in sys.stdlib_module_names:
+            continue
+        if not each.path.startswith(DOORS.get(package, ("nowhere",))):
+            broken.append(f"{each.path}:{each.line} imports {package}, whose door is {DOORS.get(package)}")
+        elif each.eager and package not in EAGER:
+            broken.append(f"{each.path}:{each.line} imports {package} before it is needed")
+    assert not broken, "\n".join(broken)
+
+
+# -------------------------------------------------------------------------------------------------------------- sizes
+
+
+def file_sizes() -> dict[str, int]:
+    """Lines of every Python file of the project that are more than they should be."""
+    paths = [*sources(), *sources(TESTS), *sources(ROOT / "scripts")]
+    sizes = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in paths}
+    return {name: size for name, size in sizes.items() if size > LONG_FILE}
+
+
+def function_sizes() -> dict[str, int]:
+    """The same for functions, by file and name."""
+    sizes: dict[str, int] = {}
+    for path in sources():
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                size = (node.end_lineno or node.lineno) - node.lineno + 1
+                if size > LONG_FUNCTION:
+                    sizes[f"{path.relative_to(ROOT).as_posix()} {node.name}"] = size
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("found", "known"),
+    [(file_sizes, LONG_FILES), (function_sizes, LONG_FUNCTIONS)],
+    ids=["files", "functions"],
+)
+def test_nothing_long_grows(found: Callable[[], dict[str, int]], known: dict[str, int]) -> None:
+    """More lines than a reader keeps in mind need a reason in the list above, and the list only shrinks."""
+    sizes = found()
+    assert not {name: size for name, size in sizes.items() if size > known.get(name, 0)}
+    assert not set(known) - set(sizes), "no longer too long: take them off the list"
+
+
+# ------------------------------------------------------------------------------------------------------------ mirrors
+
+
+def unmirrored() -> set[str]:
+    """Modules that no test is named after and no test imports.
+
+    Plug-ins have the contracts of tests/test_plugins.py; modules of a sub-package are its inner parts, tested through
+    the sub-package by files named after it.
+    """
+    names = {path.stem.removeprefix("test_") for path in sources(TESTS) if path.name.startswith("test_")}
+    used = {each.module for path in sources(TESTS) for each in imports(path)}
+    for path in sources(TESTS):
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                used |= {f"{node.module}.{alias.name}" for alias in node.names}
+    missing: set[str] = set()
+    for path in sources():
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        inner = [parent.name for parent in path.parents if PACKAGE in parent.parents and parent.parent != PACKAGE]
+        known = path.stem in names or module in used or any(name.startswith(tuple(inner)) for name in names if inner)
+        if not (path.stem.startswith("__") or known or is_plug_in(path)):
+            missing.add(module)
+    return missing
+
+
+def is_plug_in(path: Path) -> bool:
+    """It enters something into a registry by a decorator."""
+    decorators = {"rule", "syscall", "note", "decoder", "reporter", "tracer"}
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            for each in node.decorator_list:
+                name = each.func if isinstance(each, ast.Call) else each
+                if isinstance(name, ast.Name) and name.id in decorators:
+                    return True
+    return False
+
+
+def test_tests_mirror_the_tree() -> None:
+    """Every module that is no plug-in has a test of its name, or one that imports it."""
+    missing = unmirrored()
+    assert not missing - UNMIRRORED, "\n".join(sorted(missing - UNMIRRORED))
+    assert not UNMIRRORED - missing, "tested by now: take them off the list"
+
+
+# ---------------------------------------------------------------------------------------------------------- committed
+
+
+def test_nothing_committed_names_a_place_outside() -> None:
+    """No home directory, no package index: the project is the same wherever it is checked out."""
+    foreign = [b"/" + b"root/.", b"/" + b"home/", b"pypi" + b".org", b"index" + b"-url", b"python" + b"hosted"]
+    hits: list[str] = []
+    for name in ("pyproject.toml", "requirements.lock", "README.md", "CHANGELOG.md", ".ci/run"):
+        text = (ROOT / name).read_bytes()
+        hits += [f"{name}: {word.decode()}" for word in foreign if word in text]
+    for path in [*sources(), *sorted((ROOT / "scripts").iterdir())]:
+        if path.is_file():
+            hits += [f"{path.name}: {word.decode()}" for word in foreign[2:] if word in path.read_bytes()]
+    assert not hits
+
+
+def test_the_lock_has_a_hash_for_everything_and_no_address() -> None:
+    """Each requirement is pinned and checked; where it comes from is the machine's own business."""
+    entries = [entry for entry in (ROOT / "requirements.lock").read_text().split("\n") if not entry.startswith("    #")]
+    pinned = [line for line in entries if line and not line.startswith((" ", "#"))]
+    joined = "\n".join(entries).replace("\\\n", "")
+    assert all("==" in line for line in pinned)
+    assert all("--hash=sha256:" in line for line in joined.splitlines() if line)
+    assert "://" not in joined
+    assert {"typer", "pytest", "hatchling", "mypy", "ruff"} <= {line.split("==")[0] for line in pinned}
