@@ -282,8 +282,11 @@ class FramedDialogue(Dialogue):
         self._first[from_client] = buffer.here
         size = self.frame_size(from_client, buffer.peek(self.header))
         if size > 0:
-            self._size[from_client] = size
             self._seen[from_client] = True
+            if size <= self.sample and size <= buffer.known:  # the usual case
+                self.frame(from_client, buffer.take(size)[0], size, self._first[from_client], out)
+            else:
+                self._size[from_client] = size
             return True
         if size == 0 and not buffer.stuck:
             return False

@@ -106,7 +106,7 @@ def brief(data: bytes | str, limit: int = SUMMARY) -> str:
 
 def statement(text: bytes) -> str:
     """A query for a summary: one line, and nothing of what follows the word "password" or its like."""
-    line = text[: SUMMARY * 8].decode("utf-8", "replace")
+    line = text[: SUMMARY * 8].decode("utf-8", "backslashreplace")
     found = _SECRET.search(line)
     if found:
         return brief(line[: found.end()], SUMMARY - 2) + " …"

@@ -76,7 +76,11 @@ class Ssh(FramedDialogue):
     def frame(self, from_client: bool, data: bytes, size: int, first: Transfer | None, out: list[Message]) -> None:
         """See `FramedDialogue.frame`."""
         if not self._banner[from_client]:
-            self._line(from_client, data.rstrip(b"\r\n"), first, out)
+            hidden = len(data) < size
+            if not hidden or data.startswith(b"SSH-"):
+                self._line(from_client, data.rstrip(b"\r\n"), first, out)
+            if hidden:  # where the first packet begins is hidden, too
+                self._banner[from_client] = self._lost[from_client] = True
             return
         kind, payload = (data[5] if len(data) > 5 else 0), data[6:]
         if kind == KEXINIT:
@@ -96,10 +100,14 @@ class Ssh(FramedDialogue):
             message = self.make(Greeting, from_client, first, text)
             message.text = text
             out.append(message)
-        elif not from_client and line:
+        elif not from_client and _REFUSALS.match(line):
             error = self.make(ServerError, False, first, text)
-            error.text, error.fatal = words(line), bool(_REFUSALS.match(line))
+            error.text, error.fatal = words(line), True
             out.append(error)
+        elif not from_client and line:
+            notice = self.make(Reply, False, first, text)
+            notice.text = words(line)
+            out.append(notice)
 
     def _offer(self, from_client: bool, payload: bytes, first: Transfer | None, out: list[Message]) -> None:
         """KEXINIT: 16 random bytes, then ten lists of names, of which the first four matter."""

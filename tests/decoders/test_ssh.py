@@ -75,3 +75,13 @@ def test_a_key_exchange_that_breaks_off(talk: Talk) -> None:
     last = talk(Ssh, [*BANNERS, (False, kexinit(b"a", b"k", b"c", b"c")[:20], 0)], "reset")[-1]
     assert last.summary == "answer: 20 of 99 bytes"
     assert not last.complete
+
+
+def test_lines_before_the_banner(talk: Talk) -> None:
+    messages = talk(Ssh, [(False, b"be welcome\r\nSSH-2.0-x\r\n", 0)])
+    assert [type(m) for m in messages] == [Reply, Greeting]
+
+
+def test_a_hidden_banner_is_not_made_up(talk: Talk) -> None:
+    said = [(False, b"", 9), (False, b"H_9.2p1\r\n", 0), (False, kexinit(b"a", b"k", b"c", b"c"), 0)]
+    assert [m.summary for m in talk(Ssh, said)] == ["offers a, c"]
