@@ -9,7 +9,7 @@ from systrace.model import RESTARTED, RETURNED, UNFINISHED
 
 # value, annotation, errno name, rest, -T seconds, fraction. Applied to text without trailing white space.
 _RESULT = re.compile(
-    rb"(-?\d{1,20}|0x[0-9a-f]{1,20}|\?)(?:<(.*?)>(?= |\Z))?"
+    rb"(0x[0-9a-f]{1,20}|-?\d{1,20}|\?)(?:<(.*?)>(?= |\Z))?"
     rb"(?: +([A-Z][A-Z0-9_]{2,40}|\(errno \d{1,6}\))(?= |\Z))?(.*?)(?: <(\d{1,9})(?:\.(\d{1,9}))?>)?\Z",
     re.DOTALL,
 )
