@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from systrace.model import UNFINISHED, DETACHED, Evidence, Health, Message, Source
+from systrace.model import DETACHED, UNFINISHED, Evidence, Health, Message, Source
 from systrace.streams.tracker import Tracker
 
 
 def finished_evidence(tracker: Tracker, source: Source, health: Health, messages: list[Message]) -> Evidence:
     """Put together what was found; names from DNS answers are entered at the sockets that used them."""
-    names = {}
+    names: dict[str, str] = {}
     for message in messages:
         for name, kind, value in getattr(message, "answers", ()) if message.protocol == "dns" else ():
             if kind in ("A", "AAAA"):

@@ -62,7 +62,9 @@ def _adopt_wait(event: Fact, task: Task) -> None:
         start = int(since * 1e9) if isinstance(since, int | float) else None
         direction = "w" if entry[1] == "w" else "r"
         source = str(item.get("call") or "")
-        span = Span(task.tid, task.process.pid, "socket", start, None, limit, source, False, [event], (socket.uid,), direction)
+        span = Span(
+            task.tid, task.process.pid, "socket", start, None, limit, source, False, [event], (socket.uid,), direction
+        )
         socket.waiting = span
         task.last_wait = [*task.last_wait, span]
 

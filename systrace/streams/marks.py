@@ -1,0 +1,68 @@
+"""What every family notes at a socket or process: a fault, the end of a wait, a wait that is no socket's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fault, Received, Sent, Socket, Span
+from systrace.streams import waits
+from systrace.streams.states import after
+from systrace.streams.tasks import Task
+
+if TYPE_CHECKING:
+    from systrace.streams.tracker import Tracker
+
+_SPANS = 2000
+
+
+def add_fault(tracker: Tracker, socket: Socket, event: Event, kind: str, errno: str | None) -> None:
+    record = event.record
+    turn = socket.turn
+    direction = "w" if isinstance(event, Sent) else "r" if isinstance(event, Received) else ""
+    duration = record.duration_ns or 0
+    if duration >= waits.SHORT_NS and kind == "error" and socket.waiting is None:
+        span = Span(
+            record.tid, socket.pid or 0, "socket", record.time_ns, record.end_ns, None, record.syscall, False,
+            [event], (socket.uid,), direction or "r",
+        )  # fmt: skip
+        socket.waiting = span
+    now = record.end_ns if record.end_ns is not None else record.time_ns
+    end_wait(tracker, socket, kind if errno is None else errno, now)
+    asked = turn.request_end_ns if turn is not None else None
+    silent = None
+    if now is not None and socket.last_progress_ns is not None:
+        silent = now - socket.last_progress_ns
+    answered = turn.answer_bytes if turn is not None else 0
+    idle = turn.idle_before_ns if turn is not None and not answered and turn.start_ns is not None else silent
+    if len(socket.faults) < 32:
+        socket.faults.append(
+            Fault(
+                kind, errno, event, direction, socket.sent.original_len, socket.received.original_len, idle,
+                now - asked if now is not None and asked is not None else None, socket.turns, answered,
+                turn.request_bytes if turn is not None and not answered else 0,
+            )
+        )  # fmt: skip
+    socket.state = after(socket.state, "eof" if kind == "eof" else "error")
+    if kind == "error" and tracker.listener is not None and errno in ("ECONNRESET", "ETIMEDOUT"):
+        tracker.listener.ended(socket, False, "reset")
+
+
+def end_wait(tracker: Tracker, socket: Socket, ended_by: str, time_ns: int | None) -> None:
+    span = waits.end(socket, ended_by, time_ns)
+    if span is not None and len(tracker.spans) < _SPANS and socket.kind == "socket":
+        tracker.spans.append(span)
+
+
+def add_span(tracker: Tracker, task: Task, event: Event, kind: str, limit_ns: int | None, detail: str) -> None:
+    record = event.record
+    pending = record.outcome in (UNFINISHED, DETACHED)
+    end = None if pending else record.end_ns
+    span = Span(
+        task.tid, task.process.pid, kind, record.time_ns, end, limit_ns, record.syscall, False, [event],
+        detail=detail,
+    )  # fmt: skip
+    span.ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
+    if len(task.process.spans) < 64 or pending:
+        task.process.spans.append(span)
+    if len(tracker.spans) < _SPANS or pending:
+        tracker.spans.append(span)

@@ -1,0 +1,231 @@
+"""Bytes moved: progress, turns of request and answer, ends of file, waits within a transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from systrace import model
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Received, Sent, Socket, Transfer, Turn
+from systrace.streams import connecting, waits
+from systrace.streams.descriptors import Description
+from systrace.streams.marks import add_fault, add_span, end_wait
+from systrace.streams.sockets import place
+from systrace.streams.states import after
+from systrace.streams.tasks import Task
+from systrace.streams.timeline import NOTABLE_NS, note
+
+if TYPE_CHECKING:
+    from systrace.streams.tracker import Tracker
+
+_RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
+_AGAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
+_INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
+
+
+def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
+    record = event.record
+    description = tracker.lookup.find(task, event.fd, record)
+    if description is None or description.socket is None:
+        other_moved(tracker, task, event, description)
+        return
+    socket = description.socket
+    if event.size and record.errno is None:
+        if b"MSG_PEEK" in event.flags:
+            note(socket, event)
+            return
+        progress(tracker, socket, task, event, type(event) is Sent)
+        if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
+            task.process.output.append(Output(event.fd, "", event))
+    elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED:
+        waits_in_call(tracker, socket, task, event)
+    elif record.errno in _AGAIN:
+        again(tracker, socket, task, event)
+    elif record.errno is not None:
+        if record.errno in _RESOURCE:
+            task.process.faults.append(event)
+        add_fault(tracker, socket, event, "error", record.errno)
+    elif type(event) is Received and record.retval == 0 and b"MSG_PEEK" not in event.flags:
+        end_of_file(tracker, socket, task, event)
+    note(socket, event, socket.uid == tracker.watch)
+
+
+def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received, sending: bool) -> None:
+    record = event.record
+    start = record.time_ns
+    ended = start
+    if start is not None and record.duration_ns is not None:
+        ended = start + record.duration_ns
+        if record.duration_ns >= waits.SHORT_NS:
+            limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
+            waits.extend(
+                socket, task, event, limit_ns=limit, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO",
+                timed_out=False, direction="w" if sending else "r",
+            )  # fmt: skip
+    if socket.waiting is not None:
+        end_wait(tracker, socket, "data", ended)
+    last = socket.last_progress_ns
+    silence = None
+    if last is not None and ended is not None:
+        silence = ended - last
+        if silence > socket.longest_silence_ns:
+            socket.longest_silence_ns = silence
+        if silence > 30 * NOTABLE_NS and len(socket.idle) < 16 and socket.timeline:
+            socket.idle.append((silence, socket.timeline[-1], event))
+    if socket.state != "established":
+        socket.state = after(socket.state, "data")
+        attempt = connecting.pending(socket)
+        if attempt is not None:
+            connecting.settle(socket, attempt, "connected", None, attempt.ready_ns or start, event)
+    if sending:
+        asked = record.args.rpartition(b", ")[2] if record.syscall == "write" else b""
+        socket.unsent = asked.isdigit() and int(asked) > event.size
+        if socket.peer is None and event.address is not None:
+            socket.peer, socket.role = event.address(), "client"
+    socket.error_ready = None
+    stream = socket.sent if sending else socket.received
+    stream.original_len += event.size
+    stream.calls += 1
+    if stream.first_ns is None:
+        stream.first_ns = start
+    stream.last_ns = ended
+    count_turn(tracker, socket, event, sending == (socket.role != "server"), start, ended, last)
+    socket.last_progress_ns = ended
+    if tracker.listener is not None and (socket.kind != "pipe" or not sending):
+        tracker.listener.moved(socket, event)
+
+
+def count_turn(
+    tracker: Tracker,
+    socket: Socket,
+    event: Transfer,
+    asking: bool,
+    start: int | None,
+    ended: int | None,
+    last: int | None,
+) -> None:
+    turn = socket.turn
+    if asking:
+        if turn is None or turn.answer_bytes:
+            idle = start - last if start is not None and last is not None else None
+            turn = Turn(start, idle_before_ns=idle)
+            turn.events.append(event)
+            socket.turn = turn
+            socket.turns += 1
+        turn.request_bytes += event.size
+        turn.request_end_ns = ended
+        return
+    if turn is None:
+        turn = socket.turn = Turn(None)
+    if not turn.answer_bytes:
+        turn.first_answer_ns = ended
+        turn.events.append(event)
+        slowest = socket.longest_turn
+        if slowest is None or _answer_time(turn) > _answer_time(slowest):
+            socket.longest_turn = turn
+    turn.answer_bytes += event.size
+    turn.last_answer_ns = ended
+
+
+def waits_in_call(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> None:
+    """A transfer that has no result, or was broken by a signal: a wait so far."""
+    sending = type(event) is Sent
+    limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
+    span = waits.extend(
+        socket, task, event, limit_ns=limit, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO", timed_out=False,
+        direction="w" if sending else "r", pending=event.record.outcome != RESTARTED and event.record.errno is None,
+    )  # fmt: skip
+    task.last_wait = [span]
+
+
+def again(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> None:
+    """EAGAIN: nothing on a non-blocking socket; the end of SO_RCVTIMEO on a blocking one."""
+    duration = event.record.duration_ns or 0
+    sending = type(event) is Sent
+    if sending:
+        socket.unsent = True
+    if duration < waits.SHORT_NS:
+        return
+    limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
+    waits.extend(
+        socket, task, event, limit_ns=limit or duration, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO",
+        timed_out=True, direction="w" if sending else "r",
+    )  # fmt: skip
+
+
+def end_of_file(tracker: Tracker, socket: Socket, task: Task, event: Received) -> None:
+    if socket.type not in ("stream", "seqpacket", "unknown"):
+        return
+    record = event.record
+    if (record.duration_ns or 0) >= waits.SHORT_NS:
+        waits.extend(
+            socket, task, event, limit_ns=socket.rcvtimeo_ns, source="SO_RCVTIMEO", timed_out=False, direction="r"
+        )
+    if not any(f.kind == "eof" for f in socket.faults):
+        add_fault(tracker, socket, event, "eof", None)
+        if tracker.listener is not None:
+            tracker.listener.ended(socket, False, "eof")
+    else:
+        end_wait(tracker, socket, "data", record.end_ns or record.time_ns)
+
+
+def other_moved(tracker: Tracker, task: Task, event: Sent | Received, description: Description | None) -> None:
+    """Transfers on files, terminals, unknown descriptors."""
+    record = event.record
+    kind = description.kind if description is not None else "stdio" if 0 <= event.fd < 3 else "unknown"
+    if type(event) is Sent:
+        if event.size and (event.fd in (1, 2) or kind in ("stdio", "file")) and event.size <= 65536:
+            path = description.path if description is not None else ""
+            task.process.output.append(Output(event.fd, path, event))
+        elif record.errno in _RESOURCE or record.errno == "ENOSPC":
+            task.process.faults.append(event)
+    if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in (UNFINISHED, DETACHED, RESTARTED):
+        name = "stdin" if event.fd == 0 and kind in ("stdio", "unknown", "file") else kind
+        add_span(tracker, task, event, name, None, description.path if description is not None else "")
+
+
+def spliced(tracker: Tracker, task: Task, event: model.Spliced) -> None:
+    for fd, kind in ((event.fd, Sent), (event.source_fd, Received)):
+        description = task.table.fds.get(fd)
+        if description is None or description.socket is None:
+            continue
+        record = event.record
+        hidden = kind(record, fd, event.size, None, b"", None, lambda r: [(b"", max(0, r.retval or 0))])
+        if event.size:
+            progress(tracker, description.socket, task, hidden, kind is Sent)
+        elif record.outcome in (UNFINISHED, DETACHED, RESTARTED):
+            waits_in_call(tracker, description.socket, task, hidden)
+        elif record.errno is not None and record.errno not in _AGAIN:
+            add_fault(tracker, description.socket, hidden, "error", record.errno)
+        note(description.socket, event)
+
+
+def descriptors_passed(tracker: Tracker, task: Task, event: model.DescriptorsPassed) -> None:
+    moved(tracker, task, event.transfer)  # type: ignore[arg-type]
+    if event.sent:
+        for fd in event.fds:
+            description = task.table.fds.get(fd)
+            if description is not None and len(tracker.passed) < 1000:
+                description.refs += 1
+                tracker.passed.append(description)
+        return
+    for fd in event.fds:
+        if tracker.passed:
+            description = tracker.passed.pop(0)
+            place(tracker, task, fd, description, False, event.record)
+            description.refs -= 1
+
+
+def _answer_time(turn: Turn) -> int:
+    """ns from the last byte of the request to the first of the answer."""
+    if turn.first_answer_ns is None or turn.request_end_ns is None:
+        return -1
+    return turn.first_answer_ns - turn.request_end_ns
+
+
+HANDLERS: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
+    Sent: moved,
+    Received: moved,
+    model.Spliced: spliced,
+    model.DescriptorsPassed: descriptors_passed,
+}

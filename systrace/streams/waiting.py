@@ -1,0 +1,150 @@
+"""poll, select, epoll, timers and everything that blocks on something else than a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from systrace import model
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Socket, Span
+from systrace.streams import connecting, waits
+from systrace.streams.marks import add_span
+from systrace.streams.tasks import Task
+from systrace.streams.timeline import NOTABLE_NS, note
+
+if TYPE_CHECKING:
+    from systrace.streams.tracker import Tracker
+
+_INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
+
+
+def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
+    record = event.record
+    if event.epoll_fd < 0 and not event.fds:
+        resumed_wait(tracker, task, event)
+        return
+    stuck = record.outcome in (UNFINISHED, DETACHED)
+    interrupted = record.outcome == RESTARTED or record.errno in _INTERRUPTED
+    long = (record.duration_ns or 0) >= waits.SHORT_NS
+    if record.errno is not None and not interrupted:
+        return
+    ready = dict(event.ready)
+    spans: list[Span] = []
+    found = False
+    for fd, want, socket, text in watched(tracker, task, event, ready, stuck or interrupted or long or event.timed_out):
+        found = True
+        if text:
+            attempt = connecting.pending(socket)
+            if attempt is not None and attempt.ready_ns is None:
+                attempt.ready_ns, attempt.ready_text = record.end_ns or record.time_ns, text
+            if "ERR" in text:
+                socket.error_ready = event
+        if not (stuck or interrupted or long or event.timed_out or socket.waiting is not None):
+            continue
+        if text and not long:
+            continue
+        if event.limit_ns == 0:
+            continue
+        spans.append(
+            waits.extend(
+                socket, task, event, limit_ns=event.limit_ns, source=record.syscall,
+                timed_out=event.timed_out, direction="w" if want == "w" else "r", pending=stuck,
+            )
+        )  # fmt: skip
+        note(socket, event, socket.uid == tracker.watch)
+        del fd
+    task.last_wait = spans
+    if not found and (stuck or interrupted or (record.duration_ns or 0) >= NOTABLE_NS):
+        add_span(tracker, task, event, kind_of_others(tracker, task, event), event.limit_ns, "")
+
+
+def watched(
+    tracker: Tracker, task: Task, event: model.Waited, ready: dict[int, str], notable: bool
+) -> list[tuple[int, str, Socket, str]]:
+    """(fd, wanted, socket, ready as) of the sockets that a call waits for; of an unremarkable epoll the ready."""
+    found: list[tuple[int, str, Socket, str]] = []
+    if event.epoll_fd < 0:
+        for fd, want in event.fds:
+            description = tracker.lookup.from_poll(task, fd, event.record)
+            if description is not None and description.socket is not None and description.socket.kind == "socket":
+                if want == "rw" and description.socket.unsent:
+                    want = "w"
+                found.append((fd, want, description.socket, ready.get(fd, "")))
+        return found
+    epoll = tracker.lookup.find(task, event.epoll_fd, event.record)
+    if epoll is None:
+        return found
+    if not notable and len(epoll.interest) > 8 and not ready:
+        return found
+    for fd, (description, events, data) in epoll.interest.items():
+        if description.socket is None or description.socket.kind != "socket" or description.socket.closed_by:
+            continue
+        text = ready.get(data if data is not None else fd, "") or ready.get(fd, "")
+        writes = "OUT" in events and ("IN" not in events or description.socket.unsent)
+        want = "w" if writes else "r"
+        if text or notable or len(epoll.interest) <= 8:
+            found.append((fd, want, description.socket, text))
+    return found
+
+
+def resumed_wait(tracker: Tracker, task: Task, event: model.Waited) -> None:
+    """restart_syscall: the wait before it goes on; without one (attach) what is waited for is unknown."""
+    record = event.record
+    pending = record.outcome in (UNFINISHED, DETACHED)
+    for span in task.last_wait:
+        span.end_ns = None if pending else record.end_ns
+        span.timed_out = event.timed_out
+        span.events = [span.events[0], event]
+    if not task.last_wait and (pending or (record.duration_ns or 0) >= NOTABLE_NS):
+        add_span(tracker, task, event, "unknown", None, "")
+
+
+def kind_of_others(tracker: Tracker, task: Task, event: model.Waited) -> str:
+    kinds = []
+    for fd, _ in event.fds:
+        description = task.table.fds.get(fd)
+        kinds.append("stdin" if fd == 0 else description.kind if description is not None else "unknown")
+    return kinds[0] if len(set(kinds)) == 1 else "unknown" if not kinds else "mixed"
+
+
+def epoll_changed(tracker: Tracker, task: Task, event: model.EpollChanged) -> None:
+    epoll = tracker.lookup.find(task, event.epoll_fd, event.record)
+    if epoll is None:
+        return
+    epoll.kind = "epoll"
+    if event.op == "DEL":
+        epoll.interest.pop(event.fd, None)
+        return
+    description = task.table.fds.get(event.fd) or tracker.lookup.from_poll(task, event.fd, event.record)
+    if description is not None:
+        epoll.interest[event.fd] = (description, event.events, event.data)
+
+
+def timer_set(tracker: Tracker, task: Task, event: model.TimerSet) -> None:
+    if event.limit_ns:
+        tracker.timers[task.process.pid] = (event.record.time_ns, event.limit_ns, event)
+    else:
+        tracker.timers.pop(task.process.pid, None)
+
+
+def blocked(tracker: Tracker, task: Task, event: model.Blocked) -> None:
+    record = event.record
+    if record.errno == "ECHILD":
+        return
+    stuck = record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED
+    if not stuck and (record.duration_ns or 0) < NOTABLE_NS:
+        return
+    detail = event.detail
+    if event.kind == "lock" and event.fd >= 0:
+        description = task.table.fds.get(event.fd)
+        if description is not None and description.path:
+            detail = description.path
+    add_span(tracker, task, event, event.kind, event.limit_ns, detail)
+
+
+HANDLERS: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
+    model.Waited: waited,
+    model.EpollChanged: epoll_changed,
+    model.TimerSet: timer_set,
+    model.Blocked: blocked,
+}
