@@ -345,7 +345,12 @@ def words(data: bytes) -> str:
     return brief(data, TEXT)
 
 
-def both(client: int | None, server: int | None) -> int:
-    """`Decoder.identify` from each side's own score (None: it has not spoken): 0 when one of them cannot be."""
+def both(client: int | None, server: int | None, together: int = 0) -> int:
+    """`Decoder.identify` from each side's own score (None: it has not spoken): 0 when one of them cannot be.
+
+    `together` is the score when both sides by themselves are likely (45 and more each).
+    """
     scores = [score for score in (client, server) if score is not None]
-    return max(scores) if scores and all(scores) else 0
+    if not scores or not all(scores):
+        return 0
+    return max(*scores, together if min(scores) >= 45 and len(scores) == 2 else 0, 0)

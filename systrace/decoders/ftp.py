@@ -101,7 +101,8 @@ class Ftp(CodeDialogue):
     @classmethod
     def identify(cls, client: bytes, server: bytes) -> int:
         """See `Decoder.identify`."""
-        return both(_client_score(client) if client else None, _server_score(server) if server else None)
+        asked, answered = _client_score(client) if client else None, _server_score(server) if server else None
+        return both(asked, answered, together=92 if client[:4].upper() != b"QUIT" else 0)
 
     def command(self, name: bytes, argument: bytes, first: Transfer | None, out: list[Message]) -> None:
         """See `CodeDialogue.command`."""

@@ -16,9 +16,7 @@ _NAMED = re.compile(
 )
 _CLIENT = re.compile(rb"(?:CAPA|STLS|UIDL|APOP [^\r\n]+|USER [^\r\n]+|AUTH(?: [A-Z0-9-]+)?|QUIT)\r?\n", re.IGNORECASE)
 _OCTETS = re.compile(rb"\+OK\s+\(?(\d{1,10}) octets", re.IGNORECASE)
-_VERBS = frozenset(
-    "USER PASS APOP AUTH STAT LIST RETR TOP DELE NOOP RSET QUIT UIDL CAPA STLS UTF8 LANG XTND".split()
-)
+_VERBS = frozenset("USER PASS APOP AUTH STAT LIST RETR TOP DELE NOOP RSET QUIT UIDL CAPA STLS UTF8 LANG XTND".split())
 _HIDDEN = frozenset({"PASS", "APOP", "AUTH"})
 _MANY_LINES = frozenset({"RETR", "TOP", "CAPA"})
 _MANY_IF_ALONE = frozenset({"LIST", "UIDL"})  # with an argument, one line answers
@@ -79,7 +77,8 @@ class Pop(LineDialogue):
     @classmethod
     def identify(cls, client: bytes, server: bytes) -> int:
         """See `Decoder.identify`."""
-        return both(_client_score(client) if client else None, _server_score(server) if server else None)
+        asked, answered = _client_score(client) if client else None, _server_score(server) if server else None
+        return both(asked, answered, together=92)
 
     def line(self, from_client: bool, line: Line, first: Transfer | None, out: list[Message]) -> None:
         """See `LineDialogue.line`."""
@@ -177,5 +176,5 @@ def _server_score(server: bytes) -> int:
     if _NAMED.match(server):
         return 94
     if _SERVER.match(server):
-        return 50 if server[3:4] == b" " or server[4:5] == b" " else 40
+        return 50 if server[3:4] == b" " or server[4:5] == b" " else 46
     return 30 if b"+OK".startswith(server) or b"-ERR".startswith(server) or server[:4] in (b"+OK ", b"-ERR") else 0

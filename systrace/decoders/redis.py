@@ -21,9 +21,11 @@ _START = re.compile(
 _REQUEST = re.compile(rb"\*[1-9]\d{0,6}\r\n\$\d{1,9}\r\n[A-Za-z]")
 _REQUEST_START = re.compile(rb"\*(?:[1-9]\d{0,6}(?:\r(?:\n(?:\$(?:\d{1,9}(?:\r(?:\n)?)?)?)?)?)?)?\Z")
 _ERROR = re.compile(
-    rb"-(?:ERR|NOAUTH|WRONGPASS|DENIED|LOADING|MAXCLIENTS|BUSY|MISCONF|OOM|READONLY|MOVED|ASK|NOPERM)\b"
+    rb"-(?:(?:NOAUTH|WRONGPASS|DENIED|LOADING|MAXCLIENTS|BUSY|MISCONF|OOM|READONLY|MOVED|ASK|NOPERM|WRONGTYPE|"
+    rb"EXECABORT|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|NOSCRIPT|NOREPLICAS) |ERR (?:unknown (?:sub)?command|wrong number of|"
+    rb"max number of|Protocol error|invalid (?:password|DB)|AUTH |Client sent AUTH|value is not|syntax error|"
+    rb"operation not permitted))"
 )
-_ERROR_OF_POP = re.compile(rb"-ERR (?:\[|.{0,60}(?:mail|[Aa]uth|login))")
 _STATUS = re.compile(rb"\+(?:PONG|OK|QUEUED)\r\n")
 _STARTS = re.compile(
     rb"[$*!=%~>|](?:-1|\d{1,10}|\?)(?:\r|\Z)|:[+-]?\d{1,20}(?:\r|\Z)|_\r|[+-][A-Z]{2,}\r|-[A-Z]{2,} |#[tf]\r"
@@ -256,9 +258,9 @@ def _client_score(client: bytes) -> int:
 
 def _server_score(server: bytes) -> int:
     if _ERROR.match(server):
-        return 93 if len(server) > 5 and not _ERROR_OF_POP.match(server) else 60
+        return 93
     if _STATUS.match(server):
-        return 60
+        return 45 if server.startswith(b"+OK") else 60
     if _START.match(server):
         return 60
     return 40 if _STARTS.match(server) else 30 * (len(server) < 5 and server[:1] in _FIRST)
