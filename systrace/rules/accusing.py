@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
+from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Event, Finding, Process, Socket
 from systrace.rules import body_defects, http_defects
-from systrace.rules.answers import PROMPT_NS, Answer, Said, Victim, answers, is_last_word, victim
+from systrace.rules.answers import PROMPT_NS, TRANSPORT_WORDS, Answer, Said, Victim, answers, is_last_word, victim
 from systrace.rules.case import Case
 from systrace.rules.defect import Defect
 
@@ -49,24 +50,28 @@ def accused(case: Case, cause: str) -> Iterator[Finding]:
 
 
 def _all(case: Case) -> Iterator[Finding]:
-    looked = 0
-    for answer in reversed(answers(case)):
-        response = answer.response
-        if response.status in (101, 304) or looked >= _MOST or _unasked(answer):
+    """One accusation a victim: the last answer that its words fit, else the last one with a defect."""
+    chosen: dict[int, tuple[bool, Finding]] = {}
+    for answer in answers(case)[-_MOST:]:
+        if answer.response.status in (101, 304) or _unasked(answer):
             continue
-        who = victim(case, answer.process, answer.at)
-        if who is None and response.status < 500 and response.status != 429:
-            continue
-        looked += 1
+        refused = answer.response.status >= 500 or answer.response.status == 429
         if _made_good(answer):
-            if response.status >= 500 or response.status == 429:
+            if refused:
                 yield _recovered(case, answer)
             continue
-        if who is None:
+        who = victim(case, answer.process, answer.at)
+        found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None) if who else None
+        if who is None or found is None:
             continue
-        found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None)
-        if found is not None:
-            yield _accusation(case, answer, who, found)
+        fits = who.said.has(found.words)
+        if fits or not chosen.get(who.process.pid, (False,))[0]:
+            finding = _accusation(case, answer, who, found)
+            before = chosen.get(who.process.pid)
+            if before is not None and before[1].cause == finding.cause and before[1].peer == finding.peer:
+                finding.count += before[1].count
+            chosen[who.process.pid] = fits, finding
+    yield from (finding for _, finding in chosen.values())
 
 
 def _unasked(answer: Answer) -> bool:
@@ -83,14 +88,23 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
     if who.said.has(defect.words):
         return True
-    last = not [a for a in answer.later if a.response.status != 304] and is_last_word(
-        case, answer.process, answer.at, answer.socket
-    )
-    soon = who.end is None or not case.has_clock or who.end - answer.at <= PROMPT_NS
-    if last and soon:
-        return True
     silent = not who.said.text
+    if not silent and (not defect.proof or who.said.has(TRANSPORT_WORDS)):
+        return False  # it complains of something else
+    if _is_last(case, answer) and (who.end is None or not case.has_clock or who.end - answer.at <= PROMPT_NS):
+        return True
     return defect.proof and silent and answer.response.status >= 500
+
+
+def _is_last(case: Case, answer: Answer) -> bool:
+    """The process met nothing after it: no other answer, no request that stayed without one, no other connection."""
+    if any(other.response.status != 304 for other in answer.later):
+        return False
+    messages = answer.socket.messages
+    at = next((i for i, message in enumerate(messages) if message is answer.response), 0)
+    if any(isinstance(message, HttpRequest) for message in messages[at + 1 :]):
+        return False
+    return is_last_word(case, answer.process, answer.at, answer.socket)
 
 
 def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Finding:

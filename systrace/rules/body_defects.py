@@ -207,7 +207,8 @@ def error_object(answer: Answer, victim: Victim | None) -> Defect | None:
 
 
 _QUOTED = re.compile(
-    r"""(?:input string: |float: |int\(\) with base 10: |literal for \w+\(\)[^:]*: |KeyError: |invalid value for \w+\(\): )"""
+    r"(?:input string: |float: |int\(\) with base 10: |literal for \w+\(\)[^:]*: |KeyError: "
+    r"|invalid value for \w+\(\): )"
     r"""["']([^"'\n]{1,60})["']"""
 )
 

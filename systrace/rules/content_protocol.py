@@ -286,13 +286,10 @@ def framing_error(case: Case) -> Iterator[Finding]:
             finding = accusation(case, "framing-error", socket, [*first_and_last(socket), *error.events], who, True)
             yield _framed(case, finding, socket, who, f"sent an {error.summary}", "confirmed")
     for socket, who, data, _ in opaque_sockets(case):
-        if any(
-            isinstance(m, FramingError | Mismatch) or not m.complete
-            for m in socket.messages
-            if m.direction == "received"
-        ):
-            if not who.said.has(r"struct\.error|unpack"):
-                continue
+        came = [m for m in socket.messages if m.direction == "received"]
+        judged = any(isinstance(m, FramingError | Mismatch) or not m.complete for m in came)
+        if judged and not who.said.has(r"struct\.error|unpack"):
+            continue
         found = _bad_length(socket, who, data)
         if found is not None:
             finding = accusation(case, "framing-error", socket, first_and_last(socket), who, True)

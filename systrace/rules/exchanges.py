@@ -216,7 +216,7 @@ def said_number(who: Victim, header: bytes) -> int | None:
 
 
 def impossible_length(socket: Socket, data: bytes) -> tuple[int, int, str] | None:
-    """(offset, value, how it is written) of a length that cannot be, after frames that fit or in a header of its own."""
+    """(offset, value, layout) of a length that cannot be: after frames that fit, or in a header of its own."""
     for layout in LAYOUTS:
         if layout.width == 4 and (found := _walk(layout, data)) is not None:
             return found

@@ -93,7 +93,7 @@ def redirected(answer: Answer, victim: Victim | None) -> Defect | None:
             f"({hops[-2].response.status} on the way) was a login page"
             + (f" titled {page.title!r}" if page.title else "")
             + ", not data: the request had been redirected there",
-            r"(?i).",
+            r"(?i)\S",
             causes=(
                 "the session, cookie or token of the job expired or is not sent",
                 "an SSO gateway is in front of the API",
@@ -204,8 +204,12 @@ def status(answer: Answer, victim: Victim | None) -> Defect | None:
         "http-error-status",
         f"status-{response.status}",
         what,
-        rf"(?i)\b{response.status}\b|{re.escape(response.reason) or 'status'}|status|http ?error|"
-        + (re.escape(words[:40]) or "status"),
+        "|".join(
+            [
+                rf"(?i)\b{response.status}\b",
+                *(re.escape(text[:40]) for text in (response.reason, words) if len(text) > 3),
+            ]
+        ),
         causes=_status_causes(response, layer),
         remedy=_status_remedy(response.status),
     )
