@@ -432,6 +432,7 @@ class Turn:
 
     start_ns: int | None
     request_bytes: int = 0
+    request_calls: int = 0
     request_end_ns: int | None = None
     first_answer_ns: int | None = None
     last_answer_ns: int | None = None
@@ -632,6 +633,20 @@ class Process:
 _INTERPRETERS = frozenset(
     "python pypy perl ruby php node nodejs bash sh dash ash ksh zsh busybox tclsh lua Rscript".split()
 )
+
+
+@dataclass(slots=True)
+class Transcript:
+    """What went over the watched socket or pipe, in order; its middle is left out where it exceeds `limit` bytes."""
+
+    uid: str
+    limit: int = 8 << 20
+    socket: Socket | None = None
+    moves: list[Transfer] = field(default_factory=list)
+    left_at: int | None = None  # index into moves: before it, some are left out
+    left_out: list[int] = field(default_factory=lambda: [0, 0, 0])  # bytes received, bytes sent, calls
+    messages: list[Message] = field(default_factory=list)  # all of them, with whole bodies
+    seen: dict[str, Socket] = field(default_factory=dict)  # every socket and pipe that moved bytes
 
 
 # ------------------------------------------------------------------------------------------------------------- verdicts

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from systrace.decoders.conversation import Decoding
-from systrace.model import Analysis, Event, Evidence, Finding, Health, Input, Line, Record, Source, Style
+from systrace.decoders.whole import WholeDecoding
+from systrace.model import Analysis, Event, Evidence, Finding, Health, Input, Line, Record, Source, Style, Transcript
 from systrace.parser import EVERY_NAME, records
-from systrace.rules.visibility import clipped, hidden_by_options
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import check, verdict
+from systrace.rules.visibility import clipped, hidden_by_options
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
+from systrace.streams.transcript import Watching
 
 
 def raw_records(inputs: Sequence[Input]) -> Iterator[Record]:
@@ -28,6 +30,7 @@ def analyze(
     on_event: Callable[[Event], None] | None = None,
     watch: str | None = None,
     as_is: bool = False,
+    transcript: Transcript | None = None,
 ) -> Analysis:
     """What a recording says: its sockets, processes, messages, findings, and the verdict on the whole job.
 
@@ -36,12 +39,14 @@ def analyze(
         on_event: told of each event as it happens.
         watch: uid of a socket whose calls are all kept.
         as_is: the lines come straight from a tracer.
+        transcript: filled with what went over the socket that it names.
 
     Never raises on what the lines say: unreadable ones are counted in `health`.
     """
     health, style = Health(), Style()
     decoding = Decoding()
-    tracker = Tracker(decoding, watch)
+    watching = None if transcript is None else Watching(transcript, decoding, WholeDecoding(transcript.limit))
+    tracker = Tracker(watching or decoding, watch)
     feed = tracker.feed
     handlers = dict(SYSCALLS) | NOTES
     seen = style.syscalls
@@ -56,6 +61,8 @@ def analyze(
         if on_event is not None:
             on_event(event)
     tracker.finish()
+    if watching is not None:
+        watching.finish()
     style.fd = tracker.lookup.annotations
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, decoding.finish())

@@ -91,7 +91,7 @@ def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Receive
     stream.last_ns = ended
     count_turn(tracker, socket, event, sending == (socket.role != "server"), start, ended, last)
     socket.last_progress_ns = ended
-    if tracker.listener is not None and (socket.kind != "pipe" or not sending):
+    if tracker.listener is not None:
         tracker.listener.moved(socket, event)
 
 
@@ -113,6 +113,7 @@ def count_turn(
             socket.turn = turn
             socket.turns += 1
         turn.request_bytes += event.size
+        turn.request_calls += 1
         turn.request_end_ns = ended
         return
     if turn is None:

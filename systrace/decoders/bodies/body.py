@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import NamedTuple
 
 from systrace.decoders import Piece
@@ -11,6 +14,17 @@ from systrace.decoders.bodies.sniffing import sniff
 
 HEAD_LIMIT = 256 << 10  # bytes kept of a body's beginning
 TAIL_LIMIT = 64 << 10  # bytes kept of its end
+_head_limit: ContextVar[int] = ContextVar("head_limit", default=HEAD_LIMIT)
+
+
+@contextlib.contextmanager
+def sample_size(head_limit: int) -> Iterator[None]:
+    """Bodies made within keep so many bytes of their beginning."""
+    token = _head_limit.set(head_limit)
+    try:
+        yield
+    finally:
+        _head_limit.reset(token)
 
 
 class Gap(NamedTuple):
@@ -30,6 +44,7 @@ class Body:
     __slots__ = (
         "_decoded",
         "_head",
+        "_head_limit",
         "_head_size",
         "_parts",
         "_tail",
@@ -46,6 +61,7 @@ class Body:
         self.complete = False  # the protocol says that all of it came
         self.ended = True  # nothing more will come: it is complete, or its sender ended the connection or stream
         self._head: list[Piece | tuple[bytes, int]] = []
+        self._head_limit = _head_limit.get()
         self._head_size = 0
         self._tail: deque[Piece | tuple[bytes, int]] | None = None
         self._tail_size = 0
@@ -64,7 +80,7 @@ class Body:
 
     def _put(self, item: Piece | tuple[bytes, int], size: int) -> None:
         self.received += size
-        if self._head_size < HEAD_LIMIT:
+        if self._head_size < self._head_limit:
             self._head.append(item)
             self._head_size += size
             return
