@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     )
     from systrace.pipeline import analyze
 
+__version__ = "0.1.0"  # the only place: the build reads it here
+
 __all__ = [
     "Analysis",
     "Endpoint",

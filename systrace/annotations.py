@@ -11,30 +11,38 @@ from functools import lru_cache
 
 from systrace.model import Endpoint
 
+# `<TCP:[a->b]>`, `</dev/null<char 1:3>>`: an arrow is no end, and one level nests. Linear, closed or not.
+_NOTE = rb"<[^<>]*(?:(?:(?<=-)>|<[^<>]*>)[^<>]*)*>"
+NOTE = re.compile(_NOTE)
+_BEHIND_DESCRIPTOR = re.compile(rb"(?<=[\dD])" + _NOTE)
+
+
 def note_of(args: bytes) -> bytes:
     """What `-y`/`-yy` says of the first descriptor: `TCP:[a->b]`, `/path`, or nothing."""
     start = args.find(b"<", 0, 24)
     if start < 1 or not args[start - 1 : start].isdigit():
         return b""
-    depth = 0
-    for token in re.finditer(rb"[<>]", args[start : start + 5000]):
-        before = args[start + token.start() - 1 : start + token.start()]
-        if token[0] == b">" and before == b"-":
-            continue  # the arrow of "a->b"
-        depth += 1 if token[0] == b"<" else -1
-        if depth == 0:
-            return args[start + 1 : start + token.start()]
-    return b""
+    match = NOTE.match(args, start)
+    return match[0][1:-1] if match is not None else b""
+
+
+def without_notes(text: bytes) -> bytes:
+    """The text with nothing but numbers where descriptors are: what follows them may hold numbers of its own."""
+    return _BEHIND_DESCRIPTOR.sub(b"", text) if b"<" in text else text
 
 
 _PAIR = re.compile(rb"(TCP|UDP|UDPLITE|RAW|PING|SCTP|DCCP)(v6)?:\[(.*)\]\Z", re.DOTALL)
-_UNIX_NOTE = re.compile(rb"(?:UNIX(?:-(\w+))?|\(null\)):\[(\d+)(?:->(\d+))?(?:,\"?(@?)\"?(.*?)\"?)?\]\Z", re.DOTALL)
-_INODE_NOTE = re.compile(rb"(?:socket|TCP|UDP|TCPv6|UDPv6|RAW|RAWv6|UNIX[\w-]*|NETLINK|\(null\)):\[(\d+)(?:->\d+)?(?=[,\]])")
+_UNIX_NOTE = re.compile(
+    rb"(?:UNIX(?:-(\w+))?|\(null\)):\[(\d{1,20})(?:->(\d{1,20}))?(?:,\"?(@?)\"?(.*?)\"?)?\]\Z", re.DOTALL
+)
+_INODE_NOTE = re.compile(
+    rb"(?:socket|TCP|UDP|TCPv6|UDPv6|RAW|RAWv6|UNIX[\w-]*|NETLINK|\(null\)):\[(\d{1,20})(?:->\d+)?(?=[,\]])"
+)
 
 
 def note_inode(note: bytes) -> int | None:
     """The inode in `socket:[7794]`, `TCP:[7794]`, `pipe:[9]`."""
-    match = _INODE_NOTE.match(note) or re.match(rb"pipe:\[(\d+)\]", note)
+    match = _INODE_NOTE.match(note) or re.match(rb"pipe:\[(\d{1,20})\]", note)
     return int(match[1]) if match is not None else None
 
 
@@ -67,11 +75,9 @@ def note_socket(note: bytes) -> tuple[str, str, Endpoint | None, Endpoint | None
 
 def _host_port(family: str, text: bytes) -> Endpoint | None:
     host, _, port = text.decode("ascii", "replace").rpartition(":")
-    if not port.isdigit():
+    if not port.isdigit() or len(port) > 5:
         return None
     host = host.strip("[]")
     if host.lower().startswith("::ffff:") and "." in host:
         host = host[7:]
     return Endpoint(family, host, int(port) & 0xFFFF)
-
-

@@ -160,10 +160,8 @@ class MySql(FramedDialogue):
         user, _, rest = body[32:].partition(b"\x00")
         parts = [f"user {brief(user, 30)}"]
         if flags & CLIENT_CONNECT_WITH_DB and rest:
-            if flags & (CLIENT_LENENC_AUTH | CLIENT_SECURE_CONNECTION):
-                rest = rest[rest[0] + 1 :]
-            else:
-                rest = rest.partition(b"\x00")[2]
+            counted = flags & (CLIENT_LENENC_AUTH | CLIENT_SECURE_CONNECTION)
+            rest = rest[rest[0] + 1 :] if counted else rest.partition(b"\x00")[2]
             parts.append(f"database {brief(rest.partition(bytes(1))[0], 30)}")
         out.append(self.ask(first, "login: " + ", ".join(parts), "login"))
 

@@ -37,10 +37,7 @@ def parse_result(text: bytes) -> tuple[int | None, str | None, str, int | None, 
     if rest and not rest.startswith((b" ", b"\t")):
         return None
     duration = nanoseconds(seconds, fraction) if seconds is not None else None
-    if value == b"?":
-        retval = None
-    else:
-        retval = int(value, 16) if value[:2] == b"0x" else int(value)
+    retval = None if value == b"?" else int(value, 16) if value[:2] == b"0x" else int(value)
     name = None
     outcome = RETURNED
     if errno is not None:
@@ -97,9 +94,7 @@ def split_call(text: bytes) -> tuple[bytes, bytes] | None:
         after = text[close + 1 :].lstrip()
         if after.startswith(b"= "):
             return text[:close], after[2:].strip()
-    last = None
-    for last in _LOOSE_END.finditer(text):
-        pass
+    last = max(_LOOSE_END.finditer(text), key=lambda match: match.start(), default=None)
     if last is None:
         return None
     return text[: last.start()], text[last.end() :].strip()
@@ -119,4 +114,4 @@ def trim_spliced(args: bytes, retval: int | None) -> bytes:
     digits = b"%d" % retval
     if count[1] != digits and count[1].startswith(digits):
         return args[: count.start(1)] + digits
-    return args[: count.end()] if not args[count.end() : count.end() + 1] in (b"", b",", b" ") else args
+    return args[: count.end()] if args[count.end() : count.end() + 1] not in (b"", b",", b" ") else args

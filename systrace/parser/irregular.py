@@ -14,7 +14,9 @@ from systrace.model import DETACHED, RETURNED, UNFINISHED, Health, Record, Style
 from systrace.parser.calls import parse_result, split_call, trim_spliced
 from systrace.parser.leader import Shape
 
-_MESSAGE = re.compile(rb"(?:\S{0,200}strace[^\s:]{0,40}: )?Process (\d{1,8}) (attached|detached|suspended|resumed)\b[^\n]*")
+_MESSAGE = re.compile(
+    rb"(?:\S{0,200}strace[^\s:]{0,40}: )?Process (\d{1,8}) (attached|detached|suspended|resumed)\b[^\n]*"
+)
 _SPLICED_MESSAGE = re.compile(
     rb"(?:/\S{0,200}/?strace[^\s:/]{0,40}: |strace: )?Process (\d{1,8}) (attached|detached)(?: \(waiting for parent\))?\s*\Z"
 )
@@ -58,9 +60,7 @@ def abridged(line: bytes) -> bytes:
 class Irregular:
     """The slow path, with all that must be remembered between lines."""
 
-    def __init__(
-        self, source: int, keep: Mapping[bytes, str], health: Health, style: Style, tid: int
-    ) -> None:
+    def __init__(self, source: int, keep: Mapping[bytes, str], health: Health, style: Style, tid: int) -> None:
         self._source = source
         self._keep = keep
         self._health = health

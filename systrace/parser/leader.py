@@ -46,11 +46,7 @@ def _shape(pid: str, clock: str) -> Shape:
 
 # The first that matches wins: what demands more comes first. A bracket pattern also matches lines without a pid
 # (strace drops the column while one process is alive), so it stands for "none" as soon as one bracket was seen.
-SHAPES = [
-    _shape(pid, clock)
-    for pid in ("bare", "bracket")
-    for clock in ("epoch", "time-of-day", "relative", "none")
-]
+SHAPES = [_shape(pid, clock) for pid in ("bare", "bracket") for clock in ("epoch", "time-of-day", "relative", "none")]
 
 
 def recognise(line: bytes) -> tuple[Shape, re.Match[bytes]] | None:

@@ -27,9 +27,7 @@ class Reader:
         tid: the thread of a `-ff` file, else 0.
     """
 
-    def __init__(
-        self, source: int, keep: Mapping[bytes, str], health: Health, style: Style, tid: int = 0
-    ) -> None:
+    def __init__(self, source: int, keep: Mapping[bytes, str], health: Health, style: Style, tid: int = 0) -> None:
         self._keep = keep
         self._health = health
         self._style = style
@@ -39,7 +37,7 @@ class Reader:
         self._irregular = Irregular(source, keep, health, style, tid)
         self._source = source
 
-    def read(self, lines: Iterable[bytes]) -> Iterator[Record]:
+    def read(self, lines: Iterable[bytes]) -> Iterator[Record]:  # noqa: C901 - one loop, on purpose: each call costs
         """Records in the order in which the calls completed; calls without a result last. Never raises on input."""
         slow = self._irregular
         keep = self._keep.get

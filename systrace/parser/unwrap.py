@@ -17,7 +17,9 @@ Strip = Callable[[bytes], bytes]
 
 _HEAD = 64  # lines looked at before deciding
 _RFC3339 = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?"
-_ANSI = re.compile(rb"\x1b(?:\[[0-?]{0,16}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78])|\x00")
+_ANSI = re.compile(
+    rb"\x1b(?:\[[0-?]{0,16}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78])|\x00"
+)
 _PREFIXES: dict[str, re.Pattern[bytes]] = {
     "compose": re.compile(rb"[\w.-]{1,80} {1,30}\| "),
     "cri": re.compile(_RFC3339 + rb" std(?:out|err) F "),

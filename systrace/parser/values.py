@@ -61,7 +61,7 @@ def _decorated_fd(args: bytes) -> int:
     if match is None:
         return -1
     number = int(match[1], 16) if match[1] else int(match[2])
-    return number & 0xFFFFFFFF if 0 <= number else -1
+    return number & 0xFFFFFFFF if number >= 0 else -1
 
 
 def number_of(text: bytes) -> int | None:

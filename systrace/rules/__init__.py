@@ -51,7 +51,9 @@ def check(evidence: Evidence) -> list[Finding]:
     from systrace.rules.ranking import mark_recovered, ranked
 
     case = Case(evidence)
-    case.findings = [finding for each in RULES.values() if each.cause not in _SECOND_PASS for finding in each.check(case)]
+    case.findings = [
+        finding for each in RULES.values() if each.cause not in _SECOND_PASS for finding in each.check(case)
+    ]
     mark_recovered(case)
     second = [finding for cause in _SECOND_PASS for finding in RULES[cause].check(case)]
     return ranked(case, case.findings + second)

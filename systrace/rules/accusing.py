@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from weakref import WeakKeyDictionary
 
 from systrace.decoders.http_messages import HttpRequest
-from systrace.model import Event, Finding, Process, Socket
+from systrace.model import Event, Finding, Socket
 from systrace.rules import body_defects, http_defects
 from systrace.rules.answers import PROMPT_NS, TRANSPORT_WORDS, Answer, Said, Victim, answers, is_last_word, victim
 from systrace.rules.case import Case
@@ -109,7 +109,9 @@ def _is_last(case: Case, answer: Answer) -> bool:
 
 def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Finding:
     said = who.said.has(defect.words)
-    finding = accusation(case, defect.cause, answer.socket, list(answer.response.events), who, said)
+    finding = accusation(
+        case, defect.cause, answer.socket, list(answer.response.events), who, defect.words if said else None
+    )
     response = answer.response
     request_events: list[Event] = list(response.request.events) if response.request is not None else []
     finding.evidence = [*request_events[:1], *finding.evidence]
@@ -118,7 +120,7 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     finding.time_ns = response.start_ns
     finding.summary = (
         f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to "
-        f"{answer.url} {defect.text}; {effect(case, who, said)}."
+        f"{answer.url} {defect.text}; {effect(case, who, defect.words)}."
     )
     finding.causes = list(defect.causes)
     finding.next_steps = [
@@ -137,10 +139,12 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     return finding
 
 
-def accusation(case: Case, cause: str, socket: Socket, events: list[Event], who: Victim, said: bool) -> Finding:
-    """A fatal finding about a socket, with the death and the words of the victim as evidence; they also date it."""
-    words = _words(who.said, who) if said else []
-    finding = case.finding(cause, socket, [*events, *words], who.process)
+def accusation(
+    case: Case, cause: str, socket: Socket, events: list[Event], who: Victim, words: str | None = None
+) -> Finding:
+    """A fatal finding about a socket; evidence and date are the death, and the words of the victim when a pattern is given."""
+    spoken = _words(who.said, words) if words is not None else []
+    finding = case.finding(cause, socket, [*events, *spoken], who.process)
     if who.process.exit_event is not None and who.process.exit_event.record.raw:
         finding.evidence.append(who.process.exit_event)
     finding.severity, finding.confidence = "fatal", "likely"
@@ -149,18 +153,17 @@ def accusation(case: Case, cause: str, socket: Socket, events: list[Event], who:
     return finding
 
 
-def effect(case: Case, who: Victim, said: bool) -> str:
-    """`jq[4242] failed on it: "parse error ..." (exit status 4)`."""
-    line = who.said.line if said or who.said.text else ""
-    process: Process = who.process
-    name = "it" if process is who.receiver else case.name_of(process)
-    verb = "crashed" if process.signal is not None else "failed"
-    return f"{name} {verb} after it" + (f": “{line}”" if line else "") + f" ({who.how})"
+def effect(case: Case, who: Victim, words: str = "") -> str:
+    """`jq[4242] then failed: “parse error ...” (exit status 4)`; words that fit the pattern are preferred."""
+    line = who.said.line(words)
+    name = "the program" if who.process is who.receiver else case.name_of(who.process)
+    verb = "crashed" if who.process.signal is not None else "failed"
+    return f"{name} then {verb}" + (f": “{line}”" if line else "") + f" ({who.how})"
 
 
-def _words(said: Said, who: Victim) -> list[Event]:
+def _words(said: Said, words: str) -> list[Event]:
     """The calls that wrote the sentence quoted."""
-    line = said.line.encode("utf-8", "replace")
+    line = said.line(words).encode("utf-8", "replace")
     exact = [e for e in said.events if line and line[:40] in _data(e)]
     return exact[-1:] or [e for e in said.events if e.record.raw][-1:]
 

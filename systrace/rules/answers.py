@@ -25,7 +25,8 @@ _SAID = re.compile(
     r"|can't|could not|short|missing|bad |empty|no |not |abort|undefined|warn|unknown|die|wrong"
 )
 _WHOLE_SENTENCE = re.compile(
-    r"^(?:[\w.$]*(?:Error|Exception|Fault|Panic)\b|Caused by: |\w+: (?:\(\d+\) |error)|parse error|ERROR)"
+    r"^\s*(?:\[cause\]: )?(?:[\w.$:]*(?:Error|Exception|Fault|Panic)\b|Caused by: |\w+: (?:\(\d+\) |error)|parse error|ERROR)"
+    r"|\((?:\w+::)*\w*(?:Error|Exception)\)$"
 )
 _FRAME = re.compile(
     r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
@@ -52,16 +53,15 @@ class Said:
         """Whether the words fit."""
         return re.search(pattern, self.text) is not None
 
-    @property
-    def line(self) -> str:
-        """The sentence that says most, for quoting; "" when nothing was said."""
+    def line(self, words: str = "") -> str:
+        """The sentence that says most, for quoting, one with these words if there is; "" when nothing was said."""
         lines = [line.rstrip() for line in self.text.splitlines() if line.strip() and not _FRAME.match(line)]
-        for pattern in (_WHOLE_SENTENCE, _SAID):
-            found = next((line for line in reversed(lines) if pattern.search(line)), None)
-            if found is not None:
-                break
-        else:
-            found = lines[-1] if lines else ""
+        fitting = [line for line in lines if words and re.search(words, line)]
+        found = ""
+        for among in (fitting, lines):
+            for pattern in (_WHOLE_SENTENCE, _SAID):
+                found = found or next((line for line in reversed(among) if pattern.search(line)), "")
+            found = found or (among[-1] if among else "")
         return printable(found.strip().encode("utf-8", "replace"), 200)
 
 

@@ -112,7 +112,8 @@ def charset(answer: Answer, victim: Victim | None) -> Defect | None:
         if problem.line
         else f"byte {problem.offset}"
     )
-    actual = f"; the bytes fit {problem.actual}" if problem.actual else ""
+    known = problem.actual is None or problem.actual in problem.message
+    actual = "" if known else f"; the bytes fit {problem.actual}"
     return Defect(
         "charset-error",
         problem.kind,

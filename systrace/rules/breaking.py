@@ -65,16 +65,19 @@ def reset_by_peer(case: Case) -> Iterator[Finding]:
     for socket, fault in _broken(case, "ECONNRESET", "ECONNABORTED"):
         if _already_idle_timeout(case, socket, fault):
             continue
-        if fault.turn >= 2 and not fault.answered and fault.unanswered and case.end_of_file(socket) is None:
-            if (fault.idle_ns or 0) >= SECOND:
-                continue  # stale-connection says it better
+        reused = fault.turn >= 2 and not fault.answered and fault.unanswered and case.end_of_file(socket) is None
+        if reused and (fault.idle_ns or 0) >= SECOND:
+            continue  # stale-connection says it better
         finding = _base(case, "reset-by-peer", socket, fault)
         if fault.answered:
             finding.variant, what = "mid-answer", f"in the middle of the answer, after {fault.answered} bytes of it"
         elif fault.direction == "w":
             finding.variant, what = "while-sending", f"while {fault.sent_before} bytes had been sent"
         elif fault.unanswered:
-            finding.variant, what = "at-request", f"{seconds(fault.since_request_ns)} after the request, before any answer"
+            finding.variant, what = (
+                "at-request",
+                f"{seconds(fault.since_request_ns)} after the request, before any answer",
+            )
         else:
             finding.variant, what = "before-request", "before anything was sent"
         finding.summary = (
@@ -214,7 +217,10 @@ def peer_vanished(case: Case) -> Iterator[Finding]:
         finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
         host = socket.peer.host if socket.peer is not None else "HOST"
         finding.next_steps = [f"ping {host}; ip route get {host}", "the peer's uptime and logs at that time"]
-        finding.remedy = ["TCP_USER_TIMEOUT of 30-60 s to notice sooner", *keepalive_remedies(case, case.process(socket))[:1]]
+        finding.remedy = [
+            "TCP_USER_TIMEOUT of 30-60 s to notice sooner",
+            *keepalive_remedies(case, case.process(socket))[:1],
+        ]
         finding.refuted_by = "an acknowledgement of the peer in a packet capture of that time"
         yield finding
 
@@ -250,7 +256,10 @@ def empty_reply(case: Case) -> Iterator[Finding]:
             "another protocol is spoken there (plain to a TLS port, HTTP to a database)",
             "a load balancer without a healthy target",
         ]
-        finding.next_steps = ["the server's log for this request", "what does the port speak: openssl s_client -connect"]
+        finding.next_steps = [
+            "the server's log for this request",
+            "what does the port speak: openssl s_client -connect",
+        ]
         finding.remedy = ["repair the server; check scheme and port in the job's configuration"]
         finding.refuted_by = "bytes of an answer in a packet capture"
         yield finding

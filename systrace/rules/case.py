@@ -10,9 +10,9 @@ from systrace.rules.visibility import network_only, only_failures
 SECOND = 1_000_000_000
 _STOPPING = {"SIGTERM": 15, "SIGINT": 2, "SIGHUP": 1, "SIGQUIT": 3, "SIGXCPU": 24, "SIGUSR1": 10, "SIGALRM": 14}
 # Daemons whose UNIX sockets libraries try on the way and do without (nss, sssd, syslog, dbus, X11, avahi).
-_OPTIONAL_DAEMONS = (
+_OPTIONAL_DAEMONS = (  # paths, not files that we make
     "/var/run/nscd/", "/run/nscd/", "/run/systemd/", "/var/run/systemd/", "/dev/log", "/run/dbus/", "/var/run/dbus/",
-    "/var/lib/sss/", "/run/avahi-daemon/", "/var/run/avahi-daemon/", "/tmp/.X11-unix/", "@/tmp/.X11-unix/",
+    "/var/lib/sss/", "/run/avahi-daemon/", "/var/run/avahi-daemon/", "/tmp/.X11-unix/", "@/tmp/.X11-unix/",  # noqa: S108
     "/run/user/", "/var/run/nslcd/", "/run/nslcd/", "/var/run/.nscd_socket", "/run/udev/", "/run/pcscd/",
 )  # fmt: skip
 
@@ -102,7 +102,9 @@ class Case:
     def roots(self) -> list[Process]:
         """Processes that nobody in the log created; that which ended last comes first (a parent outlives)."""
         found = [p for p in self.evidence.processes.values() if p.parent is None or p.parent not in self._ends]
-        return sorted(found, key=lambda p: self.ended(p.exit_event) if p.exit_event is not None else 1 << 63, reverse=True)
+        return sorted(
+            found, key=lambda p: self.ended(p.exit_event) if p.exit_event is not None else 1 << 63, reverse=True
+        )
 
     def root_of(self, process: Process | None) -> Process | None:
         """The first ancestor that the log shows."""

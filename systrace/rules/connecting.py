@@ -198,9 +198,9 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Finding | None:
         by_limit = (span is not None and span.timed_out) or attempt.limit_ns is not None
         if not by_limit and waited is not None and waited < SECOND // 5:
             return None  # given up at once: the program had no time to time out
-        if not by_limit and attempt.outcome == "abandoned" and socket.closed_by == "close" and case.sees_waits:
-            if waited is not None and waited < SECOND:
-                return None
+        closed_early = attempt.outcome == "abandoned" and socket.closed_by == "close" and case.sees_waits
+        if not by_limit and closed_early and waited is not None and waited < SECOND:
+            return None
         finding = _finding(case, "connect-timeout", socket, attempt)
         finding.duration_ns = waited
         if span is not None:
@@ -220,7 +220,11 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Finding | None:
             )
     else:
         return None
-    host, port = _where(socket, attempt)
+    _silence_advice(finding, *_where(socket, attempt))
+    return finding
+
+
+def _silence_advice(finding: Finding, host: str, port: str) -> None:
     finding.causes += [
         "a firewall or security group on the way to the target drops the packets (it would not refuse)",
         "the answer is dropped on the way back (NACL without the ephemeral ports, asymmetric route)",
@@ -233,7 +237,6 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Finding | None:
     ]
     finding.remedy = ["open the path for this source, port and direction", "connect timeout of 5-10 s, with retries"]
     finding.refuted_by = "a SYN-ACK or RST from the peer in a packet capture of that time"
-    return finding
 
 
 def _left_pending(case: Case, socket: Socket, attempt: Attempt) -> bool:
@@ -261,7 +264,7 @@ def _give_up(waited: int | None) -> str:
     "unreachable",
     fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
     " = -1 EHOSTUNREACH (No route to host) <3.06>\n9 4.1 +++ exited with 1 +++",
-    silent='9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), '
+    silent="9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), "
     'inet_pton(AF_INET6, "2001:db8::7", &sin6_addr), sin6_scope_id=0}, 28)'
     " = -1 ENETUNREACH (Network is unreachable) <0.0001>\n"
     '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'

@@ -88,14 +88,19 @@ def tls_error(case: Case) -> Iterator[Finding]:
 
 def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Finding:
     finding = accusation(
-        case, "tls-error", socket, [*first_and_last(socket), *alert.events], who, who.said.has(_TLS_WORDS)
+        case,
+        "tls-error",
+        socket,
+        [*first_and_last(socket), *alert.events],
+        who,
+        _TLS_WORDS if who.said.has(_TLS_WORDS) else None,
     )
     sent = alert.direction == "sent"
     finding.variant, finding.confidence = "client-alert" if sent else "server-alert", "confirmed"
     by = "our side refused the server's certificate or answer" if sent else "the server refused our side"
     finding.summary = (
         f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} ended with the fatal alert "
-        f"{alert.name} ({alert.code}): {by}; {effect(case, who, True)}."
+        f"{alert.name} ({alert.code}): {by}; {effect(case, who, _TLS_WORDS)}."
     )
     return _tls_advice(case, socket, finding)
 
@@ -114,12 +119,12 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Finding]:
     left = socket.sent.calls and (sent is None or (sent.application_bytes in _NO_REQUEST and not sent.handshake_bytes))
     if not words and not by_exit and not (left and soon_after(case, socket, who, case.ended(last))):
         return
-    finding = accusation(case, "tls-error", socket, [*first_and_last(socket), last], who, words)
+    finding = accusation(case, "tls-error", socket, [*first_and_last(socket), last], who, _TLS_WORDS if words else None)
     finding.variant, finding.confidence = "rejected", "likely"
     finding.summary = (
         f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} did not come to an end that "
         f"both accept "
-        f"(alerts are encrypted in this version); {effect(case, who, True)}."
+        f"(alerts are encrypted in this version); {effect(case, who, _TLS_WORDS)}."
     )
     yield _tls_advice(case, socket, finding)
 
@@ -137,11 +142,18 @@ def _tls_refused(case: Case, socket: Socket) -> Iterator[Finding]:
     who = victim_of(case, socket, answer)
     if who is None or not soon_after(case, socket, who, ended_at(case, answer)):
         return
-    finding = accusation(case, "tls-error", socket, [*asked.events, *answer.events], who, who.said.has(_TLS_WORDS))
+    finding = accusation(
+        case,
+        "tls-error",
+        socket,
+        [*asked.events, *answer.events],
+        who,
+        _TLS_WORDS if who.said.has(_TLS_WORDS) else None,
+    )
     finding.variant, finding.confidence = "refused", "confirmed"
     finding.summary = (
         f"{case.name_of(who.receiver)}: {case.label(socket)} was asked for TLS and answered that "
-        f"it has none; {effect(case, who, True)}."
+        f"it has none; {effect(case, who, _TLS_WORDS)}."
     )
     yield _tls_advice(case, socket, finding)
 
@@ -195,7 +207,7 @@ def protocol_mismatch(case: Case) -> Iterator[Finding]:
         who = victim_of(case, socket, message)
         if who is None:
             continue
-        finding = accusation(case, "protocol-mismatch", socket, [*first_and_last(socket), *message.events], who, True)
+        finding = accusation(case, "protocol-mismatch", socket, [*first_and_last(socket), *message.events], who, "")
         finding.variant, finding.confidence = (
             f"{spoken}-{answered}",
             "confirmed" if isinstance(message, Mismatch | NotTls) else "likely",
@@ -204,7 +216,7 @@ def protocol_mismatch(case: Case) -> Iterator[Finding]:
         finding.summary = (
             f"{case.name_of(who.receiver)} speaks {spoken} to {case.label(socket)}, which answers with {answered}"
             + (f" (“{shown}”)" if sample and shown.isprintable() else "")
-            + f"; {effect(case, who, True)}."
+            + f"; {effect(case, who)}."
         )
         finding.causes = [
             "port or scheme (http/https) is wrong in the job's configuration",
@@ -283,7 +295,9 @@ def framing_error(case: Case) -> Iterator[Finding]:
         error = next((m for m in socket.messages if isinstance(m, FramingError) and m.direction == "received"), None)
         who = victim_of(case, socket, error) if error is not None else None
         if error is not None and who is not None and not any(isinstance(m, Mismatch) for m in socket.messages):
-            finding = accusation(case, "framing-error", socket, [*first_and_last(socket), *error.events], who, True)
+            finding = accusation(
+                case, "framing-error", socket, [*first_and_last(socket), *error.events], who, _FRAME_WORDS
+            )
             yield _framed(case, finding, socket, who, f"sent an {error.summary}", "confirmed")
     for socket, who, data, _ in opaque_sockets(case):
         came = [m for m in socket.messages if m.direction == "received"]
@@ -292,7 +306,7 @@ def framing_error(case: Case) -> Iterator[Finding]:
             continue
         found = _bad_length(socket, who, data)
         if found is not None:
-            finding = accusation(case, "framing-error", socket, first_and_last(socket), who, True)
+            finding = accusation(case, "framing-error", socket, first_and_last(socket), who, _FRAME_WORDS)
             yield _framed(case, finding, socket, who, found, "likely")
 
 
@@ -316,7 +330,7 @@ def _bad_length(socket: Socket, who: Victim, data: bytes) -> str | None:
 def _framed(case: Case, finding: Finding, socket: Socket, who: Victim, what: str, confidence: str) -> Finding:
     finding.variant = finding.variant or "impossible"
     finding.confidence = confidence
-    finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} {what}; {effect(case, who, True)}."
+    finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} {what}; {effect(case, who)}."
     finding.causes = [
         "the server answered with text (an error, another protocol) where a binary header is due",
         "another version or byte order of the protocol",
@@ -361,23 +375,27 @@ def server_error_reply(case: Case) -> Iterator[Finding]:
         if found is None:
             continue
         reply, who, agree = found
+        repeated = "(?i)" + "|".join(re.escape(part[:30]) for part in (reply.text, reply.code) if len(part) > 2)
         request = list(reply.request.events[:1]) if reply.request is not None else []
-        finding = accusation(case, "server-error-reply", socket, [*request, *reply.events], who, agree)
+        finding = accusation(
+            case, "server-error-reply", socket, [*request, *reply.events], who, repeated if agree else None
+        )
         finding.variant = f"{reply.protocol}-{reply.code}" if reply.code else reply.protocol
         finding.confidence = "confirmed" if agree else "likely"
-        asked = f" to {reply.request.summary}" if reply.request is not None and reply.request.summary else ""
-        words = printable(" ".join(part for part in (reply.code, reply.text) if part).encode("utf-8", "replace"), 200)
+        asked = f" “{reply.request.summary}”" if reply.request is not None and reply.request.summary else ""
+        code = "" if reply.text.startswith(reply.code) else f"{reply.code} "
+        words = printable(f"{code}{reply.text}".encode("utf-8", "replace"), 200)
         finding.summary = (
             f"{case.name_of(who.receiver)}: {case.label(socket)} refused{asked} "
-            f"({reply.protocol}): {words}; {effect(case, who, agree)}."
+            f"({reply.protocol}): {words}; {effect(case, who, repeated)}."
         )
         yield _refusal(finding)
     for socket, who, data, _ in opaque_sockets(case):
         line = _refused_line(data, who)
         if line:
-            finding = accusation(case, "server-error-reply", socket, first_and_last(socket), who, True)
+            finding = accusation(case, "server-error-reply", socket, first_and_last(socket), who, re.escape(line[:30]))
             finding.summary = (
-                f"{case.name_of(who.receiver)}: {case.label(socket)} answered “{line}”; {effect(case, who, True)}."
+                f"{case.name_of(who.receiver)}: {case.label(socket)} answered “{line}”; {effect(case, who)}."
             )
             yield _refusal(finding)
 
@@ -447,9 +465,7 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
         who = victim(case, case.process(data), case.ended(attempt.events[-1]))
         if who is None:
             continue
-        finding = accusation(
-            case, "data-channel-blocked", data, [*reply.events, *attempt.events], who, bool(who.said.text)
-        )
+        finding = accusation(case, "data-channel-blocked", data, [*reply.events, *attempt.events], who, "")
         finding.variant = {"ECONNREFUSED": "refused"}.get(attempt.errno or "", "no-answer")
         finding.confidence = "confirmed"
         finding.duration_ns = attempt.duration_ns
@@ -459,7 +475,7 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
             f"connection to "
             f"{data.peer}, which the server had named (“{printable(reply.summary.encode('utf-8', 'replace'), 80)}”), "
             + ("was refused" if finding.variant == "refused" else "got no answer")
-            + f"; {effect(case, who, True)}."
+            + f"; {effect(case, who)}."
         )
         finding.causes = [
             "the passive port range is not open in a firewall or security group on the path",

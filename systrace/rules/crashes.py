@@ -12,6 +12,7 @@ from systrace.rules.accusing import accusation, accused, effect
 from systrace.rules.answers import TRANSPORT_WORDS, Victim, answers, is_last_word, last_received, victim
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN, came, said
+from systrace.rules.content_protocol import framing_error, protocol_mismatch, server_error_reply, tls_error
 
 WINDOW_NS = (
     2 * SECOND
@@ -57,7 +58,9 @@ def parse_crash(case: Case) -> Iterator[Finding]:
     What to do: save the exact bytes and feed them to the parser offline.
     Source: signal(7), core(5)
     """
-    explained = {finding.pid for cause in _CONTENT for finding in accused(case, cause) if finding.severity == "fatal"}
+    explained = _explained(case) | {
+        finding.pid for cause in _CONTENT for finding in accused(case, cause) if finding.severity == "fatal"
+    }
     blamed: set[int] = set()
     for socket in reversed(case.clients):
         last = last_received(socket)
@@ -73,6 +76,12 @@ def parse_crash(case: Case) -> Iterator[Finding]:
         yield _crash(case, socket, who, last)
 
 
+def _explained(case: Case) -> set[int | None]:
+    """Processes whose death the rules on protocols explain."""
+    rules = (protocol_mismatch, framing_error, server_error_reply, tls_error)
+    return {finding.pid for check in rules for finding in check(case)}
+
+
 def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Victim, last: Transfer) -> bool:
     at = case.ended(last)
     near = who.end is None or not case.has_clock or who.end - at <= WINDOW_NS
@@ -86,7 +95,7 @@ def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Vict
 
 
 def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
-    finding = accusation(case, "parse-crash", socket, [last], who, bool(who.said.text))
+    finding = accusation(case, "parse-crash", socket, [last], who, _EXCEPTION if who.said.text else None)
     finding.variant = "signal" if who.crashed else "exception"
     finding.confidence = "likely" if who.crashed else "possible"
     at = case.ended(last)
@@ -103,7 +112,7 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
     finding.summary = (
         f"{case.name_of(who.receiver)} received {what}from {case.label(socket)} ({socket.received.original_len} "
         f"bytes; {sniff(body)}, "
-        f"beginning “{printable(body[:40], 60)}”); {after}, {effect(case, who, True)}. No defect was found in "
+        f"beginning “{printable(body[:40], 60)}”); {after}, {effect(case, who, _EXCEPTION)}. No defect was found in "
         f"the data by our checks."
     )
     finding.duration_ns = who.end - at if who.end is not None and case.has_clock else None

@@ -56,7 +56,12 @@ def cut_units(case: Case, cause: str) -> Iterator[Finding]:
                 continue
             end = case.end_of_file(socket)
             finding = accusation(
-                case, cause, socket, [*message.events, *([end.event] if end else [])], who, who.said.has(SHORT_WORDS)
+                case,
+                cause,
+                socket,
+                [*message.events, *([end.event] if end else [])],
+                who,
+                SHORT_WORDS if who.said.has(SHORT_WORDS) else None,
             )
             size = (
                 f"{message.received_length} of {message.declared_length} bytes"
@@ -69,7 +74,7 @@ def cut_units(case: Case, cause: str) -> Iterator[Finding]:
             )
             finding.summary = (
                 f"{case.name_of(who.receiver)}: {case.label(socket)} closed the connection in the middle of its answer "
-                f"({message.protocol}: {size}); {effect(case, who, False)}."
+                f"({message.protocol}: {size}); {effect(case, who, SHORT_WORDS)}."
             )
             _advice(finding, socket)
             yield finding
@@ -141,13 +146,18 @@ def cut_downloads(case: Case) -> Iterator[Finding]:
             if who is None:
                 continue
             finding = accusation(
-                case, "truncated-response", data, [*message.events, end.event], who, who.said.has(SHORT_WORDS)
+                case,
+                "truncated-response",
+                data,
+                [*message.events, end.event],
+                who,
+                SHORT_WORDS if who.said.has(SHORT_WORDS) else None,
             )
             finding.variant, finding.confidence = "ftp", "confirmed"
             finding.summary = (
                 f"{case.name_of(who.receiver)}: the FTP server {case.label(control)} announced {size} bytes, "
                 f"and its data "
-                f"connection {data.peer} ended after {data.received.original_len}; {effect(case, who, False)}."
+                f"connection {data.peer} ended after {data.received.original_len}; {effect(case, who, SHORT_WORDS)}."
             )
             _advice(finding, data)
             yield finding
@@ -159,18 +169,20 @@ def told(case: Case, cause: str) -> Iterator[Finding]:
     """
     for socket, who, _, _ in opaque_sockets(case):
         last = last_received(socket)
-        if last is None or not re.search(_COUNT_WORDS, who.said.line) or who.said.has(TRANSPORT_WORDS):
+        if last is None or not re.search(_COUNT_WORDS, who.said.line()) or who.said.has(TRANSPORT_WORDS):
             continue
         end = case.end_of_file(socket)
         if (end is not None) != (cause == "truncated-response") or socket.app_protocol or case.first_error(socket):
             continue
         if not soon_after(case, socket, who, case.ended(last)):
             continue
-        finding = accusation(case, cause, socket, [*first_and_last(socket), *([end.event] if end else [])], who, True)
+        finding = accusation(
+            case, cause, socket, [*first_and_last(socket), *([end.event] if end else [])], who, _COUNT_WORDS
+        )
         finding.variant, finding.confidence = "records", "possible"
         finding.summary = (
             f"{case.name_of(who.receiver)} received {socket.received.original_len} bytes of an unknown protocol from "
-            f"{case.label(socket)}" + (", then the peer's end" if end else "") + f"; {effect(case, who, True)}."
+            f"{case.label(socket)}" + (", then the peer's end" if end else "") + f"; {effect(case, who, _COUNT_WORDS)}."
         )
         _advice(finding, socket)
         yield finding
@@ -189,7 +201,7 @@ def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
     for socket in case.clients:
         if not socket.is_network or socket.type == "dgram" or not socket.received.original_len:
             continue
-        if socket.app_protocol not in (None, "", "length-prefixed", "mysql", "postgres", "kafka"):
+        if socket.app_protocol not in (None, "", "length-prefixed") and _understood(socket):
             continue
         last = last_received(socket)
         if last is None:
@@ -200,6 +212,12 @@ def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
         if who is not None:
             data, whole = received_bytes(socket)
             yield socket, who, data, whole
+
+
+def _understood(socket: Socket) -> bool:
+    """The decoder that was chosen has read whole messages of both sides, so that it was the right one."""
+    whole = {m.direction for m in socket.messages if m.complete}
+    return len(whole) == 2 or socket.app_protocol in ("http", "http2", "tls", "dns", "ssh")
 
 
 def said_number(who: Victim, header: bytes) -> int | None:

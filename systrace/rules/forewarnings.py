@@ -14,6 +14,7 @@ _SILENCE_NS = 240 * SECOND  # the shortest of the usual limits of boxes in the p
 _NEAR = 0.7  # of a limit: the next run may exceed it
 SLOW_ANSWER_NS = 5 * SECOND
 _LONG_POLL_NS = 60 * SECOND
+_SOCKET = "9 0.8 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n"
 _OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
 _KEEP = "9 0.9 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0 <0.01>\n"
 _ASK = '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
@@ -52,7 +53,7 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
     return finding
 
 
-@rule("no-keepalive", fires=_OPEN + _ASK + _LATE + _FINE, silent=_OPEN + _ASK + _SOON + _FINE)
+@rule("no-keepalive", fires=_SOCKET + _OPEN + _ASK + _LATE + _FINE, silent=_SOCKET + _OPEN + _ASK + _SOON + _FINE)
 def no_keepalive(case: Case) -> Iterator[Finding]:
     """A connection was silent for minutes without keepalive: it worked this time.
 
@@ -69,7 +70,11 @@ def no_keepalive(case: Case) -> Iterator[Finding]:
             yield _warn(case, "no-keepalive", socket, silence, events, "off")
 
 
-@rule("keepalive-too-late", fires=_KEEP + _OPEN + _ASK + _LATE + _FINE, silent=_KEEP + _OPEN + _ASK + _SOON + _FINE)
+@rule(
+    "keepalive-too-late",
+    fires=_SOCKET + _KEEP + _OPEN + _ASK + _LATE + _FINE,
+    silent=_SOCKET + _KEEP + _OPEN + _ASK + _SOON + _FINE,
+)
 def keepalive_too_late(case: Case) -> Iterator[Finding]:
     """Keepalive is on, but its first probe comes after the limits that it should beat.
 
@@ -87,7 +92,7 @@ def keepalive_too_late(case: Case) -> Iterator[Finding]:
             yield _warn(case, "keepalive-too-late", socket, silence, events, f"on, but only after {idle} s")
 
 
-@rule("slow-response", fires=_OPEN + _ASK + _LATE + _FINE, silent=_OPEN + _ASK + _SOON + _FINE)
+@rule("slow-response", fires=_SOCKET + _OPEN + _ASK + _LATE + _FINE, silent=_SOCKET + _OPEN + _ASK + _SOON + _FINE)
 def slow_response(case: Case) -> Iterator[Finding]:
     """An answer came, but only after seconds.
 

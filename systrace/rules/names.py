@@ -283,7 +283,9 @@ def _word(case: Case, finding: Finding, lookup: _Lookup) -> None:
     finding.refuted_by = "the same question answered with an address by the same server at that time"
     if not lookup.answers:
         finding.variant = "closed"
-        finding.summary = f"{who} asked {finding.peer} for {name}: the port is closed (ECONNREFUSED): no name server there."
+        finding.summary = (
+            f"{who} asked {finding.peer} for {name}: the port is closed (ECONNREFUSED): no name server there."
+        )
         return
     last = next((a for a in reversed(lookup.answers) if a.rcode != "NOERROR"), lookup.answers[-1])
     code = last.rcode if last.rcode != "NOERROR" else "NODATA"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from systrace.model import Finding, Process, Span
 from systrace.rules import rule
 from systrace.rules.case import SECOND, Case, seconds
 
-_CONNECT = '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'
+_CONNECT = (
+    '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'
+)
 _REFUSED = "-1 ECONNREFUSED (Connection refused)"
 _FAIL = "9 9.9 +++ exited with 1 +++"
 _FINE = "9 9.9 +++ exited with 0 +++"
@@ -42,7 +45,7 @@ def retry_storm(case: Case) -> Iterator[Finding]:
         if len(group) < _STORM or len(times) != len(group):
             continue
         times.sort()
-        gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(times)]
         if sorted(gaps)[len(gaps) // 2] >= _STORM_SPACING_NS:
             continue
         last = group[-1]
@@ -100,7 +103,9 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
     if not group:
         return
     first = group[0]
-    finding = case.finding(cause, case.evidence.sockets.get(first.socket or ""), first.evidence, case.owner_of(first.pid))
+    finding = case.finding(
+        cause, case.evidence.sockets.get(first.socket or ""), first.evidence, case.owner_of(first.pid)
+    )
     finding.variant, finding.severity, finding.confidence = first.cause, "info", "confirmed"
     finding.peer, finding.count, finding.duration_ns = first.peer, len(group), first.duration_ns
     finding.summary = f"{first.cause} at {first.peer}, but {why}."
@@ -136,7 +141,8 @@ def not_network(case: Case) -> Iterator[Finding]:
     finding.variant, finding.severity, finding.duration_ns = span.kind, "fatal", waited
     finding.confidence = "likely"
     finding.end_ns = process.end_ns or case.last_ns
-    finding.summary = f"{case.name_of(process)} hung {seconds(waited)} in {span.limit_source}: {_words(span)}. No socket was involved."
+    who = case.name_of(process)
+    finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {_words(span)}. No socket was involved."
     finding.causes = [_why(span)]
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]

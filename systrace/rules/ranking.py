@@ -179,10 +179,10 @@ def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Finding, w
         return False
     if socket.name and other.name and socket.name != other.name:
         return False
-    attempt = other.attempts[0]
+    attempt = next(a for a in other.attempts if a.outcome == "connected")
     began = case.at(attempt.events[0])
     tried_next = began >= after
-    raced = finding.variant != "deadline" or not finding.confidence == "confirmed"
+    raced = finding.variant != "deadline" or finding.confidence != "confirmed"
     if not tried_next and not (raced and abs(after - when) < SECOND) and case.has_clock:
         return False
     if socket.family == "unix" or other.family == "unix":
@@ -247,7 +247,11 @@ def _unknown(case: Case) -> Verdict | None:
     if root is not None and case.fate(root) == "open":
         return _unfinished(case, root, again)
     if root is not None and case.fate(root) != "ok":
-        how = f"exit status {root.exit_code}" if root is not None and root.signal is None else f"{root.signal if root else ''}"
+        how = (
+            f"exit status {root.exit_code}"
+            if root is not None and root.signal is None
+            else f"{root.signal if root else ''}"
+        )
         why = f" This log hides much: {health.limits[0]}. Record again with {again}." if health.limits else ""
         return Verdict(
             "inconclusive", "inconclusive", None, None,

@@ -41,7 +41,9 @@ def fd_exhaustion(case: Case) -> Iterator[Finding]:
             + f" no free descriptor ({held} sockets of it were open in this log); what fails after this follows from it."
         )
         finding.causes = ["descriptors are opened and not closed (a leak)", "the limit is too low for the work"]
-        finding.next_steps = [f"ls /proc/{process.pid or 'PID'}/fd | wc -l; prlimit --nofile --pid {process.pid or 'PID'}"]
+        finding.next_steps = [
+            f"ls /proc/{process.pid or 'PID'}/fd | wc -l; prlimit --nofile --pid {process.pid or 'PID'}"
+        ]
         finding.remedy = ["close what is opened", "ulimit -n / LimitNOFILE= higher, if the number is right"]
         finding.refuted_by = "free descriptors in /proc/PID/fd at that time"
         yield finding
@@ -84,8 +86,14 @@ def port_exhaustion(case: Case) -> Iterator[Finding]:
                 "other processes of this host hold the ports, or the socket is bound to an address that is not local",
             ]
             host = attempt.peer.host if attempt.peer is not None else "HOST"
-            finding.next_steps = [f"ss -s; ss -tan state time-wait dst {host} | wc -l", "sysctl net.ipv4.ip_local_port_range"]
-            finding.remedy = ["reuse connections (keep-alive, pool)", "net.ipv4.ip_local_port_range, net.ipv4.tcp_tw_reuse=1"]
+            finding.next_steps = [
+                f"ss -s; ss -tan state time-wait dst {host} | wc -l",
+                "sysctl net.ipv4.ip_local_port_range",
+            ]
+            finding.remedy = [
+                "reuse connections (keep-alive, pool)",
+                "net.ipv4.ip_local_port_range, net.ipv4.tcp_tw_reuse=1",
+            ]
             finding.refuted_by = "free ports in that range at that time (ss -s)"
             yield finding
 

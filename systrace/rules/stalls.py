@@ -13,6 +13,7 @@ from systrace.rules.case import SECOND, Case
 _AT_ENTRY = re.compile(
     rb"(?:recv\w*|read|accept4?|epoll_p?wait2?)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:p?poll|p?select6?)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
 )
+_UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
 _NETWORK_SENDS = frozenset(("sendto", "sendmsg", "send", "sendmmsg"))
 
 
@@ -109,6 +110,8 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
         return None
     if case.sees_waits and case.has_clock and case.sees_read:
         return None
+    if turn.request_calls >= _UPLOAD_CALLS and not socket.unsent:
+        return None  # an upload: whether it waited to send or to receive is hidden
     request = turn.events[0]
     if not isinstance(request, Sent) or request.record.syscall not in _NETWORK_SENDS:
         return None  # who sends by write(2) may receive by read(2), which the log may hide
@@ -122,6 +125,9 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
     events: list[Event] = [request]
     if process is not None and process.exit_event is not None:
         events.append(process.exit_event)
-    ended = {"killed": f"signal {case.death_signal(process)}" if process is not None else "exit", "open": "log end"}.get(fate, "exit")
+    ended = {
+        "killed": f"signal {case.death_signal(process)}" if process is not None else "exit",
+        "open": "log end",
+    }.get(fate, "exit")
     direction = "w" if socket.unsent else "r"
     return Stall(socket, process, "answer", direction, ended, waited, None, "", events, None, False)

@@ -22,7 +22,9 @@ def network_only(seen: set[str]) -> bool:
 def only_failures(evidence: Evidence) -> bool:
     """Recorded with -Z or -e status=failed: no call of sockets ever succeeds in it."""
     opened = any(not s.inherited for s in evidence.sockets.values() if s.kind == "socket")
-    return not opened and any(s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values())
+    return not opened and any(
+        s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values()
+    )
 
 
 def hidden_by_options(evidence: Evidence) -> list[str]:
@@ -36,7 +38,9 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
             hidden.append("the embedded tracer leaves out reads and writes of plain files")
         return hidden
     if network_only(seen):
-        hidden.append("-e trace=network hides read, write, close, poll, select and epoll: waits and plain reads are unknown")
+        hidden.append(
+            "-e trace=network hides read, write, close, poll, select and epoll: waits and plain reads are unknown"
+        )
     elif "read" not in seen and "execve" in seen and seen & {"close", "write"}:
         hidden.append("no read in this log: what was received by read(2) is unknown")
     if only_failures(evidence):

@@ -55,7 +55,9 @@ def _base(case: Case, cause: str, stall: Stall) -> Finding:
     "read-timeout",
     fires=_REQUEST + "9 1.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.3 close(3) = 0 <0.0001>\n"
     "9 6.4 +++ exited with 1 +++",
-    silent=_REQUEST + "9 1.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 1 ([{fd=3, revents=POLLIN}]) <1.005>\n" + _ANSWER
+    silent=_REQUEST
+    + "9 1.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 1 ([{fd=3, revents=POLLIN}]) <1.005>\n"
+    + _ANSWER
     + "9 6.4 +++ exited with 0 +++",
 )
 def read_timeout(case: Case) -> Iterator[Finding]:
@@ -136,7 +138,8 @@ def _open_answer(socket: Socket) -> Message | None:
 
 @rule(
     "slow-transfer",
-    fires=_REQUEST + '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\na", 99, 0, NULL, NULL) = 39 <0.01>\n'
+    fires=_REQUEST
+    + '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\na", 99, 0, NULL, NULL) = 39 <0.01>\n'
     '9 2.3 recvfrom(3, "b", 99, 0, NULL, NULL) = 1 <0.01>\n9 3.3 recvfrom(3, "c", 99, 0, NULL, NULL) = 1 <0.01>\n'
     "9 4.0 close(3) = 0 <0.0001>\n9 4.0 +++ exited with 28 +++",
     silent=_REQUEST + _ANSWER + "9 4.0 +++ exited with 0 +++",
@@ -168,7 +171,10 @@ def slow_transfer(case: Case) -> Iterator[Finding]:
             f"({rate:.0f} bytes/s) and then gave up before the answer was complete."
         )
         finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
-        finding.next_steps = ["curl -o /dev/null -w '%{speed_download} %{time_total}\\n' URL", "ss -tnoi (retrans, cwnd)"]
+        finding.next_steps = [
+            "curl -o /dev/null -w '%{speed_download} %{time_total}\\n' URL",
+            "ss -tnoi (retrans, cwnd)",
+        ]
         finding.remedy = ["raise the limit on the whole transfer (curl --max-time), or fetch in smaller parts"]
         finding.refuted_by = "an end or reset from the peer before the program closed"
         yield finding
@@ -219,7 +225,8 @@ def hung_read(case: Case) -> Iterator[Finding]:
     fires=_REQUEST + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <411.2>\n"
     "9 412.5 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---\n9 412.6 +++ killed by SIGTERM +++",
     silent="9 0.9 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0 <0.01>\n"
-    "9 0.9 setsockopt(3, SOL_TCP, TCP_KEEPIDLE, [60], 4) = 0 <0.01>\n" + _REQUEST
+    "9 0.9 setsockopt(3, SOL_TCP, TCP_KEEPIDLE, [60], 4) = 0 <0.01>\n"
+    + _REQUEST
     + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <411.2>\n"
     "9 412.5 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---\n9 412.6 +++ killed by SIGTERM +++",
 )
@@ -372,7 +379,11 @@ def send_blocked(case: Case) -> Iterator[Finding]:
         finding.summary = (
             f"{case.name_of(stall.process)} could not send to {case.label(stall.socket)} for {seconds(stall.waited_ns)} after "
             f"{stall.socket.sent.original_len} bytes: the peer took no more"
-            + (f"; its own limit ended the wait ({stall.limit_source})." if stall.ended == "limit" else f" ({_how_it_ended(stall)}).")
+            + (
+                f"; its own limit ended the wait ({stall.limit_source})."
+                if stall.ended == "limit"
+                else f" ({_how_it_ended(stall)})."
+            )
         )
         host = stall.socket.peer.host if stall.socket.peer is not None else "HOST"
         finding.causes = [
@@ -380,7 +391,9 @@ def send_blocked(case: Case) -> Iterator[Finding]:
             "both sides write first and nobody reads: a deadlock",
             "packets are lost on the path (then ss shows retransmissions, not a persist timer)",
         ]
-        finding.next_steps = [f"ss -tnoi dst {host} (Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path)"]
+        finding.next_steps = [
+            f"ss -tnoi dst {host} (Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path)"
+        ]
         finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
         finding.refuted_by = "an open window of the peer in a packet capture of that time"
         yield finding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.model import Event, Socket
+from systrace.model import Event, Socket, Turn
 
 NOTABLE_NS = 1_000_000_000  # a wait of a second is worth a line
 _MOST = 120  # calls kept of one socket before its middle is thinned
@@ -27,11 +27,21 @@ def is_remarkable(event: Event) -> bool:
     return (record.errno is not None and record.errno not in _QUIET) or (record.duration_ns or 0) >= NOTABLE_NS
 
 
+def answer_time(turn: Turn) -> int:
+    """ns from the last byte of the request to the first of the answer; -1 while unknown."""
+    if turn.first_answer_ns is None or turn.request_end_ns is None:
+        return -1
+    return turn.first_answer_ns - turn.request_end_ns
+
+
 def thin(socket: Socket) -> None:
     """A socket closed in good order keeps its first and last calls only."""
     timeline = socket.timeline
     if len(timeline) > 6:
         socket.dropped_events += len(timeline) - 6
         socket.timeline = timeline[:3] + timeline[-3:]
-    if socket.turn is not None:
-        socket.turn.events = []
+    slowest = socket.longest_turn
+    for turn in (socket.turn, slowest):
+        if turn is None or (turn is slowest and answer_time(turn) >= NOTABLE_NS):
+            continue
+        turn.events = []

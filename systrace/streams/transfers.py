@@ -13,7 +13,7 @@ from systrace.streams.marks import add_fault, add_span, end_wait
 from systrace.streams.sockets import place
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
-from systrace.streams.timeline import NOTABLE_NS, note
+from systrace.streams.timeline import NOTABLE_NS, answer_time, note
 
 if TYPE_CHECKING:
     from systrace.streams.tracker import Tracker
@@ -122,7 +122,7 @@ def count_turn(
         turn.first_answer_ns = ended
         turn.events.append(event)
         slowest = socket.longest_turn
-        if slowest is None or _answer_time(turn) > _answer_time(slowest):
+        if slowest is None or answer_time(turn) > answer_time(slowest):
             socket.longest_turn = turn
     turn.answer_bytes += event.size
     turn.last_answer_ns = ended
@@ -215,13 +215,6 @@ def descriptors_passed(tracker: Tracker, task: Task, event: model.DescriptorsPas
             description = tracker.passed.pop(0)
             place(tracker, task, fd, description, False, event.record)
             description.refs -= 1
-
-
-def _answer_time(turn: Turn) -> int:
-    """ns from the last byte of the request to the first of the answer."""
-    if turn.first_answer_ns is None or turn.request_end_ns is None:
-        return -1
-    return turn.first_answer_ns - turn.request_end_ns
 
 
 HANDLERS: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {

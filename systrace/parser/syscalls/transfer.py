@@ -94,9 +94,7 @@ def sent(record: Record) -> Event | None:
 @syscall("recvfrom")
 def received_from(record: Record) -> Event | None:
     """recvfrom(2)."""
-    return Received(
-        record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _one_string
-    )
+    return Received(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _one_string)
 
 
 @syscall("sendto")
@@ -120,9 +118,7 @@ def sent_vector(record: Record) -> Event | None:
 @syscall("recvmsg")
 def received_message(record: Record) -> Event | None:
     """recvmsg(2), with the descriptors that came along."""
-    transfer = Received(
-        record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _vector
-    )
+    transfer = Received(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _vector)
     return _with_descriptors(transfer, sent=False)
 
 

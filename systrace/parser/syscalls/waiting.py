@@ -97,10 +97,8 @@ def epolled(record: Record) -> Event | None:
     if record.syscall == "epoll_pwait2":
         limit = timespec_ns(args)
     else:
-        match = None
-        for match in _EPOLL_TAIL.finditer(args):
-            pass
-        limit = _ms(int(match[1])) if match is not None else None
+        last = max(_EPOLL_TAIL.finditer(args), key=lambda match: match.start(), default=None)
+        limit = _ms(int(last[1])) if last is not None else None
     ready: tuple[tuple[int, str], ...] = ()
     if record.retval:
         ready = tuple(
