@@ -40,6 +40,7 @@ def test_the_wheel_has_all_that_is_read_at_run_time(tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name == f"systrace-{systrace.__version__}-py3-none-any.whl"
     names = zipfile.ZipFile(wheel).namelist()
     data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "systrace").rglob("*.toml")}
     data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "systrace").rglob("*.json")}
