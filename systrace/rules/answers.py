@@ -95,12 +95,28 @@ class Answer:
     response: HttpResponse
     process: Process | None
     at: int  # when its last byte came, in the order of `Case.at`
-    later: list[Answer] = field(default_factory=list)  # that the same process received, in order
-    before: list[Answer] = field(default_factory=list)
+    group: list[Answer] = field(default_factory=list)  # all that the same process received, in order
+    index: int = 0  # its own place there
+    _key: tuple[str, str, str] | None = None
+
+    @property
+    def later(self) -> list[Answer]:
+        """That the same process received after it, in order."""
+        return self.group[self.index + 1 :]
+
+    @property
+    def before(self) -> list[Answer]:
+        """That the same process received before it, in order."""
+        return self.group[: self.index]
 
     @property
     def key(self) -> tuple[str, str, str]:
         """Method, host and path without query: equal for a repeated request."""
+        if self._key is None:
+            self._key = self._new_key()
+        return self._key
+
+    def _new_key(self) -> tuple[str, str, str]:
         request = self.response.request
         if request is None:
             return "", str(self.socket.peer), ""
@@ -128,7 +144,7 @@ class _Gathered:
             by_process.setdefault(answer.process.pid if answer.process is not None else None, []).append(answer)
         for group in by_process.values():
             for index, answer in enumerate(group):
-                answer.before, answer.later = group[:index], group[index + 1 :]
+                answer.group, answer.index = group, index
         self.said: dict[int, Said] = {}
         self.network = {pid for s in case.clients if s.is_network for pid in _users(case, s)}
 
@@ -314,11 +330,11 @@ def _carried(case: Case, process: Process) -> bytes:
 
 
 def received_bytes(socket: Socket, limit: int = 1 << 16) -> tuple[bytes, bool]:
-    """(what was received, up to the first hole; whether that is all) from the calls kept of a socket."""
-    data, whole = b"", socket.dropped_events == 0
-    for event in socket.timeline:
-        if not isinstance(event, Received) or event.record.errno is not None or not event.size:
-            continue
+    """(what was received, up to the first hole; whether that is all); the last call's bytes where others are not kept."""
+    events = [e for e in socket.timeline if isinstance(e, Received) and e.record.errno is None and e.size]
+    whole = socket.dropped_events == 0
+    data = b""
+    for event in events if whole else events[-1:]:
         if b"MSG_PEEK" in event.flags:
             continue
         known = b"".join(part for part, _ in event.payload())[: event.size]

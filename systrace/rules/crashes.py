@@ -12,7 +12,8 @@ from systrace.rules.accusing import accusation, accused, effect
 from systrace.rules.answers import TRANSPORT_WORDS, Victim, answers, is_last_word, last_received, victim
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN, came, said
-from systrace.rules.content_protocol import framing_error, protocol_mismatch, server_error_reply, tls_error
+from systrace.rules.content_protocol import framing_error, protocol_mismatch, server_error_reply
+from systrace.rules.content_tls import tls_error
 
 WINDOW_NS = (
     2 * SECOND

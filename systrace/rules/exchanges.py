@@ -238,11 +238,16 @@ def impossible_length(socket: Socket, data: bytes) -> tuple[int, int, str] | Non
     for layout in LAYOUTS:
         if layout.width == 4 and (found := _walk(layout, data)) is not None:
             return found
-    reads = [e for e in socket.timeline if isinstance(e, Received) and e.size and e.record.errno is None]
-    if reads and reads[-1].size == 4 == reads[-1].asked:
-        header = data[-4:]
-        if len(header) == 4 and struct.unpack(">I", header)[0] > SANE and struct.unpack("<I", header)[0] > SANE:
-            return len(data) - 4, struct.unpack(">I", header)[0], "4-byte length"
+    return None
+
+
+def impossible_header(socket: Socket) -> int | None:
+    """The value of four bytes that were received by themselves, as a length is, when it cannot be one in either order."""
+    for event in socket.timeline:
+        if isinstance(event, Received) and not event.record.errno and event.size == 4 and event.asked in (None, 4):
+            header = event.payload()[0][0]
+            if len(header) == 4 and min(struct.unpack(order, header)[0] for order in (">I", "<I")) > SANE:
+                return int(struct.unpack(">I", header)[0])
     return None
 
 
