@@ -36,9 +36,9 @@ def parse(
     output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
 ) -> None:
     """See HELP."""
+    from systrace.commands.reading.analysis import analysis_of
     from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened
-    from systrace.commands.reading.progress import progress
     from systrace.errors import SystraceError, UsageError
     from systrace.reporters import REPORTERS
     from systrace.rules.limits import use
@@ -53,8 +53,7 @@ def parse(
     with opened(output) as out:
         for recording in found:
             try:
-                with progress([each.name for each in recording.inputs]):
-                    analysis = _analysis(recording, socket)
+                analysis = analysis_of(recording, watch=socket)
                 if len(found) > 1 and style == "table":
                     _head(recording, out)
                 _write(analysis, style, socket, everything, out)
@@ -64,27 +63,6 @@ def parse(
                 continue
             failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
     raise typer.Exit(2 if unreadable else int(failed))
-
-
-def _analysis(recording: Recording, socket: str | None) -> Analysis:
-    """The analysis of one recording.
-
-    Raises:
-        InputError: it cannot be read, or is no strace log.
-    """
-    from contextlib import nullcontext
-
-    from systrace.commands.reading.interrupt import end_of_input_on_interrupt
-    from systrace.errors import InputError
-    from systrace.pipeline import analyze
-
-    from_stdin = any(each.name == "-" for each in recording.inputs)
-    with end_of_input_on_interrupt() if from_stdin else nullcontext():
-        analysis = analyze(recording.inputs, watch=socket)
-    complaint = recording.complaint()
-    if complaint is not None and not analysis.evidence.source.facts:
-        raise InputError(complaint)
-    return analysis
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:

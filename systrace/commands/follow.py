@@ -1,0 +1,92 @@
+"""`systrace follow LOG --socket S4`: what was said on one socket or pipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from systrace.commands import app
+
+if TYPE_CHECKING:
+    from systrace.model import Analysis, Transcript
+
+HELP = """Print one conversation, both directions, with times, silences, and the holes that strace -s left.
+
+Lines with > were sent by the traced program, lines with < received. HTTP is shown message by message, chunks joined and
+codings undone; other protocols block by block, with what their decoder understood. Without --socket, the sockets and
+pipes of the log are named.
+
+Passwords, tokens, cookies and Authorization fields are hidden, where they are text, unless --show-secrets is given.
+--save-body writes bytes as they were, secrets included.
+
+Exit status: 0, or 2 when LOG could not be read or has no such conversation.
+"""
+
+
+@app.command(help=HELP)
+def follow(
+    logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="One recording; - for standard input.")],
+    socket: Annotated[str, typer.Option(help="A socket or pipe: S4, P1.")] = "",
+    hexdump: Annotated[bool, typer.Option("--hex", help="As a hexdump, byte by byte as it went over.")] = False,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Hide nothing.")] = False,
+    save_body: Annotated[
+        Path | None,
+        typer.Option(help="Write the last answer's body to a file, chunk framing and offered codings undone."),
+    ] = None,
+    message: Annotated[int | None, typer.Option(help="The body of another message: N as in #N.", min=1)] = None,
+    limit: Annotated[int, typer.Option(help="Megabytes kept; more is left out in the middle.", min=1, max=4096)] = 8,
+    output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
+) -> None:
+    """See HELP."""
+    from systrace.commands.reading.output import opened
+    from systrace.errors import UsageError
+    from systrace.model import Transcript
+    from systrace.reporters.follow import follow as write
+
+    if message is not None and save_body is None:
+        raise UsageError("--message goes with --save-body FILE")
+    transcript = Transcript(socket.strip().upper(), limit << 20)
+    analysis = _read(logs, transcript)
+    if save_body is not None:
+        _save(analysis, transcript, save_body, message)
+        return
+    with opened(output) as out:
+        write(analysis, transcript, out, hexdump=hexdump, show_secrets=show_secrets)
+
+
+def _read(logs: list[str], transcript: Transcript) -> Analysis:
+    """The analysis of the one recording, with its transcript.
+
+    Raises:
+        SystraceError: it cannot be read, is no strace log, or there are several.
+    """
+    from systrace.commands.reading.analysis import analysis_of
+    from systrace.commands.reading.logs import recordings
+    from systrace.errors import UsageError
+
+    found, unreadable = recordings(logs)
+    if unreadable:
+        raise typer.Exit(2)
+    if len(found) != 1:
+        raise UsageError(f"these are {len(found)} recordings, and a conversation is part of one: name one")
+    return analysis_of(found[0], transcript=transcript)
+
+
+def _save(analysis: Analysis, transcript: Transcript, path: Path, number: int | None) -> None:
+    import os
+    import stat
+
+    from systrace.commands.reading.logs import say
+    from systrace.commands.reading.output import opened
+    from systrace.reporters.follow import watched
+    from systrace.reporters.saved_body import saved_body
+
+    watched(analysis, transcript)
+    body = saved_body(transcript, number)
+    with opened(path) as out:
+        if stat.S_ISREG(os.fstat(out.fileno()).st_mode):
+            os.fchmod(out.fileno(), 0o600)  # one that was there already may have been readable by others
+        body.write(out)
+    say(f"{path}: {body.summary()}")

@@ -1,0 +1,31 @@
+"""A recording of the command line, analysed: with progress, Ctrl-C, and a complaint where it is no strace log."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from systrace.commands.reading.logs import Recording
+
+if TYPE_CHECKING:
+    from systrace.model import Analysis, Transcript
+
+
+def analysis_of(recording: Recording, watch: str | None = None, transcript: Transcript | None = None) -> Analysis:
+    """The analysis of one recording; `watch` and `transcript` as for `pipeline.analyze`.
+
+    Raises:
+        InputError: it cannot be read, or is no strace log.
+    """
+    from systrace.commands.reading.interrupt import end_of_input_on_interrupt
+    from systrace.commands.reading.progress import progress
+    from systrace.errors import InputError
+    from systrace.pipeline import analyze
+
+    names = [each.name for each in recording.inputs]
+    with progress(names), end_of_input_on_interrupt() if "-" in names else nullcontext():
+        analysis = analyze(recording.inputs, watch=watch, transcript=transcript)
+    complaint = recording.complaint()
+    if complaint is not None and not analysis.evidence.source.facts:
+        raise InputError(complaint)
+    return analysis
