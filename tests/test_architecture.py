@@ -52,12 +52,27 @@ STRAY_IMPORTS = {
 }
 LONG_FILE, LONG_FUNCTION = 400, 50  # lines
 LONG_FILES = {
-    "systrace/model.py": 760,  # THE nouns are in one file
+    "systrace/model.py": 770,  # THE nouns are in one file
+    "tests/commands/test_run.py": 466,
 }
 LONG_FUNCTIONS: dict[str, int] = {
     "systrace/parser/records.py read": 113,  # the hot loop: a call per line would cost a third of the speed
+    "systrace/rules/http_defects.py redirected": 60,
 }
-UNMIRRORED: set[str] = set()
+UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
+    "commands": "capture.attaching capture.common capture.job",
+    "decoders": "code_replies dialogue http1_heads http1_side tls_hello tls_messages whole",
+    "kernel": "addresses clock gather judgement netns wording",
+    "parser": "irregular leader names numbers unwrap values",
+    "reporters": "endings shape",
+    "rules": "accusing advice answers body_defects case clients defect exchanges http_defects limits ranking stalls "
+    "visibility",
+    "streams": "connecting descriptors evidence lookup marks processes snapshots sockets states tasks tracker "
+    "transcript transfers waiting waits",
+    "tracers": "launch rescue",
+}
+UNMIRRORED = {f"systrace.{stage}.{name}" for stage, names in UNMIRRORED_IN.items() for name in names.split()}
+UNMIRRORED.add("systrace.annotations")
 
 
 @dataclass(frozen=True)
