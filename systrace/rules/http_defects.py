@@ -45,65 +45,68 @@ def truncated(answer: Answer, victim: Victim | None) -> Defect | None:
 
 
 def redirected(answer: Answer, victim: Victim | None) -> Defect | None:
-    response = answer.response
-    hops = _hops(answer)
-    if 300 <= response.status < 400 and response.status not in (300, 304):
-        if answer.later and answer.later[0].at - answer.at < 1 and answer.repeated:
-            return None
-        location = response.header("location") or ""
-        if len(hops) >= 4 or any(_target(other.response) == _target(response) for other in hops[:-1]):
-            return Defect(
-                "redirect-problem",
-                "loop",
-                f"was the last of {len(hops)} redirects in a row (status {response.status} to "
-                f"{_short(location)}): they go in a "
-                "circle or do not end",
-                r"(?i)redirect",
-                causes=(
-                    "two rules redirect to each other (http/https, slash, host name)",
-                    "a cookie that the client drops is wanted",
-                ),
-                remedy=("repair the rule on the server; configure the final URL in the job",),
-            )
-        login = _LOGIN.search(location)
+    """A redirect that was the last answer, or one that led to a login page."""
+    status = answer.response.status
+    if 300 <= status < 400 and status not in (300, 304):
+        return None if answer.later else _redirect(answer)
+    return _landed(answer) if status < 400 else None
+
+
+def _redirect(answer: Answer) -> Defect:
+    """The chain ends in a redirect: it goes in a circle, is too long, or was not followed."""
+    response, hops = answer.response, _hops(answer)
+    location = response.header("location") or ""
+    where = f"(status {response.status} to {_short(location)})"
+    if len(hops) >= 4 or any(_target(other.response) == _target(response) for other in hops[:-1]):
         return Defect(
             "redirect-problem",
-            "login" if login else "not-followed",
-            f"was a redirect (status {response.status}) to {_short(location)}, not data"
-            + ("; that is a login page" if login else ""),
-            r"(?i)redirect|30[12378]|moved|json|parse|expect",
-            proof=bool(login),
+            "loop",
+            f"was the last of {len(hops)} redirects in a row {where}: they go in a circle or do not end",
+            r"(?i)redirect",
             causes=(
-                "the session or token expired" if login else "the URL has moved; the client does not follow redirects",
+                "two rules redirect to each other (http/https, slash, host name)",
+                "a cookie that the client drops is wanted",
             ),
-            remedy=(
-                "renew the credentials" if login else "configure the final URL, or let the client follow (curl -L)",
-            ),
+            remedy=("repair the rule on the server; configure the final URL in the job",),
         )
-    if len(hops) < 2 or response.status >= 400:
-        return None
+    login = _LOGIN.search(location) is not None
+    return Defect(
+        "redirect-problem",
+        "login" if login else "not-followed",
+        f"was a redirect {where}, not data" + ("; that is a login page" if login else ""),
+        r"(?i)redirect|30[12378]|moved|json|parse|expect",
+        proof=login,
+        causes=(
+            "the session or token expired" if login else "the URL has moved; the client does not follow redirects",
+        ),
+        remedy=("renew the credentials" if login else "configure the final URL, or let the client follow (curl -L)",),
+    )
+
+
+def _landed(answer: Answer) -> Defect | None:
+    """A redirect led to a page that asks for a password."""
+    response, hops = answer.response, _hops(answer)
     page = html_page(response.body) if response.body is not None else None
-    if page is None or _wants_html(response):
+    if len(hops) < 2 or page is None or _wants_html(response):
         return None
-    to = _target(response)
-    if page.login or _LOGIN.search(to):
-        return Defect(
-            "redirect-problem",
-            "login",
-            f"({hops[-2].response.status} on the way) was a login page"
-            + (f" titled {page.title!r}" if page.title else "")
-            + ", not data: the request had been redirected there",
-            r"(?i)\S",
-            causes=(
-                "the session, cookie or token of the job expired or is not sent",
-                "an SSO gateway is in front of the API",
-            ),
-            remedy=(
-                "renew the credentials; let the client treat a redirect as an error (curl without -L, "
-                "allow_redirects=False)",
-            ),
-        )
-    return None
+    if not page.login and not _LOGIN.search(_target(response)):
+        return None
+    return Defect(
+        "redirect-problem",
+        "login",
+        f"({hops[-2].response.status} on the way) was a login page"
+        + (f" titled {page.title!r}" if page.title else "")
+        + ", not data: the request had been redirected there",
+        r"(?i)\S",
+        causes=(
+            "the session, cookie or token of the job expired or is not sent",
+            "an SSO gateway is in front of the API",
+        ),
+        remedy=(
+            "renew the credentials; let the client treat a redirect as an error (curl without -L, "
+            "allow_redirects=False)",
+        ),
+    )
 
 
 def _hops(answer: Answer) -> list[Answer]:

@@ -1,0 +1,102 @@
+"""Which answer a job died of: one accusation a victim, none where something made good."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.rules.http_job import HTML, ask, blamed, connect, got, judged, left, wrote
+
+
+def test_a_retry_that_works_is_said_and_blames_nobody() -> None:
+    """503, 503, 200."""
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4), got(9, 1.5, "503 Service Unavailable", "busy"),
+        ask(9, 2.4), got(9, 2.5, "503 Service Unavailable", "busy"), ask(9, 3.4), got(9, 3.5, "200 OK", "[]"), left(9, 3.7),
+    )  # fmt: skip
+    assert not blamed(analysis)
+    assert {(f.severity, f.recovered) for f in analysis.findings if f.cause == "http-error-status"} == {
+        ("info", "retry")
+    }
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(
+            [
+                ask(9, 1.4),
+                got(9, 1.5, "401 Unauthorized", "who"),
+                ask(9, 1.6),
+                got(9, 1.7, "200 OK", "[]"),
+                left(9, 2.0, 1),
+            ],
+            id="challenge",
+        ),
+        pytest.param([ask(9, 1.4), got(9, 1.5, "304 Not Modified"), left(9, 2.0, 1)], id="not modified"),
+        pytest.param([ask(9, 1.4, method="HEAD"), got(9, 1.5, "200 OK", length=5000), left(9, 2.0, 1)], id="head"),
+        pytest.param(
+            [ask(9, 1.4, "/index.html"), got(9, 1.5, "200 OK", HTML), wrote(9, 1.6, "no new rates"), left(9, 2.0, 1)],
+            id="a page that was wanted",
+        ),
+        pytest.param(
+            [ask(9, 1.4), got(9, 1.5, "200 OK", "[]"), wrote(9, 1.6, "No space left on device"), left(9, 2.0, 1)],
+            id="the disk is full",
+        ),
+        pytest.param(
+            [ask(9, 1.4, method="POST"), got(9, 1.5, "200 OK"), wrote(9, 1.6, "disk quota"), left(9, 2.0, 1)],
+            id="an upload has no answer body",
+        ),
+        pytest.param(
+            [ask(9, 1.4), got(9, 1.5, "200 OK", "abc", length=900), left(9, 2.0, 1)], id="the client closed first"
+        ),
+        pytest.param([ask(9, 1.4), got(9, 1.5, "502 Bad Gateway", HTML), left(9, 2.0, 0)], id="handled"),
+        pytest.param(
+            [ask(9, 1.4), got(9, 1.5, "503 Service Unavailable", "busy"), "9 2.0 +++ killed by SIGTERM +++"],
+            id="stopped from outside",
+        ),
+    ],
+)
+def test_no_answer_is_blamed(lines: list[str]) -> None:
+    """What looks like a cause and is none: none of the content causes is named."""
+    assert not [f for f in blamed(judged(connect(9, 1.3), *lines)) if f.cause not in ("slow-transfer", "hung-read")]
+
+
+def test_an_early_optional_404_does_not_outrank_what_the_program_names() -> None:
+    """The last answer that the words fit is the cause, and there is one finding."""
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4, "/config"), got(9, 1.5, "404 Not Found", "none"),
+        ask(9, 1.6, "/v1/rows"), got(9, 1.7, "200 OK", "{oops", more="Content-Type: application/json\\r\\n"),
+        wrote(9, 1.8, "json.decoder.JSONDecodeError: Expecting property name (char 1)"), left(9, 1.9, 1),
+    )  # fmt: skip
+    assert [f.cause for f in blamed(analysis)] == ["invalid-json"]
+
+
+def test_one_of_many_in_a_pool_is_found_by_the_words() -> None:
+    """The answer is not the last one; the traceback names its status."""
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4, "/part/1"), got(9, 1.5, "500 Internal Server Error", ""),
+        ask(9, 1.6, "/part/2"), got(9, 1.7, "200 OK", "xxxx"),
+        wrote(9, 1.8, "requests.exceptions.HTTPError: 500 Server Error"), left(9, 1.9, 1),
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert finding.cause == "http-error-status"
+    assert "/part/1" in finding.summary
+
+
+def test_a_refusal_before_a_silent_retry_is_not_what_it_died_of() -> None:
+    """503, then the same again without an answer: the job waited, and its words say so."""
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4), got(9, 1.5, "503 Service Unavailable", "busy"), ask(9, 2.4),
+        wrote(9, 2.8, "TimeoutError: timed out"), left(9, 2.9, 1),
+    )  # fmt: skip
+    assert "http-error-status" not in [f.cause for f in blamed(analysis)]
+
+
+def test_the_accusation_shows_request_answer_words_and_end() -> None:
+    """Four lines of the log: what was asked, what came, what the program said, how it ended."""
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4), got(9, 1.5, "410 Gone", "no"), wrote(9, 1.6, "HTTP 410"), left(9, 1.7, 3)
+    )
+    (finding,) = blamed(analysis)
+    assert [line.line for line in finding.lines] == [2, 3, 4, 5]
+    assert finding.summary.endswith("the program then failed: “HTTP 410” (exit status 3).")
