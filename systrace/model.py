@@ -604,8 +604,6 @@ class Process:
     signal: str | None = None  # that killed it
     start_ns: int | None = None
     end_ns: int | None = None
-    last_ns: int | None = None
-    last_event: Event | None = None  # the last call that returned
     exit_event: Event | None = None
     signals: list[Signalled] = field(default_factory=list)
     killed_by: int | None = None  # traced pid that sent the deadly signal

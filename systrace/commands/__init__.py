@@ -8,6 +8,7 @@ start of systrace imports all of them.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import pkgutil
@@ -48,6 +49,7 @@ def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+    gc.set_threshold(50_000, 50, 100)  # most of what an analysis makes lives to its end: looking for garbage costs 10 %
     try:
         app()
     except SystraceError as error:

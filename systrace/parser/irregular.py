@@ -100,6 +100,8 @@ class Irregular:
             self._alive.discard(tid)
 
     def _meet(self, tid: int) -> None:
+        if self._style.pid == "none":
+            self._style.pid = "bracket"  # its pattern also matched the lines without a pid so far
         if 0 in self._alive and tid not in self._announced and self._style.pid == "bracket":
             half = self._pending.get(0)
             if half is None or half.call not in ("clone", "clone3", "fork", "vfork", None):

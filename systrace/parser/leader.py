@@ -18,14 +18,15 @@ _EPOCH = rb"(\d{9,11})(?:\.(\d{3,9}))? "
 _TIME_OF_DAY = rb"(\d\d:\d\d:\d\d)(?:\.(\d{3,9}))? "
 _RELATIVE = rb" *(\d{1,8})(?:\.(\d{3,9}))? "
 _NO_CLOCK = rb"()()"
+_BODY = rb"(?:([A-Za-z_?][\w?]*)(?:#64)?\(|(<\.\.\. |---|\+\+\+))"
 _REST = (
     rb"(?:\[[^\]\[\s:]*:[^\]\[\s]*\] )?"  # --secontext
     rb"%s"  # clock
     rb"(?:\(\+ *\d+(?:\.\d+)?\) )?"  # -r beside -t
     rb"(?:\[ *\d+\] )?"  # -n
-    rb"(?:\[[0-9a-f?]{8,16}\] )?"  # -i
-    rb"(?:([A-Za-z_?][\w?]*)(?:#64)?\(|(<\.\.\. |---|\+\+\+))"
+    rb"(?:\[[0-9a-f?]{8,16}\] )?" + _BODY  # -i
 )
+_PLAIN = rb"%s" + _BODY  # tried first: each column that is looked for in vain costs on every line
 _PIDS = {"none": rb"()", "bare": _PID, "bracket": _PID_BRACKET}
 _CLOCKS = {"none": _NO_CLOCK, "epoch": _EPOCH, "time-of-day": _TIME_OF_DAY, "relative": _RELATIVE}
 
@@ -39,14 +40,19 @@ class Shape:
     pattern: re.Pattern[bytes]
 
 
-def _shape(pid: str, clock: str) -> Shape:
+def _shape(pid: str, clock: str, rest: bytes) -> Shape:
     lead = b"" if clock == "relative" and pid != "bare" else rb" {0,8}"  # hand-indented excerpts
-    return Shape(pid, clock, re.compile(lead + _PIDS[pid] + _REST % _CLOCKS[clock]))
+    return Shape(pid, clock, re.compile(lead + _PIDS[pid] + rest % _CLOCKS[clock]))
 
 
 # The first that matches wins: what demands more comes first. A bracket pattern also matches lines without a pid
 # (strace drops the column while one process is alive), so it stands for "none" as soon as one bracket was seen.
-SHAPES = [_shape(pid, clock) for pid in ("bare", "bracket") for clock in ("epoch", "time-of-day", "relative", "none")]
+SHAPES = [
+    _shape(pid, clock, rest)
+    for pid in ("bare", "bracket")
+    for clock in ("epoch", "time-of-day", "relative", "none")
+    for rest in (_PLAIN, _REST)
+]
 
 
 def recognise(line: bytes) -> tuple[Shape, re.Match[bytes]] | None:

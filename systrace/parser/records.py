@@ -89,7 +89,8 @@ class Reader:
                 args, _, result = line[match.end() :].rpartition(b" = ")
                 plain = _PLAIN_RESULT(result)
                 if plain is not None:
-                    args = args.rstrip()
+                    if not args.endswith(b")"):
+                        args = args.rstrip()
                     if args.endswith(b")") and call is not None and not slow.open:
                         calls += 1
                         value, seconds, part = plain.groups()
@@ -121,8 +122,9 @@ class Reader:
                         continue
                 elif call is not None and not slow.open:
                     args = args.rstrip()
-                    if args.endswith(b")"):
-                        parsed = parse_result(result.rstrip())
+                    result = result.rstrip()
+                    if args.endswith(b")") and not args.endswith(b" ...>)") and not result.endswith(b" ...>"):
+                        parsed = parse_result(result)
                         if parsed is not None:
                             calls += 1
                             retval, errno, outcome, duration, text = parsed

@@ -63,10 +63,10 @@ class Tracker:
         record = event.record
         time_ns = record.time_ns
         if time_ns is not None:
-            if self.first_ns is None:
+            if self.last_ns is None:
                 self.first_ns = self.last_ns = time_ns
             ended = time_ns + (record.duration_ns or 0)
-            if self.last_ns is None or ended > self.last_ns:
+            if ended > self.last_ns:
                 self.last_ns = ended
             if self.held:
                 held = self.held.pop(record.tid, None)
@@ -91,10 +91,8 @@ class Tracker:
             if task is not None:
                 processes.gone(self, task)
             task = self.tasks.find(record)
-        process = task.process
-        process.last_event = event
-        process.traced = True
-        process.last_ns = record.time_ns
+        if not task.process.traced:
+            task.process.traced = True
         handler(self, task, event)
 
     # ---------------------------------------------------------------------------------------------------------- finish

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from systrace.annotations import without_notes
 from systrace.model import DescriptorsPassed, Endpoint, Event, Received, Record, Sent, Spliced
 from systrace.parser.syscalls import syscall
-from systrace.parser.values import endpoint_in, fd_of, flags_in, number_of, split_args, string_at
+from systrace.parser.values import endpoint_in, fd_of, flags_in, number_of, split_args, string_at, unescape
 
 _IOV = re.compile(
     rb'(?:iov_base=)?("[^"\\]*(?:\\.[^"\\]*)*(?:"(?:\.\.\.)?|\\?\Z)|NULL|0x[0-9a-f]+)(?:, (?:iov_len=)?(\d{1,18}))?',
@@ -17,13 +17,20 @@ _IOV = re.compile(
 _MSG_LEN = re.compile(rb"msg_len=(\d{1,18})|\}, (\d{1,18})\}")
 _RIGHTS = re.compile(rb"SCM_RIGHTS, (?:cmsg_data=)?[\[{]([^\]}]*)[\]}]")
 
+_COUNT_FOLLOWS = re.compile(rb"(?:\.\.\.)?, (?:\w+=)?\d{1,12}(?:, [^\"]{0,80})?\Z").match
+
 Pieces = list[tuple[bytes, int]]
 
 
 def _one_string(record: Record) -> Pieces:
     """The string of read, write, send, recv: as many bytes as the call returned."""
     size = record.retval or 0
-    found = string_at(record.args)
+    args = record.args
+    start = args.find(b"]>, ") + 1 if b"<UNIX" in args[:24] else 0  # that annotation has a string of its own
+    end = args.rfind(b'"')
+    if end > start and _COUNT_FOLLOWS(args, end + 1) is not None:  # the usual form: no need to walk through the string
+        return [(unescape(args[args.index(b'"', start) + 1 : end])[:size], size)]
+    found = string_at(args, start)
     return [(found[0][:size] if found is not None else b"", size)]
 
 
