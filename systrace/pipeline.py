@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from systrace.decoders.conversation import Decoding
-from systrace.decoders.whole import WholeDecoding
+from systrace.decoders.whole import RequestDecoding, WholeDecoding
 from systrace.model import Analysis, Event, Evidence, Finding, Health, Input, Line, Record, Source, Style, Transcript
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
@@ -31,6 +31,7 @@ def analyze(
     watch: str | None = None,
     as_is: bool = False,
     transcript: Transcript | None = None,
+    every_request: bool = False,
 ) -> Analysis:
     """What a recording says: its sockets, processes, messages, findings, and the verdict on the whole job.
 
@@ -40,23 +41,23 @@ def analyze(
         watch: uid of a socket whose calls are all kept.
         as_is: the lines come straight from a tracer.
         transcript: filled with what went over the socket that it names.
+        every_request: keep all HTTP messages, however many a connection carried.
 
     Never raises on what the lines say: unreadable ones are counted in `health`.
     """
     health, style = Health(), Style()
-    decoding = Decoding()
+    decoding = RequestDecoding() if every_request else Decoding()
     watching = None if transcript is None else Watching(transcript, decoding, WholeDecoding(transcript.limit))
     tracker = Tracker(watching or decoding, watch)
     feed = tracker.feed
     handlers = dict(SYSCALLS) | NOTES
     seen = style.syscalls
     for record in records(inputs, wanted_names(), health, style, as_is):
-        event = handlers[record.syscall](record)
-        if event is None:
-            seen.add(record.syscall)
-            continue
         if record.syscall not in seen:
             seen.add(record.syscall)
+        event = handlers[record.syscall](record)
+        if event is None:
+            continue
         feed(event)
         if on_event is not None:
             on_event(event)

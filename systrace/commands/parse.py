@@ -32,6 +32,7 @@ def parse(
     everything: Annotated[
         bool, typer.Option("--all", help="All findings, sockets and lines, not only the answer.")
     ] = False,
+    requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[Path | None, typer.Option(help="Your own idle limits (TOML, as in rules/limits.toml).")] = None,
     output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
 ) -> None:
@@ -57,6 +58,8 @@ def parse(
                 if len(found) > 1 and style == "table":
                     _head(recording, out)
                 _write(analysis, style, socket, everything, out)
+                if style == "table" and socket is None and (requests or everything):
+                    _requests(analysis, out)
             except SystraceError as error:
                 say(error)
                 unreadable = True
@@ -82,4 +85,14 @@ def _write(analysis: Analysis, style: str, socket: str | None, everything: bool,
         out.write(render(analysis, Layout.of(out, everything=True)).encode("utf-8", "backslashreplace"))
     else:
         REPORTERS[style].write(analysis, out)
+    out.flush()
+
+
+def _requests(analysis: Analysis, out: BinaryIO) -> None:
+    """The HTTP requests, below the report."""
+    from systrace.reporters.layout import Layout
+    from systrace.reporters.request_table import requests_table
+
+    text = "\n".join(["", *requests_table(analysis, Layout.of(out)), ""])
+    out.write(text.encode("utf-8", "backslashreplace"))
     out.flush()

@@ -153,7 +153,7 @@ class Decoding:
             for sent in (True, False):
                 self.ended(conversation.socket, sent, "unfinished")
         messages = [message for socket in self._sockets for message in socket.messages]
-        messages.sort(key=_order)
+        messages.sort(key=order)
         return messages
 
     # ------------------------------------------------------------------------------------------------------ deciding
@@ -384,7 +384,8 @@ def _reverse(conversation: Conversation) -> None:
     conversation.first = not conversation.first
 
 
-def _order(message: Message) -> tuple[int, int]:
+def order(message: Message) -> tuple[int, int]:
+    """By start, then by line."""
     record = message.events[0].record if message.events else None
     start = message.start_ns if message.start_ns is not None else 0
     return start, record.lineno if record is not None else 0

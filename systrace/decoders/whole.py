@@ -1,4 +1,4 @@
-"""All messages of one socket, with their bodies whole: what `systrace follow` shows and saves."""
+"""Decoding that keeps more: all messages of one socket with whole bodies, or all HTTP messages of a trace."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections import deque
 from itertools import chain
 
 from systrace.decoders.bodies.body import sample_size
-from systrace.decoders.conversation import Conversation, Decoding
+from systrace.decoders.conversation import Conversation, Decoding, order
+from systrace.decoders.http_messages import HttpMessage
 from systrace.decoders.weight import LARGE, lighten, weigh
 from systrace.model import Message, Socket, Transfer
 
 _FIRST, _LAST = 10_000, 10_000  # messages
+_REQUESTS = 200_000  # HTTP messages of a trace
 
 
 class WholeDecoding(Decoding):
-    """Decoding of one socket that keeps everything.
+    """All messages of one socket: what `systrace follow` shows and saves.
 
     Args:
         limit: bytes that the bodies may cost together; beyond, the oldest are lightened.
@@ -49,3 +51,27 @@ class WholeDecoding(Decoding):
             old, weight = self._heavy.popleft()
             self._weight -= weight
             lighten(old, LARGE)
+
+
+class RequestDecoding(Decoding):
+    """Decoding that forgets no HTTP message, only bodies: what `systrace requests` lists."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._http: list[tuple[Socket, HttpMessage]] = []
+
+    def finish(self) -> list[Message]:
+        """See `Decoding.finish`; what its sockets could not keep is among the messages all the same."""
+        kept = super().finish()
+        known = {id(message) for message in kept}
+        for socket, message in self._http:
+            if id(message) not in known:
+                socket.dropped_messages -= 1
+                kept.append(message)
+        kept.sort(key=order)
+        return kept
+
+    def _keep(self, conversation: Conversation, message: Message) -> None:
+        super()._keep(conversation, message)
+        if isinstance(message, HttpMessage) and len(self._http) < _REQUESTS:
+            self._http.append((conversation.socket, message))

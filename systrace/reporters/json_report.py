@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 from systrace.model import Analysis, Evidence, Finding, Health, Message, Process, Socket
 from systrace.reporters import reporter
 from systrace.reporters.endings import silence_ns
+from systrace.reporters.requests import Transaction, transactions
 from systrace.reporters.shape import (
     FindingShape,
     HealthShape,
@@ -17,6 +18,7 @@ from systrace.reporters.shape import (
     ReportShape,
     SocketShape,
     SourceShape,
+    TransactionShape,
 )
 
 Since = Callable[[int | None], float | None]
@@ -37,11 +39,7 @@ class JsonReport:
 def as_dict(analysis: Analysis) -> ReportShape:
     """The report as plain data."""
     evidence = analysis.evidence
-    first = evidence.source.first_ns
-
-    def since(time_ns: int | None) -> float | None:
-        return None if time_ns is None or first is None else round((time_ns - first) / 1e9, 9)
-
+    since = _since(evidence)
     causes: dict[str, list[str]] = {}
     for finding in analysis.findings:
         if finding.socket is not None and finding.cause not in causes.setdefault(finding.socket, []):
@@ -61,9 +59,25 @@ def as_dict(analysis: Analysis) -> ReportShape:
         "sockets": [_socket(s, since, causes.get(s.uid, [])) for s in evidence.sockets.values() if s.kind == "socket"],
         "processes": [_process(p) for p in evidence.processes.values()],
         "messages": [_message(m, since) for m in evidence.messages],
+        "transactions": transaction_dicts(evidence),
         "health": _health(evidence.health),
     }
     return cast(ReportShape, _encodable(report))
+
+
+def transaction_dicts(evidence: Evidence) -> list[TransactionShape]:
+    """The HTTP requests as plain data."""
+    since, files = _since(evidence), evidence.source.files
+    return cast(list[TransactionShape], _encodable([_transaction(t, since, files) for t in transactions(evidence)]))
+
+
+def _since(evidence: Evidence) -> Since:
+    first = evidence.source.first_ns
+
+    def since(time_ns: int | None) -> float | None:
+        return None if time_ns is None or first is None else round((time_ns - first) / 1e9, 9)
+
+    return since
 
 
 def _encodable(value: Any) -> Any:
@@ -195,6 +209,37 @@ def _message(message: Message, since: Since) -> MessageShape:
             "protocol": message.protocol,
             "summary": message.summary,
             "complete": message.complete,
+        },
+    )
+
+
+def _transaction(each: Transaction, since: Since, files: list[str]) -> TransactionShape:
+    return cast(
+        TransactionShape,
+        {
+            "socket": each.socket,
+            "role": each.role,
+            "pid": each.pid,
+            "command": each.command,
+            "method": each.method,
+            "url": each.url,
+            "status": each.status,
+            "reason": each.reason,
+            "time_s": since(each.start_ns),
+            "dns_s": _seconds(each.dns_ns),
+            "connect_s": _seconds(each.connect_ns),
+            "tls_s": _seconds(each.tls_ns),
+            "first_byte_s": _seconds(each.first_byte_ns),
+            "transfer_s": _seconds(each.transfer_ns),
+            "total_s": _seconds(each.total_ns),
+            "reused": each.reused,
+            "request_bytes": each.request_bytes,
+            "response_bytes": each.response_bytes,
+            "content_type": each.content_type,
+            "complete": each.complete,
+            "error": each.error or None,
+            "file": files[each.source] if each.source < len(files) else "?",
+            "line": each.line,
         },
     )
 

@@ -137,6 +137,34 @@ class MessageShape(TypedDict):
     complete: bool
 
 
+class TransactionShape(TypedDict):
+    """An HTTP request and its answer; requests within TLS count as one for a connection."""
+
+    socket: str
+    role: Annotated[Literal["client", "server"], "what the traced process is"]
+    pid: int | None
+    command: str
+    method: Annotated[str | None, "null: encrypted, or not in the log"]
+    url: Annotated[str | None, "secrets in it are hidden"]
+    status: int | None
+    reason: str
+    time_s: float | None
+    dns_s: Annotated[float | None, "look-up of the host, before the first request of a connection"]
+    connect_s: Annotated[float | None, "of the connection, at its first request"]
+    tls_s: Annotated[float | None, "ClientHello until ServerHello"]
+    first_byte_s: Annotated[float | None, "request until the answer's first byte"]
+    transfer_s: Annotated[float | None, "the answer's first byte until its last"]
+    total_s: float | None
+    reused: Annotated[bool, "an earlier request went over this connection, or it is older than the log"]
+    request_bytes: Annotated[int | None, "of the body as transferred"]
+    response_bytes: Annotated[int | None, "of the body as transferred"]
+    content_type: str | None
+    complete: Annotated[bool | None, "the answer is proven to be whole"]
+    error: Annotated[str | None, "why there is no whole answer"]
+    file: str
+    line: Annotated[int | None, "where the request, else its answer, begins"]
+
+
 class HealthShape(TypedDict):
     """How well the log could be read."""
 
@@ -161,6 +189,7 @@ class ReportShape(TypedDict):
     sockets: list[SocketShape]
     processes: list[ProcessShape]
     messages: list[MessageShape]
+    transactions: list[TransactionShape]
     health: HealthShape
 
 

@@ -11,8 +11,13 @@ if TYPE_CHECKING:
     from systrace.model import Analysis, Transcript
 
 
-def analysis_of(recording: Recording, watch: str | None = None, transcript: Transcript | None = None) -> Analysis:
-    """The analysis of one recording; `watch` and `transcript` as for `pipeline.analyze`.
+def analysis_of(
+    recording: Recording,
+    watch: str | None = None,
+    transcript: Transcript | None = None,
+    every_request: bool = False,
+) -> Analysis:
+    """The analysis of one recording; the options are those of `pipeline.analyze`.
 
     Raises:
         InputError: it cannot be read, or is no strace log.
@@ -24,7 +29,7 @@ def analysis_of(recording: Recording, watch: str | None = None, transcript: Tran
 
     names = [each.name for each in recording.inputs]
     with progress(names), end_of_input_on_interrupt() if "-" in names else nullcontext():
-        analysis = analyze(recording.inputs, watch=watch, transcript=transcript)
+        analysis = analyze(recording.inputs, watch=watch, transcript=transcript, every_request=every_request)
     complaint = recording.complaint()
     if complaint is not None and not analysis.evidence.source.facts:
         raise InputError(complaint)

@@ -1,0 +1,51 @@
+"""`systrace requests LOG...`: the request log that the job never wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from systrace.commands import app
+
+HELP = """List the HTTP requests of strace logs: method, URL, status, where the time went, sizes, content type, process.
+
+dns, connect and tls stand at the first request of a connection; first is the time until the answer's first byte,
+transfer that until its last. What the log does not show is -, in JSON null. Requests within TLS cannot be seen: their
+connections are listed. Secrets in URLs are hidden.
+
+--format json prints one object a line for each request.
+
+Exit status: 0, or 2 when a LOG could not be read.
+"""
+
+
+@app.command(help=HELP)
+def requests(
+    logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
+    style: Annotated[
+        str, typer.Option("--format", help="table, or json: one object a line for each request.")
+    ] = "table",
+    output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
+) -> None:
+    """See HELP."""
+    from systrace.commands.reading.analysis import analysis_of
+    from systrace.commands.reading.logs import recordings, say
+    from systrace.commands.reading.output import opened
+    from systrace.errors import SystraceError, UsageError
+    from systrace.reporters.request_table import write_requests
+
+    if style not in ("table", "json"):
+        raise UsageError(f"there is no format {style!r} for requests: choose table or json")
+    found, unreadable = recordings(logs)
+    with opened(output) as out:
+        for recording in found:
+            try:
+                analysis = analysis_of(recording, every_request=True)
+                heading = recording.name if len(found) > 1 else ""
+                write_requests(analysis, out, style, heading)
+            except SystraceError as error:
+                say(error)
+                unreadable = True
+    raise typer.Exit(2 if unreadable else 0)

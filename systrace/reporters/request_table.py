@@ -1,0 +1,73 @@
+"""HTTP requests as a table, or as one JSON object a line: `systrace requests`."""
+
+from __future__ import annotations
+
+import json
+from typing import BinaryIO
+
+from systrace.model import Analysis
+from systrace.reporters.json_report import transaction_dicts
+from systrace.reporters.layout import Layout
+from systrace.reporters.requests import Transaction, transactions
+from systrace.reporters.text import columns, cut_middle, duration, safe, size, wrap
+
+_URL_AT_LEAST = 24  # columns
+_HEADERS = ("start s", "socket", "who", "method", "status", "dns", "connect", "tls", "first", "transfer", "sent", "got")
+
+
+def requests_table(analysis: Analysis, layout: Layout) -> list[str]:
+    """Lines of text; URLs are cut to the width on a terminal."""
+    from tabulate import tabulate
+
+    rows = transactions(analysis.evidence)
+    if not rows:
+        return ["No HTTP requests in this log."]
+    first = analysis.evidence.source.first_ns
+    cells = [_cells(row, first) for row in rows]
+    kept = [i for i in range(len(_HEADERS)) if i not in (5, 6, 7) or any(row[i] != "-" for row in cells)]
+    text = tabulate(
+        [[_HEADERS[i] for i in kept], *([row[i] for i in kept] for row in cells)],
+        tablefmt="plain",
+        disable_numparse=True,
+        colalign=["left" if i in (1, 2, 3) else "right" for i in kept],
+    ).split("\n")
+    widest = max(columns(line) for line in text)
+    room = max(layout.width - widest - 2, _URL_AT_LEAST)
+    lines = [layout.paint("Requests", "bold"), layout.paint(f"{text[0]:<{widest}}  type, URL", "dim")]
+    for line, row in zip(text[1:], rows, strict=True):
+        what = " ".join(safe(word) for word in (row.content_type, row.url or "(request not in the log)") if word)
+        what = cut_middle(what, room) if layout.fitted else what
+        note = f"  [{safe(row.error)}]" if row.error not in ("", "clipped") else ""
+        bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
+        padded = f"{line}{' ' * (widest - columns(line))}  {what}{note}"
+        lines.append(layout.paint(padded, "red") if bad else padded)
+    return [*lines, *_left_out(analysis, layout)]
+
+
+def _cells(row: Transaction, first: int | None) -> list[str]:
+    start = "-" if row.start_ns is None or first is None else f"{(row.start_ns - first) / 1e9:.3f}"
+    who = f"{row.command}[{row.pid}]" if row.pid else row.command or "-"
+    times = (row.dns_ns, row.connect_ns, row.tls_ns, row.first_byte_ns, row.transfer_ns)
+    sizes = ["-" if count is None else size(count) for count in (row.request_bytes, row.response_bytes)]
+    status = str(row.status) if row.status else "-"
+    return [start, row.socket, safe(who), safe(row.method or "-", 12), status, *map(duration, times), *sizes]
+
+
+def _left_out(analysis: Analysis, layout: Layout) -> list[str]:
+    dropped = sum(s.dropped_messages for s in analysis.evidence.sockets.values() if s.app_protocol in ("http", "http2"))
+    if not dropped:
+        return []
+    text = f"{dropped} messages of long connections are not kept: a connection's first and last ones are, and errors."
+    return wrap(text, layout.width)
+
+
+def write_requests(analysis: Analysis, out: BinaryIO, style: str, heading: str = "") -> None:
+    """Write the requests of one recording: `table`, below a heading if there is one, or `json`."""
+    if style == "json":
+        for each in transaction_dicts(analysis.evidence):
+            out.write(json.dumps(each, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+    else:
+        lines = [f"== {safe(heading)} ==", ""] if heading else []
+        lines += requests_table(analysis, Layout.of(out))
+        out.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+    out.flush()
