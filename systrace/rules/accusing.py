@@ -8,7 +8,18 @@ from weakref import WeakKeyDictionary
 from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Event, Finding, Socket
 from systrace.rules import body_defects, http_defects
-from systrace.rules.answers import PROMPT_NS, TRANSPORT_WORDS, Answer, Said, Victim, answers, is_last_word, victim
+from systrace.rules.answers import (
+    EXCEPTION_WORDS,
+    PROMPT_NS,
+    TRANSPORT_WORDS,
+    Answer,
+    Said,
+    Victim,
+    answers,
+    complainer,
+    is_last_word,
+    victim,
+)
 from systrace.rules.case import Case
 from systrace.rules.defect import Defect
 
@@ -60,7 +71,7 @@ def _all(case: Case) -> Iterator[Finding]:
             if refused:
                 yield _recovered(case, answer)
             continue
-        who = victim(case, answer.process, answer.at)
+        who = victim(case, answer.process, answer.at) or _swallowed(case, answer)
         found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None) if who else None
         if who is None or found is None:
             continue
@@ -72,6 +83,12 @@ def _all(case: Case) -> Iterator[Finding]:
                 finding.count += before[1].count
             chosen[who.process.pid] = fits, finding
     yield from (finding for _, finding in chosen.values())
+
+
+def _swallowed(case: Case, answer: Answer) -> Victim | None:
+    """It ended with status 0 and an exception on its error channel, and this was the last thing that it met."""
+    who = complainer(case, answer.process)
+    return who if who is not None and who.said.has(EXCEPTION_WORDS) and _is_last(case, answer) else None
 
 
 def _unasked(answer: Answer) -> bool:
@@ -88,7 +105,9 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
     if who.said.has(defect.words):
         return True
-    silent = not who.said.text
+    silent = not who.said.text or who.said.cut
+    if case.fate(who.process) == "ok":
+        return False
     if not silent and (not defect.proof or who.said.has(TRANSPORT_WORDS)):
         return False  # it complains of something else
     if _is_last(case, answer) and (who.end is None or not case.has_clock or who.end - answer.at <= PROMPT_NS):
@@ -147,7 +166,8 @@ def accusation(
     finding = case.finding(cause, socket, [*events, *spoken], who.process)
     if who.process.exit_event is not None and who.process.exit_event.record.raw:
         finding.evidence.append(who.process.exit_event)
-    finding.severity, finding.confidence = "fatal", "likely"
+    finding.severity = "error" if case.fate(who.process) == "ok" else "fatal"
+    finding.confidence = "likely"
     if finding.evidence:
         finding.end_ns = max(case.ended(e) for e in finding.evidence)
     return finding

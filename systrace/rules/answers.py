@@ -32,6 +32,12 @@ _FRAME = re.compile(
     r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
 )
 
+# Words of a program that dies of an exception or of its own fault.
+EXCEPTION_WORDS = (
+    r"Traceback \(most recent|\bException\b|(?:Error|Exception)\b[:)]|PHP Fatal|Uncaught|panic:"
+    r"|terminate called|at \S+ line \d+"
+    r"|parse error|stack smashing|double free|Segmentation fault|Assertion|malformed|undefined method|\(RuntimeError\)"
+)
 # Words that name a failure of the transport, of name resolution or of this host: the data is not to blame then.
 TRANSPORT_WORDS = (
     r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve"
@@ -48,6 +54,7 @@ class Said:
 
     text: str = ""
     events: list[Event] = field(default_factory=list)
+    cut: bool = False  # `-s` hides a part of it
 
     def has(self, pattern: str) -> bool:
         """Whether the words fit."""
@@ -210,6 +217,22 @@ def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     return _failed_above(case, process, at)
 
 
+def complainer(case: Case, process: Process | None) -> Victim | None:
+    """The receiver itself, where it ended with status 0 and nobody is above it: its own words may still tell of a death
+    within (an exception that was printed and swallowed).
+    """
+    if process is None or case.fate(process) != "ok" or next(_above(case, process), None) is not None:
+        return None
+    return _victim(case, process, process)
+
+
+def stopped(case: Case, process: Process | None) -> Victim | None:
+    """The receiver, where somebody put an end to its waiting (timeout(1), a scheduler) and the job failed by that."""
+    if process is None or case.fate(process) != "killed" or process.signal == "SIGPIPE" or _excused(case, process):
+        return None
+    return _victim(case, process, process)
+
+
 def _victim(case: Case, process: Process, received_by: Process) -> Victim:
     return Victim(process, received_by, said_by(case, process, received_by), _end(case, process))
 
@@ -292,6 +315,7 @@ def said_by(case: Case, process: Process, received_by: Process | None = None) ->
         own = _written(case, each)
         texts.append(own.text)
         said.events += own.events
+        said.cut = said.cut or own.cut
     for event in case.evidence.printed:
         data = getattr(event, "data", b"")
         texts.append(data.decode("utf-8", "replace"))
@@ -313,6 +337,7 @@ def _written(case: Case, process: Process) -> Said:
             if (error or plain) and not (plain and data[:48] in carried):
                 parts.append(data.decode("utf-8", "backslashreplace"))
                 said.events.append(output.event)
+                said.cut = said.cut or len(data) < output.event.size
         said.text = "".join(parts)[-_TEXT_LIMIT:]
     return known[process.pid]
 

@@ -70,7 +70,7 @@ def empty(answer: Answer, victim: Victim | None) -> Defect | None:
     request = response.request
     if response.status >= 300 or not response.complete or (response.body is not None and response.body.received):
         return None
-    if response.body is None and response.status != 204:
+    if (response.body is None and response.status != 204) or response.content_type.startswith("application/grpc"):
         return None
     if (
         request is not None
@@ -159,6 +159,9 @@ def table(answer: Answer, victim: Victim | None) -> Defect | None:
     body = answer.response.body
     if body is None or not body.received or not answer.response.complete:
         return None
+    packed = body.decoded().problem
+    if packed is not None and packed.kind == "truncated" and body.whole:
+        return _cut_archive(body.encodings, packed)
     wanted = due(answer.response)
     kind = body.kind()
     problem: Problem | None = None
@@ -184,6 +187,17 @@ def table(answer: Answer, victim: Victim | None) -> Defect | None:
         XML_WORDS + "|" + VALUE_WORDS,
         causes=("the sender wrote it cut or malformed", "another kind of document came (error text, other version)"),
         remedy=("save the bytes and give them to the parser offline; have the sender repair its export",),
+    )
+
+
+def _cut_archive(encodings: tuple[str, ...], problem: Problem) -> Defect:
+    return Defect(
+        "invalid-payload",
+        encodings[-1] if encodings else "compressed",
+        f"was complete, but its compressed content ({', '.join(encodings)}) stops too early: {problem.message}",
+        CODING_WORDS + "|" + EMPTY_WORDS[4:],
+        causes=("the sender was stopped while it compressed, and a cache or proxy keeps what came",),
+        remedy=("test the saved bytes with gzip -t; have the sender write its file anew",),
     )
 
 

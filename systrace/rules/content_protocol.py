@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from systrace.decoders import DECODERS, Mismatch
 from systrace.decoders.bodies.problem import printable
 from systrace.decoders.ftp import FtpReply
+from systrace.decoders.grpc_status import GrpcStatus
 from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.replies import FramingError, Greeting
 from systrace.decoders.tls_messages import NotTls
@@ -26,6 +27,7 @@ from systrace.rules.exchanges import (
     opaque_sockets,
     quotes,
     said_number,
+    soon_after,
     victim_of,
 )
 
@@ -258,6 +260,7 @@ def server_error_reply(case: Case) -> Iterator[Finding]:
             f"({reply.protocol}): {words}; {effect(case, who, repeated)}."
         )
         yield _refusal(finding)
+    yield from _grpc(case)
     for socket, who, data, _ in opaque_sockets(case):
         line = _refused_line(data, who)
         if line:
@@ -266,6 +269,23 @@ def server_error_reply(case: Case) -> Iterator[Finding]:
                 f"{case.name_of(who.receiver)}: {case.label(socket)} answered “{line}”; {effect(case, who)}."
             )
             yield _refusal(finding)
+
+
+def _grpc(case: Case) -> Iterator[Finding]:
+    """The last call on a connection ended with an error status in its trailers."""
+    for socket in case.clients:
+        status = next((m for m in reversed(socket.messages) if isinstance(m, GrpcStatus)), None)
+        who = victim_of(case, socket, status) if status is not None and status.code else None
+        if status is None or who is None or not soon_after(case, socket, who, ended_at(case, status)):
+            continue
+        words = rf"(?i){status.name}|{re.escape(status.text[:30]) or status.name}"
+        finding = accusation(case, "server-error-reply", socket, status.events, who, words)
+        finding.variant, finding.confidence = f"grpc-{status.code}", "confirmed" if who.said.has(words) else "likely"
+        finding.summary = (
+            f"{case.name_of(who.receiver)}: {case.label(socket)} ended the call {status.method} with gRPC status "
+            f"{status.name}: {printable(status.text.encode('utf-8', 'replace'), 160)}; {effect(case, who, words)}."
+        )
+        yield _refusal(finding)
 
 
 def _refused_line(data: bytes, who: Victim) -> str:

@@ -9,7 +9,15 @@ from systrace.decoders.bodies.sniffing import sniff
 from systrace.model import Finding, Process, Socket, Transfer
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, accused, effect
-from systrace.rules.answers import TRANSPORT_WORDS, Victim, answers, is_last_word, last_received, victim
+from systrace.rules.answers import (
+    EXCEPTION_WORDS,
+    TRANSPORT_WORDS,
+    Victim,
+    answers,
+    is_last_word,
+    last_received,
+    victim,
+)
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.content_protocol import framing_error, protocol_mismatch, server_error_reply
@@ -29,11 +37,6 @@ _CONTENT = (
     "charset-error",
     "encoded-body",
     "error-payload",
-)
-_EXCEPTION = (
-    r"Traceback \(most recent|\bException\b|(?:Error|Exception)\b[:)]|PHP Fatal|Uncaught|panic:"
-    r"|terminate called|at \S+ line \d+"
-    r"|parse error|stack smashing|double free|Segmentation fault|Assertion|malformed|undefined method|\(RuntimeError\)"
 )
 
 
@@ -92,11 +95,11 @@ def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Vict
         return False
     if who.crashed:
         return True
-    return who.said.has(_EXCEPTION) and not who.said.has(TRANSPORT_WORDS)
+    return who.said.has(EXCEPTION_WORDS) and not who.said.has(TRANSPORT_WORDS)
 
 
 def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
-    finding = accusation(case, "parse-crash", socket, [last], who, _EXCEPTION if who.said.text else None)
+    finding = accusation(case, "parse-crash", socket, [last], who, EXCEPTION_WORDS if who.said.text else None)
     finding.variant = "signal" if who.crashed else "exception"
     finding.confidence = "likely" if who.crashed else "possible"
     at = case.ended(last)
@@ -113,7 +116,7 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
     finding.summary = (
         f"{case.name_of(who.receiver)} received {what}from {case.label(socket)} ({socket.received.original_len} "
         f"bytes; {sniff(body)}, "
-        f"beginning “{printable(body[:40], 60)}”); {after}, {effect(case, who, _EXCEPTION)}. No defect was found in "
+        f"beginning “{printable(body[:40], 60)}”); {after}, {effect(case, who, EXCEPTION_WORDS)}. No defect was found in "
         f"the data by our checks."
     )
     finding.duration_ns = who.end - at if who.end is not None and case.has_clock else None

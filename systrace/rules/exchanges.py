@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Iterator
 
+from systrace.decoders import Mismatch
 from systrace.decoders.length_prefixed import LAYOUTS, SANE, Layout
 from systrace.decoders.replies import Reply, Request, ServerError, Unit
 from systrace.model import Endpoint, Event, Finding, Message, Received, Socket
@@ -19,6 +20,7 @@ from systrace.rules.answers import (
     last_received,
     received_bytes,
     receiver,
+    stopped,
     victim,
 )
 from systrace.rules.case import Case
@@ -31,8 +33,11 @@ _BYE = ("221", "QUIT", "BYE", "goodbye")
 
 
 def victim_of(case: Case, socket: Socket, message: Message) -> Victim | None:
-    """Who failed after receiving a message."""
-    return victim(case, receiver(case, socket, message), ended_at(case, message))
+    """Who failed after receiving a message, or was ended while it waited for what could not come any more."""
+    process = receiver(case, socket, message)
+    return victim(case, process, ended_at(case, message)) or (
+        stopped(case, process) if isinstance(message, Mismatch) else None
+    )
 
 
 def soon_after(case: Case, socket: Socket, who: Victim, at: int) -> bool:
