@@ -40,6 +40,9 @@ _SAMPLES = 5
 LONG = 700
 
 
+FORKS = frozenset(("clone", "clone3", "fork", "vfork"))
+
+
 @dataclass(slots=True)
 class _Half:
     """A call whose end has not been seen."""
@@ -94,6 +97,11 @@ class Irregular:
             return only
         return self._last_tid if self._last_tid in self._alive else self._root
 
+    def announce(self, tid: int) -> None:
+        """A fork returned this number: whoever has it is not the first process."""
+        if 0 in self._alive:
+            self._announced.add(tid)
+
     def leaves(self, tid: int) -> None:
         """exit_group was called: with -qq no other line tells that this task is gone."""
         if len(self._alive) > 1:
@@ -104,7 +112,7 @@ class Irregular:
             self._style.pid = "bracket"  # its pattern also matched the lines without a pid so far
         if 0 in self._alive and tid not in self._announced and self._style.pid == "bracket":
             half = self._pending.get(0)
-            if half is None or half.call not in ("clone", "clone3", "fork", "vfork", None):
+            if half is None or (half.call is not None and half.call not in FORKS):
                 self._name_root(tid)
                 return
         self._alive.add(tid)
@@ -228,7 +236,7 @@ class Irregular:
         if previous is not None and previous.call is not None:
             yield self._unfinished(previous)
         self._pending[half.tid] = half
-        if half.call in ("clone", "clone3", "fork", "vfork"):
+        if half.call in FORKS:
             yield self._note("cloning", half.tid, half.lineno, half.time_ns, half.text, half.raw)
 
     def _open(self, half: _Half) -> None:
@@ -246,6 +254,8 @@ class Irregular:
         text: bytes,
     ) -> Record:
         call = half.call or "?"
+        if call in FORKS and retval:
+            self.announce(retval)
         if call in ("getpid", "gettid") and half.tid == 0 and retval and 0 in self._alive:
             self._name_root(retval)
         raw = abridged(half.raw)

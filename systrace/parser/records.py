@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from systrace.model import RETURNED, Health, Record, Style
 from systrace.parser.calls import nanoseconds, parse_result
-from systrace.parser.irregular import LONG, Irregular, abridged
+from systrace.parser.irregular import FORKS, LONG, Irregular, abridged
 from systrace.parser.leader import note_style, recognise
 
 _PLAIN_RESULT = re.compile(rb"(\d{1,18})(?: <(\d{1,9})\.(\d{6}|\d{9}|\d{3})>)?\r?\n?\Z").match
@@ -104,6 +104,8 @@ class Reader:
                             tid = slow.thread(pid)
                             if pid:
                                 tids[pid] = tid
+                            elif call in FORKS:
+                                slow.announce(int(value))
                             if slow.notices:
                                 yield from slow.take_notices()
                         yield Record(
@@ -131,6 +133,10 @@ class Reader:
                             tid = slow.thread(pid)
                             if call == "exit_group":
                                 slow.leaves(tid)
+                            elif call in FORKS and retval:
+                                slow.announce(retval)
+                            if slow.notices:
+                                yield from slow.take_notices()
                             yield Record(
                                 source,
                                 lineno,
