@@ -100,3 +100,34 @@ def test_the_accusation_shows_request_answer_words_and_end() -> None:
     (finding,) = blamed(analysis)
     assert [line.line for line in finding.lines] == [2, 3, 4, 5]
     assert finding.summary.endswith("the program then failed: “HTTP 410” (exit status 3).")
+
+
+def test_an_exception_that_was_printed_and_swallowed_is_an_error() -> None:
+    """Status 0, and a traceback about the last answer: the run is degraded, not failed."""
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4), got(9, 1.5, "200 OK", HTML),
+        wrote(9, 1.6, "Traceback (most recent call last): json.decoder.JSONDecodeError: Expecting value"), left(9, 1.7, 0),
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert (finding.cause, finding.severity) == ("html-instead-of-json", "error")
+    assert analysis.verdict.outcome == "degraded"
+
+
+def test_an_exception_that_was_handled_is_no_finding() -> None:
+    """The same, and the job went on to something that worked."""
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4), got(9, 1.5, "200 OK", HTML),
+        wrote(9, 1.6, "Traceback (most recent call last): json.decoder.JSONDecodeError: Expecting value"),
+        ask(9, 1.7, "/mirror/rows"), got(9, 1.8, "200 OK", "[]"), left(9, 1.9, 0),
+    )  # fmt: skip
+    assert not blamed(analysis)
+
+
+def test_words_that_the_log_cuts_speak_for_nothing_else() -> None:
+    """`-s 32` shows the beginning of a complaint: the last answer stays the likely cause."""
+    cut = '9 1.6 write(2, "cannot go on: the connection of "..., 400) = 400 <0.001>'
+    analysis = judged(
+        connect(9, 1.3), ask(9, 1.4), got(9, 1.5, "500 Internal Server Error", "no"), cut, left(9, 1.7, 1)
+    )
+    (finding,) = blamed(analysis)
+    assert finding.cause == "http-error-status"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.http_job import blamed, connect, judged, left, wrote
+from tests.rules.http_job import ask, blamed, connect, forked, judged, left, wrote
 
 
 def sent(time: float, text: str, size: int) -> str:
@@ -92,3 +92,13 @@ def test_a_refusal_in_a_protocol_that_nobody_knows() -> None:
         wrote(9, 1.4, "server said: E42 quota exceeded, access denied"), left(9, 1.5, 1),
     )  # fmt: skip
     assert "server-error-reply" in [f.cause for f in blamed(analysis)]
+
+
+def test_a_wait_for_what_the_wrong_peer_can_not_say() -> None:
+    """A mail server greets where HTTP was asked for; timeout(1) ends the wait: the mismatch is the cause."""
+    analysis = judged(
+        '8 1.0 execve("/usr/bin/timeout", ["timeout", "5", "job"], 0x7ffc) = 0 <0.001>',
+        forked(8, 9, 1.01, "job"), connect(9, 1.1, port=25), ask(9, 1.2),
+        came(1.3, "220 mx.example ESMTP Postfix\\r\\n", 30), "9 6.0 +++ killed by SIGTERM +++", left(8, 6.1, 124),
+    )  # fmt: skip
+    assert analysis.verdict.cause == "protocol-mismatch"
