@@ -153,6 +153,7 @@ class _Gathered:
             for index, answer in enumerate(group):
                 answer.group, answer.index = group, index
         self.said: dict[int, Said] = {}
+        self.activity = _activity(case)
         self.network = {pid for s in case.clients if s.is_network for pid in _users(case, s)}
 
 
@@ -203,11 +204,11 @@ def _users(case: Case, socket: Socket) -> set[int]:
 
 def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     """Who failed after receiving something at `at`; None when nobody did, or somebody above went on and ended well."""
-    if process is None:
+    if process is None or _excused(case, process):
         return None
     own = case.fate(process)
     if own in ("failed", "killed") and _died_by_itself(case, process):
-        return _victim(case, process, process) if not _excused(case, process) else None
+        return _victim(case, process, process)
     if own == "killed":
         return None
     for other in sorted(_readers(case, process), key=lambda p: _end(case, p) or 0):
@@ -272,8 +273,10 @@ def _readers(case: Case, process: Process) -> Iterator[Process]:
     """Other children of the same parent that do nothing on the network: the next in a pipe, or in a script."""
     network = _gathered(case).network
     parent = next(_above(case, process), None)
+    if parent is None:
+        return
     for other in case.evidence.processes.values():
-        if other in (process, parent) or parent is None or other.pid in network:
+        if other.pid in (process.pid, parent.pid) or other.pid in network:
             continue
         if next(_above(case, other), None) is parent:
             yield other
@@ -380,15 +383,22 @@ def last_received(socket: Socket) -> Transfer | None:
 
 
 def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -> bool:
-    """No other network socket of this process moved bytes or failed after `at`: it was the last thing it met."""
+    """No other network socket of this process moved bytes, or began to connect, after `at`: it was the last it met."""
     if process is None:
         return True
-    for other in case.clients:
-        if other is socket or not other.is_network or case.process(other) is not process or case.is_dns(other):
+    return all(when <= at or uid == socket.uid for uid, when in _gathered(case).activity.get(process.pid, ()))
+
+
+def _activity(case: Case) -> dict[int, list[tuple[str, int]]]:
+    """(socket, its last progress or attempt) of every process, resolvers left out."""
+    found: dict[int, list[tuple[str, int]]] = {}
+    for socket in case.clients:
+        process = case.process(socket)
+        if not socket.is_network or process is None or case.is_dns(socket):
             continue
-        events = [e for e in other.timeline if isinstance(e, Sent | Received) and e.size] or other.timeline[:1]
-        if events and case.ended(events[-1]) > at:
-            return False
-        if any(case.at(a.events[0]) > at for a in other.attempts if a.events):
-            return False
-    return True
+        moved = [e for e in socket.timeline if isinstance(e, Sent | Received) and e.size] or socket.timeline[:1]
+        times = [case.ended(event) for event in moved[-1:]]
+        times += [case.at(attempt.events[0]) for attempt in socket.attempts if attempt.events]
+        if times:
+            found.setdefault(process.pid, []).append((socket.uid, max(times)))
+    return found
