@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from systrace.commands.capture.common import (
     complain,
     conclude,
     header,
+    report_of,
     style_of,
     wanted_calls,
 )
@@ -24,6 +24,7 @@ from systrace.kernel.diagnose import Diagnosis, diagnose, interrupted_by_attach
 from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import Snapshot
 from systrace.model import Analysis, Evidence, Health, Source, Verdict
+from systrace.reporters.layout import Layout
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
 from systrace.tracers.recording import Recording
@@ -63,10 +64,10 @@ def attach_to(options: Options) -> bool:
     snapshot = Snapshot.take(options.pid)
     diagnosis = diagnose(snapshot)
     if options.passive:
-        to.write(passive_report(snapshot, diagnosis, options.style))
+        to.write(passive_report(snapshot, diagnosis, options.style, to.layout()))
         return diagnosis.findings[0].severity in ("fatal", "error")
     complain(diagnosis.headline)
-    reason = refusal(options.pid)
+    reason = refusal(snapshot.pid)
     if reason is not None:
         raise CaptureError(f"cannot trace: {reason}; --passive needs less")
     for sentence in interrupted_by_attach(snapshot):
@@ -74,12 +75,8 @@ def attach_to(options: Options) -> bool:
     return _trace(options, choose(options.tracer), snapshot, to)
 
 
-def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str) -> str:
+def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str, layout: Layout) -> bytes:
     """The snapshot's diagnosis in the form of every other report."""
-    import io
-
-    from systrace.reporters import REPORTERS
-
     first = diagnosis.findings[0]
     source = Source(files=[f"process {snapshot.pid}"], first_ns=snapshot.time_ns, last_ns=snapshot.time_ns)
     analysis = Analysis(
@@ -87,23 +84,23 @@ def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str) -> str:
         findings=list(diagnosis.findings),
         verdict=Verdict(OUTCOMES.get(first.severity, "healthy"), first.cause, first.peer, 0, diagnosis.headline),
     )
-    out = io.BytesIO()
-    REPORTERS[style].write(analysis, out)
-    return out.getvalue().decode("utf-8", "replace")
+    return report_of(analysis, style, layout)
 
 
 def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -> bool:
     request = Request(output=Path(), syscalls=wanted_calls(), string_limit=options.string_limit)
     with contextlib.ExitStack() as stack, Relay() as relay:
-        facts = {"attached": options.pid, **header(tracer, request, attach=True, pid=options.pid)}
+        facts = {"attached": snapshot.pid, **header(tracer, request, attach=True, pid=snapshot.pid)}
         recording = Recording.create(options.save, facts)
         stack.callback(recording.close)
         recording.add(*snapshot.lines())
         spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
         stack.callback(spool.close)
-        analyst = Analyst(recording.path, _work(recording.name, options.style), set())
+        analyst = Analyst(recording.path, _work(recording.name, options.style, to.layout()), set())
         stack.callback(analyst.close)
-        pids = [options.pid, *(pid for pid in descendants(options.pid) if not tracer_of(pid))]
+        pids = [snapshot.pid, *(pid for pid in descendants(snapshot.pid) if not tracer_of(pid))]
+        if not snapshot.still_running():
+            raise CaptureError(f"process {snapshot.pid} ended before it could be traced")
         capture = stack.enter_context(tracer.attach(pids, replace(request, output=recording.fifo)))
         spool.end_with_us(capture.tracer_pid)
         relay.start(lambda number, _sender, _tty: _stop(capture, number))
@@ -116,9 +113,9 @@ def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -
         return _report(options, to, recording, analyst, fault)
 
 
-def _work(name: str, style: str) -> Work:
+def _work(name: str, style: str, layout: Layout) -> Work:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(name, lines, style)
+        return conclude(name, lines, style, layout)
 
     return work
 
@@ -140,7 +137,7 @@ def _report(options: Options, to: ReportTo, recording: Recording, analyst: Analy
     if unpacked:
         complain(unpacked)
     try:
-        conclusion = Conclusion(**json.loads(analyst.finish()))
+        conclusion = Conclusion.read(analyst.finish())
     except AnalysisFailed as error:
         raise CaptureError(f"no report: the analysis failed: {error}") from None
     to.write(conclusion.report)

@@ -6,14 +6,15 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systrace.errors import CaptureError, UsageError
 
 if TYPE_CHECKING:
-    from systrace.model import Event
+    from systrace.model import Analysis, Event
+    from systrace.reporters.layout import Layout
     from systrace.tracers import Request, Tracer
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -23,10 +24,16 @@ UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 class Conclusion:
     """What an analyst process hands back."""
 
-    report: str
+    report: bytes
     line: str
     healthy: bool
     failed: bool  # findings of severity error or fatal
+
+    @classmethod
+    def read(cls, answer: bytes) -> Conclusion:
+        """From the bytes that `conclude` gave."""
+        head, _newline, report = answer.partition(b"\n")
+        return cls(report, **json.loads(head))
 
 
 def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
@@ -42,23 +49,31 @@ def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
             see(event)
 
 
-def conclude(name: str, lines: Iterator[bytes], style: str) -> bytes:
-    """Analyse lines to their end; a `Conclusion` as JSON."""
+def conclude(name: str, lines: Iterator[bytes], style: str, layout: Layout) -> bytes:
+    """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown."""
     from systrace.model import Input
     from systrace.pipeline import analyze
-    from systrace.reporters import REPORTERS
     from systrace.reporters.table import one_line
 
     analysis = analyze([Input(name, lines)], as_is=True)
+    head = {
+        "line": one_line(analysis),
+        "healthy": analysis.verdict.outcome == "healthy",
+        "failed": any(finding.severity in ("error", "fatal") for finding in analysis.findings),
+    }
+    return json.dumps(head).encode() + b"\n" + report_of(analysis, style, layout)
+
+
+def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
+    """The report in one of the formats."""
+    from systrace.reporters import REPORTERS
+    from systrace.reporters.table import render
+
+    if style == "table":
+        return render(analysis, layout).encode("utf-8", "backslashreplace")
     out = io.BytesIO()
     REPORTERS[style].write(analysis, out)
-    conclusion = Conclusion(
-        report=out.getvalue().decode("utf-8", "replace"),
-        line=one_line(analysis),
-        healthy=analysis.verdict.outcome == "healthy",
-        failed=any(finding.severity in ("error", "fatal") for finding in analysis.findings),
-    )
-    return json.dumps(asdict(conclusion)).encode()
+    return out.getvalue()
 
 
 def choose(name: str | None) -> Tracer:
@@ -123,8 +138,10 @@ def style_of(name: str) -> str:
     Raises:
         UsageError: unknown.
     """
-    if name not in ("table", "json"):
-        raise UsageError(f"there is no report format {name!r}: choose table or json")
+    from systrace.reporters import REPORTERS
+
+    if name not in REPORTERS:
+        raise UsageError(f"there is no report format {name!r}: choose from {', '.join(REPORTERS)}")
     return name
 
 
@@ -140,9 +157,16 @@ class ReportTo:
             except OSError as error:
                 raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
-    def write(self, text: str) -> None:
+    def layout(self) -> Layout:
+        """Width and colour of the terminal, if it is one."""
+        from systrace.reporters.layout import Layout
+
+        with os.fdopen(self._descriptor, "wb", buffering=0, closefd=False) as stream:
+            return Layout.of(stream)
+
+    def write(self, report: bytes) -> None:
         """Write it all; a reader that is gone is no reason to fail."""
-        view = memoryview(text.encode("utf-8", "replace"))
+        view = memoryview(report)
         try:
             while view:
                 view = view[os.write(self._descriptor, view) :]
@@ -152,4 +176,4 @@ class ReportTo:
 
 def complain(text: str) -> None:
     """One line on standard error about the capture, never about the job."""
-    ReportTo(None).write(f"systrace: {text}\n")
+    ReportTo(None).write(f"systrace: {text}\n".encode("utf-8", "replace"))

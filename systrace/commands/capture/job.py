@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -35,6 +34,7 @@ from systrace.tracers.spool import Spool, Spooled
 
 if TYPE_CHECKING:
     from systrace.model import Event
+    from systrace.reporters.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def run_job(options: Options) -> tuple[int, bool]:
         request = _with_output(request, recording.fifo)
         spool = Spool(recording.fifo, recording.descriptor, limit, recording.directory)
         stack.callback(spool.close)
-        analyst = _analyst(recording, options.style)
+        analyst = _analyst(recording, options.style, to.layout())
         stack.callback(analyst.close)
         watcher = _watcher(recording, live, keepalives)
         if watcher is not None:
@@ -98,6 +98,8 @@ def run_job(options: Options) -> tuple[int, bool]:
             capture.stop()
         if watcher is not None:
             _end(watcher)
+        if keepalives is not None:
+            _say_failures(keepalives)
         failed = _report(options, to, recording, analyst, _fault(capture, spooled))
         if status is None:
             status = capture.wait()
@@ -157,9 +159,9 @@ def _with_output(request: Request, fifo: Path) -> Request:
     return replace(request, output=fifo)
 
 
-def _analyst(recording: Recording, style: str) -> Analyst:
+def _analyst(recording: Recording, style: str, layout: Layout) -> Analyst:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(recording.name, lines, style)
+        return conclude(recording.name, lines, style, layout)
 
     return Analyst(recording.path, work, set())
 
@@ -195,6 +197,12 @@ def _end(watcher: Analyst) -> None:
         complain(f"following the events failed: {error}")
 
 
+def _say_failures(keepalives: Keepalives) -> None:
+    complaint = keepalives.complaint()
+    if complaint:
+        complain(complaint)
+
+
 def _relay(capture: Capture, recording: Path, number: signal.Signals, sender: int, tty: bool) -> None:
     if not tty and not delivered(recording, capture.pid, number, sender):
         capture.signal(number)
@@ -213,7 +221,7 @@ def _report(options: Options, to: ReportTo, recording: Recording, analyst: Analy
         unpacked = recording.pack()
         if unpacked:
             complain(unpacked)
-        conclusion = Conclusion(**json.loads(analyst.finish()))
+        conclusion = Conclusion.read(analyst.finish())
     except AnalysisFailed as error:
         where = f"; the recording is in {options.save}" if options.save else ""
         complain(f"no report: the analysis failed: {error}{where}")
@@ -221,5 +229,5 @@ def _report(options: Options, to: ReportTo, recording: Recording, analyst: Analy
     if options.quiet and conclusion.healthy and not fault:
         return conclusion.failed
     brief = conclusion.healthy and options.style == "table" and not to.is_file
-    to.write(conclusion.line.rstrip("\n") + "\n" if brief else conclusion.report)
+    to.write(conclusion.line.rstrip("\n").encode() + b"\n" if brief else conclusion.report)
     return conclusion.failed

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from systrace.model import Event
 
 FAILURES_SHOWN = 3
+JOIN_SECONDS = 1.0  # the last connects may still be on their way through the pipe
 
 
 class Keepalives:
@@ -35,8 +36,9 @@ class Keepalives:
             raise UsageError(f"--keepalive {text}: write IDLE,INTERVAL,COUNT in seconds and probes, such as 60,15,4")
         self._numbers = numbers
         self._reader, self.writer = os.pipe()
-        self.failures: list[str] = []
-        self.done = 0
+        self._failures: list[str] = []
+        self._failed = 0
+        self._server: threading.Thread | None = None
 
     def see(self, event: Event) -> None:
         """In the analyst: pass on a connect to an internet address that began."""
@@ -54,7 +56,18 @@ class Keepalives:
     def start(self) -> None:
         """In systrace: act on what comes, in a thread, until the analyst ends."""
         os.close(self.writer)
-        threading.Thread(target=self._serve, name="keepalive", daemon=True).start()
+        self._server = threading.Thread(target=self._serve, name="keepalive", daemon=True)
+        self._server.start()
+
+    def complaint(self) -> str | None:
+        """Once the analyst has ended: on which connections it could not be switched on, and why."""
+        if self._server is not None:
+            self._server.join(JOIN_SECONDS)
+        if not self._failed:
+            return None
+        more = self._failed - len(self._failures)
+        shown = "; ".join(self._failures) + (f"; and {more} more" if more else "")
+        return f"keepalive could not be switched on: {shown}"
 
     def _serve(self) -> None:
         with os.fdopen(self._reader, "rb") as lines:
@@ -74,7 +87,7 @@ class Keepalives:
                 kind = domain_type_protocol(mine)
                 if kind is not None and kind[2] == socket.IPPROTO_TCP:
                     apply(mine, *self._numbers)
-                    self.done += 1
         except OSError as error:
-            if len(self.failures) < FAILURES_SHOWN:
-                self.failures.append(f"descriptor {fd} of {tid}: {error.strerror}")
+            self._failed += 1
+            if len(self._failures) < FAILURES_SHOWN:
+                self._failures.append(f"descriptor {fd} of {tid}: {error.strerror}")
