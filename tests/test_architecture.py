@@ -91,8 +91,13 @@ def sources(folder: Path = PACKAGE) -> list[Path]:
     return sorted(path for path in folder.rglob("*.py") if "__pycache__" not in path.parts)
 
 
-def imports(path: Path) -> Iterator[Import]:
+@cache
+def imports(path: Path) -> list[Import]:
     """What a file imports; under `if TYPE_CHECKING` counts as imported, but not at start."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[Import]:
     name = path.relative_to(ROOT).as_posix()
     lazy: set[ast.AST] = set()
     for node in ast.walk(tree(path)):
