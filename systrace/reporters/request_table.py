@@ -11,37 +11,51 @@ from systrace.reporters.layout import Layout
 from systrace.reporters.requests import Transaction, transactions
 from systrace.reporters.text import columns, cut_middle, duration, safe, size, wrap
 
-_URL_AT_LEAST = 24  # columns
+_URL_AT_LEAST, _URL_CUT_TO = 24, 10  # columns; beside a note, less must do
 _HEADERS = ("start s", "socket", "who", "method", "status", "dns", "connect", "tls", "first", "transfer", "sent", "got")
+_LEFT = (1, 2, 3)
+_RARE = (5, 6, 7)  # left out where no row has them
+_SPARE = (7, 5, 10, 6, 9, 1, 2)  # left out one after the other where the terminal is too narrow
 
 
 def requests_table(analysis: Analysis, layout: Layout) -> list[str]:
     """Lines of text; URLs are cut to the width on a terminal."""
-    from tabulate import tabulate
-
     rows = transactions(analysis.evidence)
     if not rows:
         return ["No HTTP requests in this log."]
     first = analysis.evidence.source.first_ns
     cells = [_cells(row, first) for row in rows]
-    kept = [i for i in range(len(_HEADERS)) if i not in (5, 6, 7) or any(row[i] != "-" for row in cells)]
-    text = tabulate(
+    kept = [i for i in range(len(_HEADERS)) if i not in _RARE or any(row[i] != "-" for row in cells)]
+    text = _laid_out(cells, kept)
+    for spare in _SPARE:
+        if layout.fitted and columns(text[0]) + 2 + _URL_AT_LEAST > layout.width and spare in kept:
+            kept.remove(spare)
+            text = _laid_out(cells, kept)
+    widest = columns(text[0])
+    lines = [layout.paint("Requests", "bold"), layout.paint(f"{text[0]}  type, URL", "dim")]
+    for line, row in zip(text[1:], rows, strict=True):
+        what = " ".join(safe(word) for word in (row.content_type, row.url or "(request not in the log)") if word)
+        note = f"  [{safe(row.error)}]" if row.error not in ("", "clipped") else ""
+        if layout.fitted:
+            what = cut_middle(what, max(layout.width - widest - 2 - len(note), _URL_CUT_TO))
+        bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
+        padded = f"{line}  {what}{note}"
+        lines.append(layout.paint(padded, "red") if bad else padded)
+    return [*lines, *_left_out(analysis, layout)]
+
+
+def _laid_out(cells: list[list[str]], kept: list[int]) -> list[str]:
+    """Lines of equal width, the header first."""
+    from tabulate import tabulate
+
+    lines = tabulate(
         [[_HEADERS[i] for i in kept], *([row[i] for i in kept] for row in cells)],
         tablefmt="plain",
         disable_numparse=True,
-        colalign=["left" if i in (1, 2, 3) else "right" for i in kept],
+        colalign=["left" if i in _LEFT else "right" for i in kept],
     ).split("\n")
-    widest = max(columns(line) for line in text)
-    room = max(layout.width - widest - 2, _URL_AT_LEAST)
-    lines = [layout.paint("Requests", "bold"), layout.paint(f"{text[0]:<{widest}}  type, URL", "dim")]
-    for line, row in zip(text[1:], rows, strict=True):
-        what = " ".join(safe(word) for word in (row.content_type, row.url or "(request not in the log)") if word)
-        what = cut_middle(what, room) if layout.fitted else what
-        note = f"  [{safe(row.error)}]" if row.error not in ("", "clipped") else ""
-        bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
-        padded = f"{line}{' ' * (widest - columns(line))}  {what}{note}"
-        lines.append(layout.paint(padded, "red") if bad else padded)
-    return [*lines, *_left_out(analysis, layout)]
+    widest = max(columns(line) for line in lines)
+    return [line + " " * (widest - columns(line)) for line in lines]
 
 
 def _cells(row: Transaction, first: int | None) -> list[str]:

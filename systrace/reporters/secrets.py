@@ -18,7 +18,8 @@ _PATTERNS = tuple(
         + _KEY
         + rb")[ \t]{0,8}:[ \t]{0,8}([^\r\n]+(?:\r?\n[ \t][^\r\n]*)*)",
         rb"(?i)" + _KEY + rb"=([^&\s\"'<>;,]+)",  # forms and queries
-        rb"(?i)" + _KEY + rb"\\?[\"']\s{0,8}:\s{0,8}(?:\\?\"((?:[^\"\\]|\\[^\"])*)|([^\s,}\]\"\\\[{]+))",  # JSON
+        rb"(?is)" + _KEY + rb"[\"']\s{0,8}:\s{0,8}(?:\"((?:[^\"\\]|\\.)*)|'([^']*)|([^\s,}\]\"'\\\[{]+))",  # JSON
+        rb"(?i)" + _KEY + rb"\\[\"']\s{0,8}:\s{0,8}\\\"((?:[^\"\\]|\\[^\"])*)",  # JSON within a JSON text
         rb"(?i)" + _KEY + rb"(?:\s[^<>]{0,200})?>([^<]+)",  # XML
         rb"(?i)" + _KEY + rb"\"[^\r\n]{0,100}\r?\n(?:[^\r\n]{1,200}\r?\n){0,4}\r?\n([^\r\n]+)",  # multipart/form-data
         rb"(?m)^(?:[A-Za-z][\w.]{0,15} )?(?:PASS|pass|ACCT|AUTH|auth|LOGIN|login)"  # FTP, POP, SMTP, IMAP, redis
