@@ -24,7 +24,7 @@ def short(found: list[Record]) -> list[Short]:
 @pytest.mark.parametrize(
     ("entry", "resumed"),
     [
-        ("accept4(5,  <unfinished ...>", '<... accept4 resumed> {sa_family=AF_UNIX}, [2], 0) = 6'),
+        ("accept4(5,  <unfinished ...>", "<... accept4 resumed> {sa_family=AF_UNIX}, [2], 0) = 6"),
         ("accept4(5,  <unfinished ...>", "<... accept4 resumed>{sa_family=AF_UNIX}, [2], 0) = 6"),
         ("accept4(5 <unfinished ...>", "<... accept4 resumed>, {sa_family=AF_UNIX}, [2], 0) = 6"),
     ],
@@ -41,7 +41,7 @@ def test_trap_4_the_halves_of_a_call(read: Read, entry: str, resumed: str) -> No
 def test_trap_5_the_duration_column_outranks_the_stamps(read: Read) -> None:
     """-T of a resumed line is the whole call."""
     (found,) = read(
-        "7 1700000000.000000 read(3,  <unfinished ...>\n7 1700000005.000000 <... read resumed>\"\", 1) = 0 <4.5>\n"
+        '7 1700000000.000000 read(3,  <unfinished ...>\n7 1700000005.000000 <... read resumed>"", 1) = 0 <4.5>\n'
     )
     assert found.duration_ns == 4_500_000_000
 
@@ -113,7 +113,11 @@ def test_trap_25_and_31_what_stands_between_records_is_passed_over(read: Read, h
 @pytest.mark.parametrize(
     ("line", "kind", "args"),
     [
-        ("--- SIGPIPE {si_signo=SIGPIPE, si_code=SI_USER} ---", "signal", "SIGPIPE {si_signo=SIGPIPE, si_code=SI_USER}"),
+        (
+            "--- SIGPIPE {si_signo=SIGPIPE, si_code=SI_USER} ---",
+            "signal",
+            "SIGPIPE {si_signo=SIGPIPE, si_code=SI_USER}",
+        ),
         ("--- {si_signo=SIGPIPE} (Broken pipe) ---", "signal", "{si_signo=SIGPIPE} (Broken pipe)"),
         ("--- SIGPIPE (Broken pipe) @ 0 (0) ---", "signal", "SIGPIPE (Broken pipe) @ 0 (0)"),
         ("--- stopped by SIGSTOP ---", "signal", "stopped by SIGSTOP"),
@@ -141,7 +145,7 @@ def test_trap_27_a_thread_that_calls_exec_becomes_the_leader(read: Read) -> None
 
 def test_trap_23_cut_at_both_ends(read: Read, health: Health) -> None:
     """A resumed line without its start is counted; a call without its end is told as unfinished."""
-    found = read("7 <... read resumed>\"a\", 1) = 1\n7 close(1) = 0\n7 poll([{fd=3, eve")
+    found = read('7 <... read resumed>"a", 1) = 1\n7 close(1) = 0\n7 poll([{fd=3, eve')
     assert [(r.syscall, r.retval, r.outcome == UNFINISHED) for r in found] == [
         ("read", 1, False), ("close", 0, False), ("poll", None, True),
     ]  # fmt: skip
@@ -165,7 +169,7 @@ def test_the_end_of_a_task_ends_its_call(read: Read, mark: str) -> None:
 
 def test_trap_20_what_is_no_strace(read: Read, health: Health) -> None:
     """truss, ltrace and shells: no record, no exception."""
-    text = "ioctl(0,TIOCGWINSZ,0xffffea98)\t\t\t ERR#25 ENOTTY\nsh: strace: command not found\nputs(\"x\")  = 2\n"
+    text = 'ioctl(0,TIOCGWINSZ,0xffffea98)\t\t\t ERR#25 ENOTTY\nsh: strace: command not found\nputs("x")  = 2\n'
     found = read(text)
     assert [r.syscall for r in found if r.retval is not None] == ["puts"]
     assert health.foreign == 1

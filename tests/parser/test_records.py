@@ -156,7 +156,7 @@ def test_relative_times_add_up(read: Read) -> None:
     """-r counts from the line before, whatever it is, resumed lines too."""
     text = (
         "     0.000000 close(1) = 0\n     1.000000 read(3,  <unfinished ...>\n"
-        "     0.500000 <... read resumed>\"a\", 1) = 1\n     0.250000 close(2) = 0\n"
+        '     0.500000 <... read resumed>"a", 1) = 1\n     0.250000 close(2) = 0\n'
     )
     assert [(r.syscall, r.time_ns, r.duration_ns) for r in read(text)] == [
         ("close", 0, None), ("read", S, S // 2), ("close", 1_750_000_000, None),
