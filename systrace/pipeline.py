@@ -5,8 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from systrace.decoders.conversation import Decoding
+from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
-from systrace.model import Analysis, Event, Evidence, Finding, Health, Input, Line, Record, Source, Style, Transcript
+from systrace.model import (
+    Analysis,
+    Event,
+    Evidence,
+    Fact,
+    Finding,
+    Health,
+    Input,
+    Line,
+    Record,
+    Sent,
+    Source,
+    Style,
+    Transcript,
+)
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import check, verdict
@@ -32,6 +47,7 @@ def analyze(
     as_is: bool = False,
     transcript: Transcript | None = None,
     every_request: bool = False,
+    keylog: KeyLog | None = None,
 ) -> Analysis:
     """What a recording says: its sockets, processes, messages, findings, and the verdict on the whole job.
 
@@ -41,13 +57,15 @@ def analyze(
         watch: uid of a socket whose calls are all kept.
         as_is: the lines come straight from a tracer.
         transcript: filled with what went over the socket that it names.
+        keylog: session keys of TLS connections; those that the trace itself shows are added.
         every_request: keep all HTTP messages, however many a connection carried.
 
     Never raises on what the lines say: unreadable ones are counted in `health`.
     """
     health, style = Health(), Style()
-    decoding = RequestDecoding() if every_request else Decoding()
-    watching = None if transcript is None else Watching(transcript, decoding, WholeDecoding(transcript.limit))
+    keys = KeyLog() if keylog is None else keylog
+    decoding = RequestDecoding(keys) if every_request else Decoding(keys)
+    watching = None if transcript is None else Watching(transcript, decoding, WholeDecoding(transcript.limit, keys))
     tracker = Tracker(watching or decoding, watch)
     feed = tracker.feed
     handlers = dict(SYSCALLS) | NOTES
@@ -58,6 +76,8 @@ def analyze(
         event = handlers[record.syscall](record)
         if event is None:
             continue
+        if type(event) is Sent or type(event) is Fact:
+            event = keys.overhear(event)
         feed(event)
         if on_event is not None:
             on_event(event)

@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from systrace.model import Message, Received, Socket, Transfer
 from systrace.registry import Registry
+
+if TYPE_CHECKING:
+    from systrace.decoders.tls_keys import KeyLog
 
 
 class Piece:
@@ -106,6 +109,14 @@ class Decoder(Protocol):
 
     def leftover(self) -> list[tuple[bool, Piece]]:
         """(from_client, piece) that were fed but belong to the next protocol; asked once, after `handed_over`."""
+
+
+@runtime_checkable
+class Keyed(Protocol):
+    """A decoder whose contents are encrypted, and which can read them with the right keys."""
+
+    def use(self, keylog: KeyLog) -> None:
+        """Session keys; they may come later than what they open. Called before anything is fed."""
 
 
 DECODERS: Registry[type[Decoder]] = Registry("systrace.decoders")

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from systrace.decoders import Decoder, Mismatch, Piece, direction, times
+from systrace.decoders import Decoder, Keyed, Mismatch, Piece, direction, times
 from systrace.decoders.bodies.sniffing import sniff
 from systrace.decoders.buffer import span
 from systrace.decoders.choosing import DEAF, HEAD_BYTES, SURE, Deaf, alone, choose, fits
+from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, lighten, weigh
 from systrace.model import Message, Sent, Socket, Transfer
 
@@ -88,7 +89,8 @@ class Conversation:
 class Decoding:
     """Feeds every socket's bytes to the decoder that they fit; gathers the messages."""
 
-    def __init__(self) -> None:
+    def __init__(self, keylog: KeyLog | None = None) -> None:
+        self._keylog = keylog
         self._open: dict[str, Conversation] = {}
         self._sockets: list[Socket] = []  # those with messages
         self._kept = 0
@@ -223,6 +225,8 @@ class Decoding:
         conversation.protocol = chosen
         conversation.socket.app_protocol = chosen.name
         decoder = chosen(conversation.socket)
+        if self._keylog is not None and isinstance(decoder, Keyed):
+            decoder.use(self._keylog)
         conversation.decoders = [decoder, decoder]
         server, client = conversation.heads
         conversation.unchecked = not conversation.datagrams and not (client and server and fits(chosen, client, server))

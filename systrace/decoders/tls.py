@@ -1,5 +1,7 @@
 """TLS records (RFC 8446 5.1, RFC 5246 6.2): hellos, alerts and certificates where they are clear, the rest counted.
 
+Where the session's keys are known (`use`), the rest is decrypted: see `tls_plain`.
+
 Handshake messages are put together across records until encryption begins (TLS 1.3: after ServerHello; before:
 after ChangeCipherSpec). Bytes that are no record come out as `NotTls`, with what came instead.
 """
@@ -7,14 +9,17 @@ after ChangeCipherSpec). Bytes that are no record come out as `NotTls`, with wha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from systrace.decoders import Piece, decoder, direction, times
 from systrace.decoders.bodies.problem import printable
 from systrace.decoders.bodies.sniffing import sniff
 from systrace.decoders.buffer import StreamDecoder, span
+from systrace.decoders.tls_certificate import certificates, read_certificate
 from systrace.decoders.tls_hello import Hello, client_hello, cut_hello, server_hello
+from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.tls_messages import ALERTS, NotTls, TlsAlert, TlsCertificate, TlsHello, TlsRecords
+from systrace.decoders.tls_plain import NO_KEYS, Decryption, Sealed
 from systrace.model import Message, Socket, Transfer
 
 __all__ = ["ALERTS", "NotTls", "Tls", "TlsAlert", "TlsCertificate", "TlsHello", "TlsRecords"]
@@ -67,13 +72,17 @@ class Tls(StreamDecoder):
     def __init__(self, socket: Socket) -> None:
         super().__init__(socket)
         self._sides = (_Direction(), _Direction())  # server, client
-        self._version13 = False
+        self._plain: Decryption | None = None
 
     @classmethod
     def identify(cls, client: bytes, server: bytes) -> int:
         """See `Decoder.identify`."""
         scores = [_score(head, from_client) for head, from_client in ((client, True), (server, False)) if head]
         return max(scores) if scores and 0 not in scores else 0
+
+    def use(self, keylog: KeyLog) -> None:
+        """See `Keyed.use`."""
+        self._plain = Decryption(self.socket, keylog)
 
     def feed(self, from_client: bool, piece: Piece) -> Iterable[Message]:
         """See `Decoder.feed`; inside of a long record the payload is not even decoded."""
@@ -96,8 +105,10 @@ class Tls(StreamDecoder):
                 if side.unsynced and plausible and len(header) == _HEADER:
                     side.unsynced = False
                 elif side.unsynced or plausible:
-                    buffer.skip_call()
+                    skipped = buffer.skip_call()
                     side.unsynced = side.partial = True
+                    if self._plain is not None and side.encrypted:
+                        out += self._plain.skipped(from_client, skipped)
                     continue
             if not plausible:
                 self._not_tls(from_client, out)
@@ -105,7 +116,13 @@ class Tls(StreamDecoder):
             kind, length = header[0], int.from_bytes(header[3:], "big")
             clear = kind == ALERT and length == 2  # encrypted ones are longer, or of type application data
             if kind == APPLICATION or (side.encrypted and not clear):
-                self._count(from_client, kind, length, out)
+                if self._plain is not None and self._plain.live and kind != CHANGE_CIPHER_SPEC:
+                    if buffer.size < _HEADER + length:
+                        break
+                    self._open(self._plain, from_client, header, out)
+                else:
+                    self._count(from_client, kind, length, out)
+                    buffer.skip(_HEADER + length)
             elif buffer.size < _HEADER + length:
                 break
             else:
@@ -129,6 +146,9 @@ class Tls(StreamDecoder):
                 self._cut_handshake(from_client, bytes(side.handshake) + body, buffer.last, out)
         elif side.handshake:
             self._cut_handshake(from_client, bytes(side.handshake), side.last, out)
+        if self._plain is not None:
+            out += self._plain.end(from_client, how)
+            self._alerts(self._plain, out)
         if side.records or waiting is not None:
             out.append(self._records(from_client, waiting))
         return out
@@ -147,7 +167,22 @@ class Tls(StreamDecoder):
         elif kind == ALERT:
             self._alert(from_client, b"", event, out)
         side.last, side.size = event, length
-        buffer.skip(_HEADER + length)
+
+    def _open(self, plain: Decryption, from_client: bool, header: bytes, out: list[Message]) -> None:
+        """An encrypted record that has wholly come: what it carries, if its key is known."""
+        buffer = self.client if from_client else self.server
+        length = int.from_bytes(header[3:], "big")
+        alerts: list[Message] = []  # what they say comes from `plain`
+        self._count(from_client, header[0], length, alerts)
+        buffer.skip(_HEADER)
+        data, missing = buffer.take(length)
+        out += plain.record(Sealed(from_client, header, None if missing else data, length, buffer.last))
+        self._alerts(plain, out)
+
+    def _alerts(self, plain: Decryption, out: list[Message]) -> None:
+        for from_client, data, event in plain.alerts:
+            self._alert(from_client, data, event, out)
+        plain.alerts.clear()
 
     def _clear(self, from_client: bool, kind: int, length: int, out: list[Message]) -> None:
         """A whole record that is not encrypted."""
@@ -225,6 +260,8 @@ class Tls(StreamDecoder):
             handshake_bytes=side.secret,
             last_size=side.size,
             in_record=waiting,
+            opened=self._plain.opened[from_client] if self._plain is not None else 0,
+            sealed=self._plain.reason if self._plain is not None else NO_KEYS,
         )
 
     # ----------------------------------------------------------------------------------------------------- handshake
@@ -261,6 +298,8 @@ class Tls(StreamDecoder):
             self._certificate(from_client, data[4:], last, out)
 
     def _hello(self, from_client: bool, hello: Hello, last: Transfer | None, out: list[Message]) -> None:
+        if self._plain is not None:
+            self._plain.hello(hello)
         first = self._sides[from_client].first
         start, end = times(first, last)
         words = [hello.sni or "", ",".join(hello.versions), ",".join(hello.alpn)]
@@ -284,7 +323,7 @@ class Tls(StreamDecoder):
     def _certificate(self, from_client: bool, body: bytes, last: Transfer | None, out: list[Message]) -> None:
         first = self._sides[from_client].first
         start, end = times(first, last)
-        chain = _chain(body)
+        chain = certificates(body)
         message = TlsCertificate(
             *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
             "Certificate",
@@ -294,7 +333,7 @@ class Tls(StreamDecoder):
             der=chain[0] if chain else b"",
         )
         if chain:
-            _read_certificate(message)
+            read_certificate(message)
         message.summary = f"Certificate {message.subject}".strip()
         out.append(message)
 
@@ -322,36 +361,3 @@ def _maybe_record(head: bytes) -> bool:
         return True
     length = int.from_bytes(head[3:5], "big")
     return 0 < length <= RECORD_LIMIT or (head[0] == APPLICATION and not length)
-
-
-def _chain(body: bytes) -> list[bytes]:
-    """The wholly known certificates of a Certificate message (RFC 5246 7.4.2)."""
-    chain: list[bytes] = []
-    at = 3
-    while at + 3 <= len(body) and len(chain) < 20:
-        length = int.from_bytes(body[at : at + 3], "big")
-        at += 3
-        if at + length > len(body) or not length:
-            break
-        chain.append(body[at : at + length])
-        at += length
-    return chain
-
-
-def _read_certificate(message: TlsCertificate) -> None:
-    """Fill in names and dates, if `cryptography` is installed and can read it."""
-    try:
-        from cryptography import x509
-    except ImportError:
-        return
-    try:
-        certificate: Any = x509.load_der_x509_certificate(message.der)
-        message.subject = printable(certificate.subject.rfc4514_string().encode())
-        message.issuer = printable(certificate.issuer.rfc4514_string().encode())
-        message.not_before = certificate.not_valid_before_utc.isoformat()
-        message.not_after = certificate.not_valid_after_utc.isoformat()
-        message.self_signed = certificate.issuer == certificate.subject
-        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        message.names = tuple(printable(str(name.value).encode()) for name in extension.value)
-    except Exception:  # noqa: BLE001 - a hostile certificate raises whatever it can
-        return

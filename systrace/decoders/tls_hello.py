@@ -8,7 +8,7 @@ from systrace.decoders.bodies.problem import printable
 
 _VERSIONS = {0x0300: "ssl3", 0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")  # RFC 8446 4.1.3
-_SNI, _ALPN, _SUPPORTED_VERSIONS = 0, 16, 43
+_SNI, _ALPN, _ENCRYPT_THEN_MAC, _SUPPORTED_VERSIONS = 0, 16, 22, 43
 
 
 @dataclass(slots=True)
@@ -22,6 +22,8 @@ class Hello:
     cipher: int | None = None
     cut: bool = False
     retry: bool = False
+    random: bytes = b""  # 32 bytes, b"" when they are not known: key logs name connections by the client's
+    encrypt_then_mac: bool = False  # RFC 7366
 
 
 class _Cut(Exception):
@@ -56,7 +58,7 @@ def client_hello(body: bytes) -> Hello:
         reader = _Reader(body)
         legacy = reader.number(2)
         hello.versions = _named([legacy])
-        reader.take(32)
+        hello.random = reader.take(32)
         reader.block(1)
         reader.block(2)
         reader.block(1)
@@ -73,7 +75,8 @@ def server_hello(body: bytes) -> Hello:
     try:
         reader = _Reader(body)
         hello.versions = _named([reader.number(2)])
-        hello.retry = reader.take(32) == _RETRY
+        hello.random = reader.take(32)
+        hello.retry = hello.random == _RETRY
         reader.block(1)
         hello.cipher = reader.number(2)
         reader.take(1)
@@ -101,6 +104,8 @@ def _extensions(reader: _Reader, hello: Hello) -> None:
             hello.sni = _server_name(content)
         elif kind == _ALPN:
             hello.alpn = _protocols(content)
+        elif kind == _ENCRYPT_THEN_MAC:
+            hello.encrypt_then_mac = True
         elif kind == _SUPPORTED_VERSIONS:
             if hello.client:
                 content = content[1:]

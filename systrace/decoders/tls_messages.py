@@ -95,6 +95,8 @@ class TlsRecords(Message):
     handshake_bytes: int = 0  # encrypted handshake, TLS 1.2
     last_size: int = 0  # of the last record: 19 in TLS 1.3 just before a close is probably an alert
     in_record: tuple[int, int] | None = None  # (received, declared) of a last record that did not end
+    opened: int = 0  # records that could be decrypted: what they carried are messages of their own
+    sealed: str = ""  # why none could be
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ from itertools import chain
 from systrace.decoders.bodies.body import sample_size
 from systrace.decoders.conversation import Conversation, Decoding, order
 from systrace.decoders.http_messages import HttpMessage
+from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, lighten, weigh
 from systrace.model import Message, Socket, Transfer
 
@@ -20,10 +21,11 @@ class WholeDecoding(Decoding):
 
     Args:
         limit: bytes that the bodies may cost together; beyond, the oldest are lightened.
+        keylog: session keys of TLS connections.
     """
 
-    def __init__(self, limit: int) -> None:
-        super().__init__()
+    def __init__(self, limit: int, keylog: KeyLog | None = None) -> None:
+        super().__init__(keylog)
         self._limit = limit
         self._first: list[Message] = []
         self._last: deque[Message] = deque(maxlen=_LAST)
@@ -56,8 +58,8 @@ class WholeDecoding(Decoding):
 class RequestDecoding(Decoding):
     """Decoding that forgets no HTTP message, only bodies: what `systrace requests` lists."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, keylog: KeyLog | None = None) -> None:
+        super().__init__(keylog)
         self._http: list[tuple[Socket, HttpMessage]] = []
 
     def finish(self) -> list[Message]:
