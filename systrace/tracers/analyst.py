@@ -1,7 +1,8 @@
 """A process of its own reads the recording, so that neither its speed nor its failure concerns the job.
 
 It begins when the job is over, unless somebody is watching: reading along, even where a processor had nothing else to
-do (SCHED_IDLE), made a job on two busy processors up to 60 % slower and the report came no sooner.
+do (SCHED_IDLE), made a job on two busy processors up to 60 % slower and the report came no sooner. Its imports alone
+are done meanwhile: the report of a short job would wait for them.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class AnalysisFailed(Exception):
 class Analyst:
     """The parent's handle of the reading process."""
 
-    def __init__(self, path: Path, work: Work, kept: set[int], *, eager: bool = False) -> None:
+    def __init__(
+        self, path: Path, work: Work, kept: set[int], *, eager: bool = False, prepare: Callable[[], None] | None = None
+    ) -> None:
         """Start `work` on the lines of `path`.
 
         Args:
@@ -35,6 +38,7 @@ class Analyst:
             work: runs in the new process; what it returns is the result.
             kept: descriptors that it needs.
             eager: read while the recording grows: somebody is watching.
+            prepare: runs in the new process at once, on processors that have nothing else to do.
         """
         ended, self._end = os.pipe()
         self._result, answer = os.pipe()
@@ -45,6 +49,9 @@ class Analyst:
                 detach_descriptors({*kept, ended, answer})
                 if eager:
                     os.nice(NICE)
+                if prepare is not None:
+                    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+                    prepare()
                 status = _child(lambda: work(follow(path, ended, at_end=not eager)), answer, os.getppid())
             finally:
                 os._exit(status)

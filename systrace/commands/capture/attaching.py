@@ -15,6 +15,7 @@ from systrace.commands.capture.common import (
     complain,
     conclude,
     header,
+    prepare,
     report_of,
     style_of,
     wanted_calls,
@@ -96,7 +97,7 @@ def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -
         recording.add(*snapshot.lines())
         spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
         stack.callback(spool.close)
-        analyst = Analyst(recording.path, _work(recording.name, options.style, to.layout()), set())
+        analyst = Analyst(recording.path, _work(recording.name, options.style, to.layout()), set(), prepare=prepare)
         stack.callback(analyst.close)
         pids = [snapshot.pid, *(pid for pid in descendants(snapshot.pid) if not tracer_of(pid))]
         if not snapshot.still_running():

@@ -49,6 +49,15 @@ def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
             see(event)
 
 
+def prepare() -> None:
+    """Import what every report needs (decoders are for jobs that use the network)."""
+    from systrace import pipeline  # noqa: F401
+    from systrace.reporters import table  # noqa: F401
+    from systrace.rules import RULES
+
+    len(RULES)
+
+
 def conclude(name: str, lines: Iterator[bytes], style: str, layout: Layout) -> bytes:
     """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown."""
     from systrace.model import Input
@@ -106,12 +115,11 @@ def wanted_calls() -> frozenset[str]:
 
 def header(tracer: Tracer, request: Request, *, attach: bool = False, pid: int | None = None) -> dict[str, Any]:
     """The facts for the first line of a recording."""
-    from importlib.metadata import version
-
+    from systrace import __version__
     from systrace.kernel.facts import host_facts
     from systrace.tracers import Described
 
-    facts: dict[str, Any] = {"systrace_version": version("systrace"), "tracer": tracer.name}
+    facts: dict[str, Any] = {"systrace_version": __version__, "tracer": tracer.name}
     if isinstance(tracer, Described):
         facts |= tracer.describe(request, attach=attach)
     return facts | {"user": os.getuid(), "cwd": os.getcwd()} | host_facts(pid)  # noqa: PTH109 (a string)
@@ -138,6 +146,8 @@ def style_of(name: str) -> str:
     Raises:
         UsageError: unknown.
     """
+    if name in ("table", "json"):
+        return name  # the job is not to wait for the import of all formats
     from systrace.reporters import REPORTERS
 
     if name not in REPORTERS:

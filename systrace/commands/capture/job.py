@@ -18,6 +18,7 @@ from systrace.commands.capture.common import (
     complain,
     conclude,
     header,
+    prepare,
     size,
     style_of,
     wanted_calls,
@@ -163,7 +164,7 @@ def _analyst(recording: Recording, style: str, layout: Layout) -> Analyst:
     def work(lines: Iterator[bytes]) -> bytes:
         return conclude(recording.name, lines, style, layout)
 
-    return Analyst(recording.path, work, set())
+    return Analyst(recording.path, work, set(), prepare=prepare)
 
 
 def _watcher(recording: Recording, live: int | None, keepalives: Keepalives | None) -> Analyst | None:
