@@ -622,7 +622,9 @@ class Process:
         if not words:
             return self.path.rsplit("/", 1)[-1]
         if len(words) > 1 and words[0].rstrip("0123456789.").lstrip("-") in _INTERPRETERS:
-            script = next((w for w in self.argv[1:] if not w.startswith("-")), "")
+            script = next((w for w in self.argv[1:] if w == "-" or not w.startswith("-")), "-")
+            if script == "-":  # the program comes from standard input
+                return words[0].lstrip("-")
             if script and " " not in script and len(script) < 200:
                 return script.rsplit("/", 1)[-1]
         return words[0].lstrip("-")

@@ -32,9 +32,9 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from systrace import __version__
 
-        typer.echo(f"systrace {version('systrace')}")
+        typer.echo(f"systrace {__version__}")
         raise typer.Exit
 
 

@@ -21,7 +21,7 @@ from systrace.model import Message, Sent, Socket, Transfer
 
 FIRST, NOTABLE, LAST = 8, 16, 24  # messages kept a socket: the first, the notable in between, the last
 FEW = (1, 2, 3)  # the same once MANY messages are kept in all
-MANY = 20_000
+MANY = 3_000
 BUDGET = 64 << 20  # bytes that all large messages may cost; beyond, the oldest of them are lightened
 PATIENCE_CALLS = 64  # calls after which an undecided conversation is given up
 PATIENCE_BYTES = 64 << 10
@@ -92,7 +92,7 @@ class Decoding:
     def __init__(self, keylog: KeyLog | None = None) -> None:
         self._keylog = keylog
         self._open: dict[str, Conversation] = {}
-        self._sockets: list[Socket] = []  # those with messages
+        self._sockets: dict[str, Socket] = {}  # those with messages
         self._kept = 0
         self._held = 0
         self._large: deque[Message] = deque()
@@ -149,12 +149,17 @@ class Decoding:
                 self._decide(conversation, final=True)
             del self._open[socket.uid]
 
+    def forgotten(self, socket: Socket) -> None:
+        """Nobody will ask for this socket any more: it ended well, and there are too many."""
+        if self._sockets.pop(socket.uid, None) is not None:
+            self._kept -= len(socket.messages)
+
     def finish(self) -> list[Message]:
         """The log ends: messages under way come out incomplete. Returns all kept messages in order of their start."""
         for conversation in list(self._open.values()):
             for sent in (True, False):
                 self.ended(conversation.socket, sent, "unfinished")
-        messages = [message for socket in self._sockets for message in socket.messages]
+        messages = [message for socket in self._sockets.values() for message in socket.messages]
         messages.sort(key=order)
         return messages
 
@@ -341,7 +346,7 @@ class Decoding:
         """Keep a message, and drop an older one when the socket or the trace has too many."""
         messages = conversation.socket.messages
         if not messages:
-            self._sockets.append(conversation.socket)
+            self._sockets[conversation.socket.uid] = conversation.socket
         messages.append(message)
         self._kept += 1
         weight = weigh(message)

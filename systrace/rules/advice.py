@@ -17,7 +17,7 @@ def keepalive_remedies(case: Case, process: Process | None) -> list[str]:
     client = client_of(case, process)
     own = []
     if client is not None and client.default_keepalive == "early":
-        own.append(f"{client.name} sets keepalive itself (60 s): it cannot reproduce the fault")
+        own.append(f"{client.name} sets keepalive itself, with a short idle time: idle limits do not show with it")
     elif client is not None and client.keepalive:
         own.append(f"{client.name}: {client.keepalive}")
     else:

@@ -62,7 +62,7 @@ CLIENTS = (
     Client("OpenSSH", ("ssh", "scp", "sftp", "rsync"), (), (), None, None, "-o ConnectTimeout=5",
            "-o ServerAliveInterval=60", "-o ServerAliveInterval=60 -o ServerAliveCountMax=3", "late"),
     Client("lftp", ("lftp",), (), (), 300, 300, "set net:timeout", "set net:timeout", "", "late"),
-    Client("redis-cli", ("redis-cli",), (), (), None, None, "-t", "-t", "", "early"),
+    Client("redis-cli", ("redis-cli",), (), (), None, None, "redis-cli -t SECONDS", "redis-cli -t SECONDS", "", "early"),
     Client("Python", ("python", "pypy"), ("Python-urllib/",), (), None, None, "timeout=", "socket.settimeout(60)",
            "s.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1); s.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, 60)"),
     Client("Perl", ("perl",), (), (), None, None, "Timeout =>", "alarm", "sockopt(SO_KEEPALIVE, 1) and the sysctl"),

@@ -36,12 +36,12 @@ def ranked(case: Case, found: list[Finding]) -> list[Finding]:
     return sorted(merged, key=lambda f: _key(case, f))
 
 
-def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int]:
+def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int, int]:
     process = case.owner_of(finding.pid)
     fate = case.fate(process)
     hopeless = 0 if fate in ("failed", "killed") else 1 if fate == "open" else 2
     if finding.severity not in ("fatal", "error"):
-        return (_SEVERITY[finding.severity], 3, 0, 0, finding.time_ns or 0)
+        return (_SEVERITY[finding.severity], 0, 3, 0, finding.time_ns or 0, 0)
     blame = _explained(case, process)
     late = -(finding.end_ns or finding.time_ns or 0)
     follows = any(_explains(case, other, finding) for other in case.findings if other is not finding)
@@ -51,7 +51,8 @@ def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int]:
             for other in case.findings
         )
     last = 1 if finding.cause == "not-network" and len(case.findings) > 1 else 0
-    return (0, hopeless + blame + last, int(follows), late, _CONFIDENCE[finding.confidence])
+    line = -max((e.record.lineno for e in finding.evidence), default=0)  # settles ties of coarse clocks
+    return (0, int(follows), hopeless + blame + last, late, line, _CONFIDENCE[finding.confidence])
 
 
 def _explains(case: Case, cause: Finding, effect: Finding) -> bool:

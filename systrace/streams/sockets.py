@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
 _LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node")
-_MOST_SOCKETS = 4000  # healthy closed sockets kept; older ones are counted and forgotten
+_MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and forgotten
 
 
 def opened(tracker: Tracker, task: Task, event: model.Opened) -> None:
@@ -69,13 +69,17 @@ def retire(tracker: Tracker, socket: Socket) -> None:
     if socket.uid == tracker.watch:
         return
     thin(socket)
-    tracker.retired.append(socket.uid)
-    if len(tracker.retired) > _MOST_SOCKETS:
-        oldest = tracker.retired[: _MOST_SOCKETS // 4]
-        del tracker.retired[: len(oldest)]
+    retired = tracker.retired_names if socket.app_protocol == "dns" else tracker.retired  # names are asked for later
+    retired.append(socket.uid)
+    if len(retired) > _MOST_SOCKETS:
+        oldest = retired[: _MOST_SOCKETS // 4]
+        del retired[: len(oldest)]
         for uid in oldest:
-            if tracker.lookup.sockets.pop(uid, None) is not None:
+            gone = tracker.lookup.sockets.pop(uid, None)
+            if gone is not None:
                 tracker.forgotten += 1
+                if tracker.listener is not None:
+                    tracker.listener.forgotten(gone)
 
 
 def file_opened(tracker: Tracker, task: Task, event: model.FileOpened) -> None:

@@ -28,6 +28,9 @@ class Listener(Protocol):
     def ended(self, socket: Socket, sent: bool, how: str) -> None:
         """One direction ended: eof, reset, closed, unfinished."""
 
+    def forgotten(self, socket: Socket) -> None:
+        """A socket that ended well is no longer kept."""
+
 
 class Tracker:
     """Follows every descriptor of every process.
@@ -43,6 +46,7 @@ class Tracker:
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
         self.forgotten = 0
+        self.sees_read = False
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self.printed: list[Event] = []
@@ -50,7 +54,8 @@ class Tracker:
         self.watch = watch
         self.held: dict[int, Event] = {}  # by tid: calls without -T, until the thread's next line shows their end
         self.passed: list[Description] = []  # descriptors under way in SCM_RIGHTS
-        self.retired: list[str] = []
+        self.retired: list[str] = []  # sockets that ended well, the oldest first
+        self.retired_names: list[str] = []  # the same of resolvers
         self.timers: dict[int, tuple[int | None, int, Event]] = {}  # by process
         self._handlers: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
             **transfers.HANDLERS, **sockets.HANDLERS, **waiting.HANDLERS, **processes.HANDLERS,

@@ -43,6 +43,10 @@ class Watching:
         self._watched.moved(socket, event)
         self._keep(event)
 
+    def forgotten(self, socket: Socket) -> None:
+        """See `Listener.forgotten`."""
+        self._everything.forgotten(socket)
+
     def ended(self, socket: Socket, sent: bool, how: str) -> None:
         """See `Listener.ended`."""
         self._everything.ended(socket, sent, how)

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 _RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
 _AGAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
+_PROBE = 16  # bytes
 _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 
 
 def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
     record = event.record
+    if record.syscall == "read":
+        tracker.sees_read = True
     description = tracker.lookup.find(task, event.fd, record)
     if description is None or description.socket is None:
         other_moved(tracker, task, event, description)
@@ -33,6 +36,8 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
     if event.size and record.errno is None:
         if b"MSG_PEEK" in event.flags:
             note(socket, event)
+            if not tracker.sees_read:
+                _peeked(tracker, socket, task, event)
             return
         progress(tracker, socket, task, event, type(event) is Sent)
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
@@ -48,6 +53,16 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
     elif type(event) is Received and record.retval == 0 and b"MSG_PEEK" not in event.flags:
         end_of_file(tracker, socket, task, event)
     note(socket, event, socket.uid == tracker.watch)
+
+
+def _peeked(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> None:
+    """A log without read(2) (-e trace=network) shows of a client that peeks and then reads only the peek: the first
+    after each request stands for the read that is hidden. A peek of a few bytes only asks whether the peer is there.
+    """
+    if event.size < _PROBE or (socket.turn is not None and socket.turn.answer_bytes):
+        return
+    stand_in = Received(event.record, event.fd, event.size, None, b"", None, event.pieces)
+    progress(tracker, socket, task, stand_in, False)
 
 
 def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received, sending: bool) -> None:
