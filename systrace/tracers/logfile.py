@@ -113,6 +113,11 @@ def _text_lines(stream: BinaryIO) -> Iterable[bytes]:
     elif len(head) >= 8 and head[0::2].count(0) * 2 > len(head) * 0.9:
         encoding = "utf-16-be"
     if encoding:
-        text = io.TextIOWrapper(stream, encoding, errors="replace", newline="\n")
-        return (line.encode("utf-8", "replace") for line in text)
+        return _recoded(stream, encoding)
     return stream
+
+
+def _recoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+    with io.TextIOWrapper(stream, encoding, errors="replace", newline="\n") as text:
+        for line in text:
+            yield line.encode("utf-8", "replace")

@@ -203,7 +203,7 @@ def test_cut_and_interleaved_calls_equal_the_whole_ones(
     waiting: dict[int, tuple[str, str]] = {}
     for tid, call in plan:
         if tid in waiting:
-            lines.append("%d <... %s resumed>%s" % (tid, *waiting.pop(tid)))
+            lines.append(resumed(tid, *waiting.pop(tid)))
         name = call.partition("(")[0]
         if random.random() < 0.6:
             head, tail = CUTS[name], call[len(CUTS[name]) :]
@@ -213,8 +213,13 @@ def test_cut_and_interleaved_calls_equal_the_whole_ones(
             waiting[tid] = (name, f" {tail}" if version == "4.26" else tail)
         else:
             lines.append(f"{tid} {call}")
-    lines += ["%d <... %s resumed>%s" % (tid, *half) for tid, half in waiting.items()]
+    lines += [resumed(tid, *half) for tid, half in waiting.items()]
     assert by_thread(lines) == by_thread([f"{tid} {call}" for tid, call in plan])
+
+
+def resumed(tid: int, name: str, tail: str) -> str:
+    """The second half."""
+    return f"{tid} <... {name} resumed>{tail}"
 
 
 def by_thread(lines: list[str]) -> dict[int, list[tuple[str, bytes, int | None, str | None, bytes]]]:

@@ -63,7 +63,7 @@ def test_one_attempt_one_outcome(follow: Follow, story: str, expected: Outcome) 
     ("story", "limit"),
     [
         (f"{NONBLOCK}{NOW}{LATE}{CLOSE}", (5.0, "poll")),
-        (f"{BLOCKING}1 0.5 setsockopt(3, SOL_SOCKET, SO_SNDTIMEO_OLD, \"\\5\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\", 16) "
+        (f"{BLOCKING}1 0.5 setsockopt(3, SOL_SOCKET, SO_SNDTIMEO_OLD, \"\\5" + "\\0" * 15 + "\", 16) "
          f"= 0 <0.0001>\n1 1 {CONNECT} = -1 EINPROGRESS (x) <5.01>\n{CLOSE}", (5.0, "SO_SNDTIMEO")),
         (f"{BLOCKING}1 0.5 alarm(3) = 0 <0.0001>\n1 1 {CONNECT} = ? ERESTARTSYS (x) <2.5>\n"
          "1 3.5 --- SIGALRM {si_signo=SIGALRM, si_code=SI_KERNEL} ---\n1 3.6 +++ killed by SIGALRM +++",

@@ -1,0 +1,89 @@
+"""The whole way: one recording in one or several files, its memory, and its evidence lines."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from systrace.model import Event, Input
+from systrace.pipeline import analyze, raw_records
+
+START = 1_700_000_000
+
+
+def job(sockets: int) -> Iterator[bytes]:
+    """A job that asks again and again, over a new connection each time, and is always answered."""
+    for n in range(sockets):
+        for step, call in enumerate((
+            "socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000010>",
+            'connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16) = 0 <0.000100>',
+            'sendto(3, "PING\\n", 5, MSG_NOSIGNAL, NULL, 0) = 5 <0.000010>',
+            "poll([{fd=3, events=POLLIN}], 1, 5000) = 1 ([{fd=3, revents=POLLIN}]) <0.030000>",
+            'recvfrom(3, "PONG\\n", 100, 0, NULL, NULL) = 5 <0.000010>', "close(3) = 0 <0.000010>",
+        )):  # fmt: skip
+            yield b"7 %d.%06d %s\n" % (START + n, step * 100_000, call.encode())
+
+
+def kept_memory(sockets: int) -> int:
+    """Bytes that the answer to that job holds."""
+    tracemalloc.start()
+    answer = analyze([Input("log", job(sockets))])
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.verdict.outcome == "healthy"
+    return size
+
+
+def test_memory_does_not_grow_with_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the number of closed sockets that are kept, further ones are counted and forgotten."""
+    monkeypatch.setattr("systrace.streams.sockets._MOST_SOCKETS", 40)
+    kept_memory(60)  # what is kept once, whatever is read: modules, caches
+    small, large = kept_memory(150), kept_memory(450)
+    assert large < small + 300 * 300  # a kept socket is some 5 kB, a forgotten one next to nothing
+
+
+def test_a_log_split_by_thread_says_the_same() -> None:
+    """-ff: the files, merged by time, give each thread the calls that the one file gives."""
+    chance = random.Random(1)
+    lines = [(chance.choice((11, 12, 13)), n) for n in range(300)]
+    whole = [b"%d %d.%06d close(%d) = 0 <0.000001>\n" % (tid, START, n * 10, n) for tid, n in lines]
+    parts = [
+        Input(
+            f"log.{tid}", [line.partition(b" ")[2] for (t, _), line in zip(lines, whole, strict=True) if t == tid], tid
+        )
+        for tid in (11, 12, 13)
+    ]
+    told = [(r.tid, r.args, r.time_ns) for r in raw_records([Input("log", whole)])]
+    assert [(r.tid, r.args, r.time_ns) for r in raw_records(parts)] == told
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_any_prefix_of_a_job_has_an_answer(cuts: list[int]) -> None:
+    """A log may end anywhere, in the middle of a line too."""
+    data = b"".join(job(4))
+    end = sum(cuts) * 37 % len(data)
+    seen: list[Event] = []
+    answer = analyze([Input("log", data[:end].splitlines(keepends=True))], on_event=seen.append)
+    assert answer.verdict.outcome in ("healthy", "inconclusive", "hung")
+    assert len(seen) <= data[:end].count(b"\n") + 1
+
+
+def test_evidence_is_the_log_s_own_lines() -> None:
+    """Every finding shows lines, with the number under which they stand in the file."""
+    text = [
+        b"7 1700000000.000000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000010>\n",
+        b'7 1700000001.000000 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16)'
+        b" = -1 ECONNREFUSED (Connection refused) <0.000100>\n",
+        b"7 1700000002.000000 +++ exited with 1 +++\n",
+    ]
+    answer = analyze([Input("the log", text)])
+    assert (answer.verdict.outcome, answer.verdict.cause) == ("failed", "connect-refused")
+    lines = answer.findings[0].lines
+    assert lines
+    assert all(text[line.line - 1].decode().rstrip() == line.text and line.file == "the log" for line in lines)
