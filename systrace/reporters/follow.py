@@ -11,14 +11,14 @@ from typing import BinaryIO
 
 from systrace.errors import UsageError
 from systrace.model import Analysis, Message, Sent, Socket, Transcript
-from systrace.reporters.blocks import SILENCE_NS, Block, Flow, flow
+from systrace.reporters.blocks import Block, Flow, flow
 from systrace.reporters.endings import ending, errno_words
+from systrace.reporters.hexdump import hex_rows, hole, silence
 from systrace.reporters.http_view import BodyView, HttpView, as_request, as_response
 from systrace.reporters.layout import Layout
 from systrace.reporters.secrets import hide, secret_spans, within
 from systrace.reporters.text import duration, safe, size, wrap
 
-_ROW = 16  # bytes of a hexdump's row
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 _SAMPLE = 64 << 10  # bytes that tell text from the rest
 Piece = bytes | str  # bytes that went over, or what is to be said in between
@@ -138,12 +138,6 @@ def _at(time_ns: int | None, first: int) -> str:
     return "" if time_ns is None else f"{(time_ns - first) / 1e9:.6f} s  "
 
 
-def _silence(before: int | None, now: int | None) -> list[str]:
-    if before is None or now is None or now - before < SILENCE_NS:
-        return []
-    return [f"--- nothing for {duration(now - before)}"]
-
-
 # ------------------------------------------------------------------------------------------------------------- messages
 
 
@@ -152,7 +146,7 @@ def _as_messages(views: list[HttpView], first: int, show_secrets: bool) -> Itera
     before: int | None = None
     for number, view in enumerate(views, 1):
         numbers[id(view)] = number
-        yield from _silence(before, view.start_ns)
+        yield from silence(before, view.start_ns)
         before = view.end_ns
         sign = ">" if view.direction == "sent" else "<"
         lines = sorted({event.record.lineno for event in view.events})
@@ -217,7 +211,7 @@ def _body(view: HttpView, body: BodyView, show_secrets: bool) -> list[Piece]:
         pieces = []
         for known, missing in body.parts:
             pieces += [known] if known else []
-            pieces += [_hole(missing)] if missing else []
+            pieces += [hole(missing)] if missing else []
     pieces = [_recoded(piece, view.charset) if isinstance(piece, bytes) else piece for piece in pieces]
     known = b"".join(piece for piece in pieces if isinstance(piece, bytes))
     if not is_text(known):
@@ -270,7 +264,7 @@ def _as_blocks(whole: Flow, transcript: Transcript, first: int, hexdump: bool) -
     before: int | None = None
     for number, block in enumerate(whole.blocks, 1):
         sign = ">" if block.sent else "<"
-        yield from _silence(before, block.start_ns)
+        yield from silence(before, block.start_ns)
         before = block.end_ns
         yield f"#{number} {sign} {_at(block.start_ns, first)}{_block_title(block)}"
         direction = "sent" if block.sent else "received"
@@ -279,7 +273,7 @@ def _as_blocks(whole: Flow, transcript: Transcript, first: int, hexdump: bool) -
             text = message.summary.encode("utf-8", "backslashreplace")
             yield f"--- {safe(message.protocol)}: {safe(hide(text))}"
         if hexdump:
-            yield from _hex_rows(sign, whole, block)
+            yield from hex_rows(sign, whole, block)
         else:
             yield from _lines(sign, _block_text(whole, block))
         yield ""
@@ -305,27 +299,22 @@ def _block_text(whole: Flow, block: Block) -> list[Piece]:
         dull = 0
 
     for part in block.parts:
-        silence = _silence(before, part.time_ns)
+        quiet = silence(before, part.time_ns)
         before = part.time_ns
         known = data[part.start : part.end]
         text = is_text(known)
-        if silence or text:
+        if quiet or text:
             tell()
-        pieces += [line.removeprefix("--- ") for line in silence]
+        pieces += [line.removeprefix("--- ") for line in quiet]
         if not text:
             dull += len(known)
         elif known:
             pieces.append(hide(known, within(spans, part.start, part.end)))
         if part.missing:
             tell()
-            pieces.append(_hole(part.missing, part.kept))
+            pieces.append(hole(part.missing, part.kept))
     tell()
     return pieces
-
-
-def _hole(missing: int, kept: bool = True) -> str:
-    why = "are not known: the log has no more of them (strace -s)" if kept else "are not shown: --limit keeps more"
-    return f"{missing} bytes happened here and {why}"
 
 
 def is_text(data: bytes) -> bool:
@@ -362,33 +351,6 @@ def _line(line: bytes) -> str:
     if b"\t" in text:
         text = text.replace(b"\t", b"    ")
     return safe(text)
-
-
-def _hex_rows(sign: str, whole: Flow, block: Block) -> Iterator[str]:
-    """Rows of 16 bytes; the offset counts all bytes of the direction, unknown ones too."""
-    data, spans = whole.data[block.sent], whole.secrets[block.sent]
-    offset = block.offset
-    before: int | None = None
-    for part in block.parts:
-        yield from _silence(before, part.time_ns)
-        before = part.time_ns
-        for start in range(part.start, part.end, _ROW):
-            row = data[start : min(start + _ROW, part.end)]
-            hidden = within(spans, start, start + len(row))
-            yield f"{sign} {_row(offset, row, hidden)}"
-            offset += len(row)
-        if part.missing:
-            yield f"--- {offset:08x}  {_hole(part.missing, part.kept)}"
-            offset += part.missing
-
-
-def _row(offset: int, row: bytes, hidden: list[tuple[int, int]]) -> str:
-    codes = [f"{byte:02x}" for byte in row]
-    chars = [chr(byte) if 32 <= byte < 127 else "." for byte in row]
-    for start, end in hidden:
-        for at in range(start, end):
-            codes[at], chars[at] = "**", "*"
-    return f"{offset:08x}  {' '.join(codes[:8]):<23}  {' '.join(codes[8:]):<23}  |{''.join(chars)}|"
 
 
 def _painted(line: str, layout: Layout) -> str:

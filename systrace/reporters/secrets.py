@@ -9,28 +9,47 @@ _KEY = (
     rb"(?:passw(?:or)?d|passphrase|(?<![a-z])pass|(?<![a-z])pwd|secret|token|api[-_]?key|access[-_]?key|credential"
     rb"|(?<![a-z])sig(?:nature)?|session[-_]?id)[\w-]{0,20}"
 )
-# The first group that matched is the secret. Every repetition is bounded or can end in one way only: linear time.
+_WORDS = (b"pass", b"pwd", b"secret", b"token", b"key", b"credential", b"sig", b"session")  # one is in each _KEY
+# What is in the text in small letters if the pattern matches, and the pattern: the last group that matched is the
+# secret. Every repetition is bounded or can end in one way only: linear time.
 _PATTERNS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        # header fields (RFC 9110 11.6, RFC 6265), folded lines included
-        rb"(?im)^[ \t]{0,8}(?:(?:proxy-)?authorization|(?:set-)?cookie2?|[\w-]{0,30}"
-        + _KEY
-        + rb")[ \t]{0,8}:[ \t]{0,8}([^\r\n]+(?:\r?\n[ \t][^\r\n]*)*)",
-        rb"(?i)" + _KEY + rb"=([^&\s\"'<>;,]+)",  # forms and queries
-        rb"(?is)" + _KEY + rb"[\"']\s{0,8}:\s{0,8}(?:\"((?:[^\"\\]|\\.)*)|'([^']*)|([^\s,}\]\"'\\\[{]+))",  # JSON
-        rb"(?i)" + _KEY + rb"\\[\"']\s{0,8}:\s{0,8}\\\"((?:[^\"\\]|\\[^\"])*)",  # JSON within a JSON text
-        rb"(?i)" + _KEY + rb"(?:\s[^<>]{0,200})?>([^<]+)",  # XML
-        rb"(?i)" + _KEY + rb"\"[^\r\n]{0,100}\r?\n(?:[^\r\n]{1,200}\r?\n){0,4}\r?\n([^\r\n]+)",  # multipart/form-data
-        rb"(?m)^(?:[A-Za-z][\w.]{0,15} )?(?:PASS|pass|ACCT|AUTH|auth|LOGIN|login)"  # FTP, POP, SMTP, IMAP, redis
-        rb"(?: (?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5))? ([^\r\n]+)",
-        rb"(?im)^AUTH [^\r\n]{1,80}\r?\n((?:[A-Za-z0-9+/=]{4,}\r?\n){1,2})",  # the lines that follow (RFC 4954)
-        rb"(?i)\$4\r\nAUTH\r\n((?:\$\d{1,9}\r\n[^\r\n]*(?:\r\n)?){1,2})",  # redis
-        rb"(?i)(?<![a-z])(?:Basic|Bearer|Negotiate|NTLM) {1,4}([A-Za-z0-9+/=._~-]{16,})",
-        rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@",  # userinfo of a URL
-        rb"(?<![\w-])(eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)",  # a JSON web token (RFC 7519)
-        rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----([^-]+)",
-        rb"(?s)(?:\A|(?<=\x00))p\x00\x00[\x00-\x0f].([^\x00]{1,200})\x00",  # PostgreSQL's PasswordMessage
+    (words, re.compile(pattern))
+    for words, pattern in (
+        (  # header fields (RFC 9110 11.6, RFC 6265), folded lines included
+            (b"authorization", b"cookie", *_WORDS),
+            rb"(?im)^[ \t]{0,8}(?:(?:proxy-)?authorization|(?:set-)?cookie2?|[\w-]{0,30}"
+            + _KEY
+            + rb")[ \t]{0,8}:[ \t]{0,8}([^\r\n]+(?:\r?\n[ \t][^\r\n]*)*)",
+        ),
+        (_WORDS, rb"(?i)" + _KEY + rb"=([^&\s\"'<>;,]+)"),  # forms and queries
+        (  # JSON
+            _WORDS,
+            rb"(?is)" + _KEY + rb"[\"']\s{0,8}:\s{0,8}(?:\"((?:[^\"\\]|\\.)*)|'([^']*)|([^\s,}\]\"'\\\[{]+))",
+        ),
+        (_WORDS, rb"(?i)" + _KEY + rb"\\[\"']\s{0,8}:\s{0,8}\\\"((?:[^\"\\]|\\[^\"])*)"),  # JSON within a JSON text
+        (_WORDS, rb"(?i)" + _KEY + rb"(?:\s[^<>]{0,200})?>([^<]+)"),  # XML
+        (  # multipart/form-data
+            _WORDS,
+            rb"(?i)" + _KEY + rb"\"[^\r\n]{0,100}\r?\n(?:[^\r\n]{1,200}\r?\n){0,4}\r?\n([^\r\n]+)",
+        ),
+        (  # FTP, POP, SMTP, IMAP, redis
+            (b"pass", b"acct", b"auth", b"login"),
+            rb"(?m)^(?:[A-Za-z][\w.]{0,15} )?(?:PASS|pass|ACCT|AUTH|auth|LOGIN|login)"
+            rb"(?: (?:PLAIN|LOGIN|XOAUTH2|CRAM-MD5))? ([^\r\n]+)",
+        ),
+        ((b"auth ",), rb"(?im)^AUTH [^\r\n]{1,80}\r?\n((?:[A-Za-z0-9+/=]{4,}\r?\n){1,2})"),  # what follows (RFC 4954)
+        ((b"\nauth\r",), rb"(?i)\$4\r\nAUTH\r\n((?:\$\d{1,9}\r\n[^\r\n]*(?:\r\n)?){1,2})"),  # redis
+        (
+            (b"basic ", b"bearer ", b"negotiate ", b"ntlm "),
+            rb"(?i)(?<![a-z])(?:Basic|Bearer|Negotiate|NTLM) {1,4}([A-Za-z0-9+/=._~-]{16,})",
+        ),
+        ((b"://",), rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@"),  # userinfo of a URL
+        ((b"eyj",), rb"(?<![\w-])(eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"),  # a JSON web token (RFC 7519)
+        ((b"private key",), rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----([^-]+)"),
+        (
+            (b"p\0\0",),
+            rb"(?s)(?:\A|(?<=\x00))p\x00\x00[\x00-\x0f].([^\x00]{1,200})\x00",
+        ),  # PostgreSQL's PasswordMessage
     )
 )
 Spans = list[tuple[int, int]]  # from, to; sorted, apart from each other
@@ -43,7 +62,10 @@ def secret_spans(data: bytes) -> Spans:
     [(16, 19)]
     """
     found: Spans = []
-    for pattern in _PATTERNS:
+    low = data.lower()
+    for words, pattern in _PATTERNS:
+        if not any(word in low for word in words):
+            continue
         for match in pattern.finditer(data):
             start, end = match.span(match.lastindex or 0)
             if end > start:

@@ -1,4 +1,4 @@
-"""One conversation as text and as a hexdump; `blocks` is tested through it."""
+"""One conversation as text and as a hexdump; `blocks` and `hexdump` are tested through it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systrace.errors import UsageError
+from systrace.reporters.blocks import flow
 from systrace.reporters.follow import follow, is_text
+from systrace.reporters.hexdump import hole, silence
 from systrace.reporters.layout import Layout
 from tests.reporters.spoken import CONNECT, Move, heard, log
 
@@ -179,3 +181,21 @@ def test_what_is_text() -> None:
     assert is_text("Käse ist gut".encode("latin-1"))
     assert not is_text(b"\x16\x03\x01\x02\x00\x01")
     assert not is_text(bytes(range(128, 256)))
+
+
+def test_what_is_missing_is_said() -> None:
+    assert silence(5_000_000_000, 7_500_000_000) == ["--- nothing for 2.5 s"]
+    assert silence(5_000_000_000, 5_900_000_000) == silence(None, 5) == silence(5, None) == []
+    assert hole(7).startswith("7 bytes happened here and are not known")
+    assert hole(7, kept=False).startswith("7 bytes happened here and are not shown")
+
+
+def test_blocks_have_the_offsets_of_all_that_happened() -> None:
+    said: list[Move] = [(True, b"ab", 3), (False, b"x", 0), (True, b"cd", 0), (True, b"e", 0)]
+    whole = flow(heard(log(said))[1])
+    assert [(b.sent, b.offset, b.size, b.known, b.calls) for b in whole.blocks] == [
+        (True, 0, 5, 2, 1),
+        (False, 0, 1, 1, 1),
+        (True, 5, 3, 3, 2),
+    ]
+    assert whole.data == (b"x", b"abcde")
