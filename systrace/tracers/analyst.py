@@ -50,11 +50,13 @@ class Analyst:
                 if eager:
                     os.nice(NICE)
                 if prepare is not None:
-                    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
                     prepare()
                 status = _child(lambda: work(follow(path, ended, at_end=not eager)), answer, os.getppid())
             finally:
                 os._exit(status)
+        if prepare is not None:
+            with contextlib.suppress(OSError):  # by the parent, so that it cannot come after `finish` took it back
+                os.sched_setscheduler(self.pid, os.SCHED_IDLE, os.sched_param(0))
         os.close(ended)
         os.close(answer)
 
