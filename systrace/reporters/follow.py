@@ -71,17 +71,22 @@ def watched(analysis: Analysis, transcript: Transcript) -> Socket:
 
 
 def http_messages(transcript: Transcript) -> list[HttpView]:
-    """The messages, if all that went over was HTTP whose framing is known; else nothing."""
+    """The messages, if all that went over was HTTP whose framing is known, decrypted TLS included; else nothing."""
     views: list[HttpView] = []
+    sealed = False  # a TLS hello, and nothing legible since
     for message in transcript.messages:
         view: HttpView | None = as_request(message) or as_response(message)
-        if view is None and message.protocol not in ("grpc", "http2"):
-            return []
-        if view is not None:
-            if view.head_cut or view.framing == "unknown":
+        if view is None:
+            if message.protocol == "tls":
+                sealed = sealed or hasattr(message, "sni")
+            elif message.protocol not in ("grpc", "http2"):
                 return []
-            views.append(view)
-    return [] if transcript.left_at is not None else views
+            continue
+        if view.head_cut or view.framing == "unknown":
+            return []
+        sealed = False
+        views.append(view)
+    return [] if sealed or transcript.left_at is not None else views
 
 
 # ------------------------------------------------------------------------------------------------------------- headings

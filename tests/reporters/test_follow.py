@@ -199,3 +199,14 @@ def test_blocks_have_the_offsets_of_all_that_happened() -> None:
         (True, 5, 3, 3, 2),
     ]
     assert whole.data == (b"x", b"abcde")
+
+
+def test_what_goes_on_behind_connect_is_not_left_out() -> None:
+    ask, fine = b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"
+    body = b"\x03\x03" + bytes(32) + b"\0\0\2\x13\x01\1\0\0\0"
+    handshake = b"\1" + len(body).to_bytes(3, "big") + body
+    hello = b"\x16\x03\x01" + len(handshake).to_bytes(2, "big") + handshake
+    lines = shown(log([(True, ask, 0), (False, fine, 0), (True, hello, 0)]))
+    assert "> CONNECT a.example:443 HTTP/1.1" in lines
+    assert any(line.startswith("--- tls: ") for line in lines)
+    assert f"--- {len(hello)} bytes, no text: --hex shows them" in lines
