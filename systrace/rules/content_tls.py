@@ -61,7 +61,7 @@ def tls_error(case: Case) -> Iterator[Finding]:
             who = victim_of(case, socket, alert)
             if who is not None:
                 yield _alerted(case, socket, alert, who)
-        elif any(isinstance(m, TlsHello) for m in messages):
+        elif any(isinstance(m, TlsHello) for m in messages) and all(m.protocol == "tls" for m in messages):
             yield from _rejected(case, socket)
 
 

@@ -79,9 +79,9 @@ def _explained(case: Case, process: Process | None) -> int:
 
 
 def _merged(found: list[Finding]) -> list[Finding]:
-    kept: dict[tuple[str, str, str | None, str, int | None], Finding] = {}
+    kept: dict[tuple[str, str, str | None, str], Finding] = {}
     for finding in sorted(found, key=lambda f: f.end_ns or f.time_ns or 0):
-        key = (finding.cause, finding.variant, finding.peer, finding.recovered, finding.pid)
+        key = (finding.cause, finding.variant, finding.peer, finding.recovered)
         first = kept.get(key)
         if first is None:
             kept[key] = finding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from systrace.decoders.tls_messages import TlsRecords
 from systrace.model import Evidence
 
 # Calls of strace's %network class, and what else such a log shows by itself: if there is nothing but these,
@@ -53,6 +54,21 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
     if children and not any(p.traced for p in children):
         hidden.append("children were not traced (-f): what they did is unknown")
     return hidden
+
+
+def sealed(evidence: Evidence) -> list[str]:
+    """What TLS hides for want of session keys; hellos, alerts in clear, sizes and times are known all the same."""
+    peers: dict[str, set[str]] = {}
+    for message in evidence.messages:
+        if isinstance(message, TlsRecords) and message.application_bytes and message.sealed:
+            socket = evidence.sockets.get(message.socket)
+            name = message.socket if socket is None else socket.name or str(socket.peer or message.socket)
+            peers.setdefault(message.sealed, set()).add(name)
+    return [
+        f"TLS to {len(names)} peer{'s' if len(names) > 1 else ''}: contents unknown"
+        + (" without session keys (systrace run --tls-keys)" if why == "no session keys" else f" ({why})")
+        for why, names in peers.items()
+    ]
 
 
 def clipped(evidence: Evidence) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import DETACHED, Finding, Message, Socket
+from systrace.model import DETACHED, Finding, Message, Sent, Socket
 from systrace.rules import rule
 from systrace.rules.advice import keepalive_remedies, timeout_remedies
 from systrace.rules.case import SECOND, Case, seconds
@@ -308,7 +308,7 @@ def _is_hang(case: Case, stall: Stall) -> bool:
     fate = case.fate(stall.process)
     if stall.ended == "exit" and not (fate == "failed" and not stall.seen and stall.waited_ns is None):
         return False
-    pushed = stall.socket.turn is not None and stall.socket.turn.start_ns is None
+    pushed = _only_reads(case, stall)
     if stall.span is not None and stall.span.events[-1].record.outcome == DETACHED:
         return True
     if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
@@ -318,6 +318,12 @@ def _is_hang(case: Case, stall: Stall) -> bool:
     if stall.phase == "idle" and stall.limit_ns is not None:
         return False
     return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
+
+
+def _only_reads(case: Case, stall: Stall) -> bool:
+    """The waiting process never sends on this connection: it waits for more, or for the end (`cat </dev/tcp/...`)."""
+    owners, pid = case.evidence.owners, stall.process.pid if stall.process is not None else None
+    return not any(isinstance(e, Sent) and owners.get(e.record.tid) == pid for e in stall.socket.timeline)
 
 
 def _idle_limit_fits(case: Case, stall: Stall) -> bool:

@@ -70,6 +70,12 @@ class Lookup:
         task.table.put(fd, description)
         return description
 
+    def closed(self, description: Description) -> None:
+        """The last descriptor is gone: its inode number may come back for something else."""
+        inode = description.socket.inode if description.socket is not None else None
+        if inode is not None and self._by_inode.get(inode) is description:
+            del self._by_inode[inode]
+
     def from_poll(self, task: Task, fd: int, record: Record) -> Description | None:
         """The description behind a number within a poll array or set; unknown ones only by annotation."""
         description = task.table.fds.get(fd)

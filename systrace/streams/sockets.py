@@ -47,6 +47,7 @@ def release(tracker: Tracker, description: Description, time_ns: int | None, how
     socket = description.socket
     if description.refs > 0 or socket is None or socket.closed_ns is not None or socket.closed_by:
         return
+    tracker.lookup.closed(description)
     if socket.kind == "pipe":
         if description.end == "w":
             return
