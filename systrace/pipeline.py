@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from systrace.decoders.conversation import Decoding
 from systrace.decoders.tls_keys import KeyLog
@@ -25,7 +26,7 @@ from systrace.model import (
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import check, verdict
-from systrace.rules.visibility import clipped, hidden_by_options
+from systrace.rules.visibility import clipped, hidden_by_options, sealed
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.transcript import Watching
@@ -37,6 +38,18 @@ def raw_records(inputs: Sequence[Input]) -> Iterator[Record]:
     for record in records(inputs, EVERY_NAME, Health(), Style()):
         if record.syscall not in NOTES:
             yield record
+
+
+def session_keys(path: Path | None = None, recorded: Iterable[bytes] = ()) -> KeyLog:
+    """Session keys from a key-log file, and from lines of a recording that hold some.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    log = KeyLog(path)
+    for line in recorded:
+        log.add(line)
+    return log
 
 
 def analyze(
@@ -87,7 +100,7 @@ def analyze(
     style.fd = tracker.lookup.annotations
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, decoding.finish())
-    health.limits += hidden_by_options(evidence)
+    health.limits += hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings = check(evidence)
     answer = verdict(evidence, findings)

@@ -34,6 +34,9 @@ def parse(
     ] = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[Path | None, typer.Option(help="Your own idle limits (TOML, as in rules/limits.toml).")] = None,
+    keylog: Annotated[
+        Path | None, typer.Option(help="TLS session keys (SSLKEYLOGFILE format) of the recorded program.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
 ) -> None:
     """See HELP."""
@@ -54,7 +57,7 @@ def parse(
     with opened(output) as out:
         for recording in found:
             try:
-                analysis = analysis_of(recording, watch=socket)
+                analysis = analysis_of(recording, watch=socket, keylog=keylog)
                 if len(found) > 1 and style == "table":
                     _head(recording, out)
                 _write(analysis, style, socket, everything, out)

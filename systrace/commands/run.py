@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 HELP = """Run COMMAND and report on its sockets when it ends.
 
-The command keeps its standard input, output and error, terminal, signals, environment and working directory; the exit
-status is the command's own (128+n for signal n), or 2 when nothing could be started. The report goes to standard
-error: one line when all is well.
+The command keeps its standard input, output and error, terminal, signals, working directory and (see --tls-keys)
+environment; the exit status is the command's own (128+n for signal n), or 2 when nothing could be started. The report
+goes to standard error: one line when all is well.
 
 Children that outlive the command keep running and are not recorded any more. If systrace is killed, the command and the
 recording go on (FILE.gz is then found as FILE.gz.part, plain text). If strace is killed, the command goes on; with
@@ -45,6 +45,15 @@ def run(
     keepalive: Annotated[
         str | None, typer.Option(help="IDLE,INTERVAL,COUNT: keepalive on each TCP connection, as it is made.")
     ] = None,
+    tls_keys: Annotated[
+        bool,
+        typer.Option(
+            "--tls-keys",
+            help="Look into TLS: set SSLKEYLOGFILE and NODE_OPTIONS so that the job logs its session keys (Node warns "
+            "of that). They are deleted afterwards, but a recording that is saved holds them: who has it reads what "
+            "was said. Never share it.",
+        ),
+    ] = False,
     no_seccomp: Annotated[
         bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
     ] = False,
@@ -70,6 +79,7 @@ def run(
         seccomp=not no_seccomp,
         tracer=tracer,
         string_limit=string_limit,
+        tls_keys=tls_keys,
     )
     raise typer.Exit(_status(options, run_job(options)))
 

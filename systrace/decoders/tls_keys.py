@@ -25,7 +25,7 @@ HELD_FEW, HELD_MANY = 64 << 10, 4 << 20  # bytes a connection holds back: while 
 HELD_LIMIT = 64 << 20  # and all of them together
 
 _USED = frozenset({CLIENT_RANDOM, EARLY, *HANDSHAKE, *TRAFFIC})
-_LINE = re.compile(rb"([A-Z][A-Z_0-9]{5,40}) ([0-9a-fA-F]{64}) ((?:[0-9a-fA-F]{2}){16,64})(?![0-9a-fA-F])")
+_LINE = re.compile(rb"([A-Z][A-Z_0-9]{5,40}) ([0-9a-fA-F]{64}) ([0-9a-fA-F]{96}|[0-9a-fA-F]{64})(?![0-9a-fA-F])")
 _LONG_HEX = re.compile(rb"[0-9a-fA-F]{33,}")
 
 
@@ -86,8 +86,9 @@ class KeyLog:
         args = record.args
         if len(args) > LINES_LIMIT or (b"_TRAFFIC_SECRET" not in args and b"CLIENT_RANDOM " not in args):
             return event
-        if not isinstance(event, Transfer) or not self.add(b" ".join(known for known, _length in event.payload())):
+        if not isinstance(event, Transfer) or not _LONG_HEX.search(args):
             return event
+        self.add(b"\0".join(known for known, length in event.payload() if len(known) >= length))
         return replace(event, record=replace(record, args=_blotted(args), raw=_blotted(record.raw)))
 
     def room(self, held: int, more: int) -> bool:

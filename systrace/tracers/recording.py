@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -111,12 +111,12 @@ class Recording:
         with contextlib.suppress(OSError):
             os.write(self.descriptor, b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
 
-    def end(self, footer: Mapping[str, Any]) -> None:
-        """Write the last line; a full disk has room for it (see `spool`) or it is left out."""
+    def end(self, footer: Mapping[str, Any], lines: Iterable[bytes] = ()) -> None:
+        """Write these `#` lines and the last one; a full disk has room for it (see `spool`) or it is left out."""
         with contextlib.suppress(OSError):
             end = os.lseek(self.descriptor, 0, os.SEEK_END)
             broken = end > 0 and os.pread(self.descriptor, 1, end - 1) != b"\n"  # the tracer died in a line
-            os.write(self.descriptor, b"\n" * broken + comment({"end": time.time(), **footer}))
+            os.write(self.descriptor, b"\n" * broken + b"".join(lines) + comment({"end": time.time(), **footer}))
 
     def pack(self) -> str | None:
         """Compress, if the suffix asks for it; says what went wrong and where the text is then."""

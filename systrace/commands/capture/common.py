@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,13 +59,18 @@ def prepare() -> None:
     len(RULES)
 
 
-def conclude(name: str, lines: Iterator[bytes], style: str, layout: Layout) -> bytes:
-    """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown."""
+def conclude(name: str, lines: Iterator[bytes], style: str, layout: Layout, keys: Path | None = None) -> bytes:
+    """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
+
+    `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over.
+    """
     from systrace.model import Input
-    from systrace.pipeline import analyze
+    from systrace.pipeline import analyze, session_keys
     from systrace.reporters.table import one_line
 
-    analysis = analyze([Input(name, lines)], as_is=True)
+    lines = chain([next(lines, b"")], lines)
+    keylog = session_keys(keys if keys is not None and keys.is_file() else None)
+    analysis = analyze([Input(name, lines)], as_is=True, keylog=keylog)
     head = {
         "line": one_line(analysis),
         "healthy": analysis.verdict.outcome == "healthy",

@@ -7,9 +7,9 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from systrace.commands.capture.common import (
     Conclusion,
@@ -25,6 +25,7 @@ from systrace.commands.capture.common import (
     watch,
 )
 from systrace.commands.capture.keepalive import Keepalives
+from systrace.commands.capture.tls_keys import KeyFile
 from systrace.errors import UsageError
 from systrace.tracers import Capture, Request
 from systrace.tracers.analyst import AnalysisFailed, Analyst
@@ -55,6 +56,7 @@ class Options:
     seccomp: bool
     tracer: str | None
     string_limit: int
+    tls_keys: bool = False
 
 
 def run_job(options: Options) -> tuple[int, bool]:
@@ -75,12 +77,13 @@ def run_job(options: Options) -> tuple[int, bool]:
     live = open_live(options.live)
     with contextlib.ExitStack() as stack, Relay() as relay:
         request = _request(options, relay)
-        recording = Recording.create(options.save, {"command": options.command, **header(tracer, request)})
+        recording = Recording.create(options.save, _facts(options, header(tracer, request)))
         stack.callback(recording.close)
-        request = _with_output(request, recording.fifo)
+        keys = KeyFile(recording.directory) if options.tls_keys else None
+        request = replace(request, output=recording.fifo, environment=keys.environment() if keys else None)
         spool = Spool(recording.fifo, recording.descriptor, limit, recording.directory)
         stack.callback(spool.close)
-        analyst = _analyst(recording, options.style, to.layout())
+        analyst = _analyst(recording, options.style, to.layout(), keys)
         stack.callback(analyst.close)
         watcher = _watcher(recording, live, keepalives)
         if watcher is not None:
@@ -93,7 +96,8 @@ def run_job(options: Options) -> tuple[int, bool]:
         relay.start(lambda number, sender, tty: _relay(capture, recording.path, number, sender, tty))
         status = capture.wait(options.timeout)
         spooled = spool.finish()
-        recording.end({"exit_status": status, "fault": _fault(capture, spooled), "lost_bytes": spooled.lost})
+        ended = {"exit_status": status, "fault": _fault(capture, spooled), "lost_bytes": spooled.lost}
+        recording.end(ended, keys.lines() if keys is not None and options.save is not None else ())
         if status is None:
             complain(f"the recording ends after {options.timeout:g} s (--timeout); the job goes on")
             capture.stop()
@@ -105,6 +109,11 @@ def run_job(options: Options) -> tuple[int, bool]:
         if status is None:
             status = capture.wait()
     return status if status is not None else 0, failed
+
+
+def _facts(options: Options, head: dict[str, Any]) -> dict[str, Any]:
+    """The first line of the recording."""
+    return {"command": options.command, **head} | ({"tls_keys": True} if options.tls_keys else {})
 
 
 def _request(options: Options, relay: Relay) -> Request:
@@ -154,15 +163,9 @@ def open_live(target: str | None) -> int | None:
         raise UsageError(f"--live {target}: {error.strerror}") from None
 
 
-def _with_output(request: Request, fifo: Path) -> Request:
-    from dataclasses import replace
-
-    return replace(request, output=fifo)
-
-
-def _analyst(recording: Recording, style: str, layout: Layout) -> Analyst:
+def _analyst(recording: Recording, style: str, layout: Layout, keys: KeyFile | None) -> Analyst:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(recording.name, lines, style, layout)
+        return conclude(recording.name, lines, style, layout, keys.path if keys is not None else None)
 
     return Analyst(recording.path, work, set(), prepare=prepare)
 

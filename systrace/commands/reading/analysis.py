@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from systrace.commands.reading.logs import Recording
@@ -16,20 +17,25 @@ def analysis_of(
     watch: str | None = None,
     transcript: Transcript | None = None,
     every_request: bool = False,
+    keylog: Path | None = None,
 ) -> Analysis:
-    """The analysis of one recording; the options are those of `pipeline.analyze`.
+    """The analysis of one recording; the options are those of `pipeline.analyze`, `keylog` is a file.
 
     Raises:
         InputError: it cannot be read, or is no strace log.
     """
     from systrace.commands.reading.interrupt import end_of_input_on_interrupt
+    from systrace.commands.reading.keys import keys_for
     from systrace.commands.reading.progress import progress
     from systrace.errors import InputError
     from systrace.pipeline import analyze
 
     names = [each.name for each in recording.inputs]
     with progress(names), end_of_input_on_interrupt() if "-" in names else nullcontext():
-        analysis = analyze(recording.inputs, watch=watch, transcript=transcript, every_request=every_request)
+        keys = keys_for(recording.inputs, keylog)
+        analysis = analyze(
+            recording.inputs, watch=watch, transcript=transcript, every_request=every_request, keylog=keys
+        )
     complaint = recording.complaint()
     if complaint is not None and not analysis.evidence.source.facts:
         raise InputError(complaint)
