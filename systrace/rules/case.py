@@ -27,7 +27,7 @@ class Case:
         self.has_clock = style.clock != "none"
         own = "strace_options" in evidence.source.facts or "calls" in evidence.source.facts
         hides_most = not own and network_only(style.syscalls)
-        self.only_failures = only_failures(evidence)
+        self.only_failures = not own and only_failures(evidence)
         self.sees_waits = not hides_most
         self.sees_close = not hides_most
         self.sees_read = own or "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)

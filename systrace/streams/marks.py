@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fault, Received, Sent, Socket, Span
 from systrace.streams import waits
+from systrace.streams.snapshots import blocked_before
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
 
@@ -61,6 +62,9 @@ def add_span(tracker: Tracker, task: Task, event: Event, kind: str, limit_ns: in
         task.tid, task.process.pid, kind, record.time_ns, end, limit_ns, record.syscall, False, [event],
         detail=detail,
     )  # fmt: skip
+    before = blocked_before(task, record) if task.blocked is not None else None
+    if before is not None:
+        span.kind, span.limit_source, span.start_ns = before[0] or kind, before[1], before[2]
     span.ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
     if len(task.process.spans) < 64 or pending:
         task.process.spans.append(span)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from systrace.model import Fact, Process, Span
+from systrace.model import Attempt, Fact, Process, Record, Span
 from systrace.streams.descriptors import Description, standard_table
 from systrace.streams.lookup import Lookup, parse_endpoint
 from systrace.streams.tasks import Task, Tasks
+
+_ATTACH_NS = 5_000_000_000  # strace prints the call that it interrupts within this time of the snapshot
+_KINDS = {
+    "futex": "futex", "futex_wait": "futex", "futex_waitv": "futex", "wait4": "child", "waitid": "child",
+    "nanosleep": "sleep", "clock_nanosleep": "sleep", "flock": "lock", "pause": "signal", "rt_sigsuspend": "signal",
+    "rt_sigtimedwait": "signal",
+}  # fmt: skip
 
 
 def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
@@ -29,7 +36,7 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
             tasks.by_tid[tid] = Task(tid, leader.process, leader.table)
         task = tasks.by_tid.get(tid) if isinstance(tid, int) else None
         if task is not None:
-            task.blocked = item
+            task.blocked = {**item, "time": snapshot.get("time")}
     for item in _items(snapshot, "sockets"):
         _adopt_socket(item, snapshot.get("time"), tasks, lookup)
     for task in tasks.by_tid.values():
@@ -66,7 +73,24 @@ def _adopt_wait(event: Fact, task: Task) -> None:
             task.tid, task.process.pid, "socket", start, None, limit, source, False, [event], (socket.uid,), direction
         )
         socket.waiting = span
+        if socket.state == "connecting" and not socket.attempts:
+            socket.attempts.append(Attempt(socket.peer, start, [event], blocking=not socket.nonblock))
         task.last_wait = [*task.last_wait, span]
+
+
+def blocked_before(task: Task, record: Record) -> tuple[str, str, int] | None:
+    """(kind, syscall, since in ns) of a wait that is no socket's and that this record, the first wait of its thread,
+    goes on with; kind is empty where the record itself says it better.
+    """
+    item, task.blocked = task.blocked, None
+    if item is None:
+        return None
+    call, since, seen = item.get("call"), _seconds(item.get("since")), _seconds(item.get("time"))
+    if not isinstance(call, str) or since is None or seen is None or record.time_ns is None:
+        return None
+    if record.syscall not in (call, "restart_syscall") or not 0 <= record.time_ns - seen < _ATTACH_NS:
+        return None
+    return _KINDS.get(call, "") if record.syscall != call else "", call, min(since, record.time_ns)
 
 
 def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, lookup: Lookup) -> None:

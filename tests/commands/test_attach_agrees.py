@@ -1,0 +1,99 @@
+"""`systrace attach`: what the trace says in the end is what the first look said, with the whole length of the wait."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from systrace.tracers.waiting import status_field, tracer_of
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(tracer_of(os.getpid()) != 0, reason="the tests are being traced themselves"),
+]
+HANG_SECONDS = 2.5  # before attach: a shorter wait is no hang
+TRACE_SECONDS = 0.3
+PAIR = (
+    "import select, socket, time, fcntl, os, sys, threading\n"
+    "server = socket.create_server(('127.0.0.1', 0), backlog=0)\n"
+    "client = socket.create_connection(server.getsockname())\n"
+)
+ACCEPTED = PAIR + "peer, _ = server.accept()\nprint(server.getsockname()[1], flush=True)\n"
+SOCKETS = {
+    "recv": ACCEPTED + "client.recv(10)\n",
+    "poll": ACCEPTED + "poll = select.poll(); poll.register(client, select.POLLIN); poll.poll()\n",
+    "epoll": ACCEPTED + "epoll = select.epoll(); epoll.register(client, select.EPOLLIN); epoll.poll()\n",
+    "connect": PAIR
+    + "print(server.getsockname()[1], flush=True)\n"
+    + "for _ in range(3): socket.create_connection(server.getsockname())\n",  # the queue is full: no SYN is answered
+}
+OTHERS = {
+    "futex": "import threading\nprint(flush=True)\nlock = threading.Lock(); lock.acquire(); lock.acquire()\n",
+    "sleep": "import time\nprint(flush=True)\ntime.sleep(600)\n",
+    "sleep of a child": "import os, time\nif os.fork() == 0:\n time.sleep(600)\nprint(flush=True)\nos.wait()\n",
+    "lock": "import fcntl\nfirst, second = open(__import__('sys').argv[1], 'w'), open(__import__('sys').argv[1], 'w')\n"
+    "fcntl.flock(first, fcntl.LOCK_EX)\nprint(flush=True)\nfcntl.flock(second, fcntl.LOCK_EX)\n",
+}
+Hang = Callable[[str], tuple[subprocess.Popen[str], str]]
+
+
+@pytest.fixture
+def hang(tmp_path: Path) -> Iterator[Hang]:
+    """Start Python source that hangs; gives the process and its first line."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(source: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-c", source, str(tmp_path / "lock")],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        word = process.stdout.readline().strip()
+        while not (status_field(process.pid, "State") or "").startswith("S"):
+            time.sleep(0.01)
+        time.sleep(HANG_SECONDS)  # the length of the wait is what is tested
+        return process, word
+
+    yield start
+    for process in started:
+        os.killpg(process.pid, 9)
+        process.communicate()
+
+
+def attach(pid: int) -> tuple[dict[str, object], dict[str, object], str]:
+    """Verdict and first finding of the trace, and the first look's sentence."""
+    words = [sys.executable, "-m", "systrace", "attach", str(pid), "--for", str(TRACE_SECONDS), "--format", "json"]
+    done = subprocess.run(words, capture_output=True, timeout=60, check=False, text=True)
+    report = json.loads(done.stdout)
+    assert report["findings"], done.stdout
+    return report["verdict"], report["findings"][0], done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", SOCKETS)
+def test_a_wait_for_a_socket(hang: Hang, kind: str) -> None:
+    process, port = hang(SOCKETS[kind])
+    verdict, finding, first = attach(process.pid)
+    assert f"127.0.0.1:{port}" in first
+    assert verdict["outcome"] in (("hung", "failed") if kind == "connect" else ("hung",))
+    assert verdict["peer"] == f"127.0.0.1:{port}"
+    assert float(str(finding["duration_s"])) >= HANG_SECONDS
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_wait_for_something_else(hang: Hang, kind: str) -> None:
+    process, _word = hang(OTHERS[kind])
+    verdict, finding, first = attach(process.pid)
+    assert re.search(r"blocked [23]\.\d s in ", first)
+    assert (verdict["outcome"], verdict["cause"], finding["variant"]) == ("hung", "not-network", kind.split()[0])
+    assert float(str(finding["duration_s"])) >= HANG_SECONDS
