@@ -53,6 +53,7 @@ class Tracker:
         self.listener = listener
         self.watch = watch
         self.held: dict[int, Event] = {}  # by tid: calls without -T, until the thread's next line shows their end
+        self._ready: set[int] = set()  # of these: threads whose last wait found something ready
         self.passed: list[Description] = []  # descriptors under way in SCM_RIGHTS
         self.retired: list[str] = []  # sockets that ended well, the oldest first
         self.retired_names: list[str] = []  # the same of resolvers
@@ -78,9 +79,14 @@ class Tracker:
                 if held is not None:
                     held.record.duration_ns = max(0, time_ns - (held.record.time_ns or time_ns))
                     self._handle(held)
+                    if isinstance(held, model.Waited) and held.record.retval:
+                        self._ready.add(record.tid)
             if record.duration_ns is None and record.outcome == model.RETURNED and isinstance(event, _BLOCKING):
-                self.held[record.tid] = event
-                return
+                if record.tid in self._ready and isinstance(event, Sent | Received):
+                    self._ready.discard(record.tid)  # a wait has just said that this call need not wait
+                else:
+                    self.held[record.tid] = event
+                    return
         self._handle(event)
 
     def _handle(self, event: Event) -> None:

@@ -155,8 +155,7 @@ class TestHostileInput:
         examples = getattr(cls, "EXAMPLES", None) or [(b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n", [])]
         client, server, _ = examples[0]
         for filler in (server, client, b"a", b"\x00", b"\r\n", b"1 "):
-            short, long = (_seconds(cls, client, server, filler, n) for n in (2_000, 16_000))
-            assert long < 40 * short + 0.05, filler
+            assert any(_is_linear(cls, client, server, filler) for _ in range(5)), filler
 
 
 def _mutated(seed: bytes) -> st.SearchStrategy[bytes]:
@@ -175,6 +174,12 @@ def _said(client: bytes, server: bytes, filler: bytes, size: int) -> Iterator[tu
         yield False, text[at : at + 20], 0
     for at in range(0, size, 20):
         yield True, text[at : at + 20], 0
+
+
+def _is_linear(cls: type[Decoder], client: bytes, server: bytes, filler: bytes) -> bool:
+    """A ratio, with room for a machine that is busy in one of the two runs."""
+    short, long = (_seconds(cls, client, server, filler, n) for n in (2_000, 16_000))
+    return long < 40 * short + 0.05
 
 
 def _seconds(cls: type[Decoder], client: bytes, server: bytes, filler: bytes, size: int) -> float:
