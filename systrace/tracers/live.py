@@ -40,6 +40,11 @@ IDLE_MS = (5, 200)  # between two looks at a file that doesn't grow: at first, a
 QUEUE = 20_000
 FLUSH_SECONDS = 1.0
 SHOWN = 60  # bytes of payload
+UNSHOWN = frozenset(  # frequent calls of which `words` says nothing: not worth reading
+    "fcntl fcntl64 ioctl epoll_ctl epoll_create epoll_create1 dup dup2 dup3 open openat pipe pipe2 eventfd2 futex flock "
+    "nanosleep clock_nanosleep getsockname getpeername alarm setitimer".split()
+)
+WAITS = frozenset("poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2".split())  # shown if they end with 0
 PRINTABLE = bytes(byte if 32 <= byte < 127 else ord(".") for byte in range(256))
 
 
@@ -104,7 +109,8 @@ class Printer:
             self._queue.append(b"... %d events not shown: this reader is too slow\n" % self._dropped)
             self._dropped = 0
         self._queue.append(text.encode("utf-8", "replace") + b"\n")
-        self._more.set()
+        if not self._more.is_set():
+            self._more.set()
 
     def close(self) -> None:
         """Give the reader a moment for the rest, then leave."""

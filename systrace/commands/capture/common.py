@@ -42,9 +42,13 @@ def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
     from systrace.model import Health, Input, Style
     from systrace.parser import records
     from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
+    from systrace.tracers.live import UNSHOWN, WAITS
 
     handlers = {**SYSCALLS, **NOTES}
-    for record in records([Input("live", lines)], wanted_names(), Health(), Style(), True):
+    names = {spelling: name for spelling, name in wanted_names().items() if name not in UNSHOWN}
+    for record in records([Input("live", lines)], names, Health(), Style(), True):
+        if record.retval and record.syscall in WAITS:
+            continue
         event = handlers[record.syscall](record)
         if event is not None:
             see(event)
