@@ -37,6 +37,9 @@ def follow(
     ] = None,
     message: Annotated[int | None, typer.Option(help="The body of another message: N as in #N.", min=1)] = None,
     limit: Annotated[int, typer.Option(help="Megabytes kept; more is left out in the middle.", min=1, max=4096)] = 8,
+    keylog: Annotated[
+        Path | None, typer.Option(help="TLS session keys (SSLKEYLOGFILE format) of the recorded program.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
 ) -> None:
     """See HELP."""
@@ -48,7 +51,7 @@ def follow(
     if message is not None and save_body is None:
         raise UsageError("--message goes with --save-body FILE")
     transcript = Transcript(socket.strip().upper(), limit << 20)
-    analysis = _read(logs, transcript)
+    analysis = _read(logs, transcript, keylog)
     if save_body is not None:
         _save(analysis, transcript, save_body, message)
         return
@@ -56,7 +59,7 @@ def follow(
         write(analysis, transcript, out, hexdump=hexdump, show_secrets=show_secrets)
 
 
-def _read(logs: list[str], transcript: Transcript) -> Analysis:
+def _read(logs: list[str], transcript: Transcript, keylog: Path | None) -> Analysis:
     """The analysis of the one recording, with its transcript.
 
     Raises:
@@ -71,7 +74,7 @@ def _read(logs: list[str], transcript: Transcript) -> Analysis:
         raise typer.Exit(2)
     if len(found) != 1:
         raise UsageError(f"these are {len(found)} recordings, and a conversation is part of one: name one")
-    return analysis_of(found[0], transcript=transcript)
+    return analysis_of(found[0], transcript=transcript, keylog=keylog)
 
 
 def _save(analysis: Analysis, transcript: Transcript, path: Path, number: int | None) -> None:

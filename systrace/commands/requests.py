@@ -12,8 +12,8 @@ from systrace.commands import app
 HELP = """List the HTTP requests of strace logs: method, URL, status, where the time went, sizes, content type, process.
 
 dns, connect and tls stand at the first request of a connection; first is the time until the answer's first byte,
-transfer that until its last. What the log does not show is -, in JSON null. Requests within TLS cannot be seen: their
-connections are listed. Secrets in URLs are hidden.
+transfer that until its last. What the log does not show is -, in JSON null. Requests within TLS are seen with its
+session keys (--keylog); without, their connections are listed. Secrets in URLs are hidden.
 
 --format json prints one object a line for each request.
 
@@ -27,6 +27,9 @@ def requests(
     style: Annotated[
         str, typer.Option("--format", help="table, or json: one object a line for each request.")
     ] = "table",
+    keylog: Annotated[
+        Path | None, typer.Option(help="TLS session keys (SSLKEYLOGFILE format) of the recorded program.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
 ) -> None:
     """See HELP."""
@@ -42,7 +45,7 @@ def requests(
     with opened(output) as out:
         for recording in found:
             try:
-                analysis = analysis_of(recording, every_request=True)
+                analysis = analysis_of(recording, every_request=True, keylog=keylog)
                 heading = recording.name if len(found) > 1 else ""
                 write_requests(analysis, out, style, heading)
             except SystraceError as error:

@@ -47,11 +47,12 @@ class Analyst:
             status = 1
             try:
                 detach_descriptors({*kept, ended, answer})
+                lines = follow(path, ended, at_end=not eager)  # opened now: compression removes the file by its name
                 if eager:
                     os.nice(NICE)
                 if prepare is not None:
                     prepare()
-                status = _child(lambda: work(follow(path, ended, at_end=not eager)), answer, os.getppid())
+                status = _child(lambda: work(lines), answer, os.getppid())
             finally:
                 os._exit(status)
         if prepare is not None:

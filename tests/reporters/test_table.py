@@ -105,7 +105,7 @@ def test_a_hostile_trace_commands_no_terminal(analyse: Analyse) -> None:
     log = (
         b'9 1700000001.000 execve("/bin/\x1b[2Jx", ["\x1b[2Jx"], 0x7 /* 1 vars */) = 0 <0.1>\n'
         b"9 1700000001.100 socket(AF_UNIX, SOCK_STREAM, 0) = 3 <0.1>\n"
-        b'9 1700000001.200 connect(3, {sa_family=AF_UNIX, sun_path="/run/\x1b[31m\xff\x9b"}, 110) = -1 ECONNREFUSED (x) <0.1>\n'  # noqa: E501
+        b'9 1700000001.200 connect(3, {sa_family=AF_UNIX, sun_path="/run/\x1b[31m\xff\x9b"}, 110) = -1 ECONNREFUSED (x) <0.1>\n'
         b"9 1700000001.300 +++ exited with 1 +++\n"
     )
     analysis = analyse(log)
