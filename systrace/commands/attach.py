@@ -26,7 +26,7 @@ def attach(
     ] = None,
     save: Annotated[Path | None, typer.Option(help="Keep the recording; .gz, .xz, .bz2 and .zst compress it.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report to a file instead of standard output.")] = None,
-    style: Annotated[str, typer.Option("--format", help="Format of the report, as of parse.")] = "table",
+    style: Annotated[str, typer.Option("--format", help="Format of the report: table or json.")] = "table",
     tracer: Annotated[str | None, typer.Option(help="strace or embedded; else the first that works.")] = None,
     string_limit: Annotated[
         int, typer.Option("--string-limit", "-s", min=64, help="Bytes recorded of each read or write.")

@@ -30,7 +30,7 @@ def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
     save: Annotated[Path | None, typer.Option(help="Keep the recording; .gz, .xz, .bz2 and .zst compress it.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the report to a file instead of standard error.")] = None,
-    style: Annotated[str, typer.Option("--format", help="Format of the report, as of parse.")] = "table",
+    style: Annotated[str, typer.Option("--format", help="Format of the report: table or json.")] = "table",
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
     verdict_status: Annotated[
         bool, typer.Option("--verdict-status", help="Exit with 1 on errors found, else 0, not with the job's status.")

@@ -95,8 +95,8 @@ def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     return out.getvalue()
 
 
-def choose(name: str | None) -> Tracer:
-    """The tracer of this name, or the first that works here.
+def choose(name: str | None, *, quiet: bool = False) -> Tracer:
+    """The tracer of this name, or the first that works here; unless `quiet`, a second choice is said to be one.
 
     Raises:
         UsageError: no tracer of that name.
@@ -111,6 +111,8 @@ def choose(name: str | None) -> Tracer:
     for each in names:
         reason = TRACERS[each].unavailable()
         if reason is None:
+            if reasons and not quiet:
+                complain(f"{'; '.join(reasons)}; the {each} tracer takes its place")
             return TRACERS[each]
         reasons.append(f"{each}: {reason}")
     raise CaptureError("; ".join(reasons))

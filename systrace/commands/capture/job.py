@@ -72,7 +72,7 @@ def run_job(options: Options) -> tuple[int, bool]:
     limit = size(options.max_size)
     program = find(options.command[0])
     keepalives = Keepalives(options.keepalive) if options.keepalive else None
-    tracer = choose(options.tracer)
+    tracer = choose(options.tracer, quiet=options.quiet)
     to = ReportTo(options.report)
     live = open_live(options.live)
     with contextlib.ExitStack() as stack, Relay() as relay:
