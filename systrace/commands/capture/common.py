@@ -107,7 +107,7 @@ def choose(name: str | None, *, quiet: bool = False) -> Tracer:
     if name is not None and name not in TRACERS:
         raise UsageError(f"there is no tracer {name!r}: choose from {', '.join(TRACERS)}")
     names = [name] if name is not None else sorted(TRACERS, key=lambda each: each != "strace")
-    reasons = []
+    reasons: list[str] = []
     for each in names:
         reason = TRACERS[each].unavailable()
         if reason is None:
