@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from systrace.model import RETURNED, Health, Record, Style
-from systrace.parser.calls import nanoseconds, parse_result
+from systrace.parser.calls import nanoseconds, read_result
 from systrace.parser.irregular import FORKS, LONG, Irregular, abridged
 from systrace.parser.leader import note_style, recognise
 
@@ -126,7 +126,7 @@ class Reader:
                     args = args.rstrip()
                     result = result.rstrip()
                     if args.endswith(b")") and not args.endswith(b" ...>)") and not result.endswith(b" ...>"):
-                        parsed = parse_result(result)
+                        parsed = read_result(result)
                         if parsed is not None:
                             calls += 1
                             retval, errno, outcome, duration, text = parsed

@@ -220,6 +220,7 @@ def judge(case: Case, findings: list[Finding]) -> Verdict:
         finding = findings[index]
         fate = case.fate(case.owner_of(finding.pid))
         hung = finding.cause in _HUNG and (finding.variant != "limit")
+        hung = hung or (finding.cause == "connect-timeout" and finding.variant == "pending" and fate == "open")
         outcome = "hung" if hung else "degraded" if fate == "ok" else "failed"
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
     return _benign(case, findings) or _unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))

@@ -42,6 +42,7 @@ class Tracker:
 
     def __init__(self, listener: Listener | None = None, watch: str | None = None) -> None:
         self.tasks = Tasks()
+        self._by_tid = self.tasks.by_tid
         self.lookup = Lookup(self.tasks)
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
@@ -94,7 +95,7 @@ class Tracker:
         if handler is None:
             return
         record = event.record
-        task = self.tasks.by_tid.get(record.tid)
+        task = self._by_tid.get(record.tid)
         if task is None or not task.alive:
             if type(event) in (model.Fact, model.Printed) or (task is not None and type(event) is model.Exited):
                 handler(self, task, event)

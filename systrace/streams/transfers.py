@@ -43,7 +43,10 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
             task.process.output.append(Output(event.fd, "", event))
     elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED:
-        waits_in_call(tracker, socket, task, event)
+        if socket.kind == "pipe":
+            add_span(tracker, task, event, "pipe", None, "")
+        else:
+            waits_in_call(tracker, socket, task, event)
     elif record.errno in _AGAIN:
         again(tracker, socket, task, event)
     elif record.errno is not None:
