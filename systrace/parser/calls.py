@@ -60,7 +60,8 @@ def read_result(text: bytes) -> tuple[int | None, str | None, str, int | None, b
     """`parse_result`, faster: but for the duration the same results come again and again."""
     head, mark, tail = text.rpartition(b" <")
     seconds, _, fraction = tail[:-1].partition(b".")
-    if not mark or not tail.endswith(b">") or not seconds.isdigit() or not fraction.isdigit() or len(fraction) > 9 or len(seconds) > 9:
+    timed = mark and tail.endswith(b">") and seconds.isdigit() and fraction.isdigit()
+    if not timed or len(fraction) > 9 or len(seconds) > 9:
         return parse_result(text)
     known = _results.get(head)
     if known is None:
