@@ -1,0 +1,125 @@
+"""What looks like a fault and is none: each of these logs is healthy, fallback or recovery, whatever errno is in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from systrace.model import Analysis, Input
+from systrace.pipeline import analyze
+
+_PEER = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.%d")}, 16'
+_TCP = "socket(AF_INET, SOCK_STREAM|SOCK_CLOEXEC, IPPROTO_TCP) = 3 <0.0001>"
+_CONNECT = f"connect(3, {_PEER % (80, 7)}) = 0 <0.001>"
+_ASK = 'sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 27, 0, NULL, 0) = 27 <0.0001>'
+_OK = 'recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok", 4096, 0, NULL, NULL) = 40 <0.001>'
+_GOOD = [_TCP, _CONNECT, _ASK, _OK, "close(3) = 0 <0.0001>"]
+_V6 = (
+    "{sa_family=AF_INET6, sin6_port=htons(80), sin6_flowinfo=htonl(0), "
+    'inet_pton(AF_INET6, "%s", &sin6_addr), sin6_scope_id=0}, 28'
+)
+_UNIX = '{sa_family=AF_UNIX, sun_path="/var/run/nscd/socket"}, 110'
+_QUERY = r'"\22\64\1\0\0\1\0\0\0\0\0\0\2db\7example\0\0\1\0\1"'
+_ANSWER = r'"\22\64\201\200\0\1\0\1\0\0\0\0\2db\7example\0\0\1\0\1\300\f\0\1\0\1\0\0\0<\0\4\300\0\2\7"'
+
+CONFUSERS = {
+    "EINPROGRESS is how an asynchronous connect begins": [
+        _TCP, f"connect(3, {_PEER % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
+        "poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.002>",
+        "getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0 <0.0001>", _ASK, _OK,
+    ],
+    "EALREADY and EISCONN answer a second connect": [
+        _TCP, f"connect(3, {_PEER % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
+        f"connect(3, {_PEER % (80, 7)}) = -1 EALREADY (Operation already in progress) <0.0001>",
+        "poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.002>",
+        f"connect(3, {_PEER % (80, 7)}) = -1 EISCONN (Transport endpoint is already connected) <0.0001>", _ASK, _OK,
+    ],
+    "EAGAIN on a non-blocking socket": [
+        _TCP, _CONNECT, "fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0 <0.0001>", _ASK,
+        "recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable) <0.0001>",
+        "poll([{fd=3, events=POLLIN}], 1, 5000) = 1 ([{fd=3, revents=POLLIN}]) <0.01>", _OK,
+    ],
+    "nscd does not run": [
+        "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK, 0) = 4 <0.0001>",
+        f"connect(4, {_UNIX}) = -1 ENOENT (No such file or directory) <0.0001>", "close(4) = 0 <0.0001>", *_GOOD,
+    ],
+    "address sorting connects UDP sockets and sends nothing": [
+        "socket(AF_INET6, SOCK_DGRAM|SOCK_CLOEXEC, IPPROTO_IP) = 4 <0.0001>",
+        f"connect(4, {_V6 % '2001:db8::7'}) = -1 ENETUNREACH (Network is unreachable) <0.0001>",
+        "close(4) = 0 <0.0001>", *_GOOD,
+    ],
+    "the loopback's other family refuses": [
+        "socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>",
+        f"connect(3, {_V6 % '::1'}) = -1 ECONNREFUSED (Connection refused) <0.0001>", "close(3) = 0 <0.0001>",
+        _TCP, 'connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.001>',
+        _ASK, _OK,
+    ],
+    "the slower of two raced addresses is given up": [
+        "socket(AF_INET6, SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 4 <0.0001>",
+        f"connect(4, {_V6 % '2001:db8::7'}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
+        "poll([{fd=4, events=POLLOUT}], 1, 200) = 0 (Timeout) <0.2002>",
+        _TCP, _CONNECT, "close(4) = 0 <0.0001>", _ASK, _OK,
+    ],
+    "ENOTCONN when everything is over": [
+        *_GOOD[:-1], "shutdown(3, SHUT_RDWR) = -1 ENOTCONN (Transport endpoint is not connected) <0.0001>",
+        "close(3) = 0 <0.0001>",
+    ],
+    "SIGPIPE is shown although it is ignored, EPIPE of a pipe is `| head`": [
+        *_GOOD, 'write(1<pipe:[77]>, "x", 1) = -1 EPIPE (Broken pipe) <0.0001>',
+        "--- SIGPIPE {si_signo=SIGPIPE, si_code=SI_USER, si_pid=9, si_uid=0} ---",
+    ],
+    "an option that this kernel does not know": [
+        _TCP, "setsockopt(3, SOL_TCP, TCP_FASTOPEN_CONNECT, [1], 4) = -1 ENOPROTOOPT (Protocol not available) <0.0001>",
+        *_GOOD[1:],
+    ],
+    "poll as a tick: the answer comes after several time-outs": [
+        _TCP, _CONNECT, _ASK, *["poll([{fd=3, events=POLLIN}], 1, 1000) = 0 (Timeout) <1.0011>"] * 4,
+        "poll([{fd=3, events=POLLIN}], 1, 1000) = 1 ([{fd=3, revents=POLLIN}]) <0.4>", _OK,
+    ],
+    "one name server is closed, the next answers": [
+        "socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 4 <0.0001>", f"connect(4, {_PEER % (53, 53)}) = 0 <0.0001>",
+        f"sendto(4, {_QUERY}, 28, MSG_NOSIGNAL, NULL, 0) = 28 <0.0001>",
+        "recvfrom(4, 0x7ffd, 2048, 0, NULL, NULL) = -1 ECONNREFUSED (Connection refused) <0.0005>",
+        "close(4) = 0 <0.0001>", "socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 4 <0.0001>",
+        f"connect(4, {_PEER % (53, 54)}) = 0 <0.0001>",
+        f"sendto(4, {_QUERY}, 28, MSG_NOSIGNAL, NULL, 0) = 28 <0.0001>",
+        f"recvfrom(4, {_ANSWER}, 2048, 0, NULL, NULL) = 44 <0.001>", "close(4) = 0 <0.0001>", *_GOOD,
+    ],
+    "a futex that timed out is no socket": [
+        "futex(0x7f00, FUTEX_WAIT_PRIVATE, 2, {tv_sec=1, tv_nsec=0}) = -1 ETIMEDOUT (Connection timed out) <1.0001>", *_GOOD,
+    ],
+    "EPIPE on a UNIX socket of an optional logger": [
+        "socket(AF_UNIX, SOCK_DGRAM|SOCK_CLOEXEC, 0) = 4 <0.0001>",
+        'connect(4, {sa_family=AF_UNIX, sun_path="/dev/log"}, 110) = -1 ECONNREFUSED (Connection refused) <0.0001>',
+        "close(4) = 0 <0.0001>", *_GOOD,
+    ],
+    "a kept connection that the server closes while it idles": [
+        *_GOOD[:-1], 'recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <5.0001>', "close(3) = 0 <0.0001>",
+    ],
+    "a refused first try and a good second one": [
+        _TCP, f"connect(3, {_PEER % (80, 7)}) = -1 ECONNREFUSED (Connection refused) <0.001>", "close(3) = 0 <0.0001>",
+        "nanosleep({tv_sec=1, tv_nsec=0}, NULL) = 0 <1.0001>", *_GOOD,
+    ],
+    "a signal restarts the wait": [
+        _TCP, _CONNECT, _ASK,
+        "recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted if SA_RESTART is set) <0.5>",
+        "--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=77, si_uid=0, si_status=0} ---", _OK,
+    ],
+}  # fmt: skip
+
+
+def _job(calls: list[str]) -> Analysis:
+    lines, now = [], 1_700_000_000.0
+    for call in calls:
+        lines.append(f"9 {now:.6f} {call}\n".encode())
+        took = call.rpartition("<")[2].rstrip(">") if call.endswith(">") else "0"
+        now += float(took) + 0.001
+    lines.append(f"9 {now:.6f} +++ exited with 0 +++\n".encode())
+    return analyze([Input("job.strace", lines)])
+
+
+@pytest.mark.parametrize("calls", CONFUSERS.values(), ids=CONFUSERS)
+def test_a_confuser_is_not_accused(calls: list[str]) -> None:
+    """Section 4 of what fools a reader of traces: none of it is a failure of a job that ends well."""
+    analysis = _job(calls)
+    assert analysis.verdict.outcome == "healthy", analysis.verdict
+    assert not [f for f in analysis.findings if f.severity in ("fatal", "error")]
