@@ -457,7 +457,7 @@ def test_disk_full_while_recording(tmp_path: Path) -> None:
         assert b"disk full" in done.stderr
         assert '"exit_status": 4' in saved.read_text().splitlines()[-1]
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", "-l", small], check=True)
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

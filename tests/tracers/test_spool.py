@@ -120,7 +120,7 @@ def test_a_full_disk_ends_at_a_line_with_room_for_the_last(pipe: Callable[..., P
         with one.path.open("ab", buffering=0) as file:
             assert file.write(b"x" * (ENDING // 2)) == ENDING // 2
     finally:
-        subprocess.run(["umount", small], check=True)
+        subprocess.run(["umount", "-l", small], check=True)
 
 
 def test_children_that_outlive_the_job_are_not_waited_for(pipe: Callable[..., Pipe]) -> None:
