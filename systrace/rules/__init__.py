@@ -49,11 +49,13 @@ def rule(cause: str, *, fires: str, silent: str) -> Callable[[Check], Check]:
 def check(evidence: Evidence) -> list[Finding]:
     """All findings, the heaviest first; the same on many sockets is one with a count."""
     from systrace.rules.ranking import mark_recovered, ranked
+    from systrace.rules.roles import refine
 
     case = Case(evidence)
     case.findings = [
         finding for each in RULES.values() if each.cause not in _SECOND_PASS for finding in each.check(case)
     ]
+    refine(case)
     mark_recovered(case)
     second = [finding for cause in _SECOND_PASS for finding in RULES[cause].check(case)]
     return ranked(case, case.findings + second)
