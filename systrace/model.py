@@ -395,7 +395,6 @@ class Stream:
     """One direction of a socket or pipe. Bytes are kept by decoders; here they are counted."""
 
     original_len: int = 0  # bytes that happened
-    captured_len: int = 0  # of these, known
     calls: int = 0
     first_ns: int | None = None
     last_ns: int | None = None

@@ -98,6 +98,8 @@ def analyze(
     if watching is not None:
         watching.finish()
     style.fd = tracker.lookup.annotations
+    if (damage := tracker.facts.pop("damage", None)) is not None:  # what the reader of the file noticed
+        health.damage.append(str(damage))
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, decoding.finish())
     health.limits += hidden_by_options(evidence) + sealed(evidence)

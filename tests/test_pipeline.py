@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import tracemalloc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from systrace.model import Event, Input
 from systrace.pipeline import analyze, raw_records
+from systrace.tracers.logfile import recordings
 
 START = 1_700_000_000
 
@@ -87,3 +90,14 @@ def test_evidence_is_the_log_s_own_lines() -> None:
     lines = answer.findings[0].lines
     assert lines
     assert all(text[line.line - 1].decode().rstrip() == line.text and line.file == "the log" for line in lines)
+
+
+def test_damage_of_a_compressed_log_is_counted(tmp_path: Path) -> None:
+    """What came before the damage is read, and the damage is said."""
+    path = tmp_path / "cut.strace.gz"
+    line = b"9 17000000%02d.000000 getpid() = 9 <0.000010>\n"
+    path.write_bytes(gzip.compress(b"".join(line % (n % 60) for n in range(5000)), mtime=0)[:-40])
+    (inputs,) = recordings([str(path)])
+    health = analyze(inputs).evidence.health
+    assert health.lines > 1000
+    assert len(health.damage) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from systrace.model import Endpoint, Event, Evidence, Fault, Finding, Process, Socket, Span
+from systrace.model import Event, Evidence, Fault, Finding, Process, Socket, Span
 from systrace.rules.visibility import network_only, only_failures
 
 SECOND = 1_000_000_000
@@ -171,10 +171,6 @@ class Case:
             return None
         span = socket.waits[-1]
         return None if span.ended_by == "data" or span.ended_by == "eof" or span.ended_by.startswith("E") else span
-
-    def same_service(self, a: Endpoint | None, b: Endpoint | None) -> bool:
-        """The same address and port."""
-        return a is not None and b is not None and a == b
 
     def is_dns(self, socket: Socket) -> bool:
         """A resolver's socket."""

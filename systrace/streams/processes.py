@@ -102,7 +102,6 @@ def reaped(tracker: Tracker, task: Task, event: model.Reaped) -> None:
 
 
 def signalled(tracker: Tracker, task: Task, event: model.Signalled) -> None:
-    record = event.record
     if event.signal in ("SIGALRM", "SIGVTALRM", "SIGPROF") or event.code == "SI_TIMER":
         timer = tracker.timers.get(task.process.pid)
         for span in task.last_wait:
@@ -115,7 +114,6 @@ def signalled(tracker: Tracker, task: Task, event: model.Signalled) -> None:
             task.process.signals.append(event)
     elif event.signal not in ("SIGWINCH", "SIGCHLD", "SIGURG", "SIGIO") and len(task.process.signals) < 32:
         task.process.signals.append(event)
-    del record
 
 
 def killed(tracker: Tracker, task: Task, event: model.Killed) -> None:

@@ -31,7 +31,7 @@ def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
     ready = dict(event.ready)
     spans: list[Span] = []
     found = False
-    for fd, want, socket, text in watched(tracker, task, event, ready, stuck or interrupted or long or event.timed_out):
+    for _, want, socket, text in watched(tracker, task, event, ready, stuck or interrupted or long or event.timed_out):
         found = True
         if text:
             attempt = connecting.pending(socket)
@@ -52,7 +52,6 @@ def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
             )
         )  # fmt: skip
         note(socket, event, socket.uid == tracker.watch)
-        del fd
     task.last_wait = spans
     if not found and (stuck or interrupted or (record.duration_ns or 0) >= NOTABLE_NS):
         add_span(tracker, task, event, kind_of_others(tracker, task, event), event.limit_ns, "")

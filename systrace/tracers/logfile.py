@@ -80,14 +80,31 @@ def _peek(stream: BinaryIO, size: int) -> bytes:
     return cast(io.BufferedReader, stream).peek(size)[:size]
 
 
+class _Steps(io.RawIOBase):
+    """A decompressor read step by step: at damage, what its earlier steps gave is not lost with the failing one."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """As many bytes as one step gives."""
+        data = self._file.read1(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def _decompressed(stream: BinaryIO) -> BinaryIO:
     magic = _peek(stream, 6)
     if magic.startswith(b"\x1f\x8b"):
-        return cast(BinaryIO, io.BufferedReader(gzip.GzipFile(fileobj=stream), 1 << 18))
+        return cast(BinaryIO, io.BufferedReader(_Steps(gzip.GzipFile(fileobj=stream)), 1 << 18))
     if magic.startswith(b"\xfd7zXZ\0"):
-        return cast(BinaryIO, io.BufferedReader(lzma.LZMAFile(stream)))
+        return cast(BinaryIO, io.BufferedReader(_Steps(lzma.LZMAFile(stream)), 1 << 18))
     if magic.startswith(b"BZh"):
-        return cast(BinaryIO, io.BufferedReader(bz2.BZ2File(stream)))
+        return cast(BinaryIO, io.BufferedReader(_Steps(bz2.BZ2File(stream)), 1 << 18))
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
         try:
             from backports import zstd
