@@ -17,7 +17,10 @@ _LOOSE_END = re.compile(rb"\)\s{0,400}= +(?=-?\d|0x|\?)")
 _SPECIAL = re.compile(rb'["(){}\[\]<>]|/\*')
 _STRING_END = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _CACHED, _CACHED_LENGTH = 4096, 160
-_results: dict[bytes, tuple[int | None, str | None, str, int | None, bytes]] = {}
+Result = tuple[int | None, str | None, str, bytes, bool]  # value, errno, outcome, text behind it, nothing but a number
+known_results: dict[bytes, Result] = {}
+_TIMED = re.compile(rb" <(\d{1,9})(?:\.(\d{1,9}))?>\Z")
+_LONGEST_TIME = 24  # bytes
 _NANO = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10, 1)  # by number of fraction digits
 
 
@@ -56,23 +59,30 @@ def parse_result(text: bytes) -> tuple[int | None, str | None, str, int | None, 
     return retval, name, outcome, duration, rest
 
 
-def read_result(text: bytes) -> tuple[int | None, str | None, str, int | None, bytes] | None:
-    """`parse_result`, faster: but for the duration the same results come again and again."""
-    head, mark, tail = text.rpartition(b" <")
-    seconds, _, fraction = tail[:-1].partition(b".")
-    timed = mark and tail.endswith(b">") and seconds.isdigit() and fraction.isdigit()
-    if not timed or len(fraction) > 9 or len(seconds) > 9:
-        return parse_result(text)
-    known = _results.get(head)
-    if known is None:
-        known = parse_result(head)
-        if known is None or known[3] is not None:
-            return parse_result(text)
-        if len(head) <= _CACHED_LENGTH:
-            if len(_results) >= _CACHED:
-                _results.clear()
-            _results[head] = known
-    return known[0], known[1], known[2], int(seconds) * 10**9 + int(fraction) * _NANO[len(fraction)], known[4]
+def timed_result(text: bytes) -> tuple[bytes, int | None]:
+    """What follows `= `, parted into the result and the duration in ns that -T has put behind it."""
+    text = text.rstrip()
+    match = _TIMED.search(text, max(0, len(text) - _LONGEST_TIME))
+    if match is None:
+        return text, None
+    return text[: match.start()], nanoseconds(match[1], match[2])
+
+
+def known_result(head: bytes) -> Result | None:
+    """A result without its duration, read once: the same few come again and again. None when it is none.
+
+    `head` has no trailing white space. What ends in ` ...>` is no result but a call cut short.
+    """
+    parsed = parse_result(head)
+    if parsed is None or parsed[3] is not None or head.endswith(b" ...>"):
+        return None
+    retval, errno, outcome, _, text = parsed
+    result = (retval, errno, outcome, text, retval is not None and errno is None and not text)
+    if len(head) <= _CACHED_LENGTH:
+        if len(known_results) >= _CACHED:
+            known_results.clear()
+        known_results[head] = result
+    return result
 
 
 def scan_arguments(text: bytes) -> int:

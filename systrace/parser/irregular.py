@@ -41,6 +41,7 @@ LONG = 700
 
 
 FORKS = frozenset(("clone", "clone3", "fork", "vfork"))
+TELLING = FORKS | {"exit_group"}  # calls that say which threads there are
 
 
 @dataclass(slots=True)
@@ -102,10 +103,13 @@ class Irregular:
         if 0 in self._alive:
             self._announced.add(tid)
 
-    def leaves(self, tid: int) -> None:
-        """exit_group was called: with -qq no other line tells that this task is gone."""
-        if len(self._alive) > 1:
-            self._alive.discard(tid)
+    def told(self, call: str, tid: int, retval: int | None) -> None:
+        """A call of TELLING is over. After exit_group, with -qq, no other line says that this task is gone."""
+        if call == "exit_group":
+            if len(self._alive) > 1:
+                self._alive.discard(tid)
+        elif retval:
+            self.announce(retval)
 
     def _meet(self, tid: int) -> None:
         if self._style.pid == "none":

@@ -6,16 +6,15 @@ whatever does not split cleanly goes to the slow, quote-aware path. Names that n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from systrace.model import RETURNED, Health, Record, Style
-from systrace.parser.calls import nanoseconds, read_result
-from systrace.parser.irregular import FORKS, LONG, Irregular, abridged
+from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
+from systrace.parser.irregular import LONG, TELLING, Irregular
 from systrace.parser.leader import note_style, recognise
 
-_PLAIN_RESULT = re.compile(rb"(\d{1,18})(?: <(\d{1,9})\.(\d{6}|\d{9}|\d{3})>)?\r?\n?\Z").match
 _DAY = 86_400 * 10**9
+_DURATIONS = 8192  # remembered
 
 
 class Reader:
@@ -42,7 +41,8 @@ class Reader:
         slow = self._irregular
         keep = self._keep.get
         source = self._source
-        duration_units = {6: 1000, 9: 1, 3: 1_000_000}
+        durations: dict[bytes, int] = {}  # text after " <": short calls take the same few microseconds again and again
+        results = known_results
         shape = None
         match_line = None
         clock_kind = "none"
@@ -81,77 +81,51 @@ class Reader:
                     scale = self._scale
                 time_ns = base + int(fraction) * scale if fraction else base
             # -- what: most calls are complete on their line
-            if name is not None:
+            if name is not None and slow.open is None:
                 call = keep(name)
-                if call is None and not slow.open:
+                if call is None:
                     calls += 1
                     continue
-                args, _, result = line[match.end() :].rpartition(b" = ")
-                plain = _PLAIN_RESULT(result)
-                if plain is not None:
-                    if not args.endswith(b")"):
-                        args = args.rstrip()
-                    if args.endswith(b")") and call is not None and not slow.open:
-                        calls += 1
-                        value, seconds, part = plain.groups()
-                        duration = None
-                        if seconds is not None:
-                            timed = True
-                            unit = duration_units[len(part)]
-                            duration = int(part) * unit if seconds == b"0" else int(seconds) * 10**9 + int(part) * unit
-                        tid = tids.get(pid)
-                        if tid is None:
-                            tid = slow.thread(pid)
-                            if pid:
-                                tids[pid] = tid
-                            elif call in FORKS:
-                                slow.announce(int(value))
-                            if slow.notices:
-                                yield from slow.take_notices()
-                        yield Record(
-                            source,
-                            lineno,
-                            tid,
-                            time_ns,
-                            duration,
-                            call,
-                            args[:-1],
-                            int(value),
-                            None,
-                            RETURNED,
-                            line if len(line) <= LONG else abridged(line),
-                        )
-                        continue
-                elif call is not None and not slow.open:
-                    args = args.rstrip()
-                    result = result.rstrip()
-                    if args.endswith(b")") and not args.endswith(b" ...>)") and not result.endswith(b" ...>"):
-                        parsed = read_result(result)
-                        if parsed is not None:
-                            calls += 1
-                            retval, errno, outcome, duration, text = parsed
-                            tid = slow.thread(pid)
-                            if call == "exit_group":
-                                slow.leaves(tid)
-                            elif call in FORKS and retval:
-                                slow.announce(retval)
-                            if slow.notices:
-                                yield from slow.take_notices()
-                            yield Record(
-                                source,
-                                lineno,
-                                tid,
-                                time_ns,
-                                duration,
-                                call,
-                                args[:-1],
-                                retval,
-                                errno,
-                                outcome,
-                                abridged(line),
-                                text,
-                            )
-                            continue
+                start, at = match.end(), line.rfind(b" = ")
+                head, mark, tail = line[at + 3 :].rpartition(b" <")
+                duration = durations.get(tail) if mark else None
+                if duration is None:
+                    head, duration = timed_result(line[at + 3 :])
+                    if duration is not None:
+                        timed = True
+                        if len(durations) > _DURATIONS:
+                            durations.clear()
+                        durations[tail] = duration
+                result = results.get(head) or known_result(head)
+                closed = at if line[at - 1] == 41 else len(line[:at].rstrip())  # 41: ")"; a short call is padded
+                args = line[start : closed - 1]
+                if result is not None and closed > start and line[closed - 1] == 41 and (result[4] or not args.endswith(b" ...>")):
+                    calls += 1
+                    tid = tids.get(pid)
+                    if tid is None:
+                        tid = slow.thread(pid)
+                        if pid:
+                            tids[pid] = tid
+                        if slow.notices:
+                            yield from slow.take_notices()
+                    retval = result[0]
+                    if call in TELLING:
+                        slow.told(call, tid, retval)
+                    yield Record(
+                        source,
+                        lineno,
+                        tid,
+                        time_ns,
+                        duration,
+                        call,
+                        args,
+                        retval,
+                        result[1],
+                        result[2],
+                        line if len(line) <= LONG else line[:460] + b" ... " + line[-200:],
+                        result[3],
+                    )
+                    continue
             yield from slow.line(lineno, line, match, time_ns)
         self._style.duration |= timed
         health = self._health
