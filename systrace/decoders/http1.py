@@ -24,6 +24,7 @@ from systrace.decoders.http1_heads import (
     NO,
     YES,
     framing,
+    head_end,
     looks_like_request,
     looks_like_response,
     request_line,
@@ -153,10 +154,9 @@ class Http1:
         """The usual case: a call carries a whole head and, maybe, the body. False when it is not that."""
         parts = piece.parts
         data, missing = parts[0]
-        found = HEAD_END.search(data)
-        if found is None or len(parts) > 1 or not data[0] > 32:
+        end = head_end(data)
+        if end < 0 or len(parts) > 1 or not data[0] > 32:
             return False
-        end = found.end()
         event = piece.event
         if not self._begin(side, data[:end], event, out):
             return False

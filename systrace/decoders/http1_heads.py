@@ -58,8 +58,18 @@ def looks_like_response(head: bytes) -> int:
     return NO
 
 
+def head_end(data: bytes) -> int:
+    """Index after the empty line that ends a head, or -1: that of HEAD_END's first match, at speed."""
+    end = data.find(b"\n\r\n")
+    bare = data.find(b"\n\n", 0, end if end >= 0 else len(data))
+    return bare + 2 if bare >= 0 else end + 3 if end >= 0 else -1
+
+
 def request_line(head: bytes, cut: bool) -> tuple[str, str, str] | None:
     """(method, target, version) of a head; of a cut one what there is, "" for the rest."""
+    words = head[: head.find(b"\n") + 1].split(b" ")
+    if len(words) == 3 and words[2] == b"HTTP/1.1\r\n" and len(words[0]) < 32 and words[0].isalpha():  # most are
+        return words[0].decode("ascii"), _text(words[1]), "1.1"
     found = _REQUEST_LINE.match(head) or (_REQUEST_CUT.match(head) if cut else None)
     if found is None:
         return None

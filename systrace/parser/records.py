@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from systrace.model import RETURNED, Health, Record, Style
+from systrace.model import Health, Record, Style
 from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
 from systrace.parser.irregular import LONG, TELLING, Irregular
 from systrace.parser.leader import note_style, recognise
@@ -99,7 +99,12 @@ class Reader:
                 result = results.get(head) or known_result(head)
                 closed = at if line[at - 1] == 41 else len(line[:at].rstrip())  # 41: ")"; a short call is padded
                 args = line[start : closed - 1]
-                if result is not None and closed > start and line[closed - 1] == 41 and (result[4] or not args.endswith(b" ...>")):
+                if (
+                    result is not None
+                    and closed > start
+                    and line[closed - 1] == 41
+                    and (result[4] or not args.endswith(b" ...>"))
+                ):
                     calls += 1
                     tid = tids.get(pid)
                     if tid is None:

@@ -44,7 +44,8 @@ _TYPES = {
 
 def fd_of(args: bytes) -> int:
     """The first argument as a descriptor; -1 when it is none or was lost."""
-    head = args.partition(b",")[0]
+    end = args.find(b",")
+    head = args[:end] if end >= 0 else args
     known = _heads.get(head)
     if known is not None:
         return known
@@ -76,6 +77,9 @@ def unescape(text: bytes) -> bytes:
     """The bytes of a string as strace escaped it; what is no valid escape stays as it is."""
     if b"\\" not in text:
         return text
+    lines = text.replace(b"\\r\\n", b"\r\n")
+    if b"\\" not in lines:  # no other escape: no part of one was replaced either, or its backslash would have stayed
+        return lines
     if _ODD_ESCAPE.search(text) is not None:
         text = _ESCAPE.sub(lambda m: b"\\" + m[0] if m.lastindex else m[0], text)
     try:

@@ -104,6 +104,7 @@ class Answer:
     at: int  # when its last byte came, in the order of `Case.at`
     group: list[Answer] = field(default_factory=list)  # all that the same process received, in order
     index: int = 0  # its own place there
+    same: list[Answer] = field(default_factory=list)  # of the group, those with its `key`
     _key: tuple[str, str, str] | None = None
 
     @property
@@ -132,7 +133,7 @@ class Answer:
     @property
     def repeated(self) -> list[Answer]:
         """Later answers to the same request."""
-        return [other for other in self.later if other.key == self.key]
+        return [other for other in self.same if other.index > self.index]
 
     @property
     def url(self) -> str:
@@ -150,8 +151,11 @@ class _Gathered:
         for answer in self.answers:
             by_process.setdefault(answer.process.pid if answer.process is not None else None, []).append(answer)
         for group in by_process.values():
+            by_key: dict[tuple[str, str, str], list[Answer]] = {}
             for index, answer in enumerate(group):
                 answer.group, answer.index = group, index
+                answer.same = by_key.setdefault(answer.key, [])
+                answer.same.append(answer)
         self.said: dict[int, Said] = {}
         self.activity = _activity(case)
         self.network = {pid for s in case.clients if s.is_network for pid in _users(case, s)}

@@ -44,7 +44,9 @@ class Lookup:
         if fd < 0:
             return None
         description = task.table.fds.get(fd)
-        head = record.args.partition(b",")[0]
+        args = record.args
+        end = args.find(b",")
+        head = args[:end] if end >= 0 else args
         if description is not None and (head == description.head or len(head) < 6):
             return description
         return self._look_closer(task, fd, record, description, head)

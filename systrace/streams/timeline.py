@@ -16,7 +16,8 @@ def note(socket: Socket, event: Event, keep_all: bool = False) -> None:
     timeline.append(event)
     if len(timeline) > _MOST and not keep_all:
         middle = timeline[_HEAD:-_TAIL]
-        kept = [e for e in middle if is_remarkable(e)][-_REMARKABLE:]
+        kept = [e for e in middle if e.record.errno is not None or (e.record.duration_ns or 0) >= NOTABLE_NS]
+        kept = [e for e in kept if is_remarkable(e)][-_REMARKABLE:]
         socket.dropped_events += len(middle) - len(kept)
         socket.timeline = timeline[:_HEAD] + kept + timeline[-_TAIL:]
 

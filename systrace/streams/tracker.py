@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from systrace import model
-from systrace.model import Event, Received, Sent, Socket, Span, Transfer
+from systrace.model import Event, Received, Record, Sent, Socket, Span, Transfer
 from systrace.streams import connecting, processes, sockets, transfers, waiting
 from systrace.streams.descriptors import Description
 from systrace.streams.lookup import Lookup
@@ -70,25 +70,38 @@ class Tracker:
         record = event.record
         time_ns = record.time_ns
         if time_ns is not None:
+            duration = record.duration_ns
+            ended = time_ns if duration is None else time_ns + duration
             if self.last_ns is None:
                 self.first_ns = self.last_ns = time_ns
-            ended = time_ns + (record.duration_ns or 0)
             if ended > self.last_ns:
                 self.last_ns = ended
-            if self.held:
-                held = self.held.pop(record.tid, None)
-                if held is not None:
-                    held.record.duration_ns = max(0, time_ns - (held.record.time_ns or time_ns))
-                    self._handle(held)
-                    if isinstance(held, model.Waited) and held.record.retval:
-                        self._ready.add(record.tid)
-            if record.duration_ns is None and record.outcome == model.RETURNED and isinstance(event, _BLOCKING):
-                if record.tid in self._ready and isinstance(event, Sent | Received):
-                    self._ready.discard(record.tid)  # a wait has just said that this call need not wait
-                else:
-                    self.held[record.tid] = event
-                    return
-        self._handle(event)
+            if (self.held or duration is None) and self._hold(event, record, time_ns):
+                return
+        task = self._by_tid.get(record.tid)
+        if task is None or not task.alive:
+            self._handle(event)
+            return
+        handler = self._handlers.get(type(event))  # what `_handle` does, without its cost
+        if handler is not None:
+            task.process.traced = True
+            handler(self, task, event)
+
+    def _hold(self, event: Event, record: Record, time_ns: int) -> bool:
+        """Without -T a call's end is its thread's next line: the held call is handled now. Is this one to be held?"""
+        held = self.held.pop(record.tid, None)
+        if held is not None:
+            held.record.duration_ns = max(0, time_ns - (held.record.time_ns or time_ns))
+            self._handle(held)
+            if isinstance(held, model.Waited) and held.record.retval:
+                self._ready.add(record.tid)
+        if record.duration_ns is not None or record.outcome != model.RETURNED or not isinstance(event, _BLOCKING):
+            return False
+        if record.tid in self._ready and isinstance(event, Sent | Received):
+            self._ready.discard(record.tid)  # a wait has just said that this call need not wait
+            return False
+        self.held[record.tid] = event
+        return True
 
     def _handle(self, event: Event) -> None:
         handler = self._handlers.get(type(event))
@@ -103,8 +116,7 @@ class Tracker:
             if task is not None:
                 processes.gone(self, task)
             task = self.tasks.find(record)
-        if not task.process.traced:
-            task.process.traced = True
+        task.process.traced = True
         handler(self, task, event)
 
     # ---------------------------------------------------------------------------------------------------------- finish

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 _RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
 _AGAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
 _PROBE = 16  # bytes
+_IDLE_NS = 30 * NOTABLE_NS  # a silence worth remembering when the connection survived it
 _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 
 
 def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
     record = event.record
-    if record.syscall == "read":
+    if not tracker.sees_read and record.syscall == "read":
         tracker.sees_read = True
     description = tracker.lookup.find(task, event.fd, record)
     if description is None or description.socket is None:
@@ -34,7 +35,7 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
         return
     socket = description.socket
     if event.size and record.errno is None:
-        if b"MSG_PEEK" in event.flags:
+        if event.flags and b"MSG_PEEK" in event.flags:
             note(socket, event)
             if not tracker.sees_read:
                 _peeked(tracker, socket, task, event)
@@ -70,11 +71,11 @@ def _peeked(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received
 
 def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received, sending: bool) -> None:
     record = event.record
-    start = record.time_ns
+    start, duration = record.time_ns, record.duration_ns
     ended = start
-    if start is not None and record.duration_ns is not None:
-        ended = start + record.duration_ns
-        if record.duration_ns >= waits.SHORT_NS:
+    if start is not None and duration is not None:
+        ended = start + duration
+        if duration >= waits.SHORT_NS:
             limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
             waits.extend(
                 socket, task, event, limit_ns=limit, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO",
@@ -83,12 +84,11 @@ def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Receive
     if socket.waiting is not None:
         end_wait(tracker, socket, "data", ended)
     last = socket.last_progress_ns
-    silence = None
     if last is not None and ended is not None:
         silence = ended - last
         if silence > socket.longest_silence_ns:
             socket.longest_silence_ns = silence
-        if silence > 30 * NOTABLE_NS and len(socket.idle) < 16 and socket.timeline:
+        if silence > _IDLE_NS and len(socket.idle) < 16 and socket.timeline:
             socket.idle.append((silence, socket.timeline[-1], event))
     if socket.state != "established":
         socket.state = after(socket.state, "data")
@@ -100,40 +100,38 @@ def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Receive
         socket.unsent = asked.isdigit() and int(asked) > event.size
         if socket.peer is None and event.address is not None:
             socket.peer, socket.role = event.address(), "client"
+        stream = socket.sent
+    else:
+        stream = socket.received
     socket.error_ready = None
-    stream = socket.sent if sending else socket.received
     stream.original_len += event.size
     stream.calls += 1
     if stream.first_ns is None:
         stream.first_ns = start
-    stream.last_ns = ended
-    count_turn(tracker, socket, event, sending == (socket.role != "server"), start, ended, last)
-    socket.last_progress_ns = ended
+    stream.last_ns = socket.last_progress_ns = ended
+    if sending == (socket.role != "server"):
+        count_request(socket, event, start, ended, last)
+    else:
+        count_answer(socket, event, ended)
     if tracker.listener is not None:
         tracker.listener.moved(socket, event)
 
 
-def count_turn(
-    tracker: Tracker,
-    socket: Socket,
-    event: Transfer,
-    asking: bool,
-    start: int | None,
-    ended: int | None,
-    last: int | None,
-) -> None:
+def count_request(socket: Socket, event: Transfer, start: int | None, ended: int | None, last: int | None) -> None:
+    """Bytes of a request; `last` is when bytes had moved before them."""
     turn = socket.turn
-    if asking:
-        if turn is None or turn.answer_bytes:
-            idle = start - last if start is not None and last is not None else None
-            turn = Turn(start, idle_before_ns=idle)
-            turn.events.append(event)
-            socket.turn = turn
-            socket.turns += 1
-        turn.request_bytes += event.size
-        turn.request_calls += 1
-        turn.request_end_ns = ended
-        return
+    if turn is None or turn.answer_bytes:
+        idle = start - last if start is not None and last is not None else None
+        turn = socket.turn = Turn(start, idle_before_ns=idle, events=[event])
+        socket.turns += 1
+    turn.request_bytes += event.size
+    turn.request_calls += 1
+    turn.request_end_ns = ended
+
+
+def count_answer(socket: Socket, event: Transfer, ended: int | None) -> None:
+    """Bytes of an answer."""
+    turn = socket.turn
     if turn is None:
         turn = socket.turn = Turn(None)
     if not turn.answer_bytes:

@@ -28,17 +28,16 @@ def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
     long = (record.duration_ns or 0) >= waits.SHORT_NS
     if record.errno is not None and not interrupted:
         return
+    if not (stuck or interrupted or long or event.timed_out) and len(event.fds) == len(event.ready) == 1:
+        ready_at_once(tracker, task, event)
+        return
     ready = dict(event.ready)
     spans: list[Span] = []
     found = False
     for _, want, socket, text in watched(tracker, task, event, ready, stuck or interrupted or long or event.timed_out):
         found = True
         if text:
-            attempt = connecting.pending(socket)
-            if attempt is not None and attempt.ready_ns is None:
-                attempt.ready_ns, attempt.ready_text = record.end_ns or record.time_ns, text
-            if "ERR" in text:
-                socket.error_ready = event
+            seen_ready(socket, event, text)
         if not (stuck or interrupted or long or event.timed_out or socket.waiting is not None):
             continue
         if text and not long:
@@ -55,6 +54,24 @@ def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
     task.last_wait = spans
     if not found and (stuck or interrupted or (record.duration_ns or 0) >= NOTABLE_NS):
         add_span(tracker, task, event, kind_of_others(tracker, task, event), event.limit_ns, "")
+
+
+def ready_at_once(tracker: Tracker, task: Task, event: model.Waited) -> None:
+    """The usual case: one descriptor was asked for, and was ready."""
+    task.last_wait = []
+    fd, text = event.ready[0]
+    description = tracker.lookup.from_poll(task, fd, event.record)
+    if description is not None and description.socket is not None and description.socket.kind == "socket":
+        seen_ready(description.socket, event, text)
+
+
+def seen_ready(socket: Socket, event: model.Waited, text: str) -> None:
+    """A wait reported the socket ready: what that says of a connect under way, and of an error to be read."""
+    attempt = connecting.pending(socket)
+    if attempt is not None and attempt.ready_ns is None:
+        attempt.ready_ns, attempt.ready_text = event.record.end_ns or event.record.time_ns, text
+    if "ERR" in text:
+        socket.error_ready = event
 
 
 def watched(

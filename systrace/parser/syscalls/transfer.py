@@ -70,7 +70,8 @@ def _many(record: Record) -> Pieces:
 
 
 def _size(record: Record) -> int:
-    return record.retval if record.retval is not None and record.retval > 0 else 0
+    retval = record.retval
+    return retval if retval is not None and retval > 0 else 0
 
 
 def _address(record: Record) -> Callable[[], Endpoint | None] | None:
@@ -101,12 +102,16 @@ def sent(record: Record) -> Event | None:
 @syscall("recvfrom")
 def received_from(record: Record) -> Event | None:
     """recvfrom(2)."""
+    if record.args.endswith(b", 0, NULL, NULL"):  # most are; what stands before need not be searched
+        return Received(record, fd_of(record.args), _size(record), None, b"", None, _one_string)
     return Received(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _one_string)
 
 
 @syscall("sendto")
 def sent_to(record: Record) -> Event | None:
     """sendto(2)."""
+    if record.args.endswith(b", 0, NULL, 0"):
+        return Sent(record, fd_of(record.args), _size(record), None, b"", None, _one_string)
     return Sent(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _one_string)
 
 
