@@ -16,7 +16,7 @@ from systrace.decoders.bodies.sniffing import sniff
 from systrace.decoders.buffer import span
 from systrace.decoders.choosing import DEAF, HEAD_BYTES, SURE, Deaf, alone, choose, fits
 from systrace.decoders.tls_keys import KeyLog
-from systrace.decoders.weight import LARGE, lighten, weigh
+from systrace.decoders.weight import LARGE, discard, lighten, weigh
 from systrace.model import Message, Sent, Socket, Transfer
 
 FIRST, NOTABLE, LAST = 8, 16, 24  # messages kept a socket: the first, the notable in between, the last
@@ -361,9 +361,9 @@ class Decoding:
             dropped = messages.pop(at)
             conversation.socket.dropped_messages += 1
             self._kept -= 1
-            if self._large and weigh(dropped) > LARGE:
-                self._held -= weigh(dropped)
-                lighten(dropped, 0)
+            if self._large and (weight := weigh(dropped)) > LARGE:
+                self._held -= weight
+                discard(dropped)
 
     def _hold(self, message: Message, weight: int) -> None:
         """A message that costs much memory: when all of them cost too much, the oldest are lightened."""

@@ -31,6 +31,15 @@ def lighten(message: Message, limit: int) -> None:
     message.events = [_light(event) for event in message.events]
 
 
+def discard(message: Message) -> None:
+    """Free what a message costs that is kept no more. The calls of one that may be a request stay: its answer shows them."""
+    body = getattr(message, "body", None)
+    if isinstance(body, Body):
+        body.shrink(0)
+    answer = getattr(message, "request", None) is not None
+    message.events = [] if answer else [_light(event) for event in message.events]
+
+
 def _light(event: Event) -> Event:
     if len(event.record.args) <= _ARGUMENTS or not isinstance(event, Transfer):
         return event

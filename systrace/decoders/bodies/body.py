@@ -111,7 +111,7 @@ class Body:
 
     def shrink(self, limit: int) -> None:
         """Keep at most `limit` known bytes of the beginning, to save memory; the others count as not known."""
-        known, gap = self.raw()[:limit], 0
+        known = self.raw()[:limit] if limit else b""  # looking for them decodes them
         gap = self.received - len(known)
         self._head = [(known, gap)]
         self._head_size = len(known)
