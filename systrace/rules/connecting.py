@@ -333,6 +333,8 @@ def slow_connect(case: Case) -> Iterator[Finding]:
                 continue
             if not attempt.blocking and attempt.ready_ns is None:
                 continue  # nobody looked earlier: the time until then says nothing
+            if not case.evidence.source.style.duration and not case.sees_waits:
+                continue  # no -T: it lasted until the thread's next line, and calls in between are hidden
             finding = _finding(case, "slow-connect", socket, attempt)
             finding.severity, finding.confidence = "warning", "likely"
             finding.summary = (

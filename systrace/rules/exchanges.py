@@ -220,9 +220,10 @@ def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
 
 
 def _understood(socket: Socket) -> bool:
-    """The decoder that was chosen has read whole messages of both sides, so that it was the right one."""
+    """The decoder that was chosen has read whole messages of both sides, or a refusal: it was the right one."""
     whole = {m.direction for m in socket.messages if m.complete}
-    return len(whole) == 2 or socket.app_protocol in ("http", "http2", "tls", "dns", "ssh")
+    refused = any(isinstance(m, ServerError) and m.complete for m in socket.messages)
+    return len(whole) == 2 or refused or socket.app_protocol in ("http", "http2", "tls", "dns", "ssh")
 
 
 def said_number(who: Victim, header: bytes) -> int | None:

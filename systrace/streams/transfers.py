@@ -53,6 +53,8 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
     elif record.errno is not None:
         if record.errno in _RESOURCE:
             task.process.faults.append(event)
+        if record.errno == "ECONNREFUSED" and socket.type == "unknown":
+            socket.type = "dgram"  # udp(7): the port was closed; TCP says this of a connect only
         add_fault(tracker, socket, event, "error", record.errno)
     elif type(event) is Received and record.retval == 0 and b"MSG_PEEK" not in event.flags:
         end_of_file(tracker, socket, task, event)

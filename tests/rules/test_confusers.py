@@ -99,6 +99,10 @@ CONFUSERS = {
         _TCP, f"connect(3, {_PEER % (80, 7)}) = -1 ECONNREFUSED (Connection refused) <0.001>", "close(3) = 0 <0.0001>",
         "nanosleep({tv_sec=1, tv_nsec=0}, NULL) = 0 <1.0001>", *_GOOD,
     ],
+    "a socket of unknown origin whose datagrams nobody takes": [
+        'sendto(5, "job:1|c", 7, 0, NULL, 0) = -1 ECONNREFUSED (Connection refused) <0.0001>',
+        'sendto(5, "job:2|c", 7, 0, NULL, 0) = 7 <0.0001>', *_GOOD,
+    ],
     "a signal restarts the wait": [
         _TCP, _CONNECT, _ASK,
         "recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted if SA_RESTART is set) <0.5>",
@@ -115,6 +119,16 @@ def _job(calls: list[str]) -> Analysis:
         now += float(took) + 0.001
     lines.append(f"9 {now:.6f} +++ exited with 0 +++\n".encode())
     return analyze([Input("job.strace", lines)])
+
+
+def test_a_connect_is_not_slow_for_what_the_log_hides_behind_it() -> None:
+    """Without -T a connect lasts until the thread's next line; with -e trace=network the wait between is not there."""
+    lines = [_TCP, _CONNECT, _ASK, _OK]
+    plain = [line.rpartition(" <")[0] for line in lines]
+    text = [b"9 17000000%02d.000000 %s\n" % (at, line.encode()) for at, line in zip((0, 1, 4, 4), plain, strict=True)]
+    whole = [*text, b"9 1700000004.000000 close(3) = 0\n9 1700000005.000000 poll([], 0, 1) = 0 (Timeout)\n"]
+    assert not [f for f in analyze([Input("network.strace", text)]).findings if f.cause == "slow-connect"]
+    assert [f for f in analyze([Input("whole.strace", whole)]).findings if f.cause == "slow-connect"]
 
 
 @pytest.mark.parametrize("calls", CONFUSERS.values(), ids=CONFUSERS)
