@@ -60,7 +60,7 @@ UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
     "decoders": "code_replies dialogue http1_heads http1_side tls_certificate tls_cipher tls_hello tls_messages "
     "tls_secrets tls_suites whole",
     "kernel": "addresses clock gather judgement netns wording",
-    "parser": "leader names unwrap",
+    "parser": "leader names",
     "reporters": "blocks endings shape",
     "rules": "advice case clients limits ranking stalls visibility",
     "streams": "connecting descriptors evidence lookup marks processes snapshots sockets states tasks tracker "

@@ -29,7 +29,7 @@ _CONTINUES = (b")", b", ", b" =>", b'"', b"{", b"[", b" <unfinished ...>", b" <d
 _BELONGING = re.compile(
     rb"\| [0-9a-f]{5,}  |\* \d+ bytes in buffer|= \d+ buffers in vector|> \S|VCPU:"  # dumps, stacks
     rb"|% time|------ |\d[\d.]* +[\d.]+ +\d+ +\d+ |System call usage summary|\d[\d.]* +[\d.]+ [ \d]*total"
-    rb"|(?:\S*strace: )?\[ Process PID=\d+ runs in"
+    rb"|[^\"(]{0,80}\[ Process PID=\d+ runs in"
 )
 _UNFINISHED = b"<unfinished ...>"
 _DETACHED = b"<detached ...>"

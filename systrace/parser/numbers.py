@@ -1,6 +1,7 @@
 """Names of calls that an old strace printed as numbers (`syscall_288`, `syscall_0x1b3`): x86-64, from 221 on.
 
-Source: arch/x86/entry/syscalls/syscall_64.tbl. Numbers from 424 on are the same on every architecture.
+Sources: arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl. Numbers from 424 on are the same on every
+architecture; those of i386 between 335 and 423 mean nothing on x86-64, so they need no look at the personality.
 """
 
 from __future__ import annotations
@@ -26,7 +27,17 @@ _FROM_424 = (
     "futex_waitv set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue "
     "statmount listmount lsm_get_self_attr lsm_set_self_attr lsm_list_modules"
 ).split()
+_FROM_359_I386 = (
+    "socket socketpair bind connect listen accept4 getsockopt setsockopt getsockname getpeername sendto sendmsg "
+    "recvfrom recvmsg shutdown"
+).split()
+_I386 = {
+    337: "recvmmsg", 345: "sendmmsg", 407: "clock_nanosleep_time64", 413: "pselect6_time64", 414: "ppoll_time64",
+    417: "recvmmsg_time64", 420: "semtimedop_time64", 421: "rt_sigtimedwait_time64", 422: "futex_time64",
+}  # fmt: skip
 NAMES: dict[int, str] = {
+    **_I386,
+    **dict(enumerate(_FROM_359_I386, 359)),
     **dict(enumerate(_FROM_221, 221)),
     **dict(enumerate(_FROM_424, 424)),
 }

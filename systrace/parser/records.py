@@ -12,6 +12,7 @@ from systrace.model import Health, Record, Style
 from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
 from systrace.parser.irregular import LONG, TELLING, Irregular
 from systrace.parser.leader import note_style, recognise
+from systrace.parser.wrappers import plain_text
 
 _DAY = 86_400 * 10**9
 _DURATIONS = 8192  # remembered
@@ -56,6 +57,9 @@ class Reader:
             match = match_line(line) if match_line is not None else None
             if match is None:
                 found = recognise(line)
+                if found is None and (b"\0" in line or b"\x1b" in line):  # a hole that a crash left
+                    line = plain_text(line)
+                    found = recognise(line)
                 if found is None:
                     yield from slow.foreign(lineno, line)
                     continue

@@ -125,10 +125,8 @@ def _text_lines(stream: BinaryIO) -> Iterable[bytes]:
     encoding = ""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
-    elif len(head) >= 8 and head[1::2].count(0) * 2 > len(head) * 0.9:
-        encoding = "utf-16-le"
-    elif len(head) >= 8 and head[0::2].count(0) * 2 > len(head) * 0.9:
-        encoding = "utf-16-be"
+    elif len(head) >= 8 and abs(zeros := head[1::2].count(0) - head[::2].count(0)) * 2 > len(head) * 0.9:
+        encoding = "utf-16-le" if zeros > 0 else "utf-16-be"  # both sides NUL is a hole that a crash left
     if encoding:
         return _recoded(stream, encoding)
     return stream

@@ -98,6 +98,14 @@ def test_trap_3_a_line_without_a_pid_changes_its_owner(read: Read) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("columns", ["", "strace: ", "02:51:35.396022 ", "[pid   777] 1700000000.000000 ", "777 "])
+def test_the_personality_of_a_program_is_no_output_of_it(read: Read, health: Health, columns: str) -> None:
+    """A 32-bit program is announced, also behind the columns."""
+    found = read(f"{columns}close(3) = 0\n{columns}[ Process PID=777 runs in 32 bit mode. ]\n")
+    assert [r.syscall for r in found if r.args != b"renames"] == ["close"]
+    assert (health.unparsed, health.foreign) == (0, 0)
+
+
 def test_trap_25_and_31_what_stands_between_records_is_passed_over(read: Read, health: Health) -> None:
     """Dumps, stacks and tables belong to a record or to none; they hold text that looks like records."""
     text = (
