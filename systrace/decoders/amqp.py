@@ -152,6 +152,8 @@ class Amqp(FramedDialogue):
         elif data[:1] == b"\x01" and len(data) >= 11:
             group, method = struct.unpack_from(">HH", data, 7)
             self._method(from_client, (group, method), data[11:-1] if len(data) == size else data[11:], first, out)
+        elif data[:1] == b"\x01" and len(data) < size:
+            self.hid(from_client, out)
         else:
             count = self._publishing if from_client else self._delivering
             if data[:1] == b"\x02" and len(data) >= 19:

@@ -47,6 +47,11 @@ class CodeDialogue(LineDialogue):
         """The class of a reply that is neither greeting nor error."""
         return Reply
 
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """See `Dialogue.hid`; what was hidden may have been the greeting."""
+        self.greeted = self.greeted or not from_client
+        super().hid(from_client, out)
+
     # ------------------------------------------------------------------------------------------------------- reading
 
     def line(self, from_client: bool, line: Line, first: Transfer | None, out: list[Message]) -> None:

@@ -46,6 +46,7 @@ from systrace.decoders.http1_side import (
     bodiless,
     drop,
     end_stray,
+    may_be_bodiless,
     next_part,
     switches,
     take_body,
@@ -135,7 +136,7 @@ class Http1:
                 self._finish(side, out, "")
             else:
                 message.detail = message.detail or where(side)
-                self._finish(side, out, how)
+                self._finish(side, out, "clipped" if may_be_bodiless(message) else how)
         else:
             self._drop(side, buffer.size)
         out += end_stray(side, self.socket)
@@ -345,9 +346,9 @@ class Http1:
         self, head: bytes, event: Transfer | None, status: int, reason: str, out: list[Message]
     ) -> HttpResponse:
         client = self._client
-        if client.state == LOST and client.message is not None:
+        if client.state == LOST and client.message is not None and status != 100:  # after 100 the body is to come
             self._finish(client, out, client.message.incomplete_reason or "clipped")
-            client.state = LOST
+            client.state, client.unframed = LOST, True
         summary = request_summary(str(status), reason)
         message = HttpResponse("http", self.socket.uid, direction(self.socket, False), None, None, summary, False)
         message.head, message.status, message.reason = head, status, reason

@@ -7,6 +7,7 @@ import re
 from systrace.decoders import direction, times
 from systrace.decoders.bodies.problem import printable
 from systrace.decoders.buffer import Buffer, span
+from systrace.decoders.http1_heads import MAYBE, looks_like_request, looks_like_response
 from systrace.decoders.http_messages import HttpRequest, HttpResponse, HttpStray, parse_fields
 from systrace.model import Socket, Transfer
 
@@ -34,6 +35,7 @@ class Side:
         "stray",
         "stray_size",
         "trailer",
+        "unframed",
     )
 
     def __init__(self, from_client: bool) -> None:
@@ -48,6 +50,7 @@ class Side:
         self.stray = b""  # sample of the bytes where a start line was due
         self.stray_size = 0
         self.trailer = b""
+        self.unframed = False  # the last message's end is not known: stray bytes may be of its body
 
     def expect(self, framing: str, length: int) -> None:
         """A head is over: what follows it."""
@@ -172,6 +175,13 @@ def switches(message: HttpResponse) -> bool:
     return message.status == 101 or (method == "CONNECT" and 200 <= message.status < 300)
 
 
+def may_be_bodiless(message: HttpRequest | HttpResponse) -> bool:
+    """The request is not known, and no body came, or the next response in its place: it may have been HEAD."""
+    if not isinstance(message, HttpResponse) or message.request is not None or message.body is None:
+        return False
+    return not message.body.received or message.body.raw()[:7] == b"HTTP/1."
+
+
 def drop(side: Side, n: int) -> bool:
     """Take bytes that no framing explains: as the lost message's body (False), or as stray ones (True)."""
     data, _ = side.buffer.take(n)
@@ -193,11 +203,15 @@ def end_stray(side: Side, socket: Socket) -> list[HttpStray]:
     side.stray, side.stray_size = b"", 0
     last = side.buffer.last or side.first
     start_ns, end_ns = times(side.first, last)
+    looks_like = looks_like_request if side.from_client else looks_like_response
+    cut = side.unframed or (len(sample) < min(size, STRAY_SAMPLE) and looks_like(sample) == MAYBE)
+    what = "of a message whose head is cut:" if cut else "where a start line was due:"
+    side.unframed = False
     message = HttpStray(
         *("http", socket.uid, direction(socket, side.from_client), start_ns, end_ns),
-        f"{size} bytes where a start line was due: {printable(sample, 60)}",
+        f"{size} bytes {what} {printable(sample, 60)}".rstrip(),
         True,
         span(side.first, last),
     )
-    message.size, message.sample, message.midstream = size, sample, not side.seen
+    message.size, message.sample, message.midstream, message.cut = size, sample, not side.seen, cut
     return [message]

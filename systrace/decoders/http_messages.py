@@ -133,11 +133,12 @@ class HttpStray(Message):
     size: int = 0
     sample: bytes = b""  # first known bytes, at most 256
     midstream: bool = False  # no message came before them on this side
+    cut: bool = False  # `-s` hides whether they begin with a start line
 
     @property
     def notable(self) -> bool:
-        """Kept in preference to others."""
-        return True
+        """Kept in preference to others, unless they may be a message like any other."""
+        return not self.cut
 
 
 def parse_fields(block: bytes) -> Headers:

@@ -143,6 +143,13 @@ class Imap(LineDialogue):
             self._secret = False
             self.release(out)
 
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """See `Dialogue.hid`; what was hidden may have been the greeting, or LOGOUT."""
+        if from_client:
+            self._last_verb = "LOGOUT"
+        self._greeted = self._greeted or not from_client
+        super().hid(from_client, out)
+
     def _untagged_response(self, line: Line, first: Transfer | None, out: list[Message]) -> None:
         word, _, text = line.data[2:].partition(b" ")
         greeting, self._greeted = not self._greeted, True

@@ -183,6 +183,10 @@ class MySql(FramedDialogue):
 
     def _server(self, seq: int, body: bytes, size: int, first: Transfer | None, out: list[Message]) -> None:
         kind = body[0] if body else -1
+        if seq == 1 and self._state == LOGIN:  # it answers a command: a hole hid the answer to the login
+            self._state = IDLE
+            if len(self.pending) > 1 and self.pending[0].verb == "login":
+                self.pending.popleft()
         if kind == 0xFF and len(body) >= 3 and body[1:3] != b"\xff\xff":
             self._error(body, first, out)
         elif self._state in (GREETING, LOGIN) and seq == 0 and kind in (9, 10):

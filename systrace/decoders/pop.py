@@ -80,6 +80,11 @@ class Pop(LineDialogue):
         asked, answered = _client_score(client) if client else None, _server_score(server) if server else None
         return both(asked, answered, together=92)
 
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """See `Dialogue.hid`; what was hidden may have been the greeting."""
+        self._greeted = self._greeted or not from_client
+        super().hid(from_client, out)
+
     def line(self, from_client: bool, line: Line, first: Transfer | None, out: list[Message]) -> None:
         """See `LineDialogue.line`."""
         if from_client:

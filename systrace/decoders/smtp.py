@@ -142,11 +142,11 @@ class Smtp(CodeDialogue):
         if self._in_mail and reply.code[:1] != "3":
             self._end_mail("clipped", out)  # its end was in a hole
             self.settle_all()
+        if reply.code == "354":  # it answers nothing but DATA, which a hole may hide
+            self._in_mail = True
         if request is None:
             return
-        if request.verb == "DATA" and reply.code == "354":
-            self._in_mail = True
-        elif request.verb == "AUTH" and reply.code == "334":
+        if request.verb == "AUTH" and reply.code == "334":
             self._secret = True
         elif request.verb == "STARTTLS" and reply.code == "220":
             self.handed_over = True

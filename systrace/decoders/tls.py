@@ -249,12 +249,14 @@ class Tls(StreamDecoder):
 
     def _records(self, from_client: bool, waiting: tuple[int, int] | None) -> TlsRecords:
         side = self._sides[from_client]
-        start, end = times(side.last, side.last)
+        buffer = self.client if from_client else self.server
+        last = side.last or buffer.last or buffer.here  # the latter two: no record has wholly come
+        start, end = times(last, last)
         return TlsRecords(
             *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
             f"application data {side.application} bytes in {side.records} records",
             complete=waiting is None,
-            events=span(side.last, None),
+            events=span(last, None),
             records=side.records,
             application_bytes=side.application,
             handshake_bytes=side.secret,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,8 +19,12 @@ import pytest
 
 from systrace.decoders import DECODERS, Piece
 from systrace.decoders.choosing import choose
+from systrace.decoders.dns import DnsMessage
+from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.replies import FramingError, Request, ServerError
+from systrace.decoders.tls_messages import TlsAlert
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
+from tests.decoders.recordings import Recording, save
 from tests.decoders.relay import Said
 
 LIMIT_S = 60.0
@@ -113,19 +118,30 @@ def decoded(said: Said, protocol: str, step: int = 0, handed_over: bool = False)
     heads = [b"".join(data for by_client, data, _ in said if by_client is side)[:256] for side in (True, False)]
     chosen = choose(heads[0], heads[1], None)
     assert chosen is DECODERS[protocol], chosen
+    record(said, protocol)
     messages = _feed(said, protocol, step, None)
     assert messages[-1].protocol == protocol
     assert handed_over == (messages[-1].summary in _LAST or messages[-1].summary.startswith(_TLS_FOLLOWS))
     for keep in (8, 16, 32, 100):
-        _claims_no_more(_feed(said, protocol, 0, keep), messages)
+        claims_no_more(_feed(said, protocol, 0, keep), messages)
     return messages
+
+
+def record(said: Said, protocol: str, keylog: str = "", datagrams: bool = False) -> None:
+    """Write down what was said, if the environment variable SYSTRACE_RECORD names a directory: see `recordings`."""
+    folder = os.environ.get("SYSTRACE_RECORD")
+    if folder:
+        test = os.environ["PYTEST_CURRENT_TEST"].split(" ")[0].rpartition("::")[2]
+        name = "-".join([protocol, *re.findall(r"[a-z0-9]+", test.lower().removeprefix("test_"))])
+        by = os.environ["PYTEST_CURRENT_TEST"].split(" ")[0].partition("[")[0]
+        save(Recording(name[:60], protocol, by, tuple(said), keylog, datagrams), Path(folder))
 
 
 _LAST = ("asks for TLS",)
 _TLS_FOLLOWS = ("220 2.0.0 Ready to start TLS", "+OK Begin TLS", "OK Begin TLS")
 
 
-def _claims_no_more(clipped: list[Message], whole: list[Message]) -> None:
+def claims_no_more(clipped: list[Message], whole: list[Message]) -> None:
     """Of a log that shows only the first bytes of each call, nothing may be said that is not true of the whole."""
     faults = [message for message in clipped if getattr(message, "notable", False)]
     true = [message for message in whole if getattr(message, "notable", False)]
@@ -137,6 +153,12 @@ def _claims_no_more(clipped: list[Message], whole: list[Message]) -> None:
 
 
 def _agrees(fault: Message, true: Message) -> bool:
+    if isinstance(fault, HttpResponse) and isinstance(true, HttpResponse):
+        return fault.status == true.status and (fault.incomplete_reason in ("", "clipped", true.incomplete_reason))
+    if isinstance(fault, DnsMessage) and isinstance(true, DnsMessage):
+        return fault.rcode == true.rcode
+    if isinstance(fault, TlsAlert) and isinstance(true, TlsAlert):
+        return fault.summary == true.summary
     if not isinstance(fault, ServerError) or not isinstance(true, ServerError):
         return fault.complete is true.complete is False
     return fault.code in ("", true.code) and fault.fatal <= true.fatal

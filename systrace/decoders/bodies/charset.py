@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.problem import position
+from systrace.decoders.bodies.problem import position, printable
 from systrace.decoders.bodies.sniffing import bom
 
 TEXTUAL = frozenset({"json", "xml", "html", "csv", "text"})
@@ -48,7 +48,7 @@ def declared_charset(body: Body) -> tuple[str, str]:
     """(charset in lower case, who declared it: header, xml, meta, default)."""
     found = _PARAMETER.search(body.content_type)
     if found:
-        return found[1].lower(), "header"
+        return printable(found[1].lower().encode("ascii", "backslashreplace"), 40), "header"
     head = body.data()[:4096]
     inside = _XML.match(head.removeprefix(b"\xef\xbb\xbf"))
     if inside:
@@ -75,7 +75,7 @@ def charset_problem(body: Body) -> CharsetProblem | None:
     try:
         name = codecs.lookup(declared).name
     except (LookupError, ValueError):
-        return CharsetProblem("unknown", 0, 1, 1, None, declared[:40], by, None, f"no charset {declared[:40]!r}")
+        return CharsetProblem("unknown", 0, 1, 1, None, declared, by, None, f"no charset {declared!r}")
     return _decoding_problem(body, data, declared, by, name)
 
 
