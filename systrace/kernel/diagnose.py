@@ -76,8 +76,8 @@ def _interrupted(process: ProcessState, thread: Thread) -> str:
 
 def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgement:
     call = thread.call
-    if call is None or thread.state in "TtZXR" or process.kernel_thread:
-        return judge_others.judge_thread(process, thread)
+    if call is None or thread.state in "TtZXR" or process.kernel_thread or process.frozen:
+        return judge_others.judge_thread(process, thread, root=process.pid == snapshot.pid)
     sockets = {state.fd: state for state in snapshot.sockets if state.pid == process.pid}
     waits = [
         Wait(snapshot, process, thread, call, sockets[fd], direction or "r")
@@ -129,7 +129,22 @@ def _notes(snapshot: Snapshot) -> list[Finding]:
     for process in snapshot.processes:
         half = [s for s in snapshot.sockets if s.pid == process.pid and s.state == "close-wait"]
         found += [_close_wait(process, half)] if len(half) >= _CLOSE_WAIT else []
+        found += [_traced(process)] if process.tracer and all(t.state != "t" for t in process.threads) else []
     return found + ([_incomplete(snapshot)] if snapshot.limits else [])
+
+
+def _traced(process: ProcessState) -> Finding:
+    return Finding(
+        "not-network",
+        "traced",
+        "info",
+        "confirmed",
+        f"{who(process)} is traced by {process.traced_by}, which slows it down; nobody else can trace it meanwhile.",
+        pid=process.pid,
+        command=process.command,
+        lines=[Line(f"/proc/{process.pid}/status", 1, f"TracerPid: {process.tracer}")],
+        next_steps=[f"ps -fp {process.tracer}"],
+    )
 
 
 def _incomplete(snapshot: Snapshot) -> Finding:

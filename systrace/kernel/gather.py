@@ -28,7 +28,9 @@ _MAX_PROCESSES = 256
 
 def processes(pid: int, limits: list[Limit]) -> tuple[ProcessState, ...]:
     """The tree under `pid`; what has gone meanwhile is left out, so the result may be empty."""
-    pids = [p for p in procfs.tree(pid) if p != os.getpid() or p == pid]  # `attach $$`: we are in that tree ourselves
+    stat = procfs.stat_of(pid)
+    family = procfs.tree(pid) if stat is None or not stat.kernel_thread else [pid]  # kthreadd has hundreds, all alike
+    pids = [p for p in family if p != os.getpid() or p == pid]  # `attach $$`: we are in that tree ourselves
     if len(pids) > _MAX_PROCESSES:
         limits.append(Limit(f"{len(pids) - _MAX_PROCESSES} of {len(pids)} processes", "the tree is too large"))
     found = [state for p in pids[:_MAX_PROCESSES] if (state := _process(p, limits)) is not None]
@@ -51,16 +53,23 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
     stat, status = procfs.stat_of(pid), procfs.status_of(pid)
     if stat is None or not status:
         return None
-    machine = procfs.machine_of(pid)
-    with Memory(pid, 32 if machine in ("i386", "arm") else 64) as memory:
-        tids = procfs.task_ids(pid)
-        threads = tuple(t for tid in tids if (t := _thread(pid, tid, machine, memory, tids)) is not None)
-    descriptors = () if stat.kernel_thread else procfs.descriptors_of(pid)
-    if not stat.kernel_thread and stat.state not in "ZX" and any(not thread.readable for thread in threads):
+    tids = procfs.task_ids(pid)
+    witness = tids[-1] if stat.state in "ZX" and tids else pid  # /proc/TID is there too, if not listed
+    machine = procfs.machine_of(witness)
+    numbers = procfs.numbers_in_namespaces(pid)
+    inner = _inner_tids(pid, tids, numbers)
+    with Memory(witness, 32 if machine in ("i386", "arm") else 64) as memory:
+        threads = tuple(t for tid in tids if (t := _thread(pid, tid, machine, memory, inner)) is not None)
+    if stat.kernel_thread:
+        threads = tuple(replace(thread, call=None) for thread in threads)
+    elif any(not thread.readable and thread.state not in "ZX" for thread in threads):
         limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
-    descriptors = _with_fifos(pid, descriptors or (), threads)
-    watched = {d.fd: procfs.epoll_interest(pid, d.fd) for d in descriptors if d.kind == "epoll"}
-    argv = procfs.argv_of(pid)
+    descriptors = () if stat.kernel_thread else procfs.descriptors_of(witness) or ()
+    descriptors = _with_fifos(witness, descriptors, threads)
+    watched = {d.fd: procfs.epoll_interest(witness, d.fd) for d in descriptors if d.kind == "epoll"}
+    argv = procfs.argv_of(witness)
+    tracer = int(status.get("TracerPid", "0") or 0)
+    by = procfs.stat_of(tracer) if tracer else None
     after = procfs.stat_of(pid)
     if after is None or after.start_ticks != stat.start_ticks:
         return None  # the number belongs to another process now
@@ -76,9 +85,20 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         threads=tuple(replace(t, call=_with_interest(t.call, watched)) for t in threads),
         descriptors=descriptors,
         epoll=watched,
-        tracer=int(status.get("TracerPid", "0") or 0),
+        tracer=tracer,
+        tracer_name=by.name if by is not None else "",
         kernel_thread=stat.kernel_thread,
+        frozen=not stat.kernel_thread and procfs.frozen(pid),
+        ns_pids=numbers,
+        witness=witness,
     )
+
+
+def _inner_tids(pid: int, tids: list[int], numbers: tuple[int, ...]) -> dict[int, int]:
+    """Thread ids as the process itself knows them (in arguments and in memory) -> as we do."""
+    if len(numbers) < 2:
+        return {tid: tid for tid in tids}
+    return {found[-1]: tid for tid in tids if (found := procfs.numbers_in_namespaces(pid, tid))}
 
 
 def _with_fifos(pid: int, descriptors: tuple[Descriptor, ...], threads: tuple[Thread, ...]) -> tuple[Descriptor, ...]:
@@ -90,7 +110,7 @@ def _with_fifos(pid: int, descriptors: tuple[Descriptor, ...], threads: tuple[Th
     )
 
 
-def _thread(pid: int, tid: int, machine: str, memory: Memory, tids: list[int]) -> Thread | None:
+def _thread(pid: int, tid: int, machine: str, memory: Memory, inner: dict[int, int]) -> Thread | None:
     wchan = procfs.wchan_of(pid, tid)
     current = procfs.syscall_of(pid, tid)
     stat = procfs.stat_of(pid, tid)
@@ -99,11 +119,12 @@ def _thread(pid: int, tid: int, machine: str, memory: Memory, tids: list[int]) -
     call = None
     if not isinstance(current, str):
         call = calls.decode(*current, machine, wchan, memory)
-        owner = calls.mutex_owner(call, memory)
-        if owner in tids:
+        owner = inner.get(calls.mutex_owner(call, memory))
+        other = inner.get(call.args[2]) if call.name in calls.FUTEXES else None
+        if owner is not None:
             call = replace(call, detail=f"mutex owned by thread {owner}")
-        elif call.name in calls.FUTEXES and call.args[2] != tid and call.args[2] in tids:
-            call = replace(call, detail=f"end of thread {call.args[2]}")  # pthread_join waits on the tid word
+        elif other is not None and other != tid:
+            call = replace(call, detail=f"end of thread {other}")  # pthread_join waits on the tid word
     return Thread(
         pid=pid,
         tid=tid,
@@ -176,7 +197,7 @@ def sockets(found: tuple[ProcessState, ...], limits: list[Limit]) -> tuple[Socke
     for process in found:
         mine = [d for d in process.descriptors if d.kind == "socket" and d.inode is not None]
         if mine:
-            rows = _rows(process.pid, {d.inode for d in mine if d.inode is not None}, limits)
+            rows = _rows(process.witness, {d.inode for d in mine if d.inode is not None}, limits)
             result += _process_sockets(process, mine, rows, limits)
     return tuple(result)
 
@@ -203,6 +224,9 @@ def _process_sockets(
     """Each with its options, read through a duplicate; without them from where duplicating is refused."""
     states: list[SocketState] = []
     peeks = _PEEKED
+    if process.witness != process.pid:
+        limits.append(Limit(f"socket options of process {process.pid}", "its first thread has ended"))
+        return [_state(process.pid, d, rows.get(d.inode or 0, _UNKNOWN), {}, b"") for d in mine]
     try:
         with pidfd.Target(process.pid) as target:
             same = procfs.stat_of(process.pid)

@@ -157,11 +157,13 @@ def _futex(wait: Wait) -> Judgement:
 
 def _child(wait: Wait) -> Judgement:
     pid = int(wait.call.detail.removeprefix("child ")) if wait.call.detail.startswith("child ") else 0
-    children = [p for p in wait.snapshot.processes if p.ppid == wait.process.pid and pid in (0, p.pid)]
+    mine = [p for p in wait.snapshot.processes if p.ppid == wait.process.pid]
+    children = [p for p in mine if pid in (0, p.number_in(wait.process))]
     names = ", ".join(who(child) for child in children[:3])
     which = names or (f"child {pid}" if pid else "any child, and has none in sight")
     headline = f"{wait.subject}: it waits for {which} to end"
-    steps = [] if children else [f"systrace attach {pid} --passive"] if pid else [f"ps --ppid {wait.process.pid}"]
+    ours = pid and len(wait.process.ns_pids) < 2  # else the number is one of the process's own PID namespace
+    steps = [] if children else [f"systrace attach {pid} --passive" if ours else f"ps --ppid {wait.process.pid}"]
     return _plain(wait, "child", 15 if children else 50, headline, next_steps=steps)
 
 
@@ -203,8 +205,8 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
 
 def _waiting_for_us(wait: Wait, ends: list[End]) -> ProcessState | None:
     """A process at the other end that waits for this process to exit."""
-    wanted = (f"child {wait.process.pid}", "any child")
     for process in wait.snapshot.processes:
+        wanted = (f"child {wait.process.number_in(process)}", "any child")
         if process.pid != wait.process.ppid or all(end.pid != process.pid for end in ends):
             continue
         blocked = [t.call for t in process.threads if t.call is not None and t.call.name in calls.CHILDREN]
@@ -259,20 +261,30 @@ def _meaning(wchan: str) -> str:
     return next((f": {words}" for prefix, words in _KERNEL_FUNCTIONS if wchan.startswith(prefix)), "")
 
 
-def judge_thread(process: ProcessState, thread: Thread) -> Judgement:
-    """Judge a thread that is in no call we can read: running, stopped, dead, or hidden."""
+def judge_thread(process: ProcessState, thread: Thread, *, root: bool = True) -> Judgement:
+    """Judge a thread that is in no call we can read: running, stopped, dead, or hidden. `root`: we were asked about
+    this very process."""
     name = who(process, thread)
     if process.kernel_thread:
         return _bare(process, thread, 5, "kernel", f"{name} is a kernel thread: it makes no system calls")
+    if thread.state in "ZX" and not process.ended:
+        return _bare(process, thread, 2, "ended", f"the first thread of {name} has ended, the process goes on")
     if thread.state in "ZX":
         text = f"{name} has ended and waits for its parent {process.ppid} to collect its status"
-        return _bare(process, thread, 30, "zombie", text, steps=[f"systrace attach {process.ppid} --passive"])
+        steps = [f"systrace attach {process.ppid} --passive"] if root else []
+        return _bare(process, thread, 30 if root else 6, "zombie", text, steps=steps)
+    if process.frozen:
+        text = f"{name} is frozen with its control group and does nothing until that is thawed"
+        steps = [f"cat /proc/{process.pid}/cgroup", "docker unpause CONTAINER, or systemctl thaw UNIT"]
+        return _bare(process, thread, 96, "frozen", text, "fatal", steps=steps)
     if thread.state == "T":
         text = f"{name} is stopped by a signal (SIGSTOP, SIGTSTP or SIGTTIN) and does nothing until SIGCONT"
         return _bare(process, thread, 95, "stopped", text, "fatal", steps=[f"kill -CONT {process.pid}"])
     if thread.state == "t":
-        text = f"{name} is held by its tracer, process {process.tracer}"
-        return _bare(process, thread, 94, "traced", text, "error", steps=[f"ps -fp {process.tracer}"])
+        text = f"{name} is held by its tracer, {process.traced_by}"
+        steps = [f"ps -fp {process.tracer}"] if process.tracer else []
+        steps.append(f"if a signal had stopped it: kill -CONT {process.pid}")
+        return _bare(process, thread, 94, "traced", text, "error", steps=steps)
     if not thread.readable:
         where = f" in {thread.wchan}{_meaning(thread.wchan)}" if thread.wchan else ""
         return _bare(process, thread, 4, "hidden", f"{name} sleeps{where}: what it waits for may not be read")

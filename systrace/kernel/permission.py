@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from systrace.kernel.procfs import read, stat_of, status_of
+from systrace.kernel.procfs import read, stat_of, status_of, task_ids
 
 CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_NET_ADMIN = 19, 21, 12  # linux/capability.h
 
@@ -32,6 +32,7 @@ class Access:
     other_user_namespace: bool
     in_container: bool  # we are in one
     tracer: int
+    goes_on: bool = False  # the first thread has ended, others live
 
 
 def access(pid: int) -> Access | None:
@@ -55,6 +56,7 @@ def access(pid: int) -> Access | None:
         other_user_namespace=_namespace(pid) not in ("", _namespace(os.getpid())),
         in_container=in_container(),
         tracer=int(status.get("TracerPid", "0") or 0),
+        goes_on=stat.state in "ZX" and len(task_ids(pid)) > 1,
     )
 
 
@@ -80,6 +82,8 @@ def explain(facts: Access) -> str:
     who = f"process {facts.pid} ({facts.command})"
     if facts.kernel_thread:
         return f"{who} is a kernel thread: it makes no system calls and nobody may trace it"
+    if facts.goes_on:
+        return f"{who} lives on without its first thread, and no tracer can attach to a process by another one"
     if facts.zombie:
         return f"{who} has ended and waits for its parent to collect its status: look at the parent"
     sudo = f"sudo systrace attach {facts.pid}"

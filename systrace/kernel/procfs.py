@@ -25,6 +25,8 @@ _LAST_AUXV_KEY = 0xFFFF  # a 32-bit vector read as 64-bit words has a value in t
 _ANON = {"eventpoll": "epoll", "eventfd": "eventfd", "timerfd": "timerfd", "signalfd": "signalfd", "pidfd": "pidfd"}
 _TERMINALS = ("/dev/pts/", "/dev/tty", "/dev/console")
 _INODE = re.compile(rb"^ino:\s+(\d+)", re.MULTILINE)
+_NSPID = re.compile(rb"^NSpid:\s+([\d\s]+?)$", re.MULTILINE)
+_UNIFIED = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")  # where version 2 is, alone or beside version 1
 _LINK = re.compile(r"(socket|pipe):\[(\d+)\]")
 
 
@@ -200,6 +202,33 @@ def epoll_interest(pid: int, fd: int) -> tuple[tuple[int, str], ...]:
 def poll_direction(events: int) -> str:
     """POLLIN and POLLOUT bits (the EPOLL ones have the same values) as "r", "w", "rw" or ""."""
     return ("r" if events & 0x2043 else "") + ("w" if events & 0x304 else "")
+
+
+def numbers_in_namespaces(pid: int, tid: int | None = None) -> tuple[int, ...]:
+    """Its number in our PID namespace first, then in each below that it is in too; () when it is gone."""
+    raw = read(f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status") or b""
+    match = _NSPID.search(raw)
+    return tuple(map(int, match[1].split())) if match is not None else ()
+
+
+def frozen(pid: int) -> bool:
+    """Whether its control group is frozen (`docker pause`, `systemctl freeze`); False where that cannot be read.
+
+    Source: cgroups(7); Documentation/admin-guide/cgroup-v2.rst "cgroup.events", cgroup-v1/freezer-subsystem.rst.
+    """
+    for line in (read(f"/proc/{pid}/cgroup") or b"").decode("utf-8", "replace").split("\n"):
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not path.startswith("/") or "\0" in path:
+            continue
+        if "freezer" in controllers.split(","):
+            if (read(f"/sys/fs/cgroup/freezer{path}/freezer.state") or b"").startswith(b"FROZEN"):
+                return True
+        elif not controllers:
+            events = [read(f"{mount}{path}/cgroup.events") or b"" for mount in _UNIFIED]
+            if any(b"frozen 1" in raw for raw in events):
+                return True
+    return False
 
 
 def locks() -> tuple[FileLock, ...]:

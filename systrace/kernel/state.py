@@ -128,8 +128,12 @@ class ProcessState:
     threads: tuple[Thread, ...]
     descriptors: tuple[Descriptor, ...] = ()
     epoll: dict[int, tuple[tuple[int, str], ...]] = field(default_factory=dict)  # epoll fd -> interest set
-    tracer: int = 0  # pid of a debugger or tracer, 0 none
+    tracer: int = 0  # pid of a debugger or tracer, 0 none (or one outside our PID namespace)
+    tracer_name: str = ""
     kernel_thread: bool = False
+    frozen: bool = False  # by its control group
+    ns_pids: tuple[int, ...] = ()  # its number in our PID namespace, in the one below, ..., in its own
+    witness: int = 0  # the thread whose /proc files speak for the process: another where the first has ended
 
     @property
     def command(self) -> str:
@@ -137,6 +141,23 @@ class ProcessState:
         from systrace.model import Process
 
         return Process(self.pid, argv=self.argv).command or self.name
+
+    @property
+    def ended(self) -> bool:
+        """All its threads have: what is left is a number and an exit status."""
+        return all(thread.state in "ZX" for thread in self.threads)
+
+    @property
+    def traced_by(self) -> str:
+        """Its tracer, for people."""
+        if not self.tracer:
+            return "a process out of our sight"
+        return f"{self.tracer_name}[{self.tracer}]" if self.tracer_name else f"process {self.tracer}"
+
+    def number_in(self, other: ProcessState) -> int:
+        """Its pid as `other` knows it, which may live in a PID namespace of its own; 0 when it cannot see this one."""
+        level = max(len(other.ns_pids), 1) - 1
+        return (self.ns_pids or (self.pid,))[level] if level < max(len(self.ns_pids), 1) else 0
 
     def descriptor(self, fd: int) -> Descriptor | None:
         """The open descriptor of that number."""

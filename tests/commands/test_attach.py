@@ -74,6 +74,14 @@ def test_passive_as_json(hung: subprocess.Popen[bytes]) -> None:
     assert found["findings"][0]["evidence"]
 
 
+def test_what_has_ended_is_neither_well_nor_ill() -> None:
+    with subprocess.Popen(["true"]) as dead:
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)
+        found = json.loads(attach(dead.pid, "--passive", "--format", "json").stdout)
+    assert found["verdict"]["outcome"] == "inconclusive"
+    assert "has ended and waits for its parent" in found["verdict"]["headline"]
+
+
 def test_verdict_first_then_the_trace_with_the_snapshot_at_its_head(
     hung: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:

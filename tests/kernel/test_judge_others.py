@@ -56,6 +56,19 @@ def test_one_thread(thread: Thread, variant: str, severity: str, says: str) -> N
     assert says in diagnosis.headline
 
 
+def test_a_traced_process_that_runs_is_told_apart_from_one_that_is_held() -> None:
+    first, note = judged(THREAD, FILE).findings
+    assert first.variant != "traced"
+    assert (note.variant, note.severity) == ("traced", "info")
+    assert "job[42] is traced by process 9, which slows it down" in note.summary
+    held = replace(THREAD, state="t")
+    process = ProcessState(42, 1, "job", ("job",), "t", 0, 1, "x86_64", (held,))
+    assert (
+        "its tracer, a process out of our sight"
+        in diagnose(Snapshot(42, 0, 0, "", (process,), (), (), {}, {}, ())).headline
+    )
+
+
 def test_a_lock_whose_holder_is_outside_points_there() -> None:
     thread = replace(THREAD, call=Call(73, "flock", (3, 2), 3))
     first = judged(thread, FILE, locks=(FileLock(42, 77, "FLOCK", 7),)).findings[0]

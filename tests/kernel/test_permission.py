@@ -28,6 +28,7 @@ _ALLOWED = Access(
 CASES: list[tuple[dict[str, object], str]] = [
     ({"kernel_thread": True}, "is a kernel thread"),
     ({"zombie": True}, "look at the parent"),
+    ({"zombie": True, "goes_on": True}, "lives on without its first thread"),
     ({"yama": 3, "have_ptrace": True}, "forbids all tracing until the next boot"),
     ({"have_ptrace": True}, "although CAP_SYS_PTRACE is held: a security module"),
     ({"same_user": False}, "belongs to user batch: run as that user (sudo -u batch …) or as root"),

@@ -24,7 +24,7 @@ from systrace.errors import CaptureError
 from systrace.kernel.diagnose import Diagnosis, diagnose, interrupted_by_attach
 from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import Snapshot
-from systrace.model import Analysis, Evidence, Health, Source, Verdict
+from systrace.model import Analysis, Evidence, Finding, Health, Source, Verdict
 from systrace.reporters.layout import Layout
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
@@ -83,9 +83,16 @@ def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str, layout:
     analysis = Analysis(
         evidence=Evidence(source, Health(), processes={}, sockets={}, messages=[], spans=[]),
         findings=list(diagnosis.findings),
-        verdict=Verdict(OUTCOMES.get(first.severity, "healthy"), first.cause, first.peer, 0, diagnosis.headline),
+        verdict=Verdict(_outcome(first), first.cause, first.peer, 0, diagnosis.headline),
     )
     return report_of(analysis, style, layout)
+
+
+def _outcome(first: Finding) -> str:
+    """What has ended, belongs to the kernel or may not be seen is neither well nor ill."""
+    if first.cause == "inconclusive" or first.variant in ("zombie", "kernel", "hidden"):
+        return "inconclusive"
+    return OUTCOMES.get(first.severity, "healthy")
 
 
 def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -> bool:
