@@ -218,7 +218,9 @@ class Irregular:
         spliced = _SPLICED_MESSAGE.search(text[-300:])
         if spliced is not None:
             half.text = text[: max(0, len(text) - 300) + spliced.start()]
-            yield from self._process_message(spliced, half.lineno, half.time_ns)
+            told = list(self._process_message(spliced, half.lineno, half.time_ns))
+            if half.call not in FORKS:  # else its result says so too, and whether the new one is a thread
+                yield from told
             self._open(half)
             return
         done = split_call(text)

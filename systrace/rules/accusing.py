@@ -17,6 +17,7 @@ from systrace.rules.answers import (
     Victim,
     answers,
     complainer,
+    content,
     is_last_word,
     victim,
 )
@@ -71,7 +72,7 @@ def _all(case: Case) -> Iterator[Finding]:
             if refused:
                 yield _recovered(case, answer)
             continue
-        who = victim(case, answer.process, answer.at) or _swallowed(case, answer)
+        who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
         found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None) if who else None
         if who is None or found is None:
             continue
@@ -91,6 +92,14 @@ def _swallowed(case: Case, answer: Answer) -> Victim | None:
     return who if who is not None and who.said.has(EXCEPTION_WORDS) and _is_last(case, answer) else None
 
 
+def _unnoticed(case: Case, answer: Answer) -> Victim | None:
+    """The receiver that took a part for the whole: the answer was cut, and it ended with status 0 without a word of it."""
+    if not case.sees_read or http_defects.truncated(answer, None) is None:
+        return None
+    who = content(case, answer.process)
+    return who if who is not None and _is_last(case, answer) else None
+
+
 def _unasked(answer: Answer) -> bool:
     """No HTTP request was sent on this connection from its beginning: the peers do not speak HTTP with each other."""
     return answer.response.request is None and bool(answer.socket.attempts)
@@ -107,7 +116,7 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
         return True
     silent = not who.said.text or who.said.cut
     if case.fate(who.process) == "ok":
-        return False
+        return defect.cause == "truncated-response" and not who.said.has(EXCEPTION_WORDS)
     if not silent and (not defect.proof or who.said.has(TRANSPORT_WORDS)):
         return False  # it complains of something else
     if _is_last(case, answer) and (who.end is None or not case.has_clock or who.end - answer.at <= PROMPT_NS):
@@ -175,6 +184,10 @@ def accusation(
 
 def effect(case: Case, who: Victim, words: str = "") -> str:
     """`jq[4242] then failed: “parse error ...” (exit status 4)`; words that fit the pattern are preferred."""
+    if who.process.exit_code == 0 and not who.said.has(words or EXCEPTION_WORDS):
+        return "the program took it for the whole and ended with exit status 0"
+    if who.waits:
+        return "the program still waited for more when the log ended"
     line = who.said.line(words)
     name = "the program" if who.process is who.receiver else case.name_of(who.process)
     verb = "crashed" if who.process.signal is not None else "failed"

@@ -82,6 +82,11 @@ class Victim:
     end: int | None  # when it ended, in the order of `Case.at`
 
     @property
+    def waits(self) -> bool:
+        """It has not ended: it waited for more when the log ended."""
+        return self.process.signal is None and self.process.exit_code is None
+
+    @property
     def how(self) -> str:
         """`exit status 4`, `killed by SIGSEGV`."""
         if self.process.signal is not None:
@@ -226,14 +231,26 @@ def complainer(case: Case, process: Process | None) -> Victim | None:
     """The receiver itself, where it ended with status 0 and nobody is above it: its own words may still tell of a death
     within (an exception that was printed and swallowed).
     """
-    if process is None or case.fate(process) != "ok" or next(_above(case, process), None) is not None:
-        return None
-    return _victim(case, process, process)
+    who = content(case, process)
+    return who if process is not None and next(_above(case, process), None) is None else None
+
+
+def content(case: Case, process: Process | None) -> Victim | None:
+    """The receiver itself, where it ended with status 0: whatever it received, it did not mind."""
+    return _victim(case, process, process) if process is not None and case.fate(process) == "ok" else None
 
 
 def stopped(case: Case, process: Process | None) -> Victim | None:
     """The receiver, where somebody put an end to its waiting (timeout(1), a scheduler) and the job failed by that."""
     if process is None or case.fate(process) != "killed" or process.signal == "SIGPIPE" or _excused(case, process):
+        return None
+    return _victim(case, process, process)
+
+
+def waiting(case: Case, process: Process | None, socket: Socket) -> Victim | None:
+    """The receiver, where the log ends while it waits for more on this socket."""
+    last = socket.waits[-1] if socket.waits else None
+    if process is None or last is None or case.fate(process) != "open" or last.ended_by not in ("", "end of log"):
         return None
     return _victim(case, process, process)
 

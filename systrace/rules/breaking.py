@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Event, Fault, Finding, Socket
 from systrace.rules import rule
 from systrace.rules.advice import keepalive_remedies
@@ -38,6 +39,23 @@ def _base(case: Case, cause: str, socket: Socket, fault: Fault) -> Finding:
     finding.duration_ns = fault.since_request_ns
     finding.end_ns = case.ended(fault.event)
     return finding
+
+
+def answer_was_due(case: Case, socket: Socket) -> bool:
+    """Whether what was sent last asked for something. A program that went on to end well may have sent a farewell, a
+    line of a log: only a request of a protocol that answers each proves otherwise.
+    """
+    process = case.process(socket)
+    if case.fate(process) != "ok":
+        return True
+    last = socket.messages[-1] if socket.messages else None
+    return isinstance(last, HttpRequest) and last.complete
+
+
+def _greeting_was_due(case: Case, socket: Socket, end: Fault) -> bool:
+    """The program failed, and not a byte came before the end: it receives by calls that this log shows."""
+    shown = case.sees_read or end.event.record.syscall.startswith("recv")
+    return shown and bool(socket.attempts) and case.fate(case.process(socket)) == "failed"
 
 
 def _already_idle_timeout(case: Case, socket: Socket, fault: Fault) -> bool:
@@ -96,6 +114,30 @@ def reset_by_peer(case: Case) -> Iterator[Finding]:
         finding.remedy = ["retry requests that may be repeated, with back-off", "repair what resets"]
         finding.refuted_by = "an orderly end (FIN) in a packet capture of that time"
         yield finding
+    yield from _reset_at_once(case)
+
+
+def _reset_at_once(case: Case) -> Iterator[Finding]:
+    """The connection was accepted and reset before the program, which had connected without waiting, asked how it went."""
+    for socket in case.clients:
+        attempt = next((a for a in socket.attempts if a.outcome == "failed" and a.errno == "ECONNRESET"), None)
+        if attempt is None or socket.type in ("dgram", "raw"):
+            continue
+        finding = case.finding("reset-by-peer", socket, attempt.events)
+        finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", "before-request"
+        finding.duration_ns = attempt.duration_ns
+        finding.summary = (
+            f"{case.name_of(case.process(socket))}: {case.label(socket)} took the connection and reset it at once: the "
+            "program asked for the outcome of its connect and got ECONNRESET (a closed port would give ECONNREFUSED)."
+        )
+        finding.causes = [
+            "a load balancer or proxy without a healthy server behind it",
+            "an access list of the server, or its limit of connections",
+        ]
+        finding.next_steps = ["the server's log at that second"]
+        finding.remedy = ["repair what resets; retry with back-off"]
+        finding.refuted_by = "the port being closed in a packet capture of that time"
+        yield finding
 
 
 @rule("stale-connection", fires=_OPEN + _ASK + _ANSWER
@@ -128,7 +170,7 @@ def stale_connection(case: Case) -> Iterator[Finding]:
                 continue
             if _already_idle_timeout(case, socket, fault) or (end is None and (fault.idle_ns or 0) < SECOND):
                 continue
-        if fault is None:
+        if fault is None or not (fault.errno or answer_was_due(case, socket)):
             continue
         finding = _base(case, "stale-connection", socket, fault)
         finding.confidence = "confirmed" if fault.kind == "eof" else "likely"
@@ -230,7 +272,8 @@ def peer_vanished(case: Case) -> Iterator[Finding]:
 def empty_reply(case: Case) -> Iterator[Finding]:
     """The peer took the request and closed in order, without one byte of an answer.
 
-    What it is: a fresh connection, a request sent, then end of file.
+    What it is: a fresh connection, a request sent, then end of file; variant `greeting`: the client waited for the
+        server's first word, and the end came in its place.
     Why it matters: the server gave up on this request (crash, limit), or it speaks another protocol on that port.
     What proves it: receive returned 0 after the request, nothing before it.
     Not this: the same on a connection used before (stale-connection); a reset (reset-by-peer).
@@ -241,18 +284,34 @@ def empty_reply(case: Case) -> Iterator[Finding]:
         if socket.type not in ("stream", "unknown") or not case.connected(socket):
             continue
         end = case.end_of_file(socket)
-        if end is None or end.received_before or not end.sent_before or end.turn >= 2 or case.is_dns(socket):
+        if end is None or end.received_before or end.turn >= 2 or case.is_dns(socket):
+            continue
+        if not (answer_was_due(case, socket) if end.sent_before else _greeting_was_due(case, socket, end)):
             continue
         first = case.first_error(socket)
         if first is not None and case.at(first.event) < case.at(end.event):
             continue
         finding = _base(case, "empty-reply", socket, end)
-        finding.summary = (
-            f"{case.name_of(case.process(socket))} sent {end.sent_before} bytes to {case.label(socket)}; after "
-            f"{seconds(end.since_request_ns)} the peer closed the connection without one byte of an answer."
-        )
+        who, label = case.name_of(case.process(socket)), case.label(socket)
+        if end.sent_before:
+            finding.summary = (
+                f"{who} sent {end.sent_before} bytes to {label}; after {seconds(end.since_request_ns)} the peer closed the "
+                "connection without one byte of an answer."
+            )
+        else:
+            finding.variant = "greeting"
+            finding.summary = (
+                f"{who} waited for the first word of {label}; the peer closed the connection without one byte"
+                + (
+                    " (nothing had been sent either way)."
+                    if case.sees_close
+                    else " (what had been sent the log hides)."
+                )
+            )
         finding.causes = [
-            "the server crashed or gave up on this request",
+            "the server crashed or gave up on this request"
+            if end.sent_before
+            else "the server does not serve this client (access list, connection limit), or is stopping",
             "another protocol is spoken there (plain to a TLS port, HTTP to a database)",
             "a load balancer without a healthy target",
         ]

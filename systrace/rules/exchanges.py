@@ -22,6 +22,7 @@ from systrace.rules.answers import (
     receiver,
     stopped,
     victim,
+    waiting,
 )
 from systrace.rules.case import Case
 
@@ -36,7 +37,7 @@ def victim_of(case: Case, socket: Socket, message: Message) -> Victim | None:
     """Who failed after receiving a message, or was ended while it waited for what could not come any more."""
     process = receiver(case, socket, message)
     return victim(case, process, ended_at(case, message)) or (
-        stopped(case, process) if isinstance(message, Mismatch) else None
+        stopped(case, process) or waiting(case, process, socket) if isinstance(message, Mismatch) else None
     )
 
 

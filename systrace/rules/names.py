@@ -255,6 +255,9 @@ def dns_error(case: Case) -> Iterator[Finding]:
         finding.confidence = "confirmed"
         _word(case, finding, lookup)
         finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
+        if _went_on_unseen(case, lookup):
+            finding.severity = "warning"
+            finding.summary += " It went on to another peer without this name; what passed there this log hides."
         yield finding
     for process, sockets in _asked_without_answer(case):
         closed = [s for s in sockets if _is_closed(s)]
@@ -269,6 +272,20 @@ def _used_later(case: Case, lookup: _Lookup) -> bool:
     """A program that ended well did without this name, unless it did nothing on the network afterwards."""
     return not any(s.is_network and s.type == "stream" and case.connected(s) and case.process(s) is lookup.process
                    for s in case.clients)  # fmt: skip
+
+
+def _went_on_unseen(case: Case, lookup: _Lookup) -> bool:
+    """The program connected elsewhere afterwards, and the log does not show what it moved there: it may have failed on that
+    (many programs look up their own host's name first, and do without).
+    """
+    if case.sees_close or lookup.end_ns is None:
+        return False
+    return any(
+        s.is_network and s.type == "stream" and s.turn is None and case.connected(s) and not s.faults
+        and case.process(s) is lookup.process and s.attempts[-1].events
+        and (s.attempts[-1].events[0].record.time_ns or 0) > lookup.end_ns
+        for s in case.clients if s.attempts
+    )  # fmt: skip
 
 
 def _word(case: Case, finding: Finding, lookup: _Lookup) -> None:

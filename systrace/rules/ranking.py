@@ -270,6 +270,19 @@ def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
             f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "
             "tell. Look at it without strace: systrace attach PID --passive.",
         )  # fmt: skip
+    hidden = _hidden_work(case)
+    if hidden:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} had not ended when the log did, and {hidden}. Record again with {again}.",
+        )  # fmt: skip
+    torn = next((s for s in case.clients if s.is_network and not s.closed_by and _under_way(case, s)), None)
+    if torn is not None:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"The log ends while {case.name_of(case.process(torn))} still receives an answer from {case.label(torn)}: how it "
+            f"went on is unknown. Nothing had failed until then.",
+        )  # fmt: skip
     if not case.sees_waits and any(s.is_network and s.type == "stream" and not s.closed_by for s in case.clients):
         return Verdict(
             "inconclusive", "inconclusive", None, None,
@@ -279,11 +292,29 @@ def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
     return None
 
 
+def _under_way(case: Case, socket: Socket) -> bool:
+    """An answer has begun and is not whole, and nothing says that no more came."""
+    last = next((m for m in reversed(socket.messages) if m.direction == "received"), None)
+    return last is not None and not last.complete and not socket.faults and case.connected(socket)
+
+
+def _hidden_work(case: Case) -> str:
+    """What a log of a job that still runs leaves out altogether."""
+    if case.only_failures:
+        return "the log holds failing calls only (-Z): what it waited for is unknown"
+    children = [p for p in case.evidence.processes.values() if p.parent is not None]
+    if children and not any(p.traced for p in children):
+        return "its children were not traced (no -f): what they did is unknown"
+    return ""
+
+
 def _healthy(case: Case) -> str:
     network = [s for s in case.clients if s.is_network]
     span = case.evidence.source
     took = span.last_ns - span.first_ns if span.first_ns is not None and span.last_ns is not None else None
-    text = f"Nothing failed: {len(network)} network sockets"
+    roots = [p for p in case.roots() if p.traced]
+    open_end = " until the log ends (the job had not)" if roots and case.fate(roots[0]) == "open" else ""
+    text = f"Nothing failed{open_end}: {len(network)} network socket{'' if len(network) == 1 else 's'}"
     if took is not None:
         text += f" in {seconds(took)}"
     longest = max((s.longest_silence_ns for s in network), default=0)

@@ -63,8 +63,9 @@ class Lookup:
                 return description
         if description is None and not self.sees_clone and record.syscall in _NETWORK_CALLS:
             joined = self._tasks.join(task, fd)
-            if joined is not None:
-                return task.table.fds.get(fd)
+            description = task.table.fds.get(fd) if joined is not None else None
+            if description is not None and (not note or self._agrees(description, note)):
+                return description
         description = self._from_note(task, fd, note, record) if note else self._from_call(task, fd, record)
         if description is None:
             return None
@@ -96,7 +97,7 @@ class Lookup:
         socket = description.socket
         if socket is None or socket.kind == "pipe":
             return facts is None
-        if facts is None:
+        if facts is None or ((facts[0] == "unix") != (socket.family == "unix") and socket.family != "unknown"):
             return False
         inode = note_inode(note)
         if inode is not None:

@@ -98,8 +98,8 @@ class Tasks:
 
     def rename(self, tid: int) -> None:
         """The first process, unnamed so far, is `tid`."""
-        task = self.by_tid.pop(0, None)
-        if task is None or tid in self.by_tid:
+        task = self.by_tid.pop(0, None) if tid not in self.by_tid else None
+        if task is None:
             return
         task.tid = tid
         self.by_tid[tid] = task

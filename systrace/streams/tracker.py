@@ -113,6 +113,8 @@ class Tracker:
             if type(event) in (model.Fact, model.Printed) or (task is not None and type(event) is model.Exited):
                 handler(self, task, event)
                 return
+            if type(event) is model.Attached and event.renames:
+                self.tasks.rename(record.tid)  # before a task of that number is made up
             if task is not None:
                 processes.gone(self, task)
             task = self.tasks.find(record)

@@ -10,6 +10,7 @@ from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Recei
 from systrace.streams import connecting, waits
 from systrace.streams.descriptors import Description
 from systrace.streams.marks import add_fault, add_span, end_wait
+from systrace.streams.short import is_short
 from systrace.streams.sockets import place
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
@@ -41,6 +42,8 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
                 _peeked(tracker, socket, task, event)
             return
         progress(tracker, socket, task, event, type(event) is Sent)
+        if b"MSG_WAITALL" in event.flags and type(event) is Received and is_short(event):
+            _cut_short(tracker, socket, task, event)
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
             task.process.output.append(Output(event.fd, "", event))
     elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED:
@@ -71,19 +74,29 @@ def _peeked(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received
     progress(tracker, socket, task, stand_in, False)
 
 
+def _cut_short(tracker: Tracker, socket: Socket, task: Task, event: Received) -> None:
+    """MSG_WAITALL returned less than asked for: the peer's end came, unless it was the limit (recv(2))."""
+    limit = socket.rcvtimeo_ns
+    if limit is None or (event.record.duration_ns or 0) < limit:
+        end_of_file(tracker, socket, task, event)
+
+
 def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received, sending: bool) -> None:
     record = event.record
     start, duration = record.time_ns, record.duration_ns
-    ended = start
+    ended, full = start, False
     if start is not None and duration is not None:
         ended = start + duration
         if duration >= waits.SHORT_NS:
             limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
+            full = sending and is_short(
+                event
+            )  # it waited for room to its end, when its limit or a signal let it return
             waits.extend(
                 socket, task, event, limit_ns=limit, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO",
-                timed_out=False, direction="w" if sending else "r",
+                timed_out=full and limit is not None and duration >= limit, direction="w" if sending else "r",
             )  # fmt: skip
-    if socket.waiting is not None:
+    if socket.waiting is not None and not full:
         end_wait(tracker, socket, "data", ended)
     last = socket.last_progress_ns
     if last is not None and ended is not None:

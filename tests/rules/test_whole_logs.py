@@ -1,0 +1,119 @@
+"""Logs of one fault each and what must be said of them: the cases that a rule's own two examples do not hold."""
+
+from __future__ import annotations
+
+import pytest
+
+from systrace.model import Analysis, Input
+from systrace.pipeline import analyze
+
+_TO = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.7")}, 16'
+_TCP = "9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>"
+_CONNECT = f"9 1.1 connect(3, {_TO % 7002}) = 0 <0.001>"
+_WEB = f"9 1.1 connect(3, {_TO % 80}) = 0 <0.001>"
+_ASK = '9 1.2 sendto(3, "GET /rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 31, 0, NULL, 0) = 31 <0.0001>'
+_PART = '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 90\\r\\n\\r\\nabc", 4096, 0, NULL, NULL) = 43 <0.01>'
+_END = '9 1.4 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.01>'
+_READS = '9 0.5 read(0, "", 4096) = 0 <0.0001>'
+_FAILS, _ENDS = "9 8.0 +++ exited with 3 +++", "9 8.0 +++ exited with 0 +++"
+_QUERY = r'"\22\64\1\0\0\1\0\0\0\0\0\0\3own\0\0\1\0\1"'
+_NO = r'"\22\64\201\203\0\1\0\0\0\0\0\0\3own\0\0\1\0\1"'
+_PEER, _SITE = "192.0.2.7:7002", "192.0.2.7:80"
+
+LOGS: dict[str, tuple[list[str], str, str | None]] = {
+    "SO_SNDTIMEO returns what it had sent": (
+        [_TCP, _CONNECT, '9 1.2 setsockopt(3, SOL_SOCKET, SO_SNDTIMEO, {tv_sec=2, tv_usec=0}, 16) = 0 <0.1>',
+         '9 1.3 sendto(3, "xxxx"..., 1048576, 0, NULL, 0) = 69504 <2.024>', _FAILS], "send-blocked", _PEER),
+    "a signal ends a send that waits": (
+        [_TCP, _CONNECT, '9 1.3 write(3, "xxxx"..., 200000) = 69504 <4.012>',
+         "9 5.4 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---", "9 5.5 +++ killed by SIGTERM +++"],
+        "send-blocked", _PEER),
+    "a short send whose rest follows": (
+        [_TCP, _CONNECT, '9 1.3 write(3, "xxxx"..., 200000) = 69504 <0.5>', '9 1.9 write(3, "xxxx"..., 130496) = 130496 <0.01>',
+         _ENDS], "healthy", None),
+    "MSG_WAITALL comes back short: the end": (
+        [_TCP, _CONNECT, '9 1.2 sendto(3, "READ\\n", 5, 0, NULL, 0) = 5 <0.0001>',
+         '9 1.3 recvfrom(3, "\\0\\0\\2\\0", 4, MSG_WAITALL, NULL, NULL) = 4 <0.0001>',
+         '9 1.4 recvfrom(3, "hello", 512, MSG_WAITALL, NULL, NULL) = 5 <0.001>',
+         '9 1.5 write(2, "short record\\n", 13) = 13 <0.1>',
+         "9 1.6 +++ exited with 3 +++"], "truncated-response", _PEER),
+    "no greeting, but the end": (
+        [_READS, _TCP, _CONNECT, '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.1>', _FAILS], "empty-reply", _PEER),
+    "a probe of the port": (
+        [_READS, _TCP, _CONNECT, '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.1>', _ENDS], "healthy", None),
+    "a last word that needs no answer": (
+        [_TCP, _CONNECT, '9 1.2 sendto(3, "A\\n", 2, 0, NULL, 0) = 2 <0.0001>',
+         '9 1.3 recvfrom(3, "OK\\n", 9, 0, NULL, NULL) = 3 <0.1>',
+         '9 1.4 sendto(3, "BYE\\n", 4, 0, NULL, 0) = 4 <0.0001>', '9 1.5 recvfrom(3, "", 9, 0, NULL, NULL) = 0 <0.1>', _ENDS],
+        "healthy", None),
+    "reset before the connect was asked about": (
+        [_TCP, f"9 1.1 connect(3, {_TO % 80}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
+         "9 1.2 poll([{fd=3, events=POLLOUT}], 1, 60000) = 1 ([{fd=3, revents=POLLOUT|POLLERR|POLLHUP}]) <0.01>",
+         f"9 1.3 connect(3, {_TO % 80}) = -1 ECONNRESET (Connection reset by peer) <0.0001>", _FAILS], "reset-by-peer", _SITE),
+    "a part taken for the whole": ([_READS, _TCP, _WEB, _ASK, _PART, _END, _ENDS], "truncated-response", _SITE),
+    "a part that the job noticed and made good": (
+        [_READS, _TCP, _WEB, _ASK, _PART, _END, "9 1.5 close(3) = 0 <0.1>",
+         *(line.replace("9 1.", "9 2.") for line in (_TCP, _WEB, _ASK)),
+         '9 2.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\n\\r\\nabc", 4096, 0, NULL, NULL) = 42 <0.01>', _ENDS],
+        "healthy", None),
+    "another protocol, and it still waits": (
+        [_READS, _TCP, _CONNECT.replace("7002", "22"), '9 1.2 write(3, "SSH-2.0-OpenSSH_9.2p1\\r\\n", 23) = 23 <0.001>',
+         '9 1.3 read(3, "220 mx.example ESMTP ready\\r\\n", 4096) = 28 <0.001>', "9 1.4 read(3, <unfinished ...>",
+         "8 60.0 +++ exited with 0 +++"], "protocol-mismatch", "192.0.2.7:22"),
+    "its own name is unknown, and what it did then is hidden": (
+        ['9 1.0 socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 3 <0.0001>', f"9 1.1 connect(3, {_TO % 53}) = 0 <0.0001>",
+         f"9 1.2 sendto(3, {_QUERY}, 21, MSG_NOSIGNAL, NULL, 0) = 21 <0.001>",
+         f"9 1.3 recvfrom(3, {_NO}, 2048, 0, NULL, NULL) = 21 <0.001>",
+         "9 1.4 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 4 <0.0001>", f"9 1.5 connect(4, {_TO % 389}) = 0 <0.0001>",
+         "9 1.6 shutdown(4, SHUT_RDWR) = 0 <0.0001>", "9 1.7 +++ exited with 49 +++"], "inconclusive", None),
+    "an answer that is cut by the end of the log": (
+        [_READS, _TCP, _WEB, _ASK, _PART, "9 1.4 poll([{fd=3"], "inconclusive", None),
+    "failing calls only, of a job that still runs": (
+        [f"9 1.1 connect(3, {_TO % 80}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
+         "9 1.2 recvfrom(3, 0x5, 9, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable) <0.0001>"],
+        "inconclusive", None),
+    "children that were not traced, of a job that still runs": (
+        ['9 1.0 execve("/bin/sh", ["sh"], 0x1 /* 1 var */) = 0 <0.1>',
+         "9 1.1 clone(child_stack=NULL, flags=SIGCHLD) = 10 <0.1>",
+         "9 1.2 close(4) = 0 <0.1>", "9 1.3 wait4(-1, "], "inconclusive", None),
+}  # fmt: skip
+
+
+def judged(lines: list[str]) -> Analysis:
+    """The analysis of lines `TID SECONDS CALL`."""
+    text = [line.split(" ", 2) for line in lines]
+    return analyze(
+        [Input("log", [f"{tid} {1_700_000_000 + float(at):.6f} {call}\n".encode() for tid, at, call in text])]
+    )
+
+
+@pytest.mark.parametrize(("lines", "cause", "peer"), LOGS.values(), ids=LOGS)
+def test_what_is_said(lines: list[str], cause: str, peer: str | None) -> None:
+    """The verdict's cause and culprit."""
+    verdict = judged(lines).verdict
+    assert (verdict.cause, verdict.peer) == (cause, peer), verdict.headline
+
+
+_THREAD = "clone3({flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f}strace: Process 11 attached\n"
+
+
+def test_threads_of_a_log_on_the_terminal() -> None:
+    """`Process N attached` stands in the middle of the call that made the thread; the first process gets its name late."""
+    text = (
+        f'execve("/usr/bin/java", ["java"], 0x1 /* 3 vars */) = 0\n{_THREAD} => {{parent_tid=[11]}}, 88) = 11\n'
+        f"[pid    11] connect(3, {_TO % 80}) = 0\n"
+        "[pid    10] exit_group(1) = ?\n[pid    11] +++ exited with 1 +++\n+++ exited with 1 +++\n"
+    )
+    processes = analyze([Input("log", text.encode().splitlines(keepends=True))]).evidence.processes
+    assert [(p.pid, p.parent, p.command, p.exit_code) for p in processes.values()] == [(10, None, "java", 1)]
+
+
+def test_a_number_that_a_thread_took_again_is_another_socket() -> None:
+    """With failing calls only, nothing but the annotation tells that descriptor 3 is no longer the resolver's."""
+    text = (
+        '10 1.0 connect(3<UNIX-STREAM:[77]>, {sa_family=AF_UNIX, sun_path="/run/nscd/socket"}, 110)'
+        " = -1 ENOENT (No such file or directory) <0.1>\n"
+        f"9 1.5 connect(3<TCP:[78]>, {_TO % 80}) = -1 EINPROGRESS (x) <0.1>\n9 1.6 +++ exited with 1 +++\n"
+    )
+    analysis = analyze([Input("log", text.encode().splitlines(keepends=True))])
+    assert not [f for f in analysis.findings if f.cause == "unix-socket-missing"]
