@@ -43,7 +43,8 @@ def coded(answer: Answer, victim: Victim | None) -> Defect | None:
         )
     elif body.encodings and body.received and body.encodings[-1] in ("gzip", "x-gzip", "deflate", "br", "zstd"):
         asked = (response.request.header("accept-encoding") or "") if response.request is not None else ""
-        if body.encodings[-1] in asked.lower() and not says(victim, r"x\{1f\}|\\x1f|\x1f|\\u001f|0x8b"):
+        spoken = says(victim, r"x\{1f\}|\\x1f|\x1f|\\u001f|0x8b")
+        if body.encodings[-1] in asked.lower() and not spoken and not _never_decodes(answer, victim):
             return None
         text = f"was compressed (Content-Encoding: {', '.join(body.encodings)})"
         text += ", which the request had not asked for" if not asked else ", and the program did not undo it"
@@ -63,6 +64,18 @@ def coded(answer: Answer, victim: Victim | None) -> Defect | None:
             "or ask for Accept-Encoding: identity",
         ),
     )
+
+
+def _never_decodes(answer: Answer, victim: Victim | None) -> bool:
+    """The program failed without a word that the log shows, and its client is one that leaves the body as it came: Python's
+    urllib, and curl that was given the header by hand (--compressed offers deflate first: curl, lib/content_encoding.c).
+    """
+    request = answer.response.request
+    if request is None or victim is None or victim.said.text:
+        return False
+    agent = request.header("user-agent") or ""
+    by_hand = agent.startswith("curl/") and "deflate" not in (request.header("accept-encoding") or "")
+    return by_hand or agent.startswith("Python-urllib/")
 
 
 def empty(answer: Answer, victim: Victim | None) -> Defect | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from systrace.decoders.dns import DnsMessage
 from systrace.model import Event, Finding, Process, Received, Sent, Socket
 from systrace.rules import rule
+from systrace.rules.answers import said_by
 from systrace.rules.case import SECOND, Case, seconds
 
 SLOW_NS = SECOND  # a look-up of a second or more is worth a note
@@ -20,6 +21,10 @@ _SEND = (
 _NO = r'"\22\64\201\203\0\1\0\0\0\0\0\0\2db\7example\0\0\1\0\1"'
 _YES = r'"\22\64\201\200\0\1\0\1\0\0\0\0\2db\7example\0\0\1\0\1\300\f\0\1\0\1\0\0\0<\0\4\300\0\2\7"'
 _TIMEOUT = "9 1.3 poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.4 close(3) = 0 <0.0001>\n"
+_NAME_WORDS = (
+    r"(?i)name resolution|resolv|gaierror|getaddrinfo|ENOTFOUND|EAI_AGAIN|UnknownHost|unknown host|nodename nor servname|"
+    r"not known|no address associated|translate host name|name or service|lookup|bad hostname|NXDOMAIN"
+)
 _ERRORS = {
     "NXDOMAIN": "the name does not exist",
     "SERVFAIL": "the server could not find out (SERVFAIL)",
@@ -255,9 +260,7 @@ def dns_error(case: Case) -> Iterator[Finding]:
         finding.confidence = "confirmed"
         _word(case, finding, lookup)
         finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
-        if _went_on_unseen(case, lookup):
-            finding.severity = "warning"
-            finding.summary += " It went on to another peer without this name; what passed there this log hides."
+        _weigh(case, finding, lookup)
         yield finding
     for process, sockets in _asked_without_answer(case):
         closed = [s for s in sockets if _is_closed(s)]
@@ -274,18 +277,26 @@ def _used_later(case: Case, lookup: _Lookup) -> bool:
                    for s in case.clients)  # fmt: skip
 
 
-def _went_on_unseen(case: Case, lookup: _Lookup) -> bool:
-    """The program connected elsewhere afterwards, and the log does not show what it moved there: it may have failed on that
-    (many programs look up their own host's name first, and do without).
+def _weigh(case: Case, finding: Finding, lookup: _Lookup) -> None:
+    """A program that went on to connect elsewhere did not die of this name at once. Many look up the name of their own host
+    first (one without a dot), and do without; or what happened then is hidden.
     """
-    if case.sees_close or lookup.end_ns is None:
-        return False
-    return any(
-        s.is_network and s.type == "stream" and s.turn is None and case.connected(s) and not s.faults
-        and case.process(s) is lookup.process and s.attempts[-1].events
-        and (s.attempts[-1].events[0].record.time_ns or 0) > lookup.end_ns
-        for s in case.clients if s.attempts
-    )  # fmt: skip
+    last = max((case.ended(e) for s in lookup.sockets.values() for e in s.timeline[-1:]), default=None)
+    words = said_by(case, lookup.process) if lookup.process is not None else None
+    if last is None or (words is not None and words.has(_NAME_WORDS)):
+        return
+    for socket in case.clients:
+        if not socket.is_network or socket.type != "stream" or case.process(socket) is not lookup.process:
+            continue
+        attempt = next((a for a in socket.attempts if a.outcome == "connected" and a.events), None)
+        if attempt is None or case.at(attempt.events[0]) <= last:
+            continue
+        unseen = socket.turn is None and not socket.faults and not case.sees_close
+        if unseen or "." not in lookup.stem.strip("."):
+            finding.severity = "warning"
+        finding.confidence = "possible"
+        finding.summary += f" It went on without this name, to {case.label(socket)}."
+        return
 
 
 def _word(case: Case, finding: Finding, lookup: _Lookup) -> None:

@@ -303,11 +303,9 @@ def _idle_advice(case: Case, finding: Finding, socket: Socket) -> None:
 
 
 def _is_hang(case: Case, stall: Stall) -> bool:
-    if stall.ended in ("limit", "close") or stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM":
+    if stall.ended in ("limit", "close", "exit", "signal SIGALRM") or stall.limit_source == "SIGALRM":
         return False
     fate = case.fate(stall.process)
-    if stall.ended == "exit" and not (fate == "failed" and not stall.seen and stall.waited_ns is None):
-        return False
     pushed = _only_reads(case, stall)
     if stall.span is not None and stall.span.events[-1].record.outcome == DETACHED:
         return True

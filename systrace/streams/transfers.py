@@ -10,7 +10,7 @@ from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Recei
 from systrace.streams import connecting, waits
 from systrace.streams.descriptors import Description
 from systrace.streams.marks import add_fault, add_span, end_wait
-from systrace.streams.short import is_short
+from systrace.streams.short import is_end, is_short, left_over
 from systrace.streams.sockets import place
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
@@ -36,14 +36,9 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
         return
     socket = description.socket
     if event.size and record.errno is None:
-        if event.flags and b"MSG_PEEK" in event.flags:
-            note(socket, event)
-            if not tracker.sees_read:
-                _peeked(tracker, socket, task, event)
+        if event.flags and _flagged(tracker, socket, task, event):
             return
         progress(tracker, socket, task, event, type(event) is Sent)
-        if b"MSG_WAITALL" in event.flags and type(event) is Received and is_short(event):
-            _cut_short(tracker, socket, task, event)
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
             task.process.output.append(Output(event.fd, "", event))
     elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED:
@@ -59,8 +54,8 @@ def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
         if record.errno == "ECONNREFUSED" and socket.type == "unknown":
             socket.type = "dgram"  # udp(7): the port was closed; TCP says this of a connect only
         add_fault(tracker, socket, event, "error", record.errno)
-    elif type(event) is Received and record.retval == 0 and b"MSG_PEEK" not in event.flags:
-        end_of_file(tracker, socket, task, event)
+    elif record.retval == 0 and is_end(event):
+        end_of_file(tracker, socket, task, event)  # type: ignore[arg-type]
     note(socket, event, socket.uid == tracker.watch)
 
 
@@ -74,9 +69,26 @@ def _peeked(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received
     progress(tracker, socket, task, stand_in, False)
 
 
-def _cut_short(tracker: Tracker, socket: Socket, task: Task, event: Received) -> None:
-    """MSG_WAITALL returned less than asked for: the peer's end came, unless it was the limit (recv(2))."""
+def _flagged(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> bool:
+    """Whether the flags of a call that moved bytes make it another thing than progress; then it is done here."""
+    if b"MSG_PEEK" in event.flags:
+        note(socket, event)
+        if not tracker.sees_read:
+            _peeked(tracker, socket, task, event)
+        return True
+    if b"MSG_WAITALL" in event.flags and type(event) is Received:
+        progress(tracker, socket, task, event, False)
+        _waited_for_all(tracker, socket, task, event)
+        note(socket, event, socket.uid == tracker.watch)
+        return True
+    return False
+
+
+def _waited_for_all(tracker: Tracker, socket: Socket, task: Task, event: Received) -> None:
+    """MSG_WAITALL that returns less than asked for met the peer's end, unless it was the limit (recv(2))."""
     limit = socket.rcvtimeo_ns
+    if not is_short(event):
+        return
     if limit is None or (event.record.duration_ns or 0) < limit:
         end_of_file(tracker, socket, task, event)
 
@@ -111,8 +123,7 @@ def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Receive
         if attempt is not None:
             connecting.settle(socket, attempt, "connected", None, attempt.ready_ns or start, event)
     if sending:
-        asked = record.args.rpartition(b", ")[2] if record.syscall == "write" else b""
-        socket.unsent = asked.isdigit() and int(asked) > event.size
+        socket.unsent = left_over(event)
         if socket.peer is None and event.address is not None:
             socket.peer, socket.role = event.address(), "client"
         stream = socket.sent

@@ -68,6 +68,12 @@ LOGS: dict[str, tuple[list[str], str, str | None]] = {
          "9 1.6 shutdown(4, SHUT_RDWR) = 0 <0.0001>", "9 1.7 +++ exited with 49 +++"], "inconclusive", None),
     "an answer that is cut by the end of the log": (
         [_READS, _TCP, _WEB, _ASK, _PART, "9 1.4 poll([{fd=3"], "inconclusive", None),
+    "urllib never unpacks, and its words are hidden": (
+        [_TCP, _WEB, _ASK.replace("Host: a", "Accept-Encoding: gzip\\r\\nUser-Agent: Python-urllib/3.11").replace("31", "82"),
+         '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Encoding: gzip\\r\\n'
+         'Content-Length: 4\\r\\n\\r\\n\\37\\213\\10\\0", 99, 0, NULL, NULL) = 65 <0.01>', "9 1.4 +++ exited with 1 +++"], "encoded-body", _SITE),
+    "an end of its own is a limit, not a hang": (
+        [_TCP, _WEB, _ASK, "9 9.0 +++ exited with 1 +++"], "read-timeout", _SITE),
     "failing calls only, of a job that still runs": (
         [f"9 1.1 connect(3, {_TO % 80}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
          "9 1.2 recvfrom(3, 0x5, 9, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable) <0.0001>"],

@@ -52,3 +52,11 @@ def test_msg_waitall_comes_back_short_at_the_end(follow: Follow) -> None:
     tracker = follow(f'{OPEN}1 1 recvfrom(3, "abc", 9, MSG_WAITALL, NULL, NULL) = 3 <0.1>\n1 2 +++ exited with 1 +++')
     (socket,) = tracker.lookup.sockets.values()
     assert [f.kind for f in socket.faults] == ["eof"]
+
+
+def test_a_peek_sees_the_end_too(follow: Follow) -> None:
+    """recv(2) with MSG_PEEK returns 0 at the end of a stream, and when nothing was asked for."""
+    for asked, faults in ((1, ["eof"]), (0, [])):
+        tracker = follow(f'{OPEN}1 1 recvfrom(3, "", {asked}, MSG_PEEK|MSG_DONTWAIT, NULL, NULL) = 0 <0.1>')
+        (socket,) = tracker.lookup.sockets.values()
+        assert [f.kind for f in socket.faults] == faults
