@@ -48,10 +48,10 @@ def judge_call(wait: Wait) -> Judgement:
         return _child(wait)
     if call.name in _SPAWNS:
         return _plain(wait, "child", 35, f"{wait.subject}: it waits until its new child has started its program")
+    if call.name in calls.SIGNALS or calls.watches_nothing(call):
+        return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
     if call.name in calls.SLEEPS or (not call.fds and call.limit_ns is not None):
         return _sleep(wait)
-    if call.name in calls.SIGNALS:
-        return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
     if wait.thread.wchan.startswith("wait_for_partner"):
         text = f"{wait.subject} of the FIFO {call.detail or '?'}: nobody has opened its other end"
         return _plain(wait, "pipe", 55, text, severity=wait.severity(endless=True))

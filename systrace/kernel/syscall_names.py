@@ -1,7 +1,8 @@
 """Numbers of system calls, as /proc/PID/task/TID/syscall prints them, by architecture.
 
 Sources: arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl, include/uapi/asm-generic/unistd.h (aarch64 and other
-young architectures). From 424 on the numbers are the same everywhere. "-" holds the place of a number without a call.
+young architectures), arch/arm/tools/syscall.tbl (32-bit programs on aarch64). From 424 on the numbers are the same
+everywhere. "-" holds the place of a number without a call.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ _GENERIC = (
     "ioctl ioprio_set ioprio_get flock mknodat mkdirat unlinkat symlinkat linkat renameat umount2 mount "
     "pivot_root nfsservctl statfs fstatfs truncate ftruncate fallocate faccessat chdir fchdir chroot fchmod "
     "fchmodat fchownat fchown openat close vhangup pipe2 quotactl getdents64 lseek read write readv writev "
-    "pread64 pwrite64 preadv pwritev sendfile pselect6 ppoll signalfd4 vmsplice splice tee readlinkat fstatat "
-    "fstat sync fsync fdatasync sync_file_range2 timerfd_create timerfd_settime timerfd_gettime utimensat acct "
+    "pread64 pwrite64 preadv pwritev sendfile pselect6 ppoll signalfd4 vmsplice splice tee readlinkat newfstatat "
+    "fstat sync fsync fdatasync sync_file_range timerfd_create timerfd_settime timerfd_gettime utimensat acct "
     "capget capset personality exit exit_group waitid set_tid_address unshare futex set_robust_list "
     "get_robust_list nanosleep getitimer setitimer kexec_load init_module delete_module timer_create "
     "timer_gettime timer_getoverrun timer_settime timer_delete clock_settime clock_gettime clock_getres "
@@ -113,6 +114,27 @@ _GENERIC = (
     "pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq kexec_file_load "
 )
 
+# 32-bit ARM counts as i386 does up to 242 and from 403 on, but for these four.
+_ARM_FROM_217 = "getdents64 pivot_root mincore madvise"
+_ARM_FROM_243 = (
+    "io_setup io_destroy io_getevents io_submit io_cancel exit_group lookup_dcookie epoll_create epoll_ctl "
+    "epoll_wait remap_file_pages - - set_tid_address timer_create timer_settime timer_gettime timer_getoverrun "
+    "timer_delete clock_settime clock_gettime clock_getres clock_nanosleep statfs64 fstatfs64 tgkill utimes "
+    "arm_fadvise64_64 pciconfig_iobase pciconfig_read pciconfig_write mq_open mq_unlink mq_timedsend mq_timedreceive "
+    "mq_notify mq_getsetattr waitid socket bind connect listen accept getsockname getpeername socketpair send sendto "
+    "recv recvfrom shutdown setsockopt getsockopt sendmsg recvmsg semop semget semctl msgsnd msgrcv msgget msgctl "
+    "shmat shmdt shmget shmctl add_key request_key keyctl semtimedop vserver ioprio_set ioprio_get inotify_init "
+    "inotify_add_watch inotify_rm_watch mbind get_mempolicy set_mempolicy openat mkdirat mknodat fchownat futimesat "
+    "fstatat64 unlinkat renameat linkat symlinkat readlinkat fchmodat faccessat pselect6 ppoll unshare "
+    "set_robust_list get_robust_list splice arm_sync_file_range tee vmsplice move_pages getcpu epoll_pwait "
+    "kexec_load utimensat signalfd timerfd_create eventfd fallocate timerfd_settime timerfd_gettime signalfd4 "
+    "eventfd2 epoll_create1 dup3 pipe2 inotify_init1 preadv pwritev rt_tgsigqueueinfo perf_event_open recvmmsg "
+    "accept4 fanotify_init fanotify_mark prlimit64 name_to_handle_at open_by_handle_at clock_adjtime syncfs sendmmsg "
+    "setns process_vm_readv process_vm_writev kcmp finit_module sched_setattr sched_getattr renameat2 seccomp "
+    "getrandom memfd_create bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 "
+    "pkey_mprotect pkey_alloc pkey_free statx rseq io_pgetevents migrate_pages kexec_file_load "
+)
+
 _FROM_424 = (
     "pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig fsmount "
     "fspick pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise epoll_pwait2 mount_setattr "
@@ -123,14 +145,20 @@ _COMMON = dict(enumerate(_FROM_424.split(), 424))
 _X32_BIT = 0x40000000
 
 
-def _table(names: str) -> dict[int, str]:
-    return {number: name for number, name in enumerate(names.split()) if name != "-"} | _COMMON
+def _table(names: str, first: int = 0) -> dict[int, str]:
+    return {number: name for number, name in enumerate(names.split(), first) if name != "-"} | _COMMON
+
+
+def _arm() -> dict[int, str]:
+    shared = {number: name for number, name in _table(_I386).items() if number < 243 or number > 402}
+    return shared | _table(_ARM_FROM_217, 217) | _table(_ARM_FROM_243, 243)
 
 
 NAMES: dict[str, dict[int, str]] = {
     "x86_64": _table(_X86_64),
     "i386": _table(_I386),
     "aarch64": _table(_GENERIC),
+    "arm": _arm(),
     "riscv64": _table(_GENERIC),
     "loongarch64": _table(_GENERIC),
 }

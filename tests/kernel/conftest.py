@@ -16,6 +16,10 @@ from systrace.kernel import procfs
 VICTIM = Path(__file__).parent / "victims" / "hang.py"
 
 
+# What libc calls where the kernel has only the newer of two calls (aarch64).
+YOUNG = {"poll": "ppoll", "select": "pselect6", "epoll_wait": "epoll_pwait", "pause": "ppoll"}
+
+
 class Victim:
     """A process that hangs on purpose."""
 
@@ -47,7 +51,7 @@ def _blocked_in(pid: int, tid: int, call: str) -> bool:
     stat = procfs.stat_of(pid, tid)
     if isinstance(current, str) or stat is None or stat.state not in "SD":
         return False
-    return name_of(current[0], procfs.machine_of(pid)) == call
+    return name_of(current[0], procfs.machine_of(pid)) in (call, YOUNG.get(call))
 
 
 Hang = Callable[..., Victim]

@@ -35,8 +35,8 @@ HANGS = [
         r"its own limit of 30 s \(SO_RCVTIMEO\) ends it in [23]\d s",
     ),
     ("send", "sendto", "send-blocked", None, r"bytes unread by the peer"),
-    ("poll", "poll", "hung-read", "no-deadline", r"in poll for fd 4 to 127\.0\.0\.1:\d+"),
-    ("epoll", "epoll_wait", "hung-read", "no-deadline", r"in epoll_wait for fd 4 .*no answer|not one byte received"),
+    ("poll", "poll", "hung-read", "no-deadline", r"in p?poll for fd 4 to 127\.0\.0\.1:\d+"),
+    ("epoll", "epoll_wait", "hung-read", "no-deadline", r"in epoll_p?wait for fd 4 .*no answer|not one byte received"),
     ("accept", "accept4", "hung-read", "accept", r"a server that waits for a client"),
     ("udp", "recvfrom", "dns-timeout", "pending", r"127\.0\.0\.1:53, UDP, nothing has come, no timeout"),
     ("unix", "recvfrom", "hung-read", "no-deadline", r"unix socket"),
@@ -204,8 +204,8 @@ def test_unread_data_is_noted_and_cleaned(hang: Hang, until: Until) -> None:
 @pytest.mark.parametrize(
     ("kind", "call", "says"),
     [
-        ("epoll", "epoll_wait", "epoll_wait on fd 3 will fail with EINTR"),
-        ("recv_timeout", "recvfrom", "recvfrom on fd 4 will fail with EINTR (SO_RCVTIMEO is set)"),
+        ("epoll", "epoll_wait", r"epoll_p?wait on fd 3 will fail with EINTR"),
+        ("recv_timeout", "recvfrom", r"recvfrom on fd 4 will fail with EINTR \(SO_RCVTIMEO is set\)"),
         ("recv", "recvfrom", None),
         ("poll", "poll", None),
         ("sleep", "clock_nanosleep", None),
@@ -216,4 +216,4 @@ def test_what_an_attach_would_interrupt_is_said_beforehand(hang: Hang, kind: str
     victim.settle(call)
     warnings = interrupted_by_attach(Snapshot.take(victim.pid))
     assert len(warnings) == (says is not None)
-    assert says is None or says in warnings[0]
+    assert says is None or re.search(says, warnings[0])

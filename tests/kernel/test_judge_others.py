@@ -38,6 +38,8 @@ def judged(thread: Thread, *descriptors: Descriptor, **more: object) -> Diagnosi
         (replace(THREAD, call=None, readable=False, wchan="do_wait"), "hidden", "info", "sleeps in do_wait: a child"),
         (replace(THREAD, state="R", call=None, cpu_share=0.97), "cpu", "warning", "used 97 % of a CPU"),
         (replace(THREAD, state="R", call=None, cpu_share=0.1), "running", "info", "was awake when we looked"),
+        (replace(THREAD, call=Call(73, "ppoll", (0, 0, 0, 0, 0, 0))), "signal", "info", "it waits for a signal"),
+        (replace(THREAD, call=Call(73, "ppoll", (0, 0, 9, 0, 0, 0), limit_ns=9)), "sleep", "info", "sleeps on purpose"),
         (replace(THREAD, call=Call(61, "wait4", (), detail="any child")), "child", "info", "and has none in sight"),
         (
             replace(THREAD, call=Call(202, "futex", (), detail="mutex owned by thread 44")),

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.tracers.embedded_worker import seccomp
+from systrace.kernel.syscall_names import NAMES
+from systrace.tracers.embedded_worker import registers, seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode import DECODERS
 from systrace.tracers.embedded_worker.decode.processes import format_siginfo, wait_status
 from systrace.tracers.embedded_worker.decode.structures import format_sockaddr
-from systrace.tracers.embedded_worker.names import AARCH64, I386, X86_64, failure, native, signal_name
+from systrace.tracers.embedded_worker.names import AARCH64, ARM, I386, X86_64, Abi, failure, native, signal_name
 from systrace.tracers.embedded_worker.output import stamp
 from systrace.tracers.embedded_worker.text import annotation, flags, quote, signed, signed_word
 
@@ -60,12 +61,22 @@ def test_names_of_both_architectures() -> None:
     wanted = frozenset({"connect", "ppoll", "close_range", "epoll_pwait2", "select", "wait4"})
     assert X86_64.numbers(wanted) == [23, 42, 61, 271, 436, 441]
     assert AARCH64.numbers(wanted) == [73, 203, 260, 436, 441]
+    # 32-bit programs on aarch64: wait4, _newselect, connect, ppoll, ppoll_time64 ...
+    assert {*ARM.numbers(wanted)} == {7, 102, 114, 142, 283, 336, 414, 436, 441}
     # i386: waitpid, socketcall, wait4, _newselect, ppoll, connect, ppoll_time64 ...
     assert I386.numbers(wanted) == [7, 102, 114, 142, 309, 362, 414, 436, 441]
     assert [abi.name for abi in native("aarch64")] == ["aarch64", "arm"]
     assert X86_64.name_of(9999) == "syscall_0x270f"
     with pytest.raises(LookupError):
         native("s390x")
+
+
+@pytest.mark.parametrize("abi", [X86_64, I386, AARCH64, ARM], ids=lambda abi: abi.name)
+def test_tables_of_tracer_and_snapshot_agree(abi: Abi) -> None:
+    """Two sources, python-ptrace's and the kernel's tables: what is decoded has one number in both."""
+    theirs = {number: name for number, name in NAMES[abi.name].items() if name in DECODERS and name != "select"}
+    assert theirs == {number: abi.names.get(number) for number in theirs}
+    assert {name for name in abi.names.values() if name in DECODERS} - {*NAMES[abi.name].values()} == set()
 
 
 def test_results_and_signals() -> None:
@@ -182,3 +193,17 @@ def test_each_decoder_prints_something_for_a_process_that_is_gone() -> None:
                     text += decoder.leave(tracee, args, value) if decoder.leave else ""
                     text += decoder.result(tracee, args, value) if decoder.result and value >= 0 else ""
                 assert text.isascii()
+
+
+@pytest.mark.parametrize(("machine", "back"), [("x86_64", 2), ("aarch64", 4)])
+def test_registers_are_set_for_one_call_more(machine: str, back: int) -> None:
+    layout = registers.LAYOUTS[machine]
+    saved = list(range(100, 100 + layout.words))
+    changed = registers.for_call(saved, layout, 7, (1, 2, 3))
+    assert saved == list(range(100, 100 + layout.words))
+    assert changed[layout.counter] == saved[layout.counter] - back == saved[layout.counter] - len(layout.instruction)
+    assert [changed[layout.number], *(changed[index] for index in layout.arguments[:3])] == [7, 1, 2, 3]
+    touched = {layout.counter, layout.number, *layout.arguments[:3], layout.restart}
+    assert [changed[n] for n in range(layout.words) if n not in touched] == [
+        saved[n] for n in range(layout.words) if n not in touched
+    ]

@@ -10,7 +10,8 @@ it is strace-format text on one descriptor, and the exit status.
     launch    starts the job                                attach  takes and lets go of running processes
     seccomp   the filter that stops only the wanted calls   inject  widens that filter for one descriptor number
     requests  raw ptrace(2) requests                        memory  reads the tracee
-    names     numbers to names, per architecture            files   descriptor kinds and annotations
+    registers  of a stopped tracee, per architecture        files   descriptor kinds and annotations
+    names     numbers to names, per architecture
     plan      which calls stop the job, and how             coverage  descriptor numbers that a filter stops at
     decode/   arguments, one file per family of calls
 """

@@ -16,22 +16,17 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptrace import PtraceError
-from ptrace.binding.func import ptrace_getregs, ptrace_setregs
-
-from systrace.tracers.embedded_worker import memory, requests, seccomp
+from systrace.tracers.embedded_worker import memory, registers, requests, seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
-from systrace.tracers.embedded_worker.names import X86_64, Abi
+from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.tracee import Tracee
 
 # What makes descriptors: only a recording that stops at all of these may look at chosen descriptors.
 _MAKERS = "accept accept4 dup dup2 dup3 fcntl open openat pipe pipe2 recvmsg socket socketpair"
 MAKERS = frozenset(_MAKERS.split())
-_INSTRUCTION = b"\x0f\x05"  # syscall
-_MMAP, _MUNMAP, _PAGE = 9, 11, 4096
+_PAGE = 4096
 _PROT, _MAP = 0x3, 0x22  # PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS
 _MOST = 64  # descriptors that wait for a better place
-_ARGUMENTS = ("rdi", "rsi", "rdx", "r10", "r8", "r9")
 
 
 class Abandoned(Exception):
@@ -54,6 +49,8 @@ class Widener:
     def __init__(self, abi: Abi, numbers: Sequence[int]) -> None:
         self._abi = abi
         self._numbers = numbers
+        self._layout = registers.LAYOUTS[abi.name]
+        self._own = {name: number for number, name in abi.names.items() if name in ("mmap", "munmap", "seccomp")}
 
     def concerns(self, entry: requests.Entry) -> bool:
         """Whether the call is one of those that filters are narrowed for."""
@@ -62,7 +59,7 @@ class Widener:
     @staticmethod
     def possible(abi: Abi, wanted: frozenset[str]) -> bool:
         """Whether this machine and this choice of calls allow it."""
-        return abi is X86_64 and wanted >= MAKERS
+        return abi.name in registers.LAYOUTS and wanted >= MAKERS
 
     def widen(self, tracee: Tracee) -> int | None:
         """Cover the tracee's new descriptors; it stands at the end of a call and still does so afterwards.
@@ -96,7 +93,7 @@ class Widener:
 
     def _add(self, tracee: Tracee, coverage: Coverage, fd: int) -> bool | None:
         """True: the number is covered; False: the kernel refuses; None: not at this place, but at the next."""
-        tid = tracee.tid
+        tid, own = tracee.tid, self._own
         if filters(tid) != coverage.filters:
             return False  # a sandbox of the program's own: it may kill whoever calls seccomp(2)
         if tracee.abi is not self._abi:
@@ -104,7 +101,7 @@ class Widener:
         first, last = coverage.block(fd)
         code = seccomp.program([], [(self._abi, self._numbers)], [(first, last)])
         if not tracee.page:
-            page = self._call(tid, _MMAP, 0, _PAGE, _PROT, _MAP, 0xFFFFFFFF_FFFFFFFF, 0)
+            page = self._call(tid, own["mmap"], 0, _PAGE, _PROT, _MAP, 0xFFFFFFFF_FFFFFFFF, 0)
             if page is None:
                 return None
             if page > 0xFFFFFFFF_FFFFF000:
@@ -113,16 +110,14 @@ class Widener:
         header = (len(code) // 8).to_bytes(8, "little") + (tracee.page + 16).to_bytes(8, "little")  # sock_fprog
         if not memory.write(tid, tracee.page, header + code):
             return False
-        number = seccomp.NUMBERS[self._abi.name]
-        result = self._call(tid, number, seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC, tracee.page)
+        result = self._call(tid, own["seccomp"], seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC, tracee.page)
         if result == 0:
             coverage.add(first, last)
-        if self._call(tid, _MUNMAP, tracee.page, _PAGE) == 0:
+        if self._call(tid, own["munmap"], tracee.page, _PAGE) == 0:
             tracee.page = 0
         return None if result is None else result == 0
 
-    @staticmethod
-    def _call(tid: int, number: int, *arguments: int) -> int | None:
+    def _call(self, tid: int, number: int, *arguments: int) -> int | None:
         """Run one system call in the tracee, which stands at the end of another.
 
         Returns:
@@ -132,29 +127,25 @@ class Widener:
             Interrupted: a signal came before the call began.
             Abandoned: the tracee ended.
         """
-        try:
-            saved = ptrace_getregs(tid)
-            if memory.read(tid, saved.rip - 2, 2) != _INSTRUCTION:
-                return None
-            changed = ptrace_getregs(tid)
-            changed.rip = saved.rip - 2
-            changed.rax = number
-            changed.orig_rax = 0xFFFFFFFF_FFFFFFFF  # no call to be restarted, should a signal come now
-            for register, value in zip(_ARGUMENTS, arguments, strict=False):
-                setattr(changed, register, value)
-            ptrace_setregs(tid, changed)
-            status = _next_stop(tid)
-            entry = requests.syscall_entry(tid) if status >> 8 == requests.SYSCALL_STOP else None
-            if entry is None or entry.op != requests.OP_ENTRY or entry.nr != number:
-                ptrace_setregs(tid, saved)
-                raise Interrupted(status)
-            while (ending := requests.syscall_exit(tid)) and ending[0] != requests.OP_EXIT:
-                _next_stop(tid)
-            result: int = ptrace_getregs(tid).rax
-            ptrace_setregs(tid, saved)
-        except PtraceError as error:
-            raise Abandoned from error
-        return result
+        layout = self._layout
+        saved = registers.get(tid, layout)
+        if saved is None:
+            return None
+        size = len(layout.instruction)
+        if memory.read(tid, saved[layout.counter] - size, size) != layout.instruction:
+            return None
+        if not registers.put(tid, registers.for_call(saved, layout, number, arguments)):
+            raise Abandoned
+        status = _next_stop(tid)
+        entry = requests.syscall_entry(tid) if status >> 8 == requests.SYSCALL_STOP else None
+        if entry is None or entry.op != requests.OP_ENTRY or entry.nr != number:
+            registers.put_back(tid, saved, layout)
+            raise Interrupted(status)
+        while (ending := requests.syscall_exit(tid)) and ending[0] != requests.OP_EXIT:
+            _next_stop(tid)
+        if ending is None or not registers.put_back(tid, saved, layout):
+            raise Abandoned
+        return ending[1] & 0xFFFFFFFF_FFFFFFFF
 
 
 def _next_stop(tid: int) -> int:

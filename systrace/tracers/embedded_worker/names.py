@@ -1,6 +1,7 @@
 """Numbers to names: system calls per architecture, errors, signals.
 
-System-call tables come from python-ptrace (x86_64, i386, aarch64); calls newer than it have one number everywhere.
+System-call tables come from python-ptrace (x86_64, i386, aarch64); it has none for 32-bit ARM. Calls newer than it have
+one number everywhere.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ _I386_FIXES = {
     82: "old_select",
     142: "_newselect",
     **dict(enumerate(_I386_320.split(), 320)),
+    401: "msgrcv",
     403: "clock_gettime64",
     407: "clock_nanosleep_time64",
     408: "timer_gettime64",
@@ -53,9 +55,24 @@ _I386_FIXES = {
     413: "pselect6_time64",
     414: "ppoll_time64",
     417: "recvmmsg_time64",
+    419: "mq_timedreceive_time64",
+    420: "semtimedop_time64",
     421: "rt_sigtimedwait_time64",
     422: "futex_time64",
 }
+# 32-bit ARM counts as i386 does up to 216 and from 403 on (arch/arm/tools/syscall.tbl); between them, what is decoded.
+_ARM_RUNS = {
+    221: "fcntl64", 224: "gettid", 238: "tkill sendfile64 futex", 248: "exit_group",
+    250: "epoll_create epoll_ctl epoll_wait", 257: "timer_create timer_settime", 261: "timer_delete",
+    265: "clock_nanosleep", 268: "tgkill", 277: "mq_timedreceive",
+    280: "waitid socket bind connect listen accept getsockname getpeername socketpair send sendto recv recvfrom shutdown "
+         "setsockopt getsockopt sendmsg recvmsg semop",
+    302: "msgrcv", 312: "semtimedop", 316: "inotify_init", 322: "openat", 335: "pselect6 ppoll unshare",
+    340: "splice", 342: "tee", 346: "epoll_pwait", 349: "signalfd timerfd_create eventfd", 353: "timerfd_settime",
+    355: "signalfd4 eventfd2 epoll_create1 dup3 pipe2 inotify_init1 preadv pwritev rt_tgsigqueueinfo",
+    365: "recvmmsg accept4", 374: "sendmmsg setns", 385: "memfd_create", 387: "execveat userfaultfd",
+    391: "copy_file_range preadv2 pwritev2",
+}  # fmt: skip
 _OLD_NAMES = {"select": "_newselect", "wait4": "waitpid", "rt_sigreturn": "sigreturn"}
 _X32_BIT = 0x40000000
 
@@ -96,14 +113,18 @@ def _table(base: dict[int, str], *more: dict[int, str]) -> dict[int, str]:
     return table | NEWER
 
 
+def _arm_table() -> dict[int, str]:
+    shared = {number: name for number, name in I386.names.items() if number < 217 or number > 402}
+    runs = (enumerate(names.split(), first) for first, names in _ARM_RUNS.items())
+    return shared | {number: name for run in runs for number, name in run}
+
+
 _X86_64_FIXES = {283: "timerfd_create"}
 
 X86_64 = Abi("x86_64", 0xC000003E, 8, _table(X86_64_NAMES, _X86_64_FIXES))
 I386 = Abi("i386", 0x40000003, 4, _table(I386_NAMES, _I386_FIXES))
 AARCH64 = Abi("aarch64", 0xC00000B7, 8, _table(AARCH64_NAMES))
-ARM = Abi(
-    "arm", 0x40000028, 4, dict(NEWER)
-)  # 32-bit programs on aarch64: python-ptrace has no table, numbers are shown
+ARM = Abi("arm", 0x40000028, 4, _arm_table())  # 32-bit programs on aarch64
 
 ABIS = {abi.audit: abi for abi in (X86_64, I386, AARCH64, ARM)}
 

@@ -32,6 +32,9 @@ INTERRUPT = 0x4207
 LISTEN = 0x4208
 GET_SYSCALL_INFO = 0x420E
 GETEVENTMSG = 0x4201
+GETREGSET = 0x4204
+SETREGSET = 0x4205
+_NT_PRSTATUS = 1  # the general registers, linux/elf.h
 CONT: int = PTRACE_CONT
 SYSCALL: int = PTRACE_SYSCALL
 DETACH: int = PTRACE_DETACH
@@ -124,6 +127,11 @@ def siginfo(tid: int) -> bytes | None:
     if _raw(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(_SIGINFO)) == -1:
         return None
     return _SIGINFO.raw
+
+
+def register_set(request: int, tid: int, vector: int) -> bool:
+    """GETREGSET or SETREGSET of the general registers; `vector` is the address of a struct iovec."""
+    return bool(_raw(request, tid, _NT_PRSTATUS, vector) != -1)
 
 
 def seize(tid: int, options: int) -> None:

@@ -21,6 +21,7 @@ from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
 _O_CLOEXEC = 0o2000000
 _O_TMPFILE = 0o20000000
 # O_DIRECTORY, O_NOFOLLOW and O_DIRECT have other bits on ARM (arch/arm64/include/uapi/asm/fcntl.h).
+_ARMS = ("aarch64", "arm")
 _SHARED_FLAGS = (
     (0o100, "O_CREAT"), (0o200, "O_EXCL"), (0o400, "O_NOCTTY"), (0o1000, "O_TRUNC"), (0o2000, "O_APPEND"),
     (0o4000, "O_NONBLOCK"), (0o4010000, "O_SYNC"), (0o10000, "O_DSYNC"), (0o20000, "O_ASYNC"), (0o1000000, "O_NOATIME"),
@@ -36,7 +37,7 @@ _AT_FDCWD = -100
 
 def open_flags(tracee: Tracee, value: int) -> str:
     """O_*: the access mode first."""
-    names = _SHARED_FLAGS + (_ARM_FLAGS if tracee.abi.name in ("aarch64", "arm") else _X86_FLAGS)
+    names = _SHARED_FLAGS + (_ARM_FLAGS if tracee.abi.name in _ARMS else _X86_FLAGS)
     rest = value & 0xFFFFFFFF & ~3
     return _ACCESS[value & 3] + ("|" + flags(rest, names) if rest else "")
 
@@ -54,10 +55,9 @@ def _dup3(tracee: Tracee, args: Args) -> str:
     return f"{_dup2(tracee, args)}, {_cloexec(tracee, args[2])}"
 
 
-def _cloexec(_tracee: Tracee, value: int) -> str:
-    return flags(
-        value & 0xFFFFFFFF, ((_O_CLOEXEC, "O_CLOEXEC"), (0o4000, "O_NONBLOCK"), (0o40000, "O_DIRECT")), "O_???"
-    )
+def _cloexec(tracee: Tracee, value: int) -> str:
+    direct = 0o200000 if tracee.abi.name in _ARMS else 0o40000
+    return flags(value & 0xFFFFFFFF, ((_O_CLOEXEC, "O_CLOEXEC"), (0o4000, "O_NONBLOCK"), (direct, "O_DIRECT")), "O_???")
 
 
 _RANGE_FLAGS = ((2, "CLOSE_RANGE_UNSHARE"), (4, "CLOSE_RANGE_CLOEXEC"))

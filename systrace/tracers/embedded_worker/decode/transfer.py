@@ -38,6 +38,8 @@ def _writes_file(tracee: Tracee, args: Args) -> bool:
 
 
 def _offset(tracee: Tracee, args: Args) -> str:
+    if tracee.abi.name == "arm":  # its 64-bit values stand in an even register and the next
+        return f", {args[4] | args[5] << 32}"
     if tracee.abi.word == 4:
         return f", {args[3] | args[4] << 32}"
     return f", {args[3]}"
