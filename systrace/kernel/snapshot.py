@@ -14,13 +14,14 @@ lists below. A reader joins the lists of all lines; unknown keys are to be ignor
                    "keepalive": {"on": false, "idle_s": 7200, "interval_s": 75, "count": 9}, "nonblock": false,
                    "rcvtimeo": null, "sndtimeo": null, "user_timeout": null, "unread": 0, "unsent": 0,
                    "last_data_sent_ms": 412000, "last_data_received_ms": 412500, "timer": "", "timer_ms": null,
-                   "retransmits": 0}],
+                   "retransmits": 0, "held_by": []}],
       "epoll": [{"pid": 4242, "fd": 4, "fds": [[5, "r"]]}],
       "limits": [{"what": "...", "why": "...", "mend": "..."}]}}
 
 `since` is epoch seconds: when the thread was last on a CPU; `call` is null for a thread that is not in a call. `limit`,
 `rcvtimeo`, `sndtimeo` and `user_timeout` are seconds. `local` and `peer` are written as `str(Endpoint)` writes them
 (`unix:/path` for AF_UNIX). A socket that several processes hold appears once for each (pid, fd).
+`held_by` names who holds the other end of a local socket that is waited for ("sshd[77]").
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Snapshot:
         lists: tuple[tuple[str, Iterable[dict[str, Any]]], ...] = (
             ("processes", (_process(process) for process in self.processes)),
             ("threads", (_thread(thread, self.time_ns) for thread in self.threads)),
-            ("sockets", (_socket(state) for state in self.sockets)),
+            ("sockets", (_socket(state, self.holders) for state in self.sockets)),
             ("epoll", (_epoll(p.pid, fd, watched) for p in self.processes for fd, watched in p.epoll.items())),
             ("limits", ({"what": limit.what, "why": limit.why, "mend": limit.mend} for limit in self.limits)),
         )
@@ -169,7 +170,7 @@ def _thread(thread: Thread, now_ns: int) -> dict[str, Any]:
     }
 
 
-def _socket(state: SocketState) -> dict[str, Any]:
+def _socket(state: SocketState, holders: dict[int, tuple[End, ...]]) -> dict[str, Any]:
     return {
         "pid": state.pid,
         "fd": state.fd,
@@ -197,6 +198,7 @@ def _socket(state: SocketState) -> dict[str, Any]:
         "timer": state.timer,
         "timer_ms": state.timer_ms,
         "retransmits": state.retransmits,
+        "held_by": [f"{end.command}[{end.pid}]" for end in holders.get(state.peer_inode or 0, ())],
     }
 
 

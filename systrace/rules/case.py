@@ -138,8 +138,11 @@ class Case:
 
     def label(self, socket: Socket) -> str:
         """`203.0.113.10:443 (api.example)` for people."""
-        peer = str(socket.peer) if socket.peer is not None else f"socket {socket.uid} (peer unknown)"
-        return f"{peer} ({socket.name})" if socket.name else peer
+        if socket.peer is not None:
+            return f"{socket.peer} ({socket.name})" if socket.name else str(socket.peer)
+        if socket.family == "unix" and socket.name:
+            return f"{socket.name} (the other end of UNIX socket {socket.uid})"
+        return f"socket {socket.uid} (peer unknown)"
 
     def connected(self, socket: Socket) -> bool:
         """Whether the connection stood at some time."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import DETACHED, Finding, Message, Sent, Socket
-from systrace.rules import rule
+from systrace.model import DETACHED, Fact, Finding, Message, Sent, Socket
+from systrace.rules import other_end, rule
 from systrace.rules.advice import keepalive_remedies, timeout_remedies
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.clients import client_note
@@ -22,15 +22,25 @@ _ANSWER = '9 2.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n
 
 def _stalls(case: Case, direction: str) -> Iterator[Stall]:
     for socket in case.clients:
-        if case.is_dns(socket) or (socket.family == "unix" and socket.inherited):
+        if case.is_dns(socket):
             continue
         stall = stall_of(case, socket)
-        if stall is not None and stall.direction == direction:
-            yield stall
+        if stall is None or stall.direction != direction:
+            continue
+        if socket.family == "unix" and socket.inherited and not _hung_at_attach(stall):
+            continue  # standard input or the like, given by whoever started the job
+        yield stall
+
+
+def _hung_at_attach(stall: Stall) -> bool:
+    """The kernel's own tables showed this wait before the trace began: the process was attached to because of it."""
+    return stall.span is not None and isinstance(stall.span.events[0], Fact)
 
 
 def _what(stall: Stall) -> str:
     socket = stall.socket
+    if stall.phase == "greeting" and socket.family == "unix" and socket.inherited:
+        return "anything"
     if stall.phase == "greeting":
         return "the first word of the server (nothing had been sent either way)"
     if stall.phase == "middle":
@@ -217,6 +227,7 @@ def hung_read(case: Case) -> Iterator[Finding]:
         ]
         finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
+        other_end.advise(case, finding, stall.socket)
         yield finding
 
 
@@ -335,7 +346,7 @@ def _idle_limit_fits(case: Case, stall: Stall) -> bool:
 def _how_it_ended(stall: Stall) -> str:
     if stall.ended.startswith("signal "):
         return f"then {stall.ended.removeprefix('signal ')} ended the process"
-    if stall.cut:
+    if stall.cut and not _hung_at_attach(stall):
         return "the log ends in this call: how long it lasted cannot be told"
     if stall.ended == "log end":
         return "it was still waiting when the log ended"
@@ -400,4 +411,5 @@ def send_blocked(case: Case) -> Iterator[Finding]:
         ]
         finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
         finding.refuted_by = "an open window of the peer in a packet capture of that time"
+        other_end.advise(case, finding, stall.socket)
         yield finding

@@ -110,6 +110,9 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     known = [age for age in ages if age is not None]
     if now is not None and known and socket.type == "stream":
         socket.last_progress_ns = now - min(known) * 1_000_000
+    holders = item.get("held_by")
+    if socket.peer is None and isinstance(holders, list):
+        socket.name = ", ".join(str(holder) for holder in holders[:3]) or None
     socket.nonblock = bool(item.get("nonblock"))
     keepalive = item.get("keepalive")
     if isinstance(keepalive, dict):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,15 @@ SOCKETS = {
     + "print(server.getsockname()[1], flush=True)\n"
     + "for _ in range(3): socket.create_connection(server.getsockname())\n",  # the queue is full: no SYN is answered
 }
+LOCAL = {  # the other end of standard input is the test's
+    "recvfrom": ("hung-read", "import socket\nprint(flush=True)\nsocket.socket(fileno=0).recv(10)\n"),
+    "read": ("hung-read", "import os\nprint(flush=True)\nos.read(0, 10)\n"),
+    "poll": (
+        "hung-read",
+        "import select\nprint(flush=True)\np = select.poll(); p.register(0, select.POLLIN); p.poll()\n",
+    ),
+    "sendto": ("send-blocked", "import socket\nprint(flush=True)\nsocket.socket(fileno=0).sendall(bytes(8_000_000))\n"),
+}
 OTHERS = {
     "futex": "import threading\nprint(flush=True)\nlock = threading.Lock(); lock.acquire(); lock.acquire()\n",
     "sleep": "import time\nprint(flush=True)\ntime.sleep(600)\n",
@@ -42,7 +53,7 @@ OTHERS = {
     "lock": "import fcntl\nfirst, second = open(__import__('sys').argv[1], 'w'), open(__import__('sys').argv[1], 'w')\n"
     "fcntl.flock(first, fcntl.LOCK_EX)\nprint(flush=True)\nfcntl.flock(second, fcntl.LOCK_EX)\n",
 }
-Hang = Callable[[str], tuple[subprocess.Popen[str], str]]
+Hang = Callable[..., tuple[subprocess.Popen[str], str]]
 
 
 @pytest.fixture
@@ -50,9 +61,10 @@ def hang(tmp_path: Path) -> Iterator[Hang]:
     """Start Python source that hangs; gives the process and its first line."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(source: str) -> tuple[subprocess.Popen[str], str]:
+    def start(source: str, stdin: int | None = None) -> tuple[subprocess.Popen[str], str]:
         process = subprocess.Popen(
             [sys.executable, "-I", "-c", source, str(tmp_path / "lock")],
+            stdin=stdin,
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
@@ -71,7 +83,7 @@ def hang(tmp_path: Path) -> Iterator[Hang]:
         process.communicate()
 
 
-def attach(pid: int) -> tuple[dict[str, object], dict[str, object], str]:
+def attach(pid: int) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Verdict and first finding of the trace, and the first look's sentence."""
     words = [sys.executable, "-m", "systrace", "attach", str(pid), "--for", str(TRACE_SECONDS), "--format", "json"]
     done = subprocess.run(words, capture_output=True, timeout=60, check=False, text=True)
@@ -87,6 +99,21 @@ def test_a_wait_for_a_socket(hang: Hang, kind: str) -> None:
     assert f"127.0.0.1:{port}" in first
     assert verdict["outcome"] in (("hung", "failed") if kind == "connect" else ("hung",))
     assert verdict["peer"] == f"127.0.0.1:{port}"
+    assert float(str(finding["duration_s"])) >= HANG_SECONDS
+
+
+@pytest.mark.parametrize("call", LOCAL)
+def test_a_wait_for_an_inherited_local_socket_names_who_is_at_its_other_end(hang: Hang, call: str) -> None:
+    cause, source = LOCAL[call]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process, _word = hang(source, theirs.fileno())
+        theirs.close()
+        verdict, finding, first = attach(process.pid)
+    assert f" in {call} " in first
+    assert (verdict["outcome"], verdict["cause"], verdict["peer"]) == ("hung", cause, None)
+    assert f"[{os.getpid()}] (the other end of UNIX socket" in str(finding["summary"])
+    assert not any("keepalive" in each.lower() for each in finding["remedy"])
     assert float(str(finding["duration_s"])) >= HANG_SECONDS
 
 
