@@ -1,8 +1,9 @@
 """A process of its own reads the recording, so that neither its speed nor its failure concerns the job.
 
-It begins when the job is over, unless somebody is watching: reading along, even where a processor had nothing else to
-do (SCHED_IDLE), made a job on two busy processors up to 60 % slower and the report came no sooner. Its imports alone
-are done meanwhile: the report of a short job would wait for them.
+How it reads is its maker's choice (`live.follow`, `live.in_passing`, `live.at_end`). A report is made in passing:
+reading along at full speed, even where a processor had nothing else to do (SCHED_IDLE), made a job on two busy
+processors up to 60 % slower, and reading at the end alone makes the report of a long job late. Its imports are done at
+once: the report of a short job would wait for them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from systrace.tracers.live import follow
+from systrace.tracers.live import in_passing
 from systrace.tracers.spool import detach_descriptors, fork_apart
 
-NICE = 10  # who follows a job shall not compete with it
 Work = Callable[[Iterator[bytes]], bytes]
+Reader = Callable[[Path, int], Iterator[bytes]]  # lines of a file, until a descriptor is readable
 
 
 class AnalysisFailed(Exception):
@@ -29,7 +30,13 @@ class Analyst:
     """The parent's handle of the reading process."""
 
     def __init__(
-        self, path: Path, work: Work, kept: set[int], *, eager: bool = False, prepare: Callable[[], None] | None = None
+        self,
+        path: Path,
+        work: Work,
+        kept: set[int],
+        *,
+        reader: Reader = in_passing,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         """Start `work` on the lines of `path`.
 
@@ -37,21 +44,23 @@ class Analyst:
             path: the recording.
             work: runs in the new process; what it returns is the result.
             kept: descriptors that it needs.
-            eager: read while the recording grows: somebody is watching.
-            prepare: runs in the new process at once, on processors that have nothing else to do.
+            reader: how the recording is read while it grows.
+            prepare: runs in the new process at once, on processors that have nothing else to do. Without it somebody
+                is watching: the process is then not idle, but last in the queue (nice 19, never preempting another).
         """
         ended, self._end = os.pipe()
         self._result, answer = os.pipe()
-        self.pid = fork_apart()
+        self.pid = fork_apart(session=False)  # last in the queue of the job's own session
         if self.pid == 0:
             status = 1
             try:
                 detach_descriptors({*kept, ended, answer})
-                lines = follow(path, ended, at_end=not eager)  # opened now: compression removes the file by its name
-                if eager:
-                    os.nice(NICE)
+                lines = reader(path, ended)  # opened now: compression removes the file by its name
                 if prepare is not None:
                     prepare()
+                else:
+                    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+                    os.nice(19)
                 status = _child(lambda: work(lines), answer, os.getppid())
             finally:
                 os._exit(status)
@@ -61,15 +70,19 @@ class Analyst:
         os.close(ended)
         os.close(answer)
 
+    def hurry(self) -> None:
+        """The recording is complete: read the rest, with as much of the processors as anybody else."""
+        with contextlib.suppress(OSError):  # it may have died already
+            os.write(self._end, b".")
+            os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
+
     def finish(self) -> bytes:
-        """The recording is complete: wait for the answer.
+        """Wait for the answer; `hurry` at the latest now.
 
         Raises:
             AnalysisFailed: there is none.
         """
-        with contextlib.suppress(OSError):  # it may have died already
-            os.write(self._end, b".")
-            os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
+        self.hurry()
         with os.fdopen(self._result, "rb", closefd=False) as pipe:
             answer = pipe.read()
         _pid, status = os.waitpid(self.pid, 0)

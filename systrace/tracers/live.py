@@ -7,9 +7,11 @@ The reader is behind a file, so it may be as slow as it likes: it delays nobody.
 from __future__ import annotations
 
 import collections
+import copy
 import functools
 import io
 import os
+import re
 import select
 import threading
 import time
@@ -37,6 +39,10 @@ from systrace.model import (
 
 BLOCK = 1 << 20
 IDLE_MS = (5, 200)  # between two looks at a file that doesn't grow: at first, at last
+SHARE = 0.05  # of a processor for reading in passing: a job on all processors loses no more than that
+SIP = 1 << 15  # bytes read in passing at once: some milliseconds of analysis
+LOOK_MS = 250
+HELD_BACK = 1 << 16
 QUEUE = 20_000
 FLUSH_SECONDS = 1.0
 SHOWN = 60  # bytes of payload
@@ -45,39 +51,84 @@ UNSHOWN = frozenset(  # frequent calls of which `words` says nothing: not worth 
     "nanosleep clock_nanosleep getsockname getpeername alarm setitimer".split()
 )
 WAITS = frozenset("poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2".split())  # shown if they end with 0
+PLAIN_FILE = re.compile(rb"\d+</").match  # the first descriptor, as -y prints it: no news of the network
+LONG = 1000  # characters of arguments: of longer ones only the beginning is decoded
+UNDER_WAY = "EINPROGRESS"  # connect(2): no failure
 PRINTABLE = bytes(byte if 32 <= byte < 127 else ord(".") for byte in range(256))
 
 
-def follow(path: Path, ended: int, *, at_end: bool = False) -> Iterator[bytes]:
-    """The lines of a growing file, without newlines.
+def follow(path: Path, ended: int) -> Iterator[bytes]:
+    """The lines of a growing file, without newlines, as soon as they are there.
 
-    Waits for more until the descriptor `ended` is readable, then gives what is left; with `at_end` it does not even
-    begin before. The file is opened at once: it may be renamed or removed afterwards.
+    Waits for more until the descriptor `ended` is readable, then gives what is left. The file is opened at once, as by
+    the other two: it may be renamed or removed afterwards.
     """
-    return _follow(path.open("rb", buffering=0), ended, at_end)
+    return _follow(path.open("rb", buffering=0), ended, [])
 
 
-def _follow(file: io.FileIO, ended: int, at_end: bool) -> Iterator[bytes]:
-    last = select.poll()
-    last.register(ended, select.POLLIN)
+def at_end(path: Path, ended: int) -> Iterator[bytes]:
+    """The same lines, but not one before `ended`."""
+    return _at_end(path.open("rb", buffering=0), ended)
+
+
+def in_passing(path: Path, ended: int) -> Iterator[bytes]:
+    """The same lines; before `ended` only as fast as costs whoever asks for them `SHARE` of a processor.
+
+    What a job records in hours is then read when it ends, and one that fills the file faster than it can be read is
+    hardly disturbed. The last `HELD_BACK` bytes are left until `ended`: a full disk takes some of them back (`spool`).
+    """
+    return _in_passing(path.open("rb", buffering=0), ended)
+
+
+def _at_end(file: io.FileIO, ended: int) -> Iterator[bytes]:
+    _over(ended, None)
+    yield from _follow(file, ended, [])
+
+
+def _in_passing(file: io.FileIO, ended: int) -> Iterator[bytes]:
     rest: list[bytes] = []
+    pause_ms = float(LOOK_MS)
+    with file:
+        while not _over(ended, pause_ms):
+            pause_ms = LOOK_MS
+            if os.fstat(file.fileno()).st_size - file.tell() < HELD_BACK + SIP:
+                continue
+            before = time.process_time()
+            yield from _whole_lines(file.read(SIP), rest)
+            pause_ms = (time.process_time() - before) * 1000 * (1 / SHARE - 1)
+        yield from _follow(file, ended, rest)
+
+
+def _over(ended: int, milliseconds: float | None) -> bool:
+    """Wait for the end, at most that long."""
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    return bool(poll.poll(milliseconds))
+
+
+def _whole_lines(block: bytes, rest: list[bytes]) -> list[bytes]:
+    """The lines that `block` completes; what is left of it goes to `rest`."""
+    head, newline, tail = block.rpartition(b"\n")
+    lines: list[bytes] = []
+    if newline:
+        lines = b"".join((*rest, head)).split(b"\n")
+        rest.clear()
+    rest.append(tail)
+    return lines
+
+
+def _follow(file: io.FileIO, ended: int, rest: list[bytes]) -> Iterator[bytes]:
     idle = IDLE_MS[0]
     over = False
-    if at_end:
-        last.poll()
     with file:
         while True:
             block = file.read(BLOCK)
             if block:
                 idle = IDLE_MS[0]
-                head, newline, tail = block.rpartition(b"\n")
-                if newline:
-                    yield from b"".join((*rest, head)).split(b"\n")
-                    rest.clear()
-                rest.append(tail)
+                yield from _whole_lines(block, rest)
             elif over:
                 break
-            elif last.poll(idle):
+            elif _over(ended, idle):
                 over = True
             else:
                 idle = min(idle * 2, IDLE_MS[1])
@@ -150,7 +201,7 @@ def words(event: Event) -> str:
     took = ""
     if record.duration_ns is not None and record.duration_ns >= 1_000_000:
         took = f" ({record.duration_ns / 1e9:.3f} s)"
-    failed = f": {record.errno}" if record.errno else ""
+    failed = f": {record.errno}" if record.errno and record.errno != UNDER_WAY else ""
     return f"{stamp}[{record.tid}] {text}{failed}{took}"
 
 
@@ -168,7 +219,8 @@ def _what(event: Event) -> str:
         case Received(fd=fd, size=size):
             return f"{fd} receives {size} bytes{_shown(event)}"
         case Connected(fd=fd, peer=peer):
-            return f"{fd} connects to {peer or 'nowhere'}"
+            begins = "begins to connect" if event.record.errno == UNDER_WAY else "connects"
+            return f"{fd} {begins} to {peer or 'nowhere'}"
         case Accepted(fd=fd, new_fd=new_fd, peer=peer):
             return f"{fd} accepts {peer or 'a connection'} as {new_fd}"
         case Listening(fd=fd):
@@ -207,7 +259,11 @@ def _of_process(event: Event) -> str:
 
 def _shown(event: Sent | Received) -> str:
     """The first bytes of the payload, printable."""
-    pieces = event.payload()
+    record = event.record
+    if len(record.args) > LONG:
+        record = copy.copy(record)
+        record.args = record.args[: LONG // 2]
+    pieces = event.pieces(record)
     known = b"".join(piece for piece, _length in pieces)[: SHOWN + 1]
     if not known:
         return ""

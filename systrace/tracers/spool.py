@@ -104,14 +104,18 @@ def _child(spooler: _Spooler) -> NoReturn:
         os._exit(status)
 
 
-def fork_apart() -> int:
-    """fork(2) a process that no terminal and no polite signal can end."""
+def fork_apart(*, session: bool = True) -> int:
+    """fork(2) a process that no terminal and no polite signal can end.
+
+    With a `session` of its own it also gets a share of the processors of its own, as large as the job's (sched(7),
+    autogrouping), and its priority says nothing against the job's.
+    """
     mask = signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE}
     )
     pid = os.fork()
     if pid == 0:
-        os.setsid()
+        os.setsid() if session else os.setpgid(0, 0)
     else:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return pid

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from systrace.tracers.analyst import AnalysisFailed, Analyst
+from systrace.tracers import live
+from systrace.tracers.analyst import AnalysisFailed, Analyst, Reader
 
 
 @pytest.fixture
@@ -65,22 +66,31 @@ def test_no_descriptor_but_those_asked_for(analyst: Callable[..., Analyst]) -> N
     os.close(writer)
 
 
-def test_it_reads_along_only_for_those_who_watch(tmp_path: Path) -> None:
-    (tmp_path / "t").write_bytes(b"one\n")
-    for eager in (True, False):
-        reader, writer = os.pipe()
+@pytest.mark.parametrize(
+    ("how", "size", "early"),
+    [
+        (live.follow, 1, True),
+        (live.at_end, 1 << 20, False),
+        (live.in_passing, 1, False),
+        (live.in_passing, 1 << 20, True),
+    ],
+)
+def test_when_it_reads(how: Reader, size: int, early: bool, tmp_path: Path) -> None:
+    """At once for those who watch; in passing, once there is much; with keys of TLS to come, at the end."""
+    (tmp_path / "t").write_bytes(b"one\n" * size)
+    reader, writer = os.pipe()
 
-        def work(lines: Iterator[bytes], writer: int = writer) -> bytes:
-            os.write(writer, next(lines))
-            return b"done"
+    def work(lines: Iterator[bytes]) -> bytes:
+        os.write(writer, next(lines))
+        return b"done %d" % (1 + sum(1 for _ in lines))
 
-        one = Analyst(tmp_path / "t", work, {writer}, eager=eager)
-        assert select.select([reader], [], [], 20 if eager else 0.3)[0] == ([reader] if eager else [])
-        assert one.finish() == b"done"
-        one.close()
-        assert os.read(reader, 9) == b"one"
-        os.close(reader)
-        os.close(writer)
+    one = Analyst(tmp_path / "t", work, {writer}, reader=how)
+    assert select.select([reader], [], [], 20 if early else 0.4)[0] == ([reader] if early else [])
+    assert one.finish() == b"done %d" % size
+    one.close()
+    assert os.read(reader, 9) == b"one"
+    os.close(reader)
+    os.close(writer)
 
 
 def test_systrace_killed_it_ends(analyst: Callable[..., Analyst]) -> None:

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from systrace.model import Connected, Endpoint, Event, Executed, Exited, Received, Record, Sent, Signalled, Waited
-from systrace.tracers.live import QUEUE, Printer, follow, words
+from systrace.tracers.live import HELD_BACK, QUEUE, SHARE, SIP, Printer, follow, in_passing, words
 
 
 def _record(errno: str | None = None, duration: int | None = 10) -> Record:
@@ -52,6 +54,36 @@ def test_what_was_written_before_the_end_is_not_missed(tmp_path: Path, ended: tu
     path.write_bytes(text)
     ended[1]()
     assert b"".join(line + b"\n" for line in follow(path, ended[0])) == text
+
+
+def test_what_is_read_in_passing_is_complete_and_leaves_the_end_until_the_end(
+    tmp_path: Path, ended: tuple[int, Callable[[], None]]
+) -> None:
+    path = tmp_path / "t"
+    text = b"".join(b"%d\n" % number for number in range(30_000))
+    path.write_bytes(text)
+    lines = in_passing(path, ended[0])
+    early = [next(lines) for _ in range((len(text) - HELD_BACK) // 2 // 7)]
+    with path.open("ab") as file:
+        file.truncate(len(text) - HELD_BACK // 2)  # as the spooler does when the disk is full
+        file.write(b"\nlast\nrest")
+    ended[1]()
+    assert b"\n".join([*early, *lines]) == text[: -HELD_BACK // 2] + b"\nlast\nrest"
+
+
+def test_reading_in_passing_takes_its_small_share_of_a_processor_only(
+    tmp_path: Path, ended: tuple[int, Callable[[], None]]
+) -> None:
+    """By processor time against the time slept, which no load of the machine can shorten."""
+    path = tmp_path / "t"
+    path.write_bytes(b"x\n" * (10 * SIP))
+    began, used = time.monotonic(), time.process_time()
+    lines = in_passing(path, ended[0])
+    for _line in islice(lines, 2 * SIP):
+        sum(range(100))  # the work that a line makes
+    assert (time.process_time() - used) / (time.monotonic() - began) < 2 * SHARE
+    ended[1]()
+    assert sum(1 for _ in lines) == 8 * SIP
 
 
 def test_a_line_longer_than_a_block(tmp_path: Path, ended: tuple[int, Callable[[], None]]) -> None:

@@ -42,12 +42,12 @@ def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
     from systrace.model import Health, Input, Style
     from systrace.parser import records
     from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
-    from systrace.tracers.live import UNSHOWN, WAITS
+    from systrace.tracers.live import PLAIN_FILE, UNSHOWN, WAITS
 
     handlers = {**SYSCALLS, **NOTES}
     names = {spelling: name for spelling, name in wanted_names().items() if name not in UNSHOWN}
     for record in records([Input("live", lines)], names, Health(), Style(), True):
-        if record.retval and record.syscall in WAITS:
+        if PLAIN_FILE(record.args) or (record.retval and record.syscall in WAITS):
             continue
         event = handlers[record.syscall](record)
         if event is not None:

@@ -29,7 +29,7 @@ from systrace.commands.capture.tls_keys import KeyFile
 from systrace.errors import UsageError
 from systrace.tracers import Capture, Request
 from systrace.tracers.analyst import AnalysisFailed, Analyst
-from systrace.tracers.live import Printer
+from systrace.tracers.live import Printer, at_end, follow, in_passing
 from systrace.tracers.recording import Recording
 from systrace.tracers.signals import Relay, delivered
 from systrace.tracers.spool import Spool, Spooled
@@ -101,6 +101,7 @@ def run_job(options: Options) -> tuple[int, bool]:
         if status is None:
             complain(f"the recording ends after {options.timeout:g} s (--timeout); the job goes on")
             capture.stop()
+        analyst.hurry()
         if watcher is not None:
             _end(watcher)
         if keepalives is not None:
@@ -167,7 +168,7 @@ def _analyst(recording: Recording, style: str, layout: Layout, keys: KeyFile | N
     def work(lines: Iterator[bytes]) -> bytes:
         return conclude(recording.name, lines, style, layout, keys.path if keys is not None else None)
 
-    return Analyst(recording.path, work, set(), prepare=prepare)
+    return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
 
 
 def _watcher(recording: Recording, live: int | None, keepalives: Keepalives | None) -> Analyst | None:
@@ -191,7 +192,7 @@ def _watcher(recording: Recording, live: int | None, keepalives: Keepalives | No
 
     writer = keepalives.writer if keepalives is not None else None
     kept = {descriptor for descriptor in (live, writer) if descriptor is not None}
-    return Analyst(recording.path, work, kept, eager=True)
+    return Analyst(recording.path, work, kept, reader=follow)
 
 
 def _end(watcher: Analyst) -> None:
