@@ -21,8 +21,9 @@ def doctor(
     import json
 
     from systrace.kernel.checks import FAULT, all_checks
+    from systrace.tracers.embedded import Embedded
 
-    checks = all_checks()
+    checks = all_checks(Embedded().unavailable())
     width = max(len(check.name) for check in checks)
     for check in checks:
         if json_output:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 from systrace.kernel import facts, pidfd
 from systrace.kernel.permission import CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE, has_capability, yama_scope
-from systrace.kernel.procfs import read
+from systrace.kernel.procfs import read, stat_of, status_of
 from systrace.kernel.text import clean
 
 OK, NOTE, WARNING, FAULT = "ok", "note", "warning", "fault"
 _STRACE_SECCOMP = (5, 3)  # --seccomp-bpf: calls that are not wanted run at full speed
 _IDLE_LIMITS = ((240, "Azure Load Balancer"), (350, "AWS NAT gateway and NLB"), (1200, "Google Cloud NAT"))  # seconds
+_ALL_USERS = b"0 0 4294967295"  # user_namespaces(7): the uid_map of the first namespace
 _TOOLS = (
     ("tshark", "a second decoder for what systrace writes as pcapng", "apt install tshark"),
     ("gdb", "the source line of a C program that hangs", "apt install gdb"),
@@ -43,12 +44,13 @@ class Check:
     mend: str = ""  # the command
 
 
-def all_checks() -> list[Check]:
-    """Everything, in the order in which it matters."""
+def all_checks(unavailable: str | None) -> list[Check]:
+    """Everything, in the order in which it matters; `unavailable`: why the built-in tracer cannot work here."""
+    own_users = (read("/proc/self/uid_map") or _ALL_USERS).split() != _ALL_USERS.split()
     return [
-        strace(shutil.which("strace"), _version_of),
-        trial(shutil.which("strace")),
-        ptrace(yama_scope(), has_capability(CAP_SYS_PTRACE), os.geteuid()),
+        strace(shutil.which("strace"), _version_of, unavailable),
+        trial(shutil.which("strace"), _own_tracer()),
+        ptrace(yama_scope(), has_capability(CAP_SYS_PTRACE), os.geteuid(), own_users=own_users),
         duplicate(pidfd.supported()),
         kernel(os.uname().release),
         namespaces(has_capability(CAP_SYS_ADMIN), has_capability(CAP_NET_ADMIN)),
@@ -59,9 +61,12 @@ def all_checks() -> list[Check]:
     ]
 
 
-def strace(path: str | None, version_of: Callable[[str], str]) -> Check:
-    """The tracer of choice."""
+def strace(path: str | None, version_of: Callable[[str], str], unavailable: str | None = None) -> Check:
+    """The tracer of choice; what takes its place may be `unavailable` too."""
     mend = "apt install strace (Debian, Ubuntu), dnf install strace (Amazon Linux, RHEL), apk add strace (Alpine)"
+    if path is None and unavailable is not None:
+        cost = f"run and attach cannot work, for the built-in tracer cannot either: {unavailable}"
+        return Check("strace", FAULT, "not found", cost, mend)
     if path is None:
         return Check("strace", WARNING, "not found", "run and attach fall back on the slower built-in tracer", mend)
     text = version_of(path)
@@ -75,12 +80,23 @@ def strace(path: str | None, version_of: Callable[[str], str]) -> Check:
     return Check("strace", OK, found)
 
 
-def trial(path: str | None) -> Check:
-    """Whether tracing works here at all: containers and security modules may forbid ptrace(2) whatever the settings."""
-    if path is None:
-        return Check("tracing", NOTE, "not tried")
+_TRACE_ME = (
+    "import ctypes, os, sys; libc = ctypes.CDLL(None, use_errno=True); "
+    "sys.exit(0 if libc.ptrace(0, 0, 0, 0) == 0 else os.strerror(ctypes.get_errno()))"
+)
+
+
+def trial(path: str | None, tracer: str = "") -> Check:
+    """Whether tracing works here at all: containers and security modules may forbid ptrace(2) whatever the settings.
+
+    Tried with strace at `path`, else by asking to be traced. `tracer`: who traces systrace itself.
+    """
+    if tracer:
+        text = f"systrace itself runs under {tracer}, and a process has one tracer only"
+        return Check("tracing", FAULT, text, "run and attach cannot work from here", "start it outside of that")
+    python = [sys.executable, "-S", "-c"]
     try:
-        command = [path, "-qq", "-o", os.devnull, sys.executable, "-S", "-c", ""]
+        command = [path, "-qq", "-o", os.devnull, *python, ""] if path is not None else [*python, _TRACE_ME]
         done = subprocess.run(command, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check("tracing", FAULT, clean(str(error), 200), "run and attach cannot work")
@@ -88,7 +104,15 @@ def trial(path: str | None) -> Check:
         return Check("tracing", OK, "a traced program ran")
     said = clean(done.stderr.strip().split(b"\n")[-1], 200)
     mend = "docker run --cap-add SYS_PTRACE (or --security-opt seccomp=unconfined)"
-    return Check("tracing", FAULT, said or f"strace ended with {done.returncode}", "run and attach cannot work", mend)
+    return Check(
+        "tracing", FAULT, said or f"the trial ended with {done.returncode}", "run and attach cannot work", mend
+    )
+
+
+def _own_tracer() -> str:
+    pid = status_of(os.getpid()).get("TracerPid", "0")
+    stat = stat_of(int(pid)) if pid.isdigit() and pid != "0" else None
+    return f"process {pid} ({stat.name})" if stat is not None else ""
 
 
 def _version_of(path: str) -> str:
@@ -99,11 +123,14 @@ def _version_of(path: str) -> str:
     return clean(done.stdout, 200)
 
 
-def ptrace(scope: int, have_capability: bool, uid: int) -> Check:
-    """Whom we may trace."""
+def ptrace(scope: int, have_capability: bool, uid: int, *, own_users: bool = False) -> Check:
+    """Whom we may trace; `own_users`: in a user namespace of our own (capabilities reach no further)."""
     who = f"uid {uid}, CAP_SYS_PTRACE {'yes' if have_capability else 'no'}, kernel.yama.ptrace_scope {scope}"
     if scope >= 3:
         return Check("ptrace", FAULT, who, "no process can be traced until the next boot", "remove it from sysctl.d")
+    if have_capability and own_users:
+        cost = "the capability reaches only processes of this user namespace, not those of the host or other containers"
+        return Check("ptrace", NOTE, f"{who}, in a user namespace", cost, "for those: run as root on the host")
     if have_capability:
         return Check("ptrace", OK, who)
     if uid == 0:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -26,3 +29,14 @@ def test_text_and_json_tell_the_same() -> None:
         assert check["name"] in text.stdout
         if check["level"] != "ok" and check["mend"]:
             assert f"mend: {check['mend']}" in text.stdout
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs a tracer to run under")
+def test_under_a_tracer_it_names_that_one() -> None:
+    tracer = ["strace", "-f", "-qq", "-e", "trace=none", "-o", os.devnull]
+    command = [*tracer, sys.executable, "-m", "systrace", "doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    found = {check["name"]: check for check in map(json.loads, done.stdout.splitlines())}
+    assert re.fullmatch(r"systrace itself runs under process \d+ \(strace\), .*", found["tracing"]["found"])
+    assert "docker" not in found["tracing"]["mend"]

@@ -16,10 +16,17 @@ from systrace.kernel import checks
         (checks.strace("/usr/bin/strace", lambda _: "strace -- version 6.1"), "ok", "6.1"),
         (checks.strace("/usr/bin/strace", lambda _: "strace -- version 4.26"), "note", "seccomp-bpf"),
         (checks.strace("/usr/bin/strace", lambda _: "busybox"), "warning", "version unknown"),
-        (checks.trial(None), "note", "not tried"),
+        (
+            checks.strace(None, lambda _: "", "knows no riscv64"),
+            "fault",
+            "built-in tracer cannot either: knows no riscv64",
+        ),
+        (checks.trial(None), "ok", "a traced program ran"),
+        (checks.trial(None, "process 9 (gdb)"), "fault", "runs under process 9 (gdb)"),
         (checks.trial("/nonexistent/strace"), "fault", "cannot work"),
         (checks.trial(shutil.which("false")), "fault", "ended with 1"),
         (checks.ptrace(0, have_capability=True, uid=0), "ok", "uid 0"),
+        (checks.ptrace(0, have_capability=True, uid=0, own_users=True), "note", "run as root on the host"),
         (checks.ptrace(3, have_capability=True, uid=0), "fault", "until the next boot"),
         (checks.ptrace(0, have_capability=False, uid=0), "warning", "--cap-add SYS_PTRACE"),
         (checks.ptrace(1, have_capability=False, uid=1000), "warning", "kernel.yama.ptrace_scope=0"),
@@ -52,7 +59,7 @@ def test_keepalive_settings_are_held_against_the_idle_limits_of_networks() -> No
 
 @pytest.mark.real
 def test_every_check_of_this_machine_says_something() -> None:
-    found = checks.all_checks()
+    found = checks.all_checks(None)
     assert len({check.name for check in found}) == len(found)
     assert all(check.found for check in found)
     assert all(check.cost for check in found if check.level != "ok" and check.name != "tracing")
