@@ -70,7 +70,7 @@ def apply(
 def _socket_numbers(pid: int) -> tuple[int, ...]:
     descriptors = procfs.descriptors_of(pid)
     if descriptors is None:
-        raise CaptureError(refusal(pid) or f"the descriptors of process {pid} cannot be read")
+        raise CaptureError(refusal(pid, "keepalive") or f"the descriptors of process {pid} cannot be read")
     return tuple(d.fd for d in descriptors if d.kind == "socket")
 
 
@@ -105,7 +105,8 @@ def _explain(pid: int, error: OSError) -> str:
     if error.errno in (errno.ESRCH, errno.ENOENT):
         return f"process {pid} has ended"
     if error.errno in (errno.EPERM, errno.EACCES):
-        return refusal(pid) or f"pidfd_getfd on process {pid} is refused, probably by a seccomp filter of the container"
+        filtered = f"pidfd_getfd on process {pid} is refused, probably by a seccomp filter of the container"
+        return refusal(pid, "keepalive") or filtered
     return f"process {pid}: {error.strerror}"
 
 

@@ -60,8 +60,11 @@ def access(pid: int) -> Access | None:
     )
 
 
-def refusal(pid: int) -> str | None:
-    """None when ptrace-level access to `pid` is allowed; else what exactly is missing and what mends it."""
+def refusal(pid: int, command: str = "attach") -> str | None:
+    """None when ptrace-level access to `pid` is allowed; else what exactly is missing and what mends it.
+
+    `command` is the sub-command that asks.
+    """
     try:
         with Path(f"/proc/{pid}/task/{pid}/syscall").open("rb") as file:
             allowed = bool(file.read(1))
@@ -74,10 +77,10 @@ def refusal(pid: int) -> str | None:
         return f"there is no process {pid}"
     if allowed and not facts.kernel_thread and not facts.zombie:
         return None
-    return explain(facts)
+    return explain(facts, command)
 
 
-def explain(facts: Access) -> str:
+def explain(facts: Access, command: str = "attach") -> str:
     """One line: what is missing, and the command or capability that grants it."""
     who = f"process {facts.pid} ({facts.command})"
     if facts.kernel_thread:
@@ -86,7 +89,7 @@ def explain(facts: Access) -> str:
         return f"{who} lives on without its first thread, and no tracer can attach to a process by another one"
     if facts.zombie:
         return f"{who} has ended and waits for its parent to collect its status: look at the parent"
-    sudo = f"sudo systrace attach {facts.pid}"
+    sudo = f"sudo systrace {command} {facts.pid}"
     if facts.have_ptrace:
         if facts.yama >= 3:
             return f"{who}: kernel.yama.ptrace_scope is 3, which forbids all tracing until the next boot"
