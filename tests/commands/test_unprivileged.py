@@ -88,6 +88,14 @@ def server() -> Iterator[int]:
 
 
 @pytest.fixture
+def closed() -> Iterator[int]:
+    """A port that is taken, so that nobody else gets it, and where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@pytest.fixture
 def hung(user: User, server: int) -> Iterator[int]:
     """A process of the user's that waits for an answer, no child of the systrace that will look at it."""
     process = user.start(user.python, "-c", WAITING, server)
@@ -99,14 +107,12 @@ def hung(user: User, server: int) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("tracer", ["strace", "embedded"])
-def test_a_job_of_his_is_recorded_and_judged(user: User, tracer: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    job = f"id -u; {user.python} -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))' 2>/dev/null; exit 3"
+def test_a_job_of_his_is_recorded_and_judged(user: User, closed: int, tracer: str) -> None:
+    job = f"id -u; {user.python} -c 'import socket; socket.create_connection((\"127.0.0.1\", {closed}))' 2>/dev/null; exit 3"
     saved = user.home / "job.strace.gz"
     done = user.systrace("run", "--tracer", tracer, "--save", saved, "--", "sh", "-c", job)
-    assert (done.returncode, done.stdout) == (3, f"{NOBODY}\n")
-    assert f"127.0.0.1:{port}" in done.stderr
+    assert (done.returncode, done.stdout) == (3, f"{NOBODY}\n"), done.stderr
+    assert f"127.0.0.1:{closed}" in done.stderr
     assert "refused" in done.stderr
     assert "incomplete" not in done.stderr
     assert (stat.S_IMODE(saved.stat().st_mode), saved.stat().st_uid) == (0o600, NOBODY)
