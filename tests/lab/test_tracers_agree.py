@@ -1,7 +1,7 @@
 """Jobs of many kinds, faulty and healthy, traced by strace and by the embedded tracer: the verdicts must be the same."""
 
+import functools
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,6 +41,16 @@ JAVA = (
     "} }"
 )
 GOOD = ("good", SERVER, 80)
+DEBIANS = "/usr/bin/python3"  # whose requests is the one that jobs of system administrators use
+REQUESTS = (
+    f'import requests\nanswer = requests.get("{URL}", timeout=2)\nanswer.raise_for_status()\nprint(answer.json())\n'
+)
+SESSION = (
+    "import requests\nsession = requests.Session()\n"
+    f'for _ in range(3): print(len(session.get("{URL}", timeout=(1, 2)).json()))\n'
+)
+LWP = f'my $r = LWP::UserAgent->new(timeout => 2)->get("{URL}"); die $r->status_line unless $r->is_success;'
+LIBRARIES = {DEBIANS: ["-c", "import requests"], "perl": ["-MLWP::UserAgent", "-MHTTP::Tiny", "-e", "1"]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +67,20 @@ class Job:
 def job(
     name: str, command: list[str], causes: str, peer: str | None, *servers: tuple[Any, ...], **faults: dict[str, Any]
 ) -> Any:
-    """A row of the table; skipped where the machine lacks the language."""
-    lacks = shutil.which(command[0], path=ENVIRONMENT["PATH"]) is None
-    marks = [pytest.mark.skipif(lacks, reason=f"{command[0]} is not installed")]
+    """A row of the table; skipped where the machine lacks the language or its library."""
+    library = LIBRARIES.get(command[0], [])
+    lacks = not works(*command[:1], *library) if library else not works("which", command[0])
+    marks = [pytest.mark.skipif(lacks, reason=f"{command[0]} or its HTTP library is not installed")]
     return pytest.param(Job(command, frozenset(causes.split()), peer, servers, faults), id=name, marks=marks)
+
+
+@functools.cache
+def works(*command: str) -> bool:
+    """Whether the machine has this."""
+    try:
+        return not subprocess.run(command, env=ENVIRONMENT, capture_output=True, check=False).returncode
+    except OSError:
+        return False
 
 
 def shell(line: str) -> list[str]:
@@ -112,6 +132,10 @@ JOBS = [
         HTTP,
         reject={"port": 80},
     ),
+    job("requests", [DEBIANS, "-c", REQUESTS], "healthy", None, GOOD),
+    job("requests-session", [DEBIANS, "-c", SESSION], "healthy", None, GOOD),
+    job("requests-no-answer", [DEBIANS, "-c", REQUESTS], "read-timeout", HTTP, ("silent", SERVER, 80)),
+    job("requests-html", [DEBIANS, "-c", REQUESTS], "html-instead-of-json", HTTP, ("html", SERVER, 80)),
     job("threads", python(THREADS.replace("PORTS", "(80,) * 4")), "healthy", None, GOOD),
     job(
         "threads-one-reset",
@@ -126,6 +150,8 @@ JOBS = [
     job("php-refused", ["php", "-n", "-r", PHP_GET], "connect-refused", HTTP),
     job("perl", ["perl", "-MHTTP::Tiny", "-e", PERL], "healthy", None, GOOD),
     job("perl-closed", ["perl", "-MHTTP::Tiny", "-e", PERL], "empty-reply", HTTP, ("closing", SERVER, 80)),
+    job("lwp", ["perl", "-MLWP::UserAgent", "-e", LWP], "healthy", None, GOOD),
+    job("lwp-no-answer", ["perl", "-MLWP::UserAgent", "-e", LWP], "read-timeout", HTTP, ("silent", SERVER, 80)),
     job("node", ["node", "-e", NODE], "healthy", None, GOOD),
     job("node-reset", ["node", "-e", NODE], "reset-by-peer", HTTP, ("resetting", SERVER, 80)),
     job("java", ["java", "-Xshare:auto", "Job.java"], "healthy", None, GOOD),
