@@ -74,7 +74,7 @@ def _all(case: Case) -> Iterator[Finding]:
             continue
         who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
         found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None) if who else None
-        if who is None or found is None:
+        if who is None or found is None or (answer.passed_on and who.process is who.receiver):
             continue
         fits = who.said.has(found.words)
         if fits or not chosen.get(who.process.pid, (False,))[0]:
@@ -102,7 +102,7 @@ def _unnoticed(case: Case, answer: Answer) -> Victim | None:
 
 def _unasked(answer: Answer) -> bool:
     """No HTTP request was sent on this connection from its beginning: the peers do not speak HTTP with each other."""
-    return answer.response.request is None and bool(answer.socket.attempts)
+    return answer.response.request is None and bool(answer.socket.attempts) and not answer.passed_on
 
 
 def _made_good(answer: Answer) -> bool:
@@ -114,6 +114,8 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
     if who.said.has(defect.words):
         return True
+    if answer.passed_on:
+        return False  # they may be its own words: only a reader's complaint of them tells
     silent = not who.said.text or who.said.cut
     if case.fate(who.process) == "ok":
         return defect.cause == "truncated-response" and not who.said.has(EXCEPTION_WORDS)
@@ -148,7 +150,7 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     finding.time_ns = response.start_ns
     finding.summary = (
         f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to "
-        f"{answer.url} {defect.text}; {effect(case, who, defect.words)}."
+        f"{answer.url} {defect.text.removeprefix('(status 0) ')}; {effect(case, who, defect.words)}."
     )
     finding.causes = list(defect.causes)
     finding.next_steps = [
@@ -158,6 +160,9 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     ]
     finding.remedy = list(defect.remedy)
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
+    if answer.passed_on:
+        finding.confidence = "possible"  # the receiver may have changed what came
+        finding.refuted_by = "another content of the answer itself: record it again with systrace run --tls-keys"
     if (
         response.body is not None
         and not response.body.whole

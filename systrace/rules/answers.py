@@ -15,6 +15,7 @@ from systrace.decoders.bodies.problem import printable
 from systrace.decoders.http_messages import HttpResponse
 from systrace.model import Event, Message, Process, Received, Sent, Socket, Transfer
 from systrace.rules.case import SECOND, Case
+from systrace.rules.passed_on import passed_on
 
 PROMPT_NS = 10 * SECOND  # a process that dies of an answer does so soon; one that goes on working has coped with it
 CRASH_SIGNALS = frozenset(("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"))
@@ -109,6 +110,7 @@ class Answer:
     at: int  # when its last byte came, in the order of `Case.at`
     group: list[Answer] = field(default_factory=list)  # all that the same process received, in order
     index: int = 0  # its own place there
+    passed_on: str = ""  # why the log shows it only as its receiver passed it on, see `passed_on`
     same: list[Answer] = field(default_factory=list)  # of the group, those with its `key`
     _key: tuple[str, str, str] | None = None
 
@@ -144,6 +146,8 @@ class Answer:
     def url(self) -> str:
         """For people: method and target."""
         request = self.response.request
+        if self.passed_on:
+            return f"a request, as its receiver passed it on ({self.passed_on}),"
         return f"{request.method} {request.path}" if request is not None else "a request that the log does not show"
 
 
@@ -186,6 +190,12 @@ def _all_answers(case: Case) -> Iterator[Answer]:
         for message in socket.messages:
             if isinstance(message, HttpResponse) and message.direction == "received" and not message.interim:
                 yield Answer(socket, message, receiver(case, socket, message), ended_at(case, message))
+    legible = {s.uid for s in case.clients if any(isinstance(m, HttpResponse) for m in s.messages)}
+    users = {p.pid: p for s in case.clients if s.is_network and (p := case.process(s)) is not None}
+    illegible = users.keys() - {p.pid for s in case.clients if s.uid in legible and (p := case.process(s)) is not None}
+    for pid in sorted(illegible):
+        for socket, response, why in passed_on(case, users[pid]):
+            yield Answer(socket, response, users[pid], ended_at(case, response), passed_on=why)
 
 
 def ended_at(case: Case, message: Message) -> int:

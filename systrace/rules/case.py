@@ -31,6 +31,7 @@ class Case:
         self.sees_waits = not hides_most
         self.sees_close = not hides_most
         self.sees_read = own or "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
+        self.sees_write = own or not hides_most or bool(style.syscalls & {"write", "writev"})
         self.last_ns = evidence.source.last_ns
         self.clients = [s for s in evidence.sockets.values() if s.kind == "socket" and self._is_client(s)]
         self._ends = {p.pid: p for p in evidence.processes.values()}

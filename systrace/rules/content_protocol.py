@@ -115,7 +115,7 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
         return None
     due = next((d.name for d in DECODERS.values() if socket.peer.port in d.ports), None)
     if isinstance(greeting, HttpResponse):
-        if not case.sees_close and due in (None, "http"):
+        if not case.sees_write and due in (None, "http"):
             return None  # what was sent by write(2) is hidden
         sample = greeting.head[:40]
         return greeting, due if due not in (None, "http") else "another protocol", "http", sample

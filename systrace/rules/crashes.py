@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from systrace.decoders.bodies.problem import printable
 from systrace.decoders.bodies.sniffing import sniff
+from systrace.decoders.tls_messages import TlsRecords
 from systrace.model import Finding, Process, Socket, Transfer
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, accused, effect
@@ -113,11 +114,14 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
     answer = next((a for a in reversed(answers(case)) if a.socket is socket), None)
     what = f"the answer to {answer.url} " if answer is not None else ""
     body = answer.response.body.data() if answer is not None and answer.response.body is not None else data
+    if any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages):
+        shown, checked = "encrypted", "What came is encrypted, and could not be checked."
+    else:
+        shown = f"{sniff(body)}, beginning “{printable(body[:40], 60)}”"
+        checked = "No defect was found in the data by our checks."
     finding.summary = (
         f"{case.name_of(who.receiver)} received {what}from {case.label(socket)} ({socket.received.original_len} "
-        f"bytes; {sniff(body)}, "
-        f"beginning “{printable(body[:40], 60)}”); {after}, {effect(case, who, EXCEPTION_WORDS)}. No defect was found in "
-        f"the data by our checks."
+        f"bytes; {shown}); {after}, {effect(case, who, EXCEPTION_WORDS)}. {checked}"
     )
     finding.duration_ns = who.end - at if who.end is not None and case.has_clock else None
     finding.causes = [

@@ -13,7 +13,8 @@ JSON_WORDS = (
     r"|syntax error|control character error|malformed (?:number|string)"
 )
 XML_WORDS = (
-    r"(?i)\bxml|parseerror|sax|not well-formed|mismatched tag|rexml|prolog|no element found|unable to parse|libxml"
+    r"(?i)\bxml|parseerror|sax|not well-formed|mismatched tag|rexml|prolog|no element found|unable to parse"
+    r"|libxml|start tag expected|document is empty|parser error"
 )
 TEXT_WORDS = (
     r"(?i)unicode|utf-?8|utf-?16|codec|charset|encoding|byte sequence|malformedinput|malformed input|multibyte|\bBOM\b"

@@ -10,7 +10,8 @@ from systrace.model import Evidence
 _NETWORK = frozenset(
     "socket socketpair bind listen accept accept4 connect shutdown send sendto sendmsg sendmmsg recv recvfrom recvmsg "
     "recvmmsg getsockopt setsockopt getsockname getpeername signalled exited killed attached detached superseded text fact "
-    "cloning execve exit_group restart_syscall".split()
+    "cloning restart_syscall execve execveat exit exit_group fork vfork clone clone3 wait4 waitid waitpid "  # and %process
+    "kill tkill tgkill pidfd_open pidfd_send_signal arch_prctl rt_sigqueueinfo rt_tgsigqueueinfo".split()
 )
 _WAITS = frozenset("poll ppoll select pselect6 _newselect epoll_wait epoll_pwait epoll_pwait2".split())
 
