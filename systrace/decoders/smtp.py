@@ -139,7 +139,9 @@ class Smtp(CodeDialogue):
     def replied(self, reply: Reply, out: list[Message]) -> None:
         """See `CodeDialogue.replied`."""
         request = reply.request
-        if self._in_mail and reply.code[:1] != "3":
+        if self._in_mail and reply.code[:1] != "3" and self.client.last is None:
+            self._in_mail = False  # the log shows nothing of this client
+        elif self._in_mail and reply.code[:1] != "3":
             self._end_mail("clipped", out)  # its end was in a hole
             self.settle_all()
         if reply.code == "354":  # it answers nothing but DATA, which a hole may hide

@@ -32,7 +32,7 @@ tls.handshake.type tls.handshake.extensions_server_name tls.handshake.extensions
 tls.handshake.extensions.supported_version tls.alert_message.desc
 dns.id dns.flags.response dns.flags.rcode dns.qry.name dns.a dns.aaaa dns.cname dns.count.answers dns.flags.truncated
 pgsql.query pgsql.code pgsql.message pgsql.tag mysql.query mysql.error_code mysql.error.message mysql.user mysql.version
-resp.error smtp.req.command smtp.response.code ftp.request.command ftp.response.code pop.request.command
+resp.error resp.bulk_string.length smtp.req.command smtp.response.code ftp.request.command ftp.response.code pop.request.command
 pop.response.indicator imap.request.command imap.response.status ssh.protocol ldap.protocolOp ldap.resultCode
 amqp.method.class amqp.method.method amqp.method.arguments.reply_code amqp.method.arguments.reply_text
 amqp.method.arguments.queue kafka.request.version kafka.response_key kafka.error mongo.opcode mongo.element.name
