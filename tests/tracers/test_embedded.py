@@ -109,6 +109,7 @@ def canonical(body: str, names: dict[str, str]) -> str:
         (r"htons\(\d{4,}\)", "PORT"),
         (r"nl_(pid|pad)=\w+(, )?", ""),
         (r"left \{[^}]*\}", "LEFT"),
+        (r"u64=\d+", "u64=N"),  # Python sets the lower half of epoll_data only
         (r"(, \{it_interval=.*it_value=\{tv_sec=\d+, tv_usec=)\d+(\}\}\) =)", r"\1US\2"),  # what was left of it
         (r"si_[us]time=\d+( /\*.*?\*/)?", "T"),
         (r"\d+ vars?", "VARS"),
