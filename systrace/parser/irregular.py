@@ -327,6 +327,10 @@ class Irregular:
             gone = int(superseded[1])
             self._alive.discard(gone)
             self._alive.add(tid)
+            half = self._pending.get(gone)
+            if half is not None and half.call in ("execve", "execveat"):
+                half.tid = tid  # it stood there as unfinished already: then no line says <pid changed to ...>
+                self._pending[tid] = self._pending.pop(gone)
             yield self._note("superseded", tid, lineno, time_ns, superseded[1], line)
             return
         half = self._pending.pop(tid, None)

@@ -140,10 +140,11 @@ def test_other_lines(read: Read, line: str, kind: str, args: str) -> None:
     assert kind in found.syscall
 
 
-def test_trap_27_a_thread_that_calls_exec_becomes_the_leader(read: Read) -> None:
-    """`pid changed to`, `superseded`, and the end under the other number."""
+@pytest.mark.parametrize("mark", ["pid changed to 29617", "unfinished"])
+def test_trap_27_a_thread_that_calls_exec_becomes_the_leader(read: Read, mark: str) -> None:
+    """`pid changed to` (or another thread's line came first), `superseded`, and the end under the other number."""
     text = (
-        '29620 execve("/x", ["x"], 0x1 <pid changed to 29617 ...>\n'
+        f'29620 execve("/x", ["x"], 0x1 <{mark} ...>\n'
         "29617 +++ superseded by execve in pid 29620 +++\n29617 <... execve resumed>) = 0\n"
     )
     assert short(read(text)) == [
