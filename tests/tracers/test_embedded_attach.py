@@ -8,8 +8,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +17,17 @@ import pytest
 from systrace.errors import CaptureError
 from systrace.tracers import Request
 from systrace.tracers.embedded import Embedded, EmbeddedCapture, refused
+from tests.tracers.embedded_job import REAL, python
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(Embedded().unavailable() is not None, reason=str(Embedded().unavailable())),
-]
+pytestmark = REAL
 _WANTED = "read write close socket connect recvfrom sendto poll nanosleep clock_nanosleep execve clone"
 WANTED = frozenset(_WANTED.split())
-PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c"]
 
 
 @contextlib.contextmanager
 def target(text: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that runs `text`; it prints a line when it is ready, and ends at the end of its input."""
-    words = [*PYTHON, textwrap.dedent(text)]
+    words = python(text)
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

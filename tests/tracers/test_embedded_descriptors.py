@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 
 from systrace.tracers import Request
 from systrace.tracers.embedded import Embedded
+from tests.tracers.embedded_job import REAL, python
 
-pytestmark = [
-    pytest.mark.real,
-    pytest.mark.skipif(Embedded().unavailable() is not None, reason=str(Embedded().unavailable())),
-]
+pytestmark = REAL
 # what `inject.MAKERS` names, and reads and writes: then the worker narrows its filter
 _WANTED = (
     "accept accept4 dup dup2 dup3 fcntl open openat pipe pipe2 recvmsg socket socketpair read write readv writev close "
     "clone clone3 fork vfork execve exit_group rt_sigreturn connect"
 )
 WANTED = frozenset(_WANTED.split())
-PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-c"]
 
 
 def trace(text: str, path: Path) -> str:
     """Run a Python job to its end; it has to end well."""
-    command = [*PYTHON, textwrap.dedent(text)]
+    command = python(text)
     with Embedded().run(command, Request(path, WANTED)) as capture:
         assert capture.wait(60) == 0
         assert capture.fault() is None
