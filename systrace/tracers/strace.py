@@ -29,6 +29,7 @@ OLDEST = (4, 7)  # signals, exits and -y in today's form (strace's NEWS)
 ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
 GONE_SECONDS = 0.5  # strace would have said by then that there was no such process
 STOP_SECONDS = 5.0
+LAST_LINES_SECONDS = 0.5  # for strace to learn how the process ended, and to write it
 
 Version = tuple[int, int]
 
@@ -144,6 +145,9 @@ class StraceAttach:
     def stop(self) -> None:
         """See `Capture`."""
         self._stopped = True
+        if self._target_fd is None or wait_any([self._target_fd], 0):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._tracer.wait(LAST_LINES_SECONDS)  # it ends by itself, unless it still has children to trace
         if self._tracer.poll() is None:
             self._tracer.send_signal(signal.SIGTERM)
             try:

@@ -171,6 +171,23 @@ def test_a_traced_process_is_refused_after_its_verdict(hung: subprocess.Popen[by
     assert f"process {strace.pid} (strace) traces it already" in done.stderr
 
 
+def test_a_zombie_is_refused_and_its_parent_named() -> None:
+    with subprocess.Popen(["true"]) as zombie:
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        passive, traced = attach(zombie.pid, "--passive"), attach(zombie.pid)
+    assert passive.returncode == 0
+    assert f"waits for its parent {os.getpid()} to collect its status" in " ".join(passive.stdout.split())
+    assert traced.returncode == 2
+    assert f"process {zombie.pid} (true) has ended" in traced.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/2/status").exists(), reason="a pid namespace without kernel threads")
+def test_a_kernel_thread_is_refused() -> None:
+    done = attach(2)
+    assert done.returncode == 2
+    assert "is a kernel thread: it makes no system calls" in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="giving up a capability needs root")
 def test_another_users_process_is_refused_with_what_grants_it() -> None:
     with subprocess.Popen(["sleep", "60"], user=65534, group=65534, extra_groups=[]) as target:

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from systrace.kernel import sock_diag
+from systrace.kernel import procfs, sock_diag
 from systrace.kernel.diagnose import diagnose
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import SocketState
+from tests.kernel.conftest import VICTIM
 
 pytestmark = [
     pytest.mark.real,
@@ -118,6 +119,33 @@ def test_keepalive_saves_the_job_that_a_nat_gateway_would_hang(hang: Hang, lab: 
     until(lambda: (info := socket_of(hung).tcp) is not None and info.last_data_sent_ms > 10_000, pause=0.2)
     assert hung.process.poll() is None  # its answer was sent two seconds ago and dropped
     assert "no keepalive, no timeout: it will wait for ever" in diagnose(Snapshot.take(hung.pid)).headline
+
+
+@_NFT
+@pytest.mark.parametrize("tracer", ["strace", "embedded"])
+def test_run_with_keepalive_finishes_the_job_that_hangs_without(
+    hang: Hang, lab: Any, until: Until, tracer: str
+) -> None:
+    """The same job under `systrace run` twice, through the same NAT; the option is all that differs."""
+    if tracer == "strace" and shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    forgetful_nat(lab)
+    hang("serve", PORT, prefix=lab.inside("server"))
+    run = (*lab.inside("client"), sys.executable, "-m", "systrace", "run", "--tracer", tracer, "--quiet-if-healthy")
+    hung = hang("ask", lab.server, PORT, "8", prefix=(*run, "--"))
+    saved = hang("ask", lab.server, PORT, "8", prefix=(*run, "--keepalive", "1,1,4", "--"))
+    assert saved.line() == "answer late answer\n"
+    assert saved.process.wait(30) == 0
+    (job,) = (p for p in procfs.tree(hung.pid) if procfs.argv_of(p)[1:2] == (str(VICTIM),))
+    states = (state for state in Snapshot.take(job).sockets if state.protocol == "tcp")
+    inode = next(state.inode for state in states)
+
+    def silent_ms() -> int:
+        state = next(state for state in Snapshot.take(job).sockets if state.inode == inode)
+        return state.tcp.last_data_sent_ms if state.tcp is not None else 0
+
+    until(lambda: silent_ms() > 10_000, pause=0.2)
+    assert hung.process.poll() is None  # its answer was sent two seconds ago and dropped
 
 
 @_NFT
