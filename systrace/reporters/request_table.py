@@ -34,10 +34,12 @@ def requests_table(analysis: Analysis, layout: Layout) -> list[str]:
     widest = columns(text[0])
     lines = [layout.paint("Requests", "bold"), layout.paint(f"{text[0]}  type, URL", "dim")]
     for line, row in zip(text[1:], rows, strict=True):
-        what = " ".join(safe(word) for word in (row.content_type, row.url or "(request not in the log)") if word)
+        url = safe(row.url or "(request not in the log)")
+        what = f"{safe(row.content_type)} {url}" if row.content_type else url
         note = f"  [{safe(row.error)}]" if row.error not in ("", "clipped") else ""
         if layout.fitted:
-            what = cut_middle(what, max(layout.width - widest - 2 - len(note), _URL_CUT_TO))
+            room = max(layout.width - widest - 2 - len(note), _URL_CUT_TO)
+            what = cut_middle(what if columns(what) <= room else url, room)  # the type goes before the URL is cut
         bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
         padded = f"{line}  {what}{note}"
         lines.append(layout.paint(padded, "red") if bad else padded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from systrace.decoders.tls_messages import TlsRecords
+from systrace.decoders.tls_plain import NO_KEYS
 from systrace.model import Evidence
 
 # Calls of strace's %network class, and what else such a log shows by itself: if there is nothing but these,
@@ -65,9 +66,15 @@ def sealed(evidence: Evidence) -> list[str]:
             socket = evidence.sockets.get(message.socket)
             name = message.socket if socket is None else socket.name or str(socket.peer or message.socket)
             peers.setdefault(message.sealed, set()).add(name)
+    if evidence.source.facts.get("tls_keys"):
+        advice = (
+            ": its client logs no session keys (SSLKEYLOGFILE is honoured by OpenSSL's, GnuTLS' and NSS' users only)"
+        )
+    else:
+        advice = " without session keys (systrace run --tls-keys)"
     return [
         f"TLS to {len(names)} peer{'s' if len(names) > 1 else ''}: contents unknown"
-        + (" without session keys (systrace run --tls-keys)" if why == "no session keys" else f" ({why})")
+        + (advice if why == NO_KEYS else f" ({why})")
         for why, names in peers.items()
     ]
 

@@ -100,6 +100,18 @@ def tls(ours: list[Message], theirs: Found) -> Iterable[tuple[list[str], list[st
         yield [spoken[v] for m in hellos for v in m.versions][: len(listed)], listed
     alerts = [str(m.code) for m in ours if isinstance(m, TlsAlert) and m.code is not None]
     yield alerts, theirs.get("tls.alert_message.desc", [])
+    yield from inside_tls(ours, theirs)
+
+
+def inside_tls(ours: list[Message], theirs: Found) -> Iterable[tuple[list[str], list[str]]]:
+    """What session keys open."""
+    requests = [m for m in ours if isinstance(m, HttpRequest)]
+    both = [[*theirs.get(f"http.{one}", []), *theirs.get(f"http2.headers.{two}", [])] for one, two in _OPENED]
+    yield [m.path for m in requests], both[0]
+    yield [str(m.status) for m in ours if isinstance(m, HttpResponse)], both[1]
+
+
+_OPENED = (("request.uri", "path"), ("response.code", "status"))
 
 
 def postgres(ours: list[Message], theirs: Found) -> Iterable[tuple[list[str], list[str]]]:

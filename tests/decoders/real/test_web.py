@@ -13,8 +13,10 @@ from systrace.decoders.http2 import Http2Error
 from systrace.decoders.http_messages import HttpRequest, HttpResponse
 from systrace.decoders.tls_messages import TlsAlert, TlsHello
 from systrace.model import Message
+from tests.decoders.recordings import Recording
 from tests.decoders.relay import Relay, Said
-from tests.decoders.servers import decoded, directory, free_port, needs, run, serving
+from tests.decoders.servers import decoded, directory, free_port, needs, record, run, serving
+from tests.decoders.test_recorded import in_steps, messages
 
 pytestmark = [pytest.mark.real, needs("nginx", "curl", "openssl", "nghttp")]
 
@@ -221,6 +223,24 @@ class TestTls:
         assert server.versions == (spoken,)
         if spoken == "1.2":
             assert server.alpn == ("h2",)
+
+    @pytest.mark.parametrize("words", [("--tls-max", "1.2"), ("--http1.1",), ("--tls-max", "1.2", "--http1.1"), ()])
+    def test_with_session_keys(self, nginx: tuple[Ports, Path], words: tuple[str, ...], tmp_path: Path) -> None:
+        keys = tmp_path / "keys"
+        with Relay(nginx[0].tls) as relay:
+            where = ("-k", "--connect-to", f"web.example:443:127.0.0.1:{relay.port}")
+            urls = ("https://web.example/api", "https://web.example/missing")
+            argv = ["curl", "-sS", "--compressed", *where, *words, *urls, "https://web.example/report.csv"]
+            run(*argv, env={"SSLKEYLOGFILE": str(keys)})
+            said = relay.conversation()
+        keylog = "".join(f"{line}\n" for line in keys.read_text().splitlines() if not line.startswith("#"))
+        record(said, "tls", keylog)
+        recording = Recording("with-keys", "tls", "", tuple(said), keylog)
+        for in_calls in (said, list(in_steps(said, 7))):
+            found = answers(messages(recording, in_calls))
+            assert [(a.status, a.complete) for a in found] == [(200, True), (404, True), (200, True)]
+            assert found[2].body is not None
+            assert found[2].body.data() == REPORT
 
     def test_an_unknown_authority(self, nginx: tuple[Ports, Path]) -> None:
         said = self.said(nginx, "--tls-max", "1.2", expected=60)
