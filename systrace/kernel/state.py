@@ -148,6 +148,11 @@ class ProcessState:
         return all(thread.state in "ZX" for thread in self.threads)
 
     @property
+    def stands_still(self) -> bool:
+        """Stopped by a signal or frozen: it makes no call before somebody lets it go on."""
+        return self.frozen or (bool(self.threads) and all(thread.state == "T" for thread in self.threads))
+
+    @property
     def traced_by(self) -> str:
         """Its tracer, for people."""
         if not self.tracer:

@@ -35,7 +35,7 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
             leader.process.threads.add(tid)
             tasks.by_tid[tid] = Task(tid, leader.process, leader.table)
         task = tasks.by_tid.get(tid) if isinstance(tid, int) else None
-        if task is not None:
+        if task is not None and item.get("state") not in ("T", "t"):  # stopped or held by a debugger: that is no wait
             task.blocked = {**item, "time": snapshot.get("time")}
     for item in _items(snapshot, "sockets"):
         _adopt_socket(item, snapshot.get("time"), tasks, lookup)

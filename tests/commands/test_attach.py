@@ -82,6 +82,17 @@ def test_what_has_ended_is_neither_well_nor_ill() -> None:
     assert "has ended and waits for its parent" in found["verdict"]["headline"]
 
 
+def test_a_stopped_process_is_not_traced_until_it_goes_on(hung: subprocess.Popen[bytes]) -> None:
+    hung.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, hung.pid, os.WSTOPPED | os.WNOWAIT)
+    done = attach(hung.pid, "--for", "60")
+    assert done.returncode == 1
+    assert "not traced: it makes no call before it goes on" in done.stderr
+    assert done.stdout.startswith("HUNG: ")
+    assert "is stopped by a signal" in done.stdout
+    assert f"kill -CONT {hung.pid}" in done.stdout
+
+
 def test_verdict_first_then_the_trace_with_the_snapshot_at_its_head(
     hung: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:

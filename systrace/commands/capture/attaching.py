@@ -64,7 +64,9 @@ def attach_to(options: Options) -> bool:
     to = ReportTo(options.report, descriptor=1)
     snapshot = Snapshot.take(options.pid)
     diagnosis = diagnose(snapshot)
-    if options.passive:
+    if options.passive or snapshot.root.stands_still:
+        if not options.passive:
+            complain("not traced: it makes no call before it goes on")
         to.write(passive_report(snapshot, diagnosis, options.style, to.layout()))
         return diagnosis.findings[0].severity in ("fatal", "error")
     complain(diagnosis.headline)

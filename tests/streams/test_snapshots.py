@@ -1,0 +1,30 @@
+"""What the look before the trace brings into the analysis."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from systrace import Analysis, Input, analyze
+
+PROCESS = {"pid": 9, "ppid": 1, "argv": ["worker"]}
+SOCKET = {"pid": 9, "fd": 4, "inode": 77, "family": "inet", "type": "stream", "protocol": "tcp",
+          "local": "192.0.2.1:4000", "peer": "192.0.2.2:80", "state": "established"}  # fmt: skip
+
+
+def attached(state: str) -> Analysis:
+    """Attached for twenty seconds to a process that was in recvfrom, and of which no line came."""
+    thread = {"pid": 9, "tid": 9, "state": state, "since": 90.0, "call": "recvfrom", "fd": 4, "fds": [[4, "r"]]}
+    snapshot = {"pid": 8, "time": 100.0, "processes": [PROCESS], "threads": [thread], "sockets": [SOCKET]}
+    lines = ["# systrace: " + json.dumps({"snapshot": snapshot}), "8 100.1 close(3) = 0", '# systrace: {"end": 120.0}']
+    return analyze([Input("log", [each.encode() for each in lines])])
+
+
+def test_a_wait_from_before_the_trace_is_judged() -> None:
+    assert attached("S").findings[0].cause == "hung-read"
+
+
+@pytest.mark.parametrize("state", ["T", "t"])
+def test_a_process_that_is_stopped_waits_for_nobody(state: str) -> None:
+    assert not [finding for finding in attached(state).findings if finding.severity in ("error", "fatal")]
