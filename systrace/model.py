@@ -710,6 +710,7 @@ class Health:
     foreign: int = 0
     limits: list[str] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
+    torn: bool = False  # the last line has no end: the log was cut, or its writer killed
 
 
 @dataclass(slots=True)

@@ -52,6 +52,7 @@ class Reader:
         tids: dict[bytes, int] = {}
         lineno = calls = 0
         timed = False
+        line = b"\n"
         for line in lines:
             lineno += 1
             match = match_line(line) if match_line is not None else None
@@ -140,6 +141,7 @@ class Reader:
         health = self._health
         health.lines += lineno
         health.records += calls
+        health.torn |= not line.endswith(b"\n")
         yield from slow.finish()
 
     def _second(self, clock: bytes, fraction: bytes | None, kind: str) -> int:

@@ -32,7 +32,8 @@ from systrace.rules.exchanges import (
 )
 
 _REFUSED_WORDS = re.compile(
-    rb"(?i)error|denied|refused|unknown|not allowed|fail|invalid|unauthor|forbidden|too many|no such"
+    rb"(?i)\berr|error|denied|refused|reject|unknown|not (?:allowed|found|permitted|available)|fail|invalid|unauthor|forbidden"
+    rb"|too many|no such|\blocked\b|expired|exceeded|quota|unavailable|\bbusy\b"
 )
 _FRAME_WORDS = r"struct\.error|unpack|NegativeArraySize|(?i:frame|length|record of|header|readFully|BufferUnderflow)"
 

@@ -10,7 +10,7 @@ from systrace.decoders.tls_messages import NotTls, TlsAlert, TlsHello, TlsRecord
 from systrace.model import Finding, Socket
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, effect
-from systrace.rules.answers import Victim, ended_at, last_received, victim
+from systrace.rules.answers import Victim, ended_at, is_last_word, last_received, victim
 from systrace.rules.case import Case
 from systrace.rules.content_http import FAIL, FINE, OPEN
 from systrace.rules.exchanges import first_and_last, soon_after, victim_of
@@ -87,7 +87,10 @@ def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Findin
 def _rejected(case: Case, socket: Socket) -> Iterator[Finding]:
     """No alert in clear: the program's words, its exit status, or that it left before it sent anything."""
     last = last_received(socket)
-    if last is None or not any(isinstance(m, TlsHello) and not m.client for m in socket.messages):
+    if last is None:
+        yield from _unseen(case, socket)
+        return
+    if not any(isinstance(m, TlsHello) and not m.client for m in socket.messages):
         return
     who = victim(case, case.process(socket), case.ended(last))
     if who is None:
@@ -104,6 +107,29 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Finding]:
         f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} did not come to an end that "
         f"both accept "
         f"(alerts are encrypted in this version); {effect(case, who, _TLS_WORDS)}."
+    )
+    yield _tls_advice(case, socket, finding)
+
+
+def _unseen(case: Case, socket: Socket) -> Iterator[Finding]:
+    """The client's hello is in the log, what it read after it is not: the program's words must do."""
+    sent = socket.turn.events[0] if socket.turn is not None and socket.turn.events else None
+    if case.sees_read or sent is None:
+        return
+    who = victim(case, case.process(socket), case.ended(sent))
+    if who is None or not who.said.has(_TLS_WORDS) or who.said.has(r"(?i)timed? ?out"):
+        return
+    if not is_last_word(case, who.receiver, case.ended(socket.timeline[-1]), socket):
+        return
+    finding = accusation(case, "tls-error", socket, [sent], who, _TLS_WORDS)
+    finding.variant, finding.confidence = "unseen", "likely"
+    plain = who.said.has(
+        r"(?i)wrong.version.number|packet length too long|record overflow|http request|not an? (?:ssl|tls)"
+    )
+    finding.summary = (
+        f"{case.name_of(who.receiver)} began TLS with {case.label(socket)}, and what came back is not in this log (no read)"
+        + ("; by its words the peer does not speak TLS" if plain else "")
+        + f"; {effect(case, who, _TLS_WORDS)}."
     )
     yield _tls_advice(case, socket, finding)
 

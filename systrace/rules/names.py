@@ -279,11 +279,17 @@ def _used_later(case: Case, lookup: _Lookup) -> bool:
 
 def _weigh(case: Case, finding: Finding, lookup: _Lookup) -> None:
     """A program that went on to connect elsewhere did not die of this name at once. Many look up the name of their own host
-    first (one without a dot), and do without; or what happened then is hidden.
+    first (one without a dot), and do without; or what happened then is hidden. Nor did one that ended well, or still runs:
+    to some (block lists, tests that a name is free, names for addresses) "no such name" is a good answer.
     """
     last = max((case.ended(e) for s in lookup.sockets.values() for e in s.timeline[-1:]), default=None)
     words = said_by(case, lookup.process) if lookup.process is not None else None
-    if last is None or (words is not None and words.has(_NAME_WORDS)):
+    if words is not None and words.has(_NAME_WORDS):
+        return
+    fates = {case.fate(lookup.process), case.job_fate(lookup.process)}  # a thread may look like a process of its own
+    if fates <= {"ok", "open"} or lookup.stem.rstrip(".").endswith(".arpa"):
+        finding.severity = "warning"
+    if last is None:
         return
     for socket in case.clients:
         if not socket.is_network or socket.type != "stream" or case.process(socket) is not lookup.process:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from systrace.model import Finding, Process, Span
 from systrace.rules import rule
 from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.stalls import torn_apart
 
 _CONNECT = (
     '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'
@@ -180,7 +181,7 @@ def _still(case: Case, process: Process, span: Span) -> bool:
     if span.ended_by not in ("", "signal"):
         return False
     if span.start_ns is None:
-        return span.ended_by == "" or process.signal is not None
+        return (span.ended_by == "" and not torn_apart(span.events[-1])) or process.signal is not None
     if span.ended_by == "signal" and (process.signal is None or (process.end_ns or 0) - (span.end_ns or 0) > SECOND):
         return False
     return _length(case, process, span) >= _HANG_NS

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from systrace.model import DETACHED, Finding, Process, Socket, Verdict
 from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.stalls import torn_apart
 
 _SEVERITY = {"fatal": 0, "error": 1, "warning": 2, "info": 3}
 # What explains what: a heavier kind on the same process explains lighter ones after it.
@@ -148,10 +149,11 @@ def _tried_again(case: Case, finding: Finding, process: Process | None, other: S
 
 
 def _ended_on_purpose(case: Case, process: Process | None) -> bool:
-    """The job itself stopped this helper, and ended well."""
+    """The job itself stopped this helper (timeout(1) may have done it for it), and ended well."""
     if process is None or process.signal is None or process.killed_by is None:
         return False
-    return case.fate(case.owner_of(process.killed_by)) == "ok"
+    killer = case.owner_of(process.killed_by)
+    return case.fate(killer) == "ok" or (killer is not None and killer.traced and case.job_fate(process) == "ok")
 
 
 def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> bool:
@@ -289,7 +291,25 @@ def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
             f"{case.name_of(root)} still had connections open when the log ended, and -e trace=network hides whether it "
             f"waited on them. Record again with {again}.",
         )  # fmt: skip
+    busy = [p for p in case.evidence.processes.values() if p.traced and case.fate(p) == "open"]
+    busy = [p for p in busy if not _waits(case, p)]
+    if busy and case.evidence.health.torn:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"The log breaks off while {case.name_of(busy[-1])} is at work: how it ended is unknown. Nothing had failed until "
+            "then.",
+        )  # fmt: skip
     return None
+
+
+def _waits(case: Case, process: Process) -> bool:
+    """A wait of this process, on a socket or not, had no end when the log ended."""
+    waits = [span.events[-1] for span in process.spans if not span.ended_by]
+    waits += [
+        s.waits[-1].events[-1] for s in case.clients
+        if s.waits and s.waits[-1].ended_by in ("", "end of log") and case.process(s) is process
+    ]  # fmt: skip
+    return any(not torn_apart(event) for event in [*waits, *process.pending])
 
 
 def _under_way(case: Case, socket: Socket) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.model import DETACHED, UNFINISHED, Event, Process, Sent, Socket, Span
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Process, Sent, Socket, Span
 from systrace.rules.case import SECOND, Case
 
 # strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
@@ -15,6 +15,18 @@ _AT_ENTRY = re.compile(
 )
 _UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
 _NETWORK_SENDS = frozenset(("sendto", "sendmsg", "send", "sendmmsg"))
+
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_PAIRS = ((b"(", b")"), (b"[", b"]"), (b"{", b"}"))
+
+
+def torn_apart(event: Event) -> bool:
+    """The line was cut within a string or a structure: strace does not wait for the kernel there, so this is no wait."""
+    text = _STRING.sub(b"", event.record.raw.rstrip())
+    if b"<unfinished" in text or b" ... " in text:
+        return False
+    return b'"' in text or any(text.count(a) - text.count(b) - (a == b"(") > 0 for a, b in _PAIRS)
 
 
 @dataclass(slots=True)
@@ -55,6 +67,8 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
         ended = "log end" if ended != "exit" else ended
         if case.fate(process) == "killed" and process is not None:
             ended = f"signal {case.death_signal(process)}"
+    elif ended == "close" and span.events[-1].record.outcome == RESTARTED and case.fate(process) == "killed":
+        ended = f"signal {case.death_signal(process)}" if process is not None else ended  # tidied up on its way out
     waited = _waited(case, socket, span, process)
     limit = span.limit_ns if span.calls == 1 or span.limit_source == "SIGALRM" else waited
     events: list[Event] = []

@@ -24,7 +24,11 @@ def network_only(seen: set[str]) -> bool:
 
 def only_failures(evidence: Evidence) -> bool:
     """Recorded with -Z or -e status=failed: no call of sockets ever succeeds in it."""
-    opened = any(not s.inherited for s in evidence.sockets.values() if s.kind == "socket")
+    opened = any(
+        not s.inherited or any(a.outcome == "connected" for a in s.attempts)
+        for s in evidence.sockets.values()
+        if s.kind == "socket"
+    )
     return not opened and any(
         s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values()
     )

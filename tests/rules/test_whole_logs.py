@@ -14,6 +14,7 @@ _WEB = f"9 1.1 connect(3, {_TO % 80}) = 0 <0.001>"
 _ASK = '9 1.2 sendto(3, "GET /rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 31, 0, NULL, 0) = 31 <0.0001>'
 _PART = '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 90\\r\\n\\r\\nabc", 4096, 0, NULL, NULL) = 43 <0.01>'
 _END = '9 1.4 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.01>'
+START = 1_700_000_000
 _READS = '9 0.5 read(0, "", 4096) = 0 <0.0001>'
 _FAILS, _ENDS = "9 8.0 +++ exited with 3 +++", "9 8.0 +++ exited with 0 +++"
 _QUERY = r'"\22\64\1\0\0\1\0\0\0\0\0\0\3own\0\0\1\0\1"'
@@ -71,9 +72,35 @@ LOGS: dict[str, tuple[list[str], str, str | None]] = {
     "urllib never unpacks, and its words are hidden": (
         [_TCP, _WEB, _ASK.replace("Host: a", "Accept-Encoding: gzip\\r\\nUser-Agent: Python-urllib/3.11").replace("31", "82"),
          '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Encoding: gzip\\r\\n'
-         'Content-Length: 4\\r\\n\\r\\n\\37\\213\\10\\0", 99, 0, NULL, NULL) = 65 <0.01>', "9 1.4 +++ exited with 1 +++"], "encoded-body", _SITE),
+         'Content-Length: 4\\r\\n\\r\\n\\37\\213\\10\\0", 99, 0, NULL, NULL) = 65 <0.01>',
+         "9 1.4 +++ exited with 1 +++"], "encoded-body", _SITE),
     "an end of its own is a limit, not a hang": (
         [_TCP, _WEB, _ASK, "9 9.0 +++ exited with 1 +++"], "read-timeout", _SITE),
+    "a program that wanted to know whether a name is free": (
+        ['9 1.0 socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 3 <0.0001>', f"9 1.1 connect(3, {_TO % 53}) = 0 <0.0001>",
+         f"9 1.2 sendto(3, {_QUERY}, 21, MSG_NOSIGNAL, NULL, 0) = 21 <0.001>",
+         f"9 1.3 recvfrom(3, {_NO}, 2048, 0, NULL, NULL) = 21 <0.001>", _ENDS], "healthy", None),
+    "the job's own limit ended a helper, and the job ended well": (
+        ["7 0.1 clone(child_stack=NULL, flags=SIGCHLD) = 8 <0.1>", "8 0.2 vfork() = 9 <0.1>", _TCP, _WEB, _ASK, _PART,
+         "8 3.1 kill(9, SIGTERM) = 0 <0.1>",
+         "9 1.4 poll([{fd=3, events=POLLIN}], 1, -1) = ? ERESTART_RESTARTBLOCK (Interrupted by signal) <1.8>",
+         "9 3.2 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=8, si_uid=0} ---",
+         "9 3.3 +++ killed by SIGTERM +++", "8 3.4 +++ exited with 124 +++", "7 3.5 +++ exited with 0 +++"], "healthy", None),
+    "what closes its connection while it dies still hung": (
+        [_READS, _TCP, _CONNECT, '9 1.2 sendto(3, "Q\n", 2, 0, NULL, 0) = 2 <0.0001>',
+         "9 1.3 poll([{fd=3, events=POLLIN}], 1, -1) = ? ERESTART_RESTARTBLOCK (Interrupted by signal) <4.6>",
+         "9 5.9 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---", "9 6.0 close(3) = 0 <0.1>",
+         "9 6.1 +++ killed by SIGTERM +++"], "hung-read", _PEER),
+    "a refusal that the program repeats": (
+        [_READS, _TCP, _CONNECT, '9 1.2 sendto(3, "Q\n", 2, 0, NULL, 0) = 2 <0.0001>',
+         '9 1.3 read(3, "ERR account locked by auditor\n", 4096) = 30 <0.1>',
+         '9 1.4 write(2, "ledger says: ERR account locked by auditor\n", 43) = 43 <0.1>', "9 1.5 +++ exited with 3 +++"],
+        "server-error-reply", _PEER),
+    "TLS whose answer the log hides": (
+        ['9 0.5 execve("/usr/bin/python3", ["python3"], 0x1 /* 1 var */) = 0 <0.1>', _TCP, _WEB.replace("(80)", "(465)"),
+         '9 1.2 write(3, "\26\3\1\0\5\1\0\0\1\3", 10) = 10 <0.0001>',
+         '9 1.3 write(2, "ssl.SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number\n", 63) = 63 <0.1>',
+         "9 1.4 close(3) = 0 <0.1>", "9 1.5 +++ exited with 1 +++"], "tls-error", "192.0.2.7:465"),
     "failing calls only, of a job that still runs": (
         [f"9 1.1 connect(3, {_TO % 80}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
          "9 1.2 recvfrom(3, 0x5, 9, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable) <0.0001>"],
@@ -88,9 +115,7 @@ LOGS: dict[str, tuple[list[str], str, str | None]] = {
 def judged(lines: list[str]) -> Analysis:
     """The analysis of lines `TID SECONDS CALL`."""
     text = [line.split(" ", 2) for line in lines]
-    return analyze(
-        [Input("log", [f"{tid} {1_700_000_000 + float(at):.6f} {call}\n".encode() for tid, at, call in text])]
-    )
+    return analyze([Input("log", [f"{tid} {START + float(at):.6f} {call}\n".encode() for tid, at, call in text])])
 
 
 @pytest.mark.parametrize(("lines", "cause", "peer"), LOGS.values(), ids=LOGS)
@@ -98,6 +123,14 @@ def test_what_is_said(lines: list[str], cause: str, peer: str | None) -> None:
     """The verdict's cause and culprit."""
     verdict = judged(lines).verdict
     assert (verdict.cause, verdict.peer) == (cause, peer), verdict.headline
+
+
+def test_a_torn_log_is_not_healthy() -> None:
+    """Its last line has no end, and nobody was blocked in a call; a log that merely stops says nothing failed."""
+    for at in (f"{START}.000000 ", ""):  # with and without a clock
+        text = f'9 {at}connect(3, {_TO % 80}) = 0 <0.1>\n9 {at}close(3) = 0 <0.1>\n9 {at}write(2, "Trace'
+        for log, cause in ((text, "inconclusive"), (text[: text.rindex("9 ")], "healthy")):
+            assert analyze([Input("log", log.encode().splitlines(keepends=True))]).verdict.cause == cause
 
 
 _THREAD = "clone3({flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f}strace: Process 11 attached\n"

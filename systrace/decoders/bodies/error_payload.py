@@ -108,6 +108,8 @@ def _xml_error(data: bytes) -> ErrorPayload | None:
             return None
         code = texts.get("faultcode", texts.get("Value", code))
         return ErrorPayload("soap", _clean(code), _clean(texts.get("faultstring", texts.get("Text", message))))
+    if low == "methodresponse" and b"<fault>" in data:
+        return ErrorPayload("xml", _clean(texts.get("int", texts.get("i4", ""))), _clean(texts.get("string", "")))
     if low in _XML_ROOTS | _XML_ROOTS_OGC:
         return ErrorPayload("xml", _clean(code), _clean(message or next((text for _, text in elements), "")))
     return None

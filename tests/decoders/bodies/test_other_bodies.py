@@ -135,6 +135,12 @@ S3 = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>The key does n
         (b'{"type": "about:blank", "title": "Gone", "status": 410}', ErrorPayload("json", "410", "Gone")),
         (b'{"__type": "ThrottlingException", "message": "slow"}', ErrorPayload("json", "ThrottlingException", "slow")),
         (S3, ErrorPayload("xml", "NoSuchKey", "The key does not exist.")),
+        (
+            b"<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>4</int></value></member>"
+            b"<member><name>faultString</name><value><string>Too many</string></value></member></struct></value></fault>"
+            b"</methodResponse>",
+            ErrorPayload("xml", "4", "Too many"),
+        ),
         (SOAP, ErrorPayload("soap", "s:Client", "No such order")),
         (b'{"error": null, "data": [1]}', None),
         (b'{"errors": [], "status": "ok"}', None),
