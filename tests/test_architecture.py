@@ -62,7 +62,7 @@ UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
     "kernel": "addresses clock gather judgement netns wording",
     "parser": "leader names",
     "reporters": "blocks endings shape",
-    "rules": "advice case clients limits ranking stalls visibility",
+    "rules": "advice case clients limits stalls visibility",
     "streams": "connecting descriptors evidence lookup marks processes snapshots sockets states tasks tracker "
     "transcript transfers waiting waits",
     "tracers": "launch rescue",

@@ -19,14 +19,16 @@ _WEIGHT = {
 }  # fmt: skip
 _DEFAULT_WEIGHT = 5
 _CONFIDENCE = {"confirmed": 0, "likely": 1, "possible": 2}
+_SHORTAGES = ("fd-exhaustion", "port-exhaustion")  # of these a whole process suffers
 _HUNG = ("hung-read", "idle-timeout", "send-blocked", "not-network")
 
 
 def mark_recovered(case: Case) -> None:
     """A failure that something later made good is information, not an error."""
+    successes = _Successes(case)
     for finding in case.findings:
         if finding.severity in ("fatal", "error"):
-            finding.recovered = recovery(case, finding)
+            finding.recovered = recovery(case, finding, successes)
             if finding.recovered:
                 finding.severity = "info"
 
@@ -34,10 +36,39 @@ def mark_recovered(case: Case) -> None:
 def ranked(case: Case, found: list[Finding]) -> list[Finding]:
     """All findings, the root cause first; the same one on many sockets once, with a count."""
     merged = _merged(found)
-    return sorted(merged, key=lambda f: _key(case, f))
+    rivals = _Rivals(case.findings)
+    return sorted(merged, key=lambda f: _key(case, f, rivals))
 
 
-def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int, int]:
+class _Rivals:
+    """The failures that may explain others, by where they do: a log may hold a hundred thousand of them."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self._of_socket: dict[tuple[int | None, str | None], list[Finding]] = {}
+        self._of_process: dict[int | None, dict[str, Finding]] = {}  # by cause, the first one
+        self._proven: set[str | None] = set()
+        for finding in findings:
+            if finding.severity not in ("fatal", "error"):
+                continue
+            self._of_socket.setdefault((finding.pid, finding.socket), []).append(finding)
+            if finding.cause in _SHORTAGES:
+                first = self._of_process.setdefault(finding.pid, {}).setdefault(finding.cause, finding)
+                if (finding.time_ns or 0) < (first.time_ns or 0):
+                    self._of_process[finding.pid][finding.cause] = finding
+            if finding.confidence == "confirmed":
+                self._proven.add(finding.peer)
+
+    def explain(self, finding: Finding) -> bool:
+        """Whether a heavier failure stands behind this one, or a proven one at the same peer says it better."""
+        near = self._of_socket.get((finding.pid, finding.socket), []) if finding.socket is not None else []
+        if any(_explains(other, finding) for other in near if other is not finding):
+            return True
+        if any(_explains(other, finding) for other in self._of_process.get(finding.pid, {}).values()):
+            return True
+        return finding.confidence == "possible" and finding.peer in self._proven
+
+
+def _key(case: Case, finding: Finding, rivals: _Rivals) -> tuple[int, int, int, int, int, int]:
     process = case.owner_of(finding.pid)
     fate = case.fate(process)
     hopeless = 0 if fate in ("failed", "killed") else 1 if fate == "open" else 2
@@ -45,18 +76,12 @@ def _key(case: Case, finding: Finding) -> tuple[int, int, int, int, int, int]:
         return (_SEVERITY[finding.severity], 0, 3, 0, finding.time_ns or 0, 0)
     blame = _explained(case, process)
     late = -(finding.end_ns or finding.time_ns or 0)
-    follows = any(_explains(case, other, finding) for other in case.findings if other is not finding)
-    if finding.confidence == "possible":  # a proven failure at the same peer says it better
-        follows = follows or any(
-            other.peer == finding.peer and other.confidence == "confirmed" and other.severity in ("fatal", "error")
-            for other in case.findings
-        )
     last = 1 if finding.cause == "not-network" and len(case.findings) > 1 else 0
     line = -max((e.record.lineno for e in finding.evidence), default=0)  # settles ties of coarse clocks
-    return (0, int(follows), hopeless + blame + last, late, line, _CONFIDENCE[finding.confidence])
+    return (0, int(rivals.explain(finding)), hopeless + blame + last, late, line, _CONFIDENCE[finding.confidence])
 
 
-def _explains(case: Case, cause: Finding, effect: Finding) -> bool:
+def _explains(cause: Finding, effect: Finding) -> bool:
     """A heavier kind of failure explains what the same process met after it: on the same peer, or, where the whole
     process was short of something, anywhere.
     """
@@ -66,7 +91,7 @@ def _explains(case: Case, cause: Finding, effect: Finding) -> bool:
         return False
     if (cause.time_ns or 0) > (effect.end_ns or effect.time_ns or 0):
         return False
-    if cause.cause in ("fd-exhaustion", "port-exhaustion"):
+    if cause.cause in _SHORTAGES:
         return True
     return cause.socket is not None and cause.socket == effect.socket
 
@@ -97,7 +122,23 @@ def _merged(found: list[Finding]) -> list[Finding]:
 # -------------------------------------------------------------------------------------------------------------- recovery
 
 
-def recovery(case: Case, finding: Finding) -> str:
+class _Successes:
+    """The connections that worked, by type of socket: looked for once, not for each of many failures."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._known: dict[tuple[str, bool], list[Socket]] = {}
+
+    def like(self, socket: Socket, connect_failed: bool) -> list[Socket]:
+        """Those that may stand for what this socket failed at."""
+        key = (socket.type, connect_failed)
+        if key not in self._known:
+            case = self._case
+            self._known[key] = [each for each in case.clients if _worked(case, each, socket, connect_failed)]
+        return self._known[key]
+
+
+def recovery(case: Case, finding: Finding, successes: _Successes | None = None) -> str:
     """Why a failure did not matter: fallback (another address), retry (the same later), survived,
     purpose (the job stopped it itself); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
@@ -108,10 +149,8 @@ def recovery(case: Case, finding: Finding) -> str:
     after = finding.end_ns if finding.end_ns is not None else finding.time_ns
     connect_failed = finding.cause in ("connect-refused", "connect-timeout", "unreachable", "unix-socket-missing",
                                        "port-exhaustion", "bind-conflict")  # fmt: skip
-    for other in case.clients:
+    for other in (successes or _Successes(case)).like(socket, connect_failed):
         if other is socket and not connect_failed:
-            continue
-        if not _worked(case, other, socket, connect_failed):
             continue
         when = _success_time(case, other)
         if when is None or after is None:
