@@ -73,6 +73,11 @@ class Rsync(LineDialogue):
             buffer.skip(buffer.size)
         return super().held(from_client)
 
+    def hid(self, from_client: bool, out: list[Message]) -> None:
+        """See `Dialogue.hid`; what was hidden may have been the last line."""
+        self._over = self._over or self._greeted
+        super().hid(from_client, out)
+
     def line(self, from_client: bool, line: Line, first: Transfer | None, out: list[Message]) -> None:
         """See `LineDialogue.line`."""
         if from_client:
@@ -84,7 +89,9 @@ class Rsync(LineDialogue):
         elif line.data.startswith(b"@RSYNCD:"):
             reply = self.make(Reply if self._greeted else Greeting, False, first, brief(line.data))
             reply.text = words(line.data.partition(b":")[2])
-            self._hand_on(reply, line, out, last=line.data.startswith((b"@RSYNCD: OK", b"@RSYNCD: EXIT")))
+            last = line.data.startswith((b"@RSYNCD: OK", b"@RSYNCD: EXIT"))
+            maybe = self._greeted and line.cut and b"@RSYNCD: OK".startswith(line.data)
+            self._hand_on(reply, line, out, last or maybe)
             self._greeted = True
         else:
             self._free += 1

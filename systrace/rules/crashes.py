@@ -116,6 +116,8 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
     body = answer.response.body.data() if answer is not None and answer.response.body is not None else data
     if any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages):
         shown, checked = "encrypted", "What came is encrypted, and could not be checked."
+    elif not body:
+        shown, checked = "the log does not show them", "They could not be checked."
     else:
         shown = f"{sniff(body)}, beginning “{printable(body[:40], 60)}”"
         checked = "No defect was found in the data by our checks."
