@@ -128,6 +128,8 @@ class Smtp(CodeDialogue):
     def _end_mail(self, reason: str, out: list[Message]) -> None:
         self._in_mail = False
         size, begun, self._size, self._mail = self._size, self._mail, 0, None
+        if begun is None and self.client.last is None:
+            return  # the log shows nothing of this client
         request = self.ask(begun or self.client.last, f"mail of {size} bytes", "mail")
         if reason:
             request.summary = (
@@ -139,9 +141,7 @@ class Smtp(CodeDialogue):
     def replied(self, reply: Reply, out: list[Message]) -> None:
         """See `CodeDialogue.replied`."""
         request = reply.request
-        if self._in_mail and reply.code[:1] != "3" and self.client.last is None:
-            self._in_mail = False  # the log shows nothing of this client
-        elif self._in_mail and reply.code[:1] != "3":
+        if self._in_mail and reply.code[:1] != "3":
             self._end_mail("clipped", out)  # its end was in a hole
             self.settle_all()
         if reply.code == "354":  # it answers nothing but DATA, which a hole may hide
