@@ -72,8 +72,14 @@ def _chosen(analysis: Analysis, sockets: list[Socket]) -> list[Socket]:
 
     ranked = sorted(sockets, key=key)
     remarkable = [s for s in ranked if key(s)[0] < 5]
-    others = [s for s in ranked if key(s)[0] == 5 and s.is_network and not _is_dns(s)]
+    others = [s for s in ranked if key(s)[0] == 5 and s.is_network and not _is_dns(s) and _is_used(s)]
     return remarkable[:_MOST_REMARKABLE] + others[: max(0, _MOST - len(remarkable))]
+
+
+def _is_used(socket: Socket) -> bool:
+    """Libraries open sockets only to ask whether the kernel knows a family, and close them again."""
+    known = socket.peer is not None or socket.local is not None or bool(socket.attempts)
+    return known or socket.sent.calls + socket.received.calls > 0
 
 
 def _is_dns(socket: Socket) -> bool:

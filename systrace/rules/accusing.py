@@ -33,6 +33,7 @@ _MOST = 400  # answers with a defect that are looked at, from the end
 _JUDGES = (
     http_defects.redirected,
     http_defects.truncated,
+    http_defects.framed,
     http_defects.page,
     http_defects.status,
     body_defects.coded,
@@ -147,6 +148,10 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     finding.evidence = [*request_events[:1], *finding.evidence]
     finding.variant = defect.variant
     finding.confidence = "confirmed" if defect.proof and said else "likely" if defect.proof or said else "possible"
+    end = case.end_of_file(answer.socket) if defect.cause == "truncated-response" else None
+    if end is not None:  # the sizes and the end are in the log, whatever the program says of them
+        finding.confidence = "confirmed"
+        finding.evidence.insert(max(1, len(finding.evidence) - 1), end.event)
     finding.time_ns = response.start_ns
     finding.summary = (
         f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to "

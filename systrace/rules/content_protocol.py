@@ -14,7 +14,7 @@ from systrace.decoders.replies import FramingError, Greeting
 from systrace.decoders.tls_messages import NotTls
 from systrace.model import Endpoint, Finding, Message, Socket
 from systrace.rules import rule
-from systrace.rules.accusing import accusation, effect
+from systrace.rules.accusing import accusation, accused, effect
 from systrace.rules.answers import Victim, ended_at, last_received, victim
 from systrace.rules.case import Case
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN
@@ -156,6 +156,7 @@ def framing_error(case: Case) -> Iterator[Finding]:
     What to do: is it the right port and version; what do the bytes say as text.
     Source: the protocol's own framing
     """
+    yield from accused(case, "framing-error")
     yield from cut_units(case, "framing-error")
     for socket in case.clients:
         error = next((m for m in socket.messages if isinstance(m, FramingError) and m.direction == "received"), None)

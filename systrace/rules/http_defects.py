@@ -41,6 +41,24 @@ def truncated(answer: Answer, victim: Victim | None) -> Defect | None:
     )
 
 
+def framed(answer: Answer, victim: Victim | None) -> Defect | None:
+    """A chunked body whose chunk sizes are none (RFC 9112 7.1)."""
+    response = answer.response
+    if response.incomplete_reason != "malformed" or response.framing != "chunked":
+        return None
+    return Defect(
+        "framing-error",
+        "chunk",
+        f"is not framed as it says (Transfer-Encoding: chunked): {printable(response.detail.encode('utf-8', 'replace'), 80)}",
+        r"(?i)chunk|incomplete|invalid literal|malformed|bad |length",
+        causes=(
+            "the server or a proxy writes a body that is not chunked under a head that says so",
+            "two answers were mixed on one connection",
+        ),
+        remedy=("repair the sender; ask with HTTP/1.0 or without keep-alive until then",),
+    )
+
+
 # --------------------------------------------------------------------------------------------------------- redirects
 
 

@@ -373,7 +373,13 @@ def _healthy(case: Case) -> str:
     took = span.last_ns - span.first_ns if span.first_ns is not None and span.last_ns is not None else None
     roots = [p for p in case.roots() if p.traced]
     open_end = " until the log ends (the job had not)" if roots and case.fate(roots[0]) == "open" else ""
-    text = f"Nothing failed{open_end}: {len(network)} network socket{'' if len(network) == 1 else 's'}"
+    made = sum(1 for s in network if not case.is_dns(s) and (case.connected(s) or s.sent.calls or s.received.calls))
+    accepted = sum(
+        1 for s in case.evidence.sockets.values() if s.kind == "socket" and s.is_network and s.role == "server"
+    )
+    text = f"Nothing failed{open_end}: {made or 'no'} connection{'' if made == 1 else 's'}"
+    if accepted:
+        text += f" made, {accepted} accepted"
     if took is not None:
         text += f" in {seconds(took)}"
     longest = max((s.longest_silence_ns for s in network), default=0)

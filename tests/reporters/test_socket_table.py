@@ -43,6 +43,11 @@ def test_local_and_name_sockets_are_only_counted(analyse: Analyse) -> None:
     assert socket_table(analyse("9 1700000001.000 +++ exited with 0 +++\n"), Layout(200)) == []
 
 
+def test_a_socket_that_only_asked_for_a_family_is_only_counted(analyse: Analyse) -> None:
+    log = "9 1700000001.000 socket(AF_INET6, SOCK_DGRAM, 0) = 3 <0.1>\n9 1700000001.200 close(3) = 0 <0.1>\n"
+    assert socket_table(analyse(log), Layout(200)) == ["1 socket, without anything remarkable: --all"]
+
+
 def test_rows_fit_a_terminal_and_keep_port_and_descriptor(analyse: Analyse) -> None:
     log = (
         f'9 1700000001.000 execve("/opt/{"n" * 60}", ["{"n" * 60}"], 0x7 /* 1 vars */) = 0 <0.1>\n'

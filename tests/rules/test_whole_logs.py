@@ -101,6 +101,11 @@ LOGS: dict[str, tuple[list[str], str, str | None]] = {
          '9 1.2 write(3, "\26\3\1\0\5\1\0\0\1\3", 10) = 10 <0.0001>',
          '9 1.3 write(2, "ssl.SSLError: [SSL: WRONG_VERSION_NUMBER] wrong version number\n", 63) = 63 <0.1>',
          "9 1.4 close(3) = 0 <0.1>", "9 1.5 +++ exited with 1 +++"], "tls-error", "192.0.2.7:465"),
+    "chunks without sizes": (
+        [_READS, _TCP, _WEB, _ASK,
+         '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n'
+         'zz\\r\\nhi\\r\\n", 99, 0, NULL, NULL) = 55 <0.01>',
+         _END, "9 1.5 +++ exited with 1 +++"], "framing-error", _SITE),
     "failing calls only, of a job that still runs": (
         [f"9 1.1 connect(3, {_TO % 80}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
          "9 1.2 recvfrom(3, 0x5, 9, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable) <0.0001>"],
