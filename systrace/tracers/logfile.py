@@ -9,16 +9,21 @@ import gzip
 import io
 import lzma
 import re
+import resource
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
-from systrace.errors import InputError, MissingExtraError
+from systrace.errors import InputError
 from systrace.model import Input
 
 _FF_NAME = re.compile(r"(.+)\.(\d{1,8})(\.(?:gz|xz|bz2|zst))?")
+_OTHER_FILES = 64  # descriptors that are open beside the logs
+_STEP = 1024  # bytes of zstd at a time
+_LONGEST_LINE = 1 << 24  # bytes
 _DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError)
 
 
@@ -46,11 +51,24 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
             groups.setdefault(match[1], []).append((int(match[2]), path))
         else:
             groups.setdefault(f"\0{path}", []).append((0, path))
+    _allow_open_files(len(files))
     return [[Input(path, _lines(path), tid) for tid, path in sorted(members)] for members in groups.values()]
+
+
+def _allow_open_files(count: int) -> None:
+    """The siblings of `-ff` are read side by side, one for each thread of the job: more than a shell allows by default."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = count + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        with contextlib.suppress(OSError, ValueError):
+            most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _lines(path: str) -> Iterable[bytes]:
     """The lines of one file; opened now, so that a wrong path is an error before any work is done."""
+    if path == "-" and sys.stdin is None:
+        raise InputError("standard input is closed")
     try:
         raw: BinaryIO = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115
     except OSError as error:
@@ -65,7 +83,7 @@ def _decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
             raw if isinstance(raw, io.BufferedReader) else cast(BinaryIO, io.BufferedReader(cast("io.RawIOBase", raw)))
         )
         try:
-            stream = _decompressed(stream)
+            stream = _decompressed(path, stream)
             yield from _text_lines(stream)
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno:
@@ -97,7 +115,42 @@ class _Steps(io.RawIOBase):
         return len(data)
 
 
-def _decompressed(stream: BinaryIO) -> BinaryIO:
+class _ZstdSteps(io.RawIOBase):
+    """zstd read in pieces so small that damage costs one block of it, not all that a larger piece gave."""
+
+    def __init__(self, stream: BinaryIO, zstd: Any) -> None:
+        self._stream = stream
+        self._zstd = zstd
+        self._frame = zstd.ZstdDecompressor()
+        self._piece = b""
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """As many bytes as one step gives; a file may hold several frames."""
+        while True:
+            if self._frame.eof:
+                self._piece = self._frame.unused_data or self._stream.read(_STEP)
+                if not self._piece:
+                    return 0
+                self._frame = self._zstd.ZstdDecompressor()
+            elif self._frame.needs_input and not self._piece:
+                self._piece = self._stream.read(_STEP)
+                if not self._piece:
+                    raise EOFError
+            try:
+                data = self._frame.decompress(self._piece, len(buffer))
+            except self._zstd.ZstdError as error:
+                raise ValueError(str(error)) from None
+            self._piece = b""
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
+
+
+def _decompressed(path: str, stream: BinaryIO) -> BinaryIO:
     magic = _peek(stream, 6)
     if magic.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, io.BufferedReader(_Steps(gzip.GzipFile(fileobj=stream)), 1 << 18))
@@ -112,8 +165,9 @@ def _decompressed(stream: BinaryIO) -> BinaryIO:
             try:
                 from compression import zstd  # type: ignore[import-not-found,no-redef,unused-ignore]
             except ImportError:
-                raise MissingExtraError("zstd", "codecs") from None
-        return cast(BinaryIO, io.BufferedReader(cast("io.RawIOBase", zstd.ZstdFile(stream))))
+                hint = "compressed with zstd: pip install 'systrace[codecs]', or unpack it first (zstd -dc)"
+                raise InputError(f"{path}: {hint}") from None
+        return cast(BinaryIO, io.BufferedReader(_ZstdSteps(stream, zstd), 1 << 18))
     return stream
 
 
@@ -121,7 +175,7 @@ def _text_lines(stream: BinaryIO) -> Iterable[bytes]:
     head = _peek(stream, 64)
     if head.startswith(codecs.BOM_UTF8):
         stream.read(3)
-        return stream
+        return _bounded(stream)
     encoding = ""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
@@ -129,7 +183,12 @@ def _text_lines(stream: BinaryIO) -> Iterable[bytes]:
         encoding = "utf-16-le" if zeros > 0 else "utf-16-be"  # both sides NUL is a hole that a crash left
     if encoding:
         return _recoded(stream, encoding)
-    return stream
+    return _bounded(stream)
+
+
+def _bounded(stream: BinaryIO) -> Iterable[bytes]:
+    """Lines, the longest cut: what has no line ends at all (/dev/zero) must not fill the memory."""
+    return iter(partial(stream.readline, _LONGEST_LINE), b"")
 
 
 def _recoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:

@@ -197,6 +197,20 @@ def test_ctrl_c_while_a_file_is_read_is_clean(tmp_path: Path) -> None:
     assert job.returncode == 128 + signal.SIGINT
 
 
+@pytest.mark.parametrize(
+    ("closed", "words", "message"),
+    [
+        (">&-", "parse LOG", "standard output is closed"), (">&-", "events LOG", "standard output is closed"),
+        ("<&-", "parse -", "standard input is closed"), ("<&-", "events -", "standard input is closed"),
+    ],
+)  # fmt: skip
+def test_closed_descriptors(refused: Path, closed: str, words: str, message: str) -> None:
+    """As cron and daemons leave them: one line, no traceback."""
+    line = f"{sys.executable} -m systrace {words.replace('LOG', str(refused))} {closed}"
+    done = subprocess.run(["sh", "-c", line], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, f"systrace: {message}\n")
+
+
 def test_a_reader_that_has_gone_is_no_error(refused: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

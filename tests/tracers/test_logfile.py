@@ -6,6 +6,8 @@ import bz2
 import codecs
 import gzip
 import lzma
+import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,3 +73,50 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         recordings([str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match=r"no files in this directory"):
         recordings([str(tmp_path)])
+
+
+@pytest.mark.parametrize("where", [0.1, 0.3, 0.5, 0.7, 0.9, 0.999])
+def test_damaged_zstd_is_read_to_the_block_before(tmp_path: Path, where: float) -> None:
+    """Cut, or overwritten: all but the last 300 kB before the damage is there."""
+    zstd = pytest.importorskip("backports.zstd")
+    chance = random.Random(7)
+    text = b"".join(b"7 close(%d) = 0\n" % chance.getrandbits(60) for _ in range(60_000))
+    packed = zstd.compress(text)
+    at = int(len(packed) * where)
+    path = tmp_path / "log"
+    for data in (packed[:at], packed[:at] + b"\xff" * 200 + packed[at + 200 :]):
+        path.write_bytes(data)
+        found = content(path)
+        assert text.startswith(found[: int(len(text) * where) - 300_000])
+        assert len(found) > len(text) * where - 300_000
+    path.write_bytes(packed + zstd.compress(b"8 close(1) = 0\n"))
+    assert content(path) == text + b"8 close(1) = 0\n"
+
+
+def test_a_hole_of_nuls_at_the_start_is_no_utf_16(tmp_path: Path) -> None:
+    """What a crash left."""
+    path = tmp_path / "log"
+    path.write_bytes(b"\0" * 4096 + TEXT)
+    assert content(path).endswith(TEXT)
+
+
+def test_what_has_no_line_ends_comes_in_pieces(tmp_path: Path) -> None:
+    """So that /dev/zero cannot fill the memory."""
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        file.truncate(40 << 20)
+    ((each,),) = recordings([str(path)])
+    assert [len(line) for line in each.lines] == [16 << 20, 16 << 20, 8 << 20]
+
+
+def test_more_siblings_than_a_shell_allows_open_files(tmp_path: Path) -> None:
+    """The soft limit is raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, hard))
+    try:
+        for tid in range(1, 301):
+            (tmp_path / f"log.{tid}").write_bytes(TEXT)
+        (group,) = recordings([str(tmp_path)])
+        assert sum(len(list(each.lines)) for each in group) == 600
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -28,6 +28,8 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as out:
             yield out
         return
+    if sys.stdout is None:
+        raise UsageError("standard output is closed")
     try:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
