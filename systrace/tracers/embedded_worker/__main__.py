@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -185,6 +186,8 @@ def main() -> int:
     length = int(control.recv(8, socket.MSG_WAITALL))
     task = Task(**json.loads(control.recv(length, socket.MSG_WAITALL)))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    gc.freeze()
+    gc.set_threshold(50_000)  # nothing here refers to itself: looking for such things after each few calls is in vain
     worker = Worker(control, task)
     try:
         return worker.run()

@@ -6,24 +6,34 @@ import re
 from collections.abc import Mapping, Sequence
 
 _NAMED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\v": "\\v", "\f": "\\f"}
-_OCTAL = [chr(code) for code in range(256) if not 0x20 <= code < 0x7F and chr(code) not in _NAMED]
-# An octal escape is as short as can be, but three digits long before another octal digit. Such bytes are first moved
-# 256 up, so that one translate() does all the rest.
-_BEFORE_DIGIT = re.compile("([" + "".join(map(re.escape, _OCTAL)) + "])(?=[0-7])")
-_ESCAPES = str.maketrans(
-    _NAMED
-    | {char: f"\\{ord(char):o}" for char in _OCTAL}
-    | {chr(ord(char) + 256): f"\\{ord(char):03o}" for char in _OCTAL}
-)
-_PLAIN = re.compile(r"[ !#-\[\]-~]*")
+_PLAIN = bytes(code for code in range(0x20, 0x7F) if chr(code) not in _NAMED)
+# An octal escape is as short as can be, but three digits long before another octal digit.
+_SHORT = [chr(code) if code in _PLAIN else _NAMED.get(chr(code), f"\\{code:o}") for code in range(256)]
+_LONG = [chr(code) if code in _PLAIN else _NAMED.get(chr(code), f"\\{code:03o}") for code in range(256)]
+_BEFORE_DIGIT = re.compile(rb"[^ !#-\[\]-~](?=[0-7])")
+_OTHERS = re.compile(r"([^ !#-\[\]-~]+)(?=([0-7])?)")
+_ESCAPES = str.maketrans(dict(zip(map(chr, range(256)), _SHORT, strict=True)))
+_FEW = 8  # one in so many: looking for them is then faster than looking each byte up
 
 
 def quote(data: bytes) -> str:
     """`data` between double quotes with strace's escapes: `"GET / HTTP/1.1\\r\\n"`."""
-    text = data.decode("latin-1")
-    if not _PLAIN.fullmatch(text):
-        text = _BEFORE_DIGIT.sub(lambda match: chr(ord(match[1]) + 256), text).translate(_ESCAPES)
-    return f'"{text}"'
+    others = len(data.translate(None, _PLAIN))
+    if others * _FEW <= len(data):
+        text = data.decode("latin-1")
+        return f'"{_OTHERS.sub(_escaped, text)}"' if others else f'"{text}"'
+    parts = list(map(_SHORT.__getitem__, data))
+    for match in _BEFORE_DIGIT.finditer(data):
+        parts[match.start()] = _LONG[data[match.start()]]
+    return f'"{"".join(parts)}"'
+
+
+def _escaped(match: re.Match[str]) -> str:
+    """A run of characters that do not stand for themselves, perhaps before an octal digit."""
+    run = match[1]
+    if match[2] is None:
+        return run.translate(_ESCAPES)
+    return run[:-1].translate(_ESCAPES) + _LONG[ord(run[-1])]
 
 
 _IN_BRACKETS = str.maketrans(
