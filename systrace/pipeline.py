@@ -24,6 +24,7 @@ from systrace.model import (
     Transcript,
 )
 from systrace.parser import EVERY_NAME, records
+from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import check, verdict
 from systrace.rules.visibility import clipped, hidden_by_options, sealed
@@ -86,7 +87,7 @@ def analyze(
     handlers = dict(SYSCALLS) | NOTES
     seen = style.syscalls
     source_of_records = records(inputs, wanted_names(), health, style, as_is)
-    while batch := list(islice(source_of_records, BATCH)):
+    for batch in _batches(source_of_records, len(inputs) == 1):
         seen.update([record.syscall for record in batch])
         for event in [handlers[record.syscall](record) for record in batch]:
             if event is None:
@@ -109,6 +110,14 @@ def analyze(
     for finding in findings:
         finding.lines = evidence_lines(evidence, finding)
     return Analysis(evidence, findings, answer)
+
+
+def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]:
+    """All records in order of completion; the files of -ff come so already."""
+    completion = Completion()
+    while batch := list(islice(source, BATCH)):
+        yield completion.ordered(batch) if one_file else batch
+    yield completion.rest()
 
 
 def evidence_lines(evidence: Evidence, finding: Finding) -> list[Line]:

@@ -202,8 +202,13 @@ def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> 
         return bool(other.attempts)
     turn = other.turn
     if turn is not None and turn.answer_bytes and case.first_error(other) is None:
-        return all(m.complete for m in other.messages[-1:])
+        return _whole(other)
     return False
+
+
+def _whole(socket: Socket) -> bool:
+    """The last message came whole, or the log shows too little of it (-s) to say that it did not."""
+    return all(m.complete or getattr(m, "incomplete_reason", "") == "clipped" for m in socket.messages[-1:])
 
 
 def _success_time(case: Case, other: Socket) -> int | None:
@@ -246,7 +251,7 @@ def _went_on(case: Case, finding: Finding, socket: Socket, process: Process | No
         last = other.last_progress_ns if case.has_clock else case.ended(other.timeline[-1]) if other.timeline else None
         later = last is not None and last >= after and bool(other.timeline) and other.timeline[-1].record.lineno > line
         if other.turn.answer_bytes and later and not case.is_dns(other):
-            return case.first_error(other) is None and all(m.complete for m in other.messages[-1:])
+            return case.first_error(other) is None and _whole(other)
     return False
 
 
