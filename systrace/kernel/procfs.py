@@ -273,6 +273,7 @@ def holders_of(
 ) -> dict[int, list[tuple[int, bool, bool]]]:
     """Which other processes hold these pipes or sockets, or FIFOs by path: inode -> (pid, readable, writable).
 
+    A path may be another FIFO's in another mount namespace: its inode must be the same too, where the kernel tells it.
     The kernel has no index for this, so every descriptor of the host that we may see is looked at; stops at `deadline`
     (time.monotonic).
     """
@@ -286,8 +287,9 @@ def holders_of(
         folder = f"/proc/{name}/fd"
         try:
             for number in os.listdir(folder):
-                inode = wanted.get(os.readlink(f"{folder}/{number}"))
-                if inode is not None:
+                target = os.readlink(f"{folder}/{number}")
+                inode = wanted.get(target)
+                if inode is not None and (target not in fifos or inode_of(int(name), int(number)) in (None, inode)):
                     mode = os.lstat(f"{folder}/{number}").st_mode
                     found.setdefault(inode, []).append((int(name), bool(mode & 0o400), bool(mode & 0o200)))
         except OSError:

@@ -197,3 +197,31 @@ def test_a_child_is_found_by_the_number_that_its_parent_knows(hang: Hang, until:
     assert parent.number_in(offspring) == 1
     (wait,) = [f for f in diagnose(snapshot).findings if f.variant == "child"]
     assert f"it waits for {offspring.command}[{offspring.pid}] to end" in wait.summary
+
+
+@needs_namespaces
+def test_a_fifo_of_the_same_name_elsewhere_is_another(tmp_path: Path, until: Until) -> None:
+    """A container has its own /tmp: whoever holds that path on the host has nothing to do with it."""
+    path = tmp_path / "fifo"
+    other = tmp_path / "other"
+    for _ in range(3):  # so that the inode is not the first of its file system
+        os.mkfifo(other)
+        other.rename(path)
+    script = f"mount -t tmpfs none {tmp_path}; mkfifo {path}; sleep 600 3>{path} & exec cat {path}"
+
+    def hold() -> None:
+        os.open(path, os.O_RDWR)
+        signal.pause()
+
+    with child(hold) as stranger, subprocess.Popen(["unshare", "--mount", "sh", "-c", script]) as process:
+        until(lambda: any(d.target == str(path) for d in procfs.descriptors_of(stranger) or ()))
+        try:
+            until(lambda: procfs.argv_of(process.pid)[:1] == ("cat",) and len(procfs.tree(process.pid)) == 2)
+            until(lambda: any(d.target == str(path) for d in procfs.descriptors_of(process.pid) or ()))
+            until(lambda: in_state(process.pid, "S"))
+            snapshot = Snapshot.take(process.pid)
+            ((_, ends),) = snapshot.holders.items()
+            assert {end.pid for end in ends} == set(procfs.tree(process.pid))
+        finally:
+            for pid in reversed(procfs.tree(process.pid)):
+                os.kill(pid, signal.SIGKILL)
