@@ -29,6 +29,7 @@ MACHINES = ("x86_64", "aarch64")
 OLDEST = (5, 3)  # PTRACE_GET_SYSCALL_INFO, ptrace(2)
 STOP_SECONDS = 5.0
 ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
+START_SECONDS = 60.0  # of a worker on a machine that has no time for it
 _PF_KTHREAD = 0x00200000  # linux/sched.h
 _KILLED = 128 + signal.SIGKILL
 
@@ -36,12 +37,13 @@ _KILLED = 128 + signal.SIGKILL
 class EmbeddedCapture:
     """A job or an attached process under the worker: the `Capture` of both."""
 
-    def __init__(self, worker: subprocess.Popen[bytes], control: socket.socket, attached: bool) -> None:
+    def __init__(self, worker: subprocess.Popen[bytes], control: socket.socket, attached: Sequence[int]) -> None:
         self.pid = 0
         self.tracer_pid = worker.pid
         self._worker = worker
         self._control = control
-        self._attached = attached
+        self._attached = bool(attached)
+        self._asked_for = attached[0] if attached else 0
         self._text = b""
         self._complaint = ""
         self._status: int | None = None
@@ -56,9 +58,14 @@ class EmbeddedCapture:
             CaptureError: it ended without one.
         """
         first: dict[str, Any] | None = None
+        began = time.monotonic()
         while first is None:
             if self._attached and not wait_any([self._control.fileno()], ATTACH_SECONDS):
-                raise CaptureError("cannot attach: it cannot be stopped (uninterruptible sleep, state D)")
+                if _uninterruptible(self._asked_for):
+                    raise CaptureError("cannot attach: it cannot be stopped (uninterruptible sleep, state D)")
+                if time.monotonic() - began > START_SECONDS:
+                    raise CaptureError(f"cannot attach: the tracer has not begun within {START_SECONDS:.0f} s")
+                continue  # a busy machine
             for message in self._messages():  # a short job's end may come along with its start
                 self._note(message)
                 if message["event"] in ("started", "failed"):
@@ -223,7 +230,7 @@ class Embedded:
                 close_fds=False,
                 env=_worker_environment(),
             )
-        capture = EmbeddedCapture(worker, ours, attached=bool(task.get("pids")))
+        capture = EmbeddedCapture(worker, ours, attached=task.get("pids", ()))
         with contextlib.suppress(OSError):  # it died: `started` says how
             ours.sendall(b"%08d" % len(data) + data)
         return capture
@@ -277,6 +284,15 @@ def refused(pid: int, said: str) -> str:
             f"{start}kernel.yama.ptrace_scope is {_yama()}; run systrace as root, or: sysctl kernel.yama.ptrace_scope=0"
         )
     return f"{start}{said} (containers: --cap-add SYS_PTRACE)"
+
+
+def _uninterruptible(pid: int) -> bool:
+    """Whether a thread of the process sleeps in a way that nothing interrupts."""
+    try:
+        tids = [int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return False
+    return any((status_field(tid, "State") or "").startswith("D") for tid in tids)
 
 
 def _is_kernel_thread(pid: int) -> bool:

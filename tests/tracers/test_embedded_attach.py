@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from systrace.errors import CaptureError
-from systrace.tracers import Request
+from systrace.tracers import Request, embedded
 from systrace.tracers.embedded import Embedded, EmbeddedCapture, refused
 from tests.tracers.embedded_job import REAL, python
 
@@ -222,6 +222,16 @@ def test_a_signal_in_flight_at_detach_is_not_lost(tmp_path: Path) -> None:
         until(lambda: status(process.pid)["TracerPid"] == "0")
         settled(process)
         assert int(answer(process)) == 5
+
+
+def test_a_busy_machine_is_not_taken_for_an_uninterruptible_sleep(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "ATTACH_SECONDS", 0.001)  # no worker begins as fast as that
+    with Embedded().attach([sleeper.pid], Request(tmp_path / "trace", WANTED)) as capture:
+        assert capture.pid == sleeper.pid
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.0)
+    assert "the tracer has not begun within 0 s" in refusal(sleeper.pid, tmp_path)
 
 
 # ------------------------------------------------------------------------------------------------------------- refusals
