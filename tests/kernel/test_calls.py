@@ -45,7 +45,7 @@ HEADERS = {  # in every linux-libc-dev, for its own architecture and (asm-generi
     "x86_64": "x86_64-linux-gnu/asm/unistd_64.h",
     "i386": "x86_64-linux-gnu/asm/unistd_32.h",
     "aarch64": "asm-generic/unistd.h",
-    "arm": "arm-linux-gnueabihf/asm/unistd-eabi.h",
+    "arm": "../arm-linux-gnueabihf/include/asm/unistd-eabi.h",  # linux-libc-dev-armhf-cross
 }
 
 

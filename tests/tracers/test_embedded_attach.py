@@ -110,7 +110,7 @@ def test_all_threads_are_traced_and_let_go(tmp_path: Path) -> None:
                 assert status(int(tid))["TracerPid"] == str(capture.tracer_pid)
             process.stdin.write(b"hello\n")
             process.stdin.flush()
-            until(lambda: "sendto(" in trace.read_text(), capture)
+            until(lambda: "sendto(" in trace.read_text() and ", 100, 0, NULL, NULL) = 6" in trace.read_text(), capture)
             assert capture.wait(0.3) is None
         for tid in tasks:
             assert status(int(tid))["TracerPid"] == "0"
