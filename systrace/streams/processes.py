@@ -20,11 +20,11 @@ _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOI
 
 def cloning(tracker: Tracker, task: Task, event: model.Cloning) -> None:
     tracker.lookup.sees_clone = True
-    task.forking = (event.thread, event.shares_files)
+    tracker.tasks.forks(task, event.thread, event.shares_files)
 
 
 def cloned(tracker: Tracker, task: Task, event: model.Cloned) -> None:
-    task.forking = None
+    tracker.tasks.forked(task)
     tracker.lookup.sees_clone = True
     if event.child:
         tracker.tasks.child(task, event.child, event.thread, event.shares_files, event.record.time_ns)

@@ -32,16 +32,28 @@ class Tasks:
     def __init__(self) -> None:
         self.by_tid: dict[int, Task] = {}
         self.processes: dict[int, Process] = {}
+        self.forking: dict[Task, None] = {}  # those whose fork has not returned, the latest last
+
+    def forks(self, task: Task, thread: bool, files: bool) -> None:
+        """The task is within a fork from now on: a new tid that turns up is its child."""
+        self.forking.pop(task, None)
+        self.forking[task] = None
+        task.forking = (thread, files)
+
+    def forked(self, task: Task) -> None:
+        """Its fork has returned, or the task is gone."""
+        self.forking.pop(task, None)
+        task.forking = None
 
     def find(self, record: Record) -> Task:
         """The task that a record is of; an unknown one is the child of whoever forks just now, or new to us."""
         task = self.by_tid.get(record.tid)
         if task is not None:
             return task
-        parent = next((t for t in reversed(self.by_tid.values()) if t.forking is not None and t.alive), None)
-        if parent is not None and parent.forking is not None:
-            thread, files = parent.forking
-            return self.child(parent, record.tid, thread, files, record.time_ns)
+        for parent in reversed(self.forking):
+            if parent.alive and parent.forking is not None:
+                thread, files = parent.forking
+                return self.child(parent, record.tid, thread, files, record.time_ns)
         return self.stranger(record.tid, record.time_ns)
 
     def stranger(self, tid: int, time_ns: int | None) -> Task:

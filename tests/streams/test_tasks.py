@@ -1,0 +1,51 @@
+"""Who is whose child, also where the log shows it late; many threads take time in proportion."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from systrace.model import Input
+from systrace.pipeline import analyze
+
+
+def parents(text: str) -> dict[int, int | None]:
+    """pid -> parent; stamps are written short."""
+    analysis = analyze(
+        [
+            Input(
+                "log",
+                re.sub(r"(?m)^(\d+) (\d)\.(\d) ", r"\1 170000000\2.\g<3>00000 ", text)
+                .encode()
+                .splitlines(keepends=True),
+            )
+        ]
+    )
+    return {process.pid: process.parent for process in analysis.evidence.processes.values()}
+
+
+def test_trap_27_a_child_before_its_creation_is_of_who_forks() -> None:
+    """A new number during a fork is its child; after the fork has returned it is nobody's."""
+    forks = "7 1.0 close(1) = 0\n7 1.1 fork( <unfinished ...>\n8 1.2 close(1) = 0\n7 1.3 <... fork resumed>) = 8\n"
+    assert parents(forks + "9 1.4 close(1) = 0\n") == {7: None, 8: 7, 9: None}
+
+
+def test_of_two_that_fork_the_later_one_is_taken() -> None:
+    """Until the results say which child is whose."""
+    text = (
+        "7 1.0 fork( <unfinished ...>\n8 1.1 close(1) = 0\n7 1.2 <... fork resumed>) = 8\n7 1.3 fork( <unfinished ...>\n"
+        "8 1.4 fork( <unfinished ...>\n9 1.5 close(1) = 0\n8 1.6 <... fork resumed>) = 9\n7 1.7 <... fork resumed>) = 10\n"
+    )
+    assert parents(text) == {7: None, 8: 7, 9: 8, 10: 7}
+
+
+def test_many_threads_take_time_in_proportion() -> None:
+    """A new number is not looked for among all the others."""
+
+    def seconds(count: int) -> float:
+        lines = [b"%d 1700000000.000000 close(3) = 0 <0.000001>\n" % (n + 1) for n in range(count)]
+        began = time.process_time()
+        analyze([Input("log", lines)])
+        return time.process_time() - began
+
+    assert min(seconds(16_000) / seconds(4_000) for _ in range(3)) < 8  # 4 in proportion, 16 with every pair
