@@ -122,7 +122,8 @@ def test_all_threads_are_traced_and_let_go(tmp_path: Path) -> None:
     match = re.search(r"recvfrom\(4<TCP:\[(127[\d.:]+)->(127[\d.:]+)\]>, ", text)
     assert match
     assert '"hello\\n", 100, 0, NULL, NULL) = 6' in text
-    assert f'sendto(5<TCP:[{match[2]}->{match[1]}]>, "hello\\n", 6, 0, NULL, 0) = 6' in text
+    sent = re.escape(f'sendto(5<TCP:[{match[2]}->{match[1]}]>, "hello\\n", 6, 0, NULL, 0')
+    assert re.search(rf"{sent}(\) = 6| <unfinished \.\.\.>\n)", text)  # a busy machine makes it last
     assert len(re.findall(r"<(?:unfinished|detached) \.\.\.>$", text, re.MULTILINE)) >= 3
     assert "restart_syscall(<... resuming interrupted poll ...> <unfinished ...>" in text
 
