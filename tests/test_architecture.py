@@ -63,7 +63,7 @@ UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
     "parser": "leader names",
     "reporters": "blocks endings shape",
     "rules": "advice case clients limits stalls visibility",
-    "streams": "connecting descriptors evidence lookup marks processes snapshots sockets states tracker "
+    "streams": "connecting descriptors evidence lookup processes snapshots sockets states tracker "
     "transcript transfers waiting waits",
     "tracers": "launch rescue",
 }

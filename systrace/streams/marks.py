@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from systrace.streams.tracker import Tracker
 
 _SPANS = 2000
+_PENDING = 4096  # calls without an end beyond those: more threads than that seldom hang at once
 
 
 def add_fault(tracker: Tracker, socket: Socket, event: Event, kind: str, errno: str | None) -> None:
@@ -66,7 +67,13 @@ def add_span(tracker: Tracker, task: Task, event: Event, kind: str, limit_ns: in
     if before is not None:
         span.kind, span.limit_source, span.start_ns = before[0] or kind, before[1], before[2]
     span.ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
-    if len(task.process.spans) < 64 or pending:
-        task.process.spans.append(span)
-    if len(tracker.spans) < _SPANS or pending:
-        tracker.spans.append(span)
+    _append(task.process.spans, span, 64, pending)
+    _append(tracker.spans, span, _SPANS, pending)
+
+
+def _append(spans: list[Span], span: Span, most: int, pending: bool) -> None:
+    """The first ones are kept, and of those that never ended also the latest: the end of a log is what matters."""
+    if len(spans) < most or pending:
+        spans.append(span)
+        if len(spans) > most + _PENDING:
+            del spans[most]
