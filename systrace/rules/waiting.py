@@ -384,15 +384,16 @@ def send_blocked(case: Case) -> Iterator[Finding]:
     for stall in _stalls(case, "w"):
         if stall.phase == "greeting" and not stall.socket.sent.calls and stall.ended == "close":
             continue
-        if stall.waited_ns is not None and stall.waited_ns < SECOND // 2 and stall.ended != "limit":
-            continue
+        if stall.waited_ns is not None and stall.waited_ns < SECOND // 2 and stall.ended != "limit" and not stall.cut:
+            continue  # a call that was under way at attach and at detach has lasted longer than the log
         if stall.ended in ("close", "exit") and case.fate(stall.process) == "ok":
             continue
         finding = _base(case, "send-blocked", stall)
         finding.variant = "limit" if stall.ended == "limit" else "hung"
         finding.confidence = "confirmed" if stall.ended == "limit" else "likely"
+        waited = seconds(None if stall.cut else stall.waited_ns)
         finding.summary = (
-            f"{case.name_of(stall.process)} could not send to {case.label(stall.socket)} for {seconds(stall.waited_ns)} after "
+            f"{case.name_of(stall.process)} could not send to {case.label(stall.socket)} for {waited} after "
             f"{stall.socket.sent.original_len} bytes: the peer took no more"
             + (
                 f"; its own limit ended the wait ({stall.limit_source})."

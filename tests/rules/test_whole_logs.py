@@ -106,6 +106,8 @@ LOGS: dict[str, tuple[list[str], str, str | None]] = {
          '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n'
          'zz\\r\\nhi\\r\\n", 99, 0, NULL, NULL) = 55 <0.01>',
          _END, "9 1.5 +++ exited with 1 +++"], "framing-error", _SITE),
+    "a send under way when strace came and when it left": (
+        ['9 1.0 write(3<TCP:[192.0.2.9:4000->192.0.2.7:7002]>, "xxxx"..., 200000 <detached ...>'], "send-blocked", _PEER),
     "failing calls only, of a job that still runs": (
         [f"9 1.1 connect(3, {_TO % 80}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
          "9 1.2 recvfrom(3, 0x5, 9, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable) <0.0001>"],
