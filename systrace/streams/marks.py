@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fault, Received, Sent, Socket, Span
 from systrace.streams import waits
+from systrace.streams.books import Books
 from systrace.streams.snapshots import blocked_before
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
-
-if TYPE_CHECKING:
-    from systrace.streams.tracker import Tracker
 
 _SPANS = 2000
 _PENDING = 4096  # calls without an end beyond those: more threads than that seldom hang at once
 
 
-def add_fault(tracker: Tracker, socket: Socket, event: Event, kind: str, errno: str | None) -> None:
+def add_fault(books: Books, socket: Socket, event: Event, kind: str, errno: str | None) -> None:
     record = event.record
     turn = socket.turn
     direction = "w" if isinstance(event, Sent) else "r" if isinstance(event, Received) else ""
@@ -29,7 +25,7 @@ def add_fault(tracker: Tracker, socket: Socket, event: Event, kind: str, errno: 
         )  # fmt: skip
         socket.waiting = span
     now = record.end_ns if record.end_ns is not None else record.time_ns
-    end_wait(tracker, socket, kind if errno is None else errno, now)
+    end_wait(books, socket, kind if errno is None else errno, now)
     asked = turn.request_end_ns if turn is not None else None
     silent = None
     if now is not None and socket.last_progress_ns is not None:
@@ -45,17 +41,17 @@ def add_fault(tracker: Tracker, socket: Socket, event: Event, kind: str, errno: 
             )
         )  # fmt: skip
     socket.state = after(socket.state, "eof" if kind == "eof" else "error")
-    if kind == "error" and tracker.listener is not None and errno in ("ECONNRESET", "ETIMEDOUT"):
-        tracker.listener.ended(socket, False, "reset")
+    if kind == "error" and books.listener is not None and errno in ("ECONNRESET", "ETIMEDOUT"):
+        books.listener.ended(socket, False, "reset")
 
 
-def end_wait(tracker: Tracker, socket: Socket, ended_by: str, time_ns: int | None) -> None:
+def end_wait(books: Books, socket: Socket, ended_by: str, time_ns: int | None) -> None:
     span = waits.end(socket, ended_by, time_ns)
-    if span is not None and len(tracker.spans) < _SPANS and socket.kind == "socket":
-        tracker.spans.append(span)
+    if span is not None and len(books.spans) < _SPANS and socket.kind == "socket":
+        books.spans.append(span)
 
 
-def add_span(tracker: Tracker, task: Task, event: Event, kind: str, limit_ns: int | None, detail: str) -> None:
+def add_span(books: Books, task: Task, event: Event, kind: str, limit_ns: int | None, detail: str) -> None:
     record = event.record
     pending = record.outcome in (UNFINISHED, DETACHED)
     end = None if pending else record.end_ns
@@ -68,7 +64,7 @@ def add_span(tracker: Tracker, task: Task, event: Event, kind: str, limit_ns: in
         span.kind, span.limit_source, span.start_ns = before[0] or kind, before[1], before[2]
     span.ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
     _append(task.process.spans, span, 64, pending)
-    _append(tracker.spans, span, _SPANS, pending)
+    _append(books.spans, span, _SPANS, pending)
 
 
 def _append(spans: list[Span], span: Span, most: int, pending: bool) -> None:

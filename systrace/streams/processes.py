@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from systrace import model
 from systrace.model import RESTARTED, Event, Process
+from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
 from systrace.streams.snapshots import adopt_snapshot
 from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
 
-if TYPE_CHECKING:
-    from systrace.streams.tracker import Tracker
-
 _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 
 
-def cloning(tracker: Tracker, task: Task, event: model.Cloning) -> None:
-    tracker.lookup.sees_clone = True
-    tracker.tasks.forks(task, event.thread, event.shares_files)
+def cloning(books: Books, task: Task, event: model.Cloning) -> None:
+    books.lookup.sees_clone = True
+    books.tasks.forks(task, event.thread, event.shares_files)
 
 
-def cloned(tracker: Tracker, task: Task, event: model.Cloned) -> None:
-    tracker.tasks.forked(task)
-    tracker.lookup.sees_clone = True
+def cloned(books: Books, task: Task, event: model.Cloned) -> None:
+    books.tasks.forked(task)
+    books.lookup.sees_clone = True
     if event.child:
-        tracker.tasks.child(task, event.child, event.thread, event.shares_files, event.record.time_ns)
+        books.tasks.child(task, event.child, event.thread, event.shares_files, event.record.time_ns)
 
 
-def executed(tracker: Tracker, task: Task, event: model.Executed) -> None:
+def executed(books: Books, task: Task, event: model.Executed) -> None:
     record = event.record
     if record.errno is not None or record.outcome != model.RETURNED:
         return
@@ -42,10 +40,10 @@ def executed(tracker: Tracker, task: Task, event: model.Executed) -> None:
         task.table.users -= 1
         task.table = task.table.copy()
     for _, description in task.table.take_cloexec():
-        release(tracker, description, record.time_ns, "exec", event)
+        release(books, description, record.time_ns, "exec", event)
 
 
-def exited(tracker: Tracker, task: Task | None, event: model.Exited) -> None:
+def exited(books: Books, task: Task | None, event: model.Exited) -> None:
     if task is None:
         return
     process = task.process
@@ -58,37 +56,35 @@ def exited(tracker: Tracker, task: Task | None, event: model.Exited) -> None:
             process.exit_event = event
         process.end_ns = event.record.time_ns
     if event.final:
-        gone(tracker, task, event)
+        gone(books, task, event)
 
 
-def gone(tracker: Tracker, task: Task, event: model.Exited | None = None) -> None:
+def gone(books: Books, task: Task, event: model.Exited | None = None) -> None:
     """A task is no more; with the last one of a process go its descriptors."""
     process = task.process
     killed = event is not None and event.whole
     tids = {task.tid, *process.threads} if killed and task.tid == process.pid else {task.tid}
     for tid in tids:
-        gone = tracker.tasks.by_tid.get(tid)
+        gone = books.tasks.by_tid.get(tid)
         if gone is not None and gone.alive:
             gone.alive = False
             process.threads.discard(tid)
             gone.table.users -= 1
             if gone.table.users <= 0:
                 how = f"signal {event.signal}" if event is not None and event.signal else "exit"
-                close_all(tracker, gone.table, process, event.record.time_ns if event is not None else None, how, event)
+                close_all(books, gone.table, process, event.record.time_ns if event is not None else None, how, event)
 
 
-def close_all(
-    tracker: Tracker, table: Table, process: Process, time_ns: int | None, how: str, event: Event | None
-) -> None:
+def close_all(books: Books, table: Table, process: Process, time_ns: int | None, how: str, event: Event | None) -> None:
     if how == "exit" and process.signal:
         how = f"signal {process.signal}"
     for fd in list(table.fds):
         description = table.fds.pop(fd)
-        release(tracker, description, time_ns, how, event)
+        release(books, description, time_ns, how, event)
 
 
-def reaped(tracker: Tracker, task: Task, event: model.Reaped) -> None:
-    child = tracker.tasks.processes.get(event.child)
+def reaped(books: Books, task: Task, event: model.Reaped) -> None:
+    child = books.tasks.processes.get(event.child)
     task.process.child_statuses[event.child] = (event.code, event.signal)
     if child is not None and child.parent is None and child is not task.process:
         child.parent = task.process.pid
@@ -101,9 +97,9 @@ def reaped(tracker: Tracker, task: Task, event: model.Reaped) -> None:
             child.exit_event = event
 
 
-def signalled(tracker: Tracker, task: Task, event: model.Signalled) -> None:
+def signalled(books: Books, task: Task, event: model.Signalled) -> None:
     if event.signal in ("SIGALRM", "SIGVTALRM", "SIGPROF") or event.code == "SI_TIMER":
-        timer = tracker.timers.get(task.process.pid)
+        timer = books.timers.get(task.process.pid)
         for span in task.last_wait:
             if span.events[-1].record.outcome == RESTARTED or span.events[-1].record.errno in _INTERRUPTED:
                 span.timed_out, span.limit_source = True, event.signal
@@ -116,38 +112,38 @@ def signalled(tracker: Tracker, task: Task, event: model.Signalled) -> None:
         task.process.signals.append(event)
 
 
-def killed(tracker: Tracker, task: Task, event: model.Killed) -> None:
-    target = tracker.tasks.processes.get(event.target)
+def killed(books: Books, task: Task, event: model.Killed) -> None:
+    target = books.tasks.processes.get(event.target)
     if target is not None and event.signal != "SIG_0" and target is not task.process:
         target.killed_by = task.process.pid
 
 
-def attached(tracker: Tracker, task: Task, event: model.Attached) -> None:
+def attached(books: Books, task: Task, event: model.Attached) -> None:
     if event.renames:
-        tracker.tasks.rename(event.record.tid)
-        for socket in tracker.lookup.sockets.values():
+        books.tasks.rename(event.record.tid)
+        for socket in books.lookup.sockets.values():
             for holder in socket.holders:
                 holder.pid = holder.pid or event.record.tid
     elif event.record.syscall == "superseded":
-        tracker.tasks.supersede(event.record.tid, event.tid)
+        books.tasks.supersede(event.record.tid, event.tid)
 
 
-def printed(tracker: Tracker, task: Task | None, event: model.Printed) -> None:
-    if len(tracker.printed) < 200:
-        tracker.printed.append(event)
+def printed(books: Books, task: Task | None, event: model.Printed) -> None:
+    if len(books.printed) < 200:
+        books.printed.append(event)
 
 
-def fact(tracker: Tracker, task: Task | None, event: model.Fact) -> None:
+def fact(books: Books, task: Task | None, event: model.Fact) -> None:
     if isinstance(event.values.get("snapshot"), dict):
-        adopt_snapshot(event, tracker.tasks, tracker.lookup)
+        adopt_snapshot(event, books.tasks, books.lookup)
         return
-    tracker.facts.update(event.values)
+    books.facts.update(event.values)
     ended = event.values.get("end")
-    if isinstance(ended, int | float) and tracker.last_ns is not None:
-        tracker.last_ns = max(tracker.last_ns, int(ended * 1e9))
+    if isinstance(ended, int | float) and books.last_ns is not None:
+        books.last_ns = max(books.last_ns, int(ended * 1e9))
 
 
-HANDLERS: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
+HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {
     model.Cloned: cloned,
     model.Cloning: cloning,
     model.Executed: executed,

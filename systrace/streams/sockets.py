@@ -3,87 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from systrace import model
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Holder, Record, Socket
 from systrace.streams import connecting, waits
+from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
 from systrace.streams.marks import add_fault, add_span, end_wait
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import note, thin
 
-if TYPE_CHECKING:
-    from systrace.streams.tracker import Tracker
-
 _RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
 _LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node")
 _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and forgotten
 
 
-def opened(tracker: Tracker, task: Task, event: model.Opened) -> None:
+def opened(books: Books, task: Task, event: model.Opened) -> None:
     record = event.record
     if event.fd < 0:
         if record.errno in _RESOURCE:
             task.process.faults.append(event)
         return
-    socket = tracker.lookup.new_socket(event.family, event.type, event.protocol, record.time_ns)
+    socket = books.lookup.new_socket(event.family, event.type, event.protocol, record.time_ns)
     socket.nonblock = event.nonblock
-    place(tracker, task, event.fd, Description("socket", socket), event.cloexec, record)
+    place(books, task, event.fd, Description("socket", socket), event.cloexec, record)
     note(socket, event)
 
 
-def place(tracker: Tracker, task: Task, fd: int, description: Description, cloexec: bool, record: Record) -> None:
+def place(books: Books, task: Task, fd: int, description: Description, cloexec: bool, record: Record) -> None:
     before = task.table.put(fd, description, cloexec)
     if before is not None:
-        release(tracker, before, record.time_ns, "close", None)
+        release(books, before, record.time_ns, "close", None)
     if description.socket is not None and len(description.socket.holders) < 64:
         description.socket.holders.append(Holder(task.process.pid, fd, record.time_ns))
 
 
-def release(tracker: Tracker, description: Description, time_ns: int | None, how: str, event: Event | None) -> None:
+def release(books: Books, description: Description, time_ns: int | None, how: str, event: Event | None) -> None:
     description.refs -= 1
     socket = description.socket
     if description.refs > 0 or socket is None or socket.closed_ns is not None or socket.closed_by:
         return
-    tracker.lookup.closed(description)
+    books.lookup.closed(description)
     if socket.kind == "pipe":
         if description.end == "w":
             return
-        tracker.lookup.sockets.pop(socket.uid, None)
+        books.lookup.sockets.pop(socket.uid, None)
         return
     connecting.give_up(socket, time_ns, event)
-    end_wait(tracker, socket, how, time_ns if how != "close" else None)
+    end_wait(books, socket, how, time_ns if how != "close" else None)
     socket.closed_ns, socket.closed_by = time_ns, how
     socket.state = after(socket.state, "close")
-    if tracker.listener is not None and (socket.sent.calls or socket.received.calls):
-        tracker.listener.ended(socket, True, "closed")
+    if books.listener is not None and (socket.sent.calls or socket.received.calls):
+        books.listener.ended(socket, True, "closed")
     answered = socket.turn is None or socket.turn.answer_bytes > 0
     clean = all(f.kind == "eof" for f in socket.faults) and all(a.outcome == "connected" for a in socket.attempts)
     if answered and clean and not socket.waits:
-        retire(tracker, socket)
+        retire(books, socket)
 
 
-def retire(tracker: Tracker, socket: Socket) -> None:
+def retire(books: Books, socket: Socket) -> None:
     """A socket that ended well needs little memory from now on."""
-    if socket.uid == tracker.watch:
+    if socket.uid == books.watch:
         return
     thin(socket)
-    retired = tracker.retired_names if socket.app_protocol == "dns" else tracker.retired  # names are asked for later
+    retired = books.retired_names if socket.app_protocol == "dns" else books.retired  # names are asked for later
     retired.append(socket.uid)
     if len(retired) > _MOST_SOCKETS:
         oldest = retired[: _MOST_SOCKETS // 4]
         del retired[: len(oldest)]
         for uid in oldest:
-            gone = tracker.lookup.sockets.pop(uid, None)
+            gone = books.lookup.sockets.pop(uid, None)
             if gone is not None:
-                tracker.forgotten += 1
-                if tracker.listener is not None:
-                    tracker.listener.forgotten(gone)
+                books.forgotten += 1
+                if books.listener is not None:
+                    books.listener.forgotten(gone)
 
 
-def file_opened(tracker: Tracker, task: Task, event: model.FileOpened) -> None:
+def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
     record = event.record
     if event.path.endswith(_LIBRARY) and len(task.process.opened_files) < 400:
         task.process.opened_files.add(event.path)
@@ -91,33 +89,33 @@ def file_opened(tracker: Tracker, task: Task, event: model.FileOpened) -> None:
         if record.errno in _RESOURCE:
             task.process.faults.append(event)
         return
-    place(tracker, task, event.fd, Description(event.kind, path=event.path), event.cloexec, record)
+    place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, record)
 
 
-def paired(tracker: Tracker, task: Task, event: model.Paired) -> None:
+def paired(books: Books, task: Task, event: model.Paired) -> None:
     record = event.record
     if event.fds[0] < 0:
         if record.errno in _RESOURCE:
             task.process.faults.append(event)
         return
     if event.kind == "pipe":
-        pipe = tracker.lookup.new_socket("pipe", "stream", "", record.time_ns, "P")
+        pipe = books.lookup.new_socket("pipe", "stream", "", record.time_ns, "P")
         for fd, end in zip(event.fds, "rw", strict=True):
-            place(tracker, task, fd, Description("pipe", pipe, end=end), event.cloexec, record)
+            place(books, task, fd, Description("pipe", pipe, end=end), event.cloexec, record)
         return
-    first, second = (tracker.lookup.new_socket("unix", "stream", "", record.time_ns) for _ in event.fds)
+    first, second = (books.lookup.new_socket("unix", "stream", "", record.time_ns) for _ in event.fds)
     for fd, socket, other in ((event.fds[0], first, second), (event.fds[1], second, first)):
         socket.role, socket.other_end, socket.state = "pair", other.uid, "established"
-        place(tracker, task, fd, Description("socket", socket), event.cloexec, record)
+        place(books, task, fd, Description("socket", socket), event.cloexec, record)
 
 
-def bound(tracker: Tracker, task: Task, event: model.Bound) -> None:
-    socket = socket_of(tracker, task, event.fd, event.record)
+def bound(books: Books, task: Task, event: model.Bound) -> None:
+    socket = socket_of(books, task, event.fd, event.record)
     if socket is None:
         return
     note(socket, event)
     if event.record.errno is not None:
-        add_fault(tracker, socket, event, "bind", event.record.errno)
+        add_fault(books, socket, event, "bind", event.record.errno)
         if event.local is not None and socket.local is None:
             socket.local = event.local
     else:
@@ -126,8 +124,8 @@ def bound(tracker: Tracker, task: Task, event: model.Bound) -> None:
             socket.local = event.local
 
 
-def listening(tracker: Tracker, task: Task, event: model.Listening) -> None:
-    socket = socket_of(tracker, task, event.fd, event.record)
+def listening(books: Books, task: Task, event: model.Listening) -> None:
+    socket = socket_of(books, task, event.fd, event.record)
     if socket is None:
         return
     note(socket, event)
@@ -135,11 +133,11 @@ def listening(tracker: Tracker, task: Task, event: model.Listening) -> None:
         socket.role = "listener"
         socket.state = after(socket.state, "listen")
     else:
-        add_fault(tracker, socket, event, "bind", event.record.errno)
+        add_fault(books, socket, event, "bind", event.record.errno)
 
 
-def connected(tracker: Tracker, task: Task, event: model.Connected) -> None:
-    socket = socket_of(tracker, task, event.fd, event.record)
+def connected(books: Books, task: Task, event: model.Connected) -> None:
+    socket = socket_of(books, task, event.fd, event.record)
     if socket is None:
         return
     record = event.record
@@ -162,17 +160,17 @@ def connected(tracker: Tracker, task: Task, event: model.Connected) -> None:
     note(socket, event)
 
 
-def accepted(tracker: Tracker, task: Task, event: model.Accepted) -> None:
+def accepted(books: Books, task: Task, event: model.Accepted) -> None:
     record = event.record
-    listener = socket_of(tracker, task, event.fd, record)
+    listener = socket_of(books, task, event.fd, record)
     if event.new_fd >= 0:
         family = listener.family if listener is not None else event.peer.family if event.peer else "unknown"
-        socket = tracker.lookup.new_socket(family, "stream", "", record.end_ns or record.time_ns)
+        socket = books.lookup.new_socket(family, "stream", "", record.end_ns or record.time_ns)
         socket.role, socket.state, socket.peer, socket.nonblock = "server", "established", event.peer, event.nonblock
         if listener is not None:
             socket.local = listener.local
             listener.role = "listener"
-        place(tracker, task, event.new_fd, Description("socket", socket), event.cloexec, record)
+        place(books, task, event.new_fd, Description("socket", socket), event.cloexec, record)
         note(socket, event)
         return
     if record.errno in _RESOURCE:
@@ -181,16 +179,16 @@ def accepted(tracker: Tracker, task: Task, event: model.Accepted) -> None:
         listener.role = "listener"
         note(listener, event)
         if record.outcome in (UNFINISHED, DETACHED, RESTARTED):
-            add_span(tracker, task, event, "accept", None, str(listener.local or ""))
+            add_span(books, task, event, "accept", None, str(listener.local or ""))
 
 
-def socket_of(tracker: Tracker, task: Task, fd: int, record: Record) -> Socket | None:
-    description = tracker.lookup.find(task, fd, record)
+def socket_of(books: Books, task: Task, fd: int, record: Record) -> Socket | None:
+    description = books.lookup.find(task, fd, record)
     return description.socket if description is not None else None
 
 
-def shut(tracker: Tracker, task: Task, event: model.Shut) -> None:
-    socket = socket_of(tracker, task, event.fd, event.record)
+def shut(books: Books, task: Task, event: model.Shut) -> None:
+    socket = socket_of(books, task, event.fd, event.record)
     if socket is None:
         return
     note(socket, event)
@@ -199,7 +197,7 @@ def shut(tracker: Tracker, task: Task, event: model.Shut) -> None:
         connecting.give_up(socket, event.record.time_ns, event)
 
 
-def closed(tracker: Tracker, task: Task, event: model.Closed) -> None:
+def closed(books: Books, task: Task, event: model.Closed) -> None:
     record = event.record
     if event.first < 0 or record.errno == "EBADF":
         return
@@ -210,23 +208,23 @@ def closed(tracker: Tracker, task: Task, event: model.Closed) -> None:
             for holder in socket.holders:
                 if holder.pid == task.process.pid and holder.fd == fd and holder.to_ns is None:
                     holder.to_ns = record.time_ns
-        release(tracker, description, record.time_ns, "close", event)
+        release(books, description, record.time_ns, "close", event)
 
 
-def duplicated(tracker: Tracker, task: Task, event: model.Duplicated) -> None:
-    description = tracker.lookup.find(task, event.fd, event.record)
+def duplicated(books: Books, task: Task, event: model.Duplicated) -> None:
+    description = books.lookup.find(task, event.fd, event.record)
     if event.new_fd < 0:
         if event.record.errno in _RESOURCE:
             task.process.faults.append(event)
         return
     if description is None:
         for _, gone in task.table.take(event.new_fd, event.new_fd):
-            release(tracker, gone, event.record.time_ns, "close", event)
+            release(books, gone, event.record.time_ns, "close", event)
         return
-    place(tracker, task, event.new_fd, description, event.cloexec, event.record)
+    place(books, task, event.new_fd, description, event.cloexec, event.record)
 
 
-def flags_set(tracker: Tracker, task: Task, event: model.FlagsSet) -> None:
+def flags_set(books: Books, task: Task, event: model.FlagsSet) -> None:
     if event.record.errno is not None:
         return
     if event.cloexec is not None and event.fd in task.table.fds:
@@ -237,8 +235,8 @@ def flags_set(tracker: Tracker, task: Task, event: model.FlagsSet) -> None:
             description.socket.nonblock = event.nonblock
 
 
-def option_set(tracker: Tracker, task: Task, event: model.OptionSet) -> None:
-    socket = socket_of(tracker, task, event.fd, event.record)
+def option_set(books: Books, task: Task, event: model.OptionSet) -> None:
+    socket = socket_of(books, task, event.fd, event.record)
     if socket is None or event.record.errno is not None:
         return
     keepalive, value = socket.keepalive, event.value
@@ -262,19 +260,19 @@ def option_set(tracker: Tracker, task: Task, event: model.OptionSet) -> None:
     note(socket, event)
 
 
-def option_got(tracker: Tracker, task: Task, event: model.OptionGot) -> None:
-    socket = socket_of(tracker, task, event.fd, event.record)
+def option_got(books: Books, task: Task, event: model.OptionGot) -> None:
+    socket = socket_of(books, task, event.fd, event.record)
     if socket is None:
         return
     if connecting.pending(socket) is not None:
         connecting.error_read(socket, event)
     elif event.error and not (socket.attempts and socket.attempts[-1].errno == event.error):
-        add_fault(tracker, socket, event, "error", event.error)
+        add_fault(books, socket, event, "error", event.error)
     note(socket, event)
 
 
-def named(tracker: Tracker, task: Task, event: model.Named) -> None:
-    socket = socket_of(tracker, task, event.fd, event.record)
+def named(books: Books, task: Task, event: model.Named) -> None:
+    socket = socket_of(books, task, event.fd, event.record)
     if socket is None or event.endpoint is None:
         return
     if event.which == "local":
@@ -290,7 +288,7 @@ def named(tracker: Tracker, task: Task, event: model.Named) -> None:
         connecting.settle(socket, attempt, "connected", None, attempt.ready_ns or event.record.time_ns, event)
 
 
-HANDLERS: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
+HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {
     model.Opened: opened,
     model.FileOpened: file_opened,
     model.Paired: paired,

@@ -6,60 +6,26 @@ What each event does stands in one file a family: transfers, sockets, waiting, p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from systrace import model
-from systrace.model import Event, Received, Record, Sent, Socket, Span, Transfer
+from systrace.model import Event, Received, Record, Sent
 from systrace.streams import connecting, processes, sockets, transfers, waiting
-from systrace.streams.descriptors import Description
-from systrace.streams.lookup import Lookup
+from systrace.streams.books import Books, Listener
 from systrace.streams.marks import end_wait
-from systrace.streams.tasks import Tasks
 
 _BLOCKING = (model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted)
 
 
-class Listener(Protocol):
-    """Who wants the bytes as they go by: the decoders."""
-
-    def moved(self, socket: Socket, event: Transfer) -> None:
-        """Bytes went over a socket."""
-
-    def ended(self, socket: Socket, sent: bool, how: str) -> None:
-        """One direction ended: eof, reset, closed, unfinished."""
-
-    def forgotten(self, socket: Socket) -> None:
-        """A socket that ended well is no longer kept."""
-
-
-class Tracker:
-    """Follows every descriptor of every process.
-
-    Args:
-        listener: gets the bytes of each socket, in order.
-        watch: uid of a socket whose timeline is kept whole.
-    """
+class Tracker(Books):
+    """Follows every descriptor of every process: the books, and who writes what into them."""
 
     def __init__(self, listener: Listener | None = None, watch: str | None = None) -> None:
-        self.tasks = Tasks()
+        super().__init__(listener, watch)
         self._by_tid = self.tasks.by_tid
-        self.lookup = Lookup(self.tasks)
-        self.spans: list[Span] = []
-        self.facts: dict[str, Any] = {}
-        self.forgotten = 0
-        self.sees_read = False
-        self.first_ns: int | None = None
-        self.last_ns: int | None = None
-        self.printed: list[Event] = []
-        self.listener = listener
-        self.watch = watch
         self.held: dict[int, Event] = {}  # by tid: calls without -T, until the thread's next line shows their end
         self._ready: set[int] = set()  # of these: threads whose last wait found something ready
-        self.passed: list[Description] = []  # descriptors under way in SCM_RIGHTS
-        self.retired: list[str] = []  # sockets that ended well, the oldest first
-        self.retired_names: list[str] = []  # the same of resolvers
-        self.timers: dict[int, tuple[int | None, int, Event]] = {}  # by process
-        self._handlers: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
+        self._handlers: dict[type[Event], Callable[[Books, Any, Any], None]] = {
             **transfers.HANDLERS, **sockets.HANDLERS, **waiting.HANDLERS, **processes.HANDLERS,
         }  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Protocol
 
 from systrace.model import Message, Sent, Socket, Transcript, Transfer
-from systrace.streams.tracker import Listener
+from systrace.streams.books import Listener
 
 _CALL = 256  # bytes that a kept call costs beside its arguments
 _SEEN = 10_000  # sockets remembered by name

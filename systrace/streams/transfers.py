@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from systrace import model
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Received, Sent, Socket, Transfer, Turn
 from systrace.streams import connecting, waits
+from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
 from systrace.streams.marks import add_fault, add_span, end_wait
 from systrace.streams.short import is_end, is_short, left_over
@@ -16,9 +17,6 @@ from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, answer_time, note
 
-if TYPE_CHECKING:
-    from systrace.streams.tracker import Tracker
-
 _RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
 _AGAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
 _PROBE = 16  # bytes
@@ -26,74 +24,74 @@ _IDLE_NS = 30 * NOTABLE_NS  # a silence worth remembering when the connection su
 _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 
 
-def moved(tracker: Tracker, task: Task, event: Sent | Received) -> None:
+def moved(books: Books, task: Task, event: Sent | Received) -> None:
     record = event.record
-    if not tracker.sees_read and record.syscall == "read":
-        tracker.sees_read = True
-    description = tracker.lookup.find(task, event.fd, record)
+    if not books.sees_read and record.syscall == "read":
+        books.sees_read = True
+    description = books.lookup.find(task, event.fd, record)
     if description is None or description.socket is None:
-        other_moved(tracker, task, event, description)
+        other_moved(books, task, event, description)
         return
     socket = description.socket
     if event.size and record.errno is None:
-        if event.flags and _flagged(tracker, socket, task, event):
+        if event.flags and _flagged(books, socket, task, event):
             return
-        progress(tracker, socket, task, event, type(event) is Sent)
+        progress(books, socket, task, event, type(event) is Sent)
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
             task.process.output.append(Output(event.fd, "", event))
     elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED:
         if socket.kind == "pipe":
-            add_span(tracker, task, event, "pipe", None, "")
+            add_span(books, task, event, "pipe", None, "")
         else:
-            waits_in_call(tracker, socket, task, event)
+            waits_in_call(books, socket, task, event)
     elif record.errno in _AGAIN:
-        again(tracker, socket, task, event)
+        again(books, socket, task, event)
     elif record.errno is not None:
         if record.errno in _RESOURCE:
             task.process.faults.append(event)
         if record.errno == "ECONNREFUSED" and socket.type == "unknown":
             socket.type = "dgram"  # udp(7): the port was closed; TCP says this of a connect only
-        add_fault(tracker, socket, event, "error", record.errno)
+        add_fault(books, socket, event, "error", record.errno)
     elif record.retval == 0 and is_end(event):
-        end_of_file(tracker, socket, task, event)  # type: ignore[arg-type]
-    note(socket, event, socket.uid == tracker.watch)
+        end_of_file(books, socket, task, event)  # type: ignore[arg-type]
+    note(socket, event, socket.uid == books.watch)
 
 
-def _peeked(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> None:
+def _peeked(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
     """A log without read(2) (-e trace=network) shows of a client that peeks and then reads only the peek: the first
     after each request stands for the read that is hidden. A peek of a few bytes only asks whether the peer is there.
     """
     if event.size < _PROBE or (socket.turn is not None and socket.turn.answer_bytes):
         return
     stand_in = Received(event.record, event.fd, event.size, None, b"", None, event.pieces)
-    progress(tracker, socket, task, stand_in, False)
+    progress(books, socket, task, stand_in, False)
 
 
-def _flagged(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> bool:
+def _flagged(books: Books, socket: Socket, task: Task, event: Sent | Received) -> bool:
     """Whether the flags of a call that moved bytes make it another thing than progress; then it is done here."""
     if b"MSG_PEEK" in event.flags:
         note(socket, event)
-        if not tracker.sees_read:
-            _peeked(tracker, socket, task, event)
+        if not books.sees_read:
+            _peeked(books, socket, task, event)
         return True
     if b"MSG_WAITALL" in event.flags and type(event) is Received:
-        progress(tracker, socket, task, event, False)
-        _waited_for_all(tracker, socket, task, event)
-        note(socket, event, socket.uid == tracker.watch)
+        progress(books, socket, task, event, False)
+        _waited_for_all(books, socket, task, event)
+        note(socket, event, socket.uid == books.watch)
         return True
     return False
 
 
-def _waited_for_all(tracker: Tracker, socket: Socket, task: Task, event: Received) -> None:
+def _waited_for_all(books: Books, socket: Socket, task: Task, event: Received) -> None:
     """MSG_WAITALL that returns less than asked for met the peer's end, unless it was the limit (recv(2))."""
     limit = socket.rcvtimeo_ns
     if not is_short(event):
         return
     if limit is None or (event.record.duration_ns or 0) < limit:
-        end_of_file(tracker, socket, task, event)
+        end_of_file(books, socket, task, event)
 
 
-def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received, sending: bool) -> None:
+def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, sending: bool) -> None:
     record = event.record
     start, duration = record.time_ns, record.duration_ns
     ended, full = start, False
@@ -109,7 +107,7 @@ def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Receive
                 timed_out=full and limit is not None and duration >= limit, direction="w" if sending else "r",
             )  # fmt: skip
     if socket.waiting is not None and not full:
-        end_wait(tracker, socket, "data", ended)
+        end_wait(books, socket, "data", ended)
     last = socket.last_progress_ns
     if last is not None and ended is not None:
         silence = ended - last
@@ -139,8 +137,8 @@ def progress(tracker: Tracker, socket: Socket, task: Task, event: Sent | Receive
         count_request(socket, event, start, ended, last)
     else:
         count_answer(socket, event, ended)
-    if tracker.listener is not None:
-        tracker.listener.moved(socket, event)
+    if books.listener is not None:
+        books.listener.moved(socket, event)
 
 
 def count_request(socket: Socket, event: Transfer, start: int | None, ended: int | None, last: int | None) -> None:
@@ -170,7 +168,7 @@ def count_answer(socket: Socket, event: Transfer, ended: int | None) -> None:
     turn.last_answer_ns = ended
 
 
-def waits_in_call(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> None:
+def waits_in_call(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
     """A transfer that has no result, or was broken by a signal: a wait so far."""
     sending = type(event) is Sent
     limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
@@ -181,7 +179,7 @@ def waits_in_call(tracker: Tracker, socket: Socket, task: Task, event: Sent | Re
     task.last_wait = [span]
 
 
-def again(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) -> None:
+def again(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
     """EAGAIN: nothing on a non-blocking socket; the end of SO_RCVTIMEO on a blocking one."""
     duration = event.record.duration_ns or 0
     sending = type(event) is Sent
@@ -196,7 +194,7 @@ def again(tracker: Tracker, socket: Socket, task: Task, event: Sent | Received) 
     )  # fmt: skip
 
 
-def end_of_file(tracker: Tracker, socket: Socket, task: Task, event: Received) -> None:
+def end_of_file(books: Books, socket: Socket, task: Task, event: Received) -> None:
     if socket.type not in ("stream", "seqpacket", "unknown"):
         return
     record = event.record
@@ -205,14 +203,14 @@ def end_of_file(tracker: Tracker, socket: Socket, task: Task, event: Received) -
             socket, task, event, limit_ns=socket.rcvtimeo_ns, source="SO_RCVTIMEO", timed_out=False, direction="r"
         )
     if not any(f.kind == "eof" for f in socket.faults):
-        add_fault(tracker, socket, event, "eof", None)
-        if tracker.listener is not None:
-            tracker.listener.ended(socket, False, "eof")
+        add_fault(books, socket, event, "eof", None)
+        if books.listener is not None:
+            books.listener.ended(socket, False, "eof")
     else:
-        end_wait(tracker, socket, "data", record.end_ns or record.time_ns)
+        end_wait(books, socket, "data", record.end_ns or record.time_ns)
 
 
-def other_moved(tracker: Tracker, task: Task, event: Sent | Received, description: Description | None) -> None:
+def other_moved(books: Books, task: Task, event: Sent | Received, description: Description | None) -> None:
     """Transfers on files, terminals, unknown descriptors."""
     record = event.record
     kind = description.kind if description is not None else "stdio" if 0 <= event.fd < 3 else "unknown"
@@ -224,10 +222,10 @@ def other_moved(tracker: Tracker, task: Task, event: Sent | Received, descriptio
             task.process.faults.append(event)
     if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in (UNFINISHED, DETACHED, RESTARTED):
         name = "stdin" if event.fd == 0 and kind in ("stdio", "unknown", "file") else kind
-        add_span(tracker, task, event, name, None, description.path if description is not None else "")
+        add_span(books, task, event, name, None, description.path if description is not None else "")
 
 
-def spliced(tracker: Tracker, task: Task, event: model.Spliced) -> None:
+def spliced(books: Books, task: Task, event: model.Spliced) -> None:
     for fd, kind in ((event.fd, Sent), (event.source_fd, Received)):
         description = task.table.fds.get(fd)
         if description is None or description.socket is None:
@@ -235,31 +233,31 @@ def spliced(tracker: Tracker, task: Task, event: model.Spliced) -> None:
         record = event.record
         hidden = kind(record, fd, event.size, None, b"", None, lambda r: [(b"", max(0, r.retval or 0))])
         if event.size:
-            progress(tracker, description.socket, task, hidden, kind is Sent)
+            progress(books, description.socket, task, hidden, kind is Sent)
         elif record.outcome in (UNFINISHED, DETACHED, RESTARTED):
-            waits_in_call(tracker, description.socket, task, hidden)
+            waits_in_call(books, description.socket, task, hidden)
         elif record.errno is not None and record.errno not in _AGAIN:
-            add_fault(tracker, description.socket, hidden, "error", record.errno)
+            add_fault(books, description.socket, hidden, "error", record.errno)
         note(description.socket, event)
 
 
-def descriptors_passed(tracker: Tracker, task: Task, event: model.DescriptorsPassed) -> None:
-    moved(tracker, task, event.transfer)  # type: ignore[arg-type]
+def descriptors_passed(books: Books, task: Task, event: model.DescriptorsPassed) -> None:
+    moved(books, task, event.transfer)  # type: ignore[arg-type]
     if event.sent:
         for fd in event.fds:
             description = task.table.fds.get(fd)
-            if description is not None and len(tracker.passed) < 1000:
+            if description is not None and len(books.passed) < 1000:
                 description.refs += 1
-                tracker.passed.append(description)
+                books.passed.append(description)
         return
     for fd in event.fds:
-        if tracker.passed:
-            description = tracker.passed.pop(0)
-            place(tracker, task, fd, description, False, event.record)
+        if books.passed:
+            description = books.passed.pop(0)
+            place(books, task, fd, description, False, event.record)
             description.refs -= 1
 
 
-HANDLERS: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
+HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {
     Sent: moved,
     Received: moved,
     model.Spliced: spliced,

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from systrace import model
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Socket, Span
 from systrace.streams import connecting, waits
+from systrace.streams.books import Books
 from systrace.streams.marks import add_span
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, note
 
-if TYPE_CHECKING:
-    from systrace.streams.tracker import Tracker
-
 _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 
 
-def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
+def waited(books: Books, task: Task, event: model.Waited) -> None:
     record = event.record
     if event.epoll_fd < 0 and not event.fds:
-        resumed_wait(tracker, task, event)
+        resumed_wait(books, task, event)
         return
     stuck = record.outcome in (UNFINISHED, DETACHED)
     interrupted = record.outcome == RESTARTED or record.errno in _INTERRUPTED
@@ -29,12 +27,12 @@ def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
     if record.errno is not None and not interrupted:
         return
     if not (stuck or interrupted or long or event.timed_out) and len(event.fds) == len(event.ready) == 1:
-        ready_at_once(tracker, task, event)
+        ready_at_once(books, task, event)
         return
     ready = dict(event.ready)
     spans: list[Span] = []
     found = False
-    for _, want, socket, text in watched(tracker, task, event, ready, stuck or interrupted or long or event.timed_out):
+    for _, want, socket, text in watched(books, task, event, ready, stuck or interrupted or long or event.timed_out):
         found = True
         if text:
             seen_ready(socket, event, text)
@@ -50,17 +48,17 @@ def waited(tracker: Tracker, task: Task, event: model.Waited) -> None:
                 timed_out=event.timed_out, direction="w" if want == "w" else "r", pending=stuck,
             )
         )  # fmt: skip
-        note(socket, event, socket.uid == tracker.watch)
+        note(socket, event, socket.uid == books.watch)
     task.last_wait = spans
     if not found and (stuck or interrupted or (record.duration_ns or 0) >= NOTABLE_NS):
-        add_span(tracker, task, event, kind_of_others(tracker, task, event), event.limit_ns, "")
+        add_span(books, task, event, kind_of_others(books, task, event), event.limit_ns, "")
 
 
-def ready_at_once(tracker: Tracker, task: Task, event: model.Waited) -> None:
+def ready_at_once(books: Books, task: Task, event: model.Waited) -> None:
     """The usual case: one descriptor was asked for, and was ready."""
     task.last_wait = []
     fd, text = event.ready[0]
-    description = tracker.lookup.from_poll(task, fd, event.record)
+    description = books.lookup.from_poll(task, fd, event.record)
     if description is not None and description.socket is not None and description.socket.kind == "socket":
         seen_ready(description.socket, event, text)
 
@@ -75,19 +73,19 @@ def seen_ready(socket: Socket, event: model.Waited, text: str) -> None:
 
 
 def watched(
-    tracker: Tracker, task: Task, event: model.Waited, ready: dict[int, str], notable: bool
+    books: Books, task: Task, event: model.Waited, ready: dict[int, str], notable: bool
 ) -> list[tuple[int, str, Socket, str]]:
     """(fd, wanted, socket, ready as) of the sockets that a call waits for; of an unremarkable epoll the ready."""
     found: list[tuple[int, str, Socket, str]] = []
     if event.epoll_fd < 0:
         for fd, want in event.fds:
-            description = tracker.lookup.from_poll(task, fd, event.record)
+            description = books.lookup.from_poll(task, fd, event.record)
             if description is not None and description.socket is not None and description.socket.kind == "socket":
                 if want == "rw" and description.socket.unsent:
                     want = "w"
                 found.append((fd, want, description.socket, ready.get(fd, "")))
         return found
-    epoll = tracker.lookup.find(task, event.epoll_fd, event.record)
+    epoll = books.lookup.find(task, event.epoll_fd, event.record)
     if epoll is None:
         return found
     if not notable and len(epoll.interest) > 8 and not ready:
@@ -103,7 +101,7 @@ def watched(
     return found
 
 
-def resumed_wait(tracker: Tracker, task: Task, event: model.Waited) -> None:
+def resumed_wait(books: Books, task: Task, event: model.Waited) -> None:
     """restart_syscall: the wait before it goes on; without one (attach) what is waited for is unknown."""
     record = event.record
     pending = record.outcome in (UNFINISHED, DETACHED)
@@ -112,10 +110,10 @@ def resumed_wait(tracker: Tracker, task: Task, event: model.Waited) -> None:
         span.timed_out = event.timed_out
         span.events = [span.events[0], event]
     if not task.last_wait and (pending or (record.duration_ns or 0) >= NOTABLE_NS):
-        add_span(tracker, task, event, "unknown", None, "")
+        add_span(books, task, event, "unknown", None, "")
 
 
-def kind_of_others(tracker: Tracker, task: Task, event: model.Waited) -> str:
+def kind_of_others(books: Books, task: Task, event: model.Waited) -> str:
     kinds = []
     for fd, _ in event.fds:
         description = task.table.fds.get(fd)
@@ -123,27 +121,27 @@ def kind_of_others(tracker: Tracker, task: Task, event: model.Waited) -> str:
     return kinds[0] if len(set(kinds)) == 1 else "unknown" if not kinds else "mixed"
 
 
-def epoll_changed(tracker: Tracker, task: Task, event: model.EpollChanged) -> None:
-    epoll = tracker.lookup.find(task, event.epoll_fd, event.record)
+def epoll_changed(books: Books, task: Task, event: model.EpollChanged) -> None:
+    epoll = books.lookup.find(task, event.epoll_fd, event.record)
     if epoll is None:
         return
     epoll.kind = "epoll"
     if event.op == "DEL":
         epoll.interest.pop(event.fd, None)
         return
-    description = task.table.fds.get(event.fd) or tracker.lookup.from_poll(task, event.fd, event.record)
+    description = task.table.fds.get(event.fd) or books.lookup.from_poll(task, event.fd, event.record)
     if description is not None:
         epoll.interest[event.fd] = (description, event.events, event.data)
 
 
-def timer_set(tracker: Tracker, task: Task, event: model.TimerSet) -> None:
+def timer_set(books: Books, task: Task, event: model.TimerSet) -> None:
     if event.limit_ns:
-        tracker.timers[task.process.pid] = (event.record.time_ns, event.limit_ns, event)
+        books.timers[task.process.pid] = (event.record.time_ns, event.limit_ns, event)
     else:
-        tracker.timers.pop(task.process.pid, None)
+        books.timers.pop(task.process.pid, None)
 
 
-def blocked(tracker: Tracker, task: Task, event: model.Blocked) -> None:
+def blocked(books: Books, task: Task, event: model.Blocked) -> None:
     record = event.record
     if record.errno == "ECHILD":
         return
@@ -155,10 +153,10 @@ def blocked(tracker: Tracker, task: Task, event: model.Blocked) -> None:
         description = task.table.fds.get(event.fd)
         if description is not None and description.path:
             detail = description.path
-    add_span(tracker, task, event, event.kind, event.limit_ns, detail)
+    add_span(books, task, event, event.kind, event.limit_ns, detail)
 
 
-HANDLERS: dict[type[Event], Callable[[Tracker, Any, Any], None]] = {
+HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {
     model.Waited: waited,
     model.EpollChanged: epoll_changed,
     model.TimerSet: timer_set,

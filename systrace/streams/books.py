@@ -1,0 +1,49 @@
+"""What is known while the trace streams by: every family of events writes it, `tracker.Tracker` hands it to them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from systrace.model import Event, Socket, Span, Transfer
+from systrace.streams.descriptors import Description
+from systrace.streams.lookup import Lookup
+from systrace.streams.tasks import Tasks
+
+
+class Listener(Protocol):
+    """Who wants the bytes as they go by: the decoders."""
+
+    def moved(self, socket: Socket, event: Transfer) -> None:
+        """Bytes went over a socket."""
+
+    def ended(self, socket: Socket, sent: bool, how: str) -> None:
+        """One direction ended: eof, reset, closed, unfinished."""
+
+    def forgotten(self, socket: Socket) -> None:
+        """A socket that ended well is no longer kept."""
+
+
+class Books:
+    """The state that all families share.
+
+    Args:
+        listener: gets the bytes of each socket, in order.
+        watch: uid of a socket whose timeline is kept whole.
+    """
+
+    def __init__(self, listener: Listener | None = None, watch: str | None = None) -> None:
+        self.tasks = Tasks()
+        self.lookup = Lookup(self.tasks)
+        self.spans: list[Span] = []
+        self.facts: dict[str, Any] = {}
+        self.forgotten = 0
+        self.sees_read = False
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self.printed: list[Event] = []
+        self.listener = listener
+        self.watch = watch
+        self.passed: list[Description] = []  # descriptors under way in SCM_RIGHTS
+        self.retired: list[str] = []  # sockets that ended well, the oldest first
+        self.retired_names: list[str] = []  # the same of resolvers
+        self.timers: dict[int, tuple[int | None, int, Event]] = {}  # by process
