@@ -15,7 +15,7 @@ from systrace.parser.leader import note_style, recognise
 from systrace.parser.wrappers import plain_text
 
 _DAY = 86_400 * 10**9
-_DURATIONS = 8192  # remembered
+_DURATIONS, _TIDS = 8192, 65536  # remembered
 
 
 class Reader:
@@ -115,6 +115,8 @@ class Reader:
                     if tid is None:
                         tid = slow.thread(pid)
                         if pid:
+                            if len(tids) >= _TIDS:
+                                tids.clear()
                             tids[pid] = tid
                         if slow.notices:
                             yield from slow.take_notices()

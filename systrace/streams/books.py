@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from systrace.model import Event, Socket, Span, Transfer
 from systrace.streams.descriptors import Description
 from systrace.streams.lookup import Lookup
-from systrace.streams.tasks import Tasks
+from systrace.streams.tasks import Task, Tasks
 
 
 class Listener(Protocol):
@@ -36,7 +36,10 @@ class Books:
         self.lookup = Lookup(self.tasks)
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
-        self.forgotten = 0
+        self.forgotten = 0  # sockets
+        self.forgotten_processes = 0
+        self.ended: list[Task] = []  # tasks that are no more, the oldest first
+        self.owners: dict[int, int] = {}  # tid -> pid of ended tasks whose process is kept
         self.sees_read = False
         self.first_ns: int | None = None
         self.last_ns: int | None = None

@@ -22,6 +22,8 @@ def finished_evidence(tracker: Tracker, source: Source, health: Health, messages
         ]
     if tracker.forgotten:
         health.limits.append(f"{tracker.forgotten} sockets that ended well are no longer listed")
+    if tracker.forgotten_processes:
+        health.limits.append(f"{tracker.forgotten_processes} processes that ended are no longer listed")
     return Evidence(
         source,
         health,
@@ -30,6 +32,6 @@ def finished_evidence(tracker: Tracker, source: Source, health: Health, messages
         messages,
         tracker.spans,
         names,
-        {tid: task.process.pid for tid, task in tracker.tasks.by_tid.items()},
+        tracker.owners | {tid: task.process.pid for tid, task in tracker.tasks.by_tid.items()},
         tracker.printed,
     )

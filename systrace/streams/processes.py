@@ -9,6 +9,7 @@ from systrace import model
 from systrace.model import RESTARTED, Event, Process
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
+from systrace.streams.forgetting import ended
 from systrace.streams.snapshots import adopt_snapshot
 from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
@@ -68,6 +69,7 @@ def gone(books: Books, task: Task, event: model.Exited | None = None) -> None:
         gone = books.tasks.by_tid.get(tid)
         if gone is not None and gone.alive:
             gone.alive = False
+            ended(books, gone)
             process.threads.discard(tid)
             gone.table.users -= 1
             if gone.table.users <= 0:

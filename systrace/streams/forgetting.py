@@ -1,0 +1,52 @@
+"""Tasks and processes that have ended are remembered for a while only: a shell loop forks by the hundred thousand.
+
+What a verdict may still need stays: who used a socket that is kept, who waited, was killed or met an error, and parents.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from systrace.model import Process
+from systrace.streams.books import Books
+from systrace.streams.tasks import Task
+
+_MOST = 4000  # ended tasks remembered; beyond, the oldest quarter is looked through
+
+
+def ended(books: Books, task: Task) -> None:
+    """A task is no more."""
+    books.ended.append(task)
+    if len(books.ended) > _MOST:
+        _forget(books)
+
+
+def _forget(books: Books) -> None:
+    oldest = books.ended[: _MOST // 4]
+    del books.ended[: len(oldest)]
+    tasks = books.tasks
+    users = {holder.pid for socket in books.lookup.sockets.values() for holder in socket.holders}
+    users |= {span.pid for span in books.spans}
+    children = Counter(process.parent for process in tasks.processes.values())
+    for task in oldest:  # children before parents, as a rule: that is the order in which they end
+        process = task.process
+        if tasks.by_tid.get(task.tid) is task:
+            del tasks.by_tid[task.tid]
+        if tasks.processes.get(process.pid) is not process:
+            continue
+        if process.pid in users or children[process.pid] or not _is_plain(process):
+            books.owners[task.tid] = process.pid
+            continue
+        del tasks.processes[process.pid]
+        children[process.parent] -= 1
+        books.timers.pop(process.pid, None)
+        books.forgotten_processes += 1
+        parent = tasks.processes.get(process.parent) if process.parent is not None else None
+        if parent is not None:
+            parent.child_statuses.pop(process.pid, None)
+
+
+def _is_plain(process: Process) -> bool:
+    """It exited by itself, and nothing happened that a rule would ask for."""
+    busy = process.threads or process.spans or process.faults or process.signals or process.signal is not None
+    return not busy and process.parent is not None and process.exit_code is not None
