@@ -193,7 +193,7 @@ class Case:
             process = self.process(socket)
         finding = Finding(cause, evidence=shown)
         if socket is not None:
-            finding.socket = socket.uid
+            finding.socket, finding.count = socket.uid, 1 + socket.alike
             finding.peer = str(socket.peer) if socket.peer is not None else None
         if process is not None:
             finding.pid, finding.command = process.pid, process.command or None

@@ -54,10 +54,10 @@ def retry_storm(case: Case) -> Iterator[Finding]:
             *group[0].evidence, *last.evidence], case.owner_of(last.pid))  # fmt: skip
         span = times[-1] - times[0]
         finding.variant, finding.peer, finding.severity = cause, peer, "warning"
-        finding.confidence, finding.count, finding.duration_ns = "confirmed", len(group), span
+        finding.confidence, finding.count, finding.duration_ns = "confirmed", sum(f.count for f in group), span
         finding.summary = (
-            f"{case.name_of(case.owner_of(last.pid))} tried {peer} {len(group)} times in {seconds(span)}, each time with the "
-            f"same result ({cause}) and without back-off."
+            f"{case.name_of(case.owner_of(last.pid))} tried {peer} {finding.count} times in {seconds(span)}, each time with "
+            f"the same result ({cause}) and without back-off."
         )
         finding.causes = ["a retry loop without pause"]
         finding.next_steps = ["find the loop in the program or its client library's retry settings"]
@@ -108,7 +108,8 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
         cause, case.evidence.sockets.get(first.socket or ""), first.evidence, case.owner_of(first.pid)
     )
     finding.variant, finding.severity, finding.confidence = first.cause, "info", "confirmed"
-    finding.peer, finding.count, finding.duration_ns = first.peer, len(group), first.duration_ns
+    finding.peer, finding.duration_ns = first.peer, first.duration_ns
+    finding.count = sum(f.count for f in group)
     finding.summary = f"{first.cause} at {first.peer}, but {why}."
     finding.refuted_by = "the job having failed because of it all the same"
     yield finding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Protocol
 
 from systrace.model import Event, Socket, Span, Transfer
@@ -49,4 +50,5 @@ class Books:
         self.passed: list[Description] = []  # descriptors under way in SCM_RIGHTS
         self.retired: list[str] = []  # sockets that ended well, the oldest first
         self.retired_names: list[str] = []  # the same of resolvers
+        self.failures: dict[tuple[object, ...], tuple[list[Socket], deque[str]]] = {}  # alike: the first, the last
         self.timers: dict[int, tuple[int | None, int, Event]] = {}  # by process

@@ -21,7 +21,7 @@ def finished_evidence(tracker: Tracker, source: Source, health: Health, messages
             span.events[-1] for span in process.spans if span.events[-1].record.outcome in (UNFINISHED, DETACHED)
         ]
     if tracker.forgotten:
-        health.limits.append(f"{tracker.forgotten} sockets that ended well are no longer listed")
+        health.limits.append(f"{tracker.forgotten} sockets are no longer listed")
     if tracker.forgotten_processes:
         health.limits.append(f"{tracker.forgotten_processes} processes that ended are no longer listed")
     return Evidence(

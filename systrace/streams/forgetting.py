@@ -1,16 +1,18 @@
-"""Tasks and processes that have ended are remembered for a while only: a shell loop forks by the hundred thousand.
+"""What ended long ago is forgotten and counted: a loop forks, or tries to connect, by the hundred thousand.
 
-What a verdict may still need stays: who used a socket that is kept, who waited, was killed or met an error, and parents.
+What a verdict may still need stays. Of processes: who used a socket that is kept, who waited, was killed or met an error,
+and parents. Of sockets that failed in one and the same way: the first and the last ones.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
-from systrace.model import Process
+from systrace.model import Process, Socket
 from systrace.streams.books import Books
 from systrace.streams.tasks import Task
 
+_FIRST, _LAST = 32, 64  # sockets kept of those that failed alike
 _MOST = 4000  # ended tasks remembered; beyond, the oldest quarter is looked through
 
 
@@ -44,6 +46,35 @@ def _forget(books: Books) -> None:
         parent = tasks.processes.get(process.parent) if process.parent is not None else None
         if parent is not None:
             parent.child_statuses.pop(process.pid, None)
+
+
+def failed(books: Books, socket: Socket) -> None:
+    """A socket was closed that did not end well."""
+    if socket.uid == books.watch:
+        return
+    process = books.tasks.processes.get(socket.pid) if socket.pid is not None else None
+    attempt = socket.attempts[-1] if socket.attempts else None
+    how = tuple((fault.kind, fault.errno, fault.direction) for fault in socket.faults[:4])
+    tried = (attempt.outcome, attempt.errno) if attempt is not None else None
+    kind = (process.path if process is not None else "", socket.type, socket.peer, tried, how, bool(socket.waits))
+    first, last = books.failures.setdefault(kind, ([], deque()))
+    if len(first) < _FIRST:
+        first.append(socket)
+        return
+    last.append(socket.uid)
+    if len(last) > _LAST:
+        first[0].alike += forget(books, last.popleft())
+
+
+def forget(books: Books, uid: str) -> bool:
+    """Keep a socket no longer; False when it was not there."""
+    gone = books.lookup.sockets.pop(uid, None)
+    if gone is None:
+        return False
+    books.forgotten += 1
+    if books.listener is not None:
+        books.listener.forgotten(gone)
+    return True
 
 
 def _is_plain(process: Process) -> bool:

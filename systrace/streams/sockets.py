@@ -10,6 +10,7 @@ from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Holder, Recor
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
+from systrace.streams.forgetting import failed, forget
 from systrace.streams.marks import add_fault, add_span, end_wait
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
@@ -61,6 +62,8 @@ def release(books: Books, description: Description, time_ns: int | None, how: st
     clean = all(f.kind == "eof" for f in socket.faults) and all(a.outcome == "connected" for a in socket.attempts)
     if answered and clean and not socket.waits:
         retire(books, socket)
+    elif how == "close":
+        failed(books, socket)
 
 
 def retire(books: Books, socket: Socket) -> None:
@@ -74,11 +77,7 @@ def retire(books: Books, socket: Socket) -> None:
         oldest = retired[: _MOST_SOCKETS // 4]
         del retired[: len(oldest)]
         for uid in oldest:
-            gone = books.lookup.sockets.pop(uid, None)
-            if gone is not None:
-                books.forgotten += 1
-                if books.listener is not None:
-                    books.listener.forgotten(gone)
+            forget(books, uid)
 
 
 def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:

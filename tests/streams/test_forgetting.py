@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from systrace.model import Input
+from systrace.model import Analysis, Input
 from systrace.pipeline import analyze
 from tests.streams.conftest import Follow
 
@@ -20,6 +20,15 @@ def child(pid: int, at: float, *calls: str, status: int = 0) -> list[str]:
         *[f"{pid} {at + 0.001} {call}" for call in mine],
         f"9 {at + 0.002} {REAP % (status, pid)}",
     ]
+
+
+def told(lines: list[str]) -> Analysis:
+    """What is said of a log whose lines begin with tid and seconds."""
+    parted = [line.split(" ", 2) for line in lines]
+    text = [f"{tid} {1_700_000_000 + float(at):.6f} {rest}\n".encode() for tid, at, rest in parted]
+    analysis = analyze([Input("log", text)])
+    assert not analysis.evidence.health.unparsed
+    return analysis
 
 
 def loop(many: int) -> list[str]:
@@ -49,11 +58,31 @@ def test_who_failed_on_a_socket_is_remembered() -> None:
         " = -1 ECONNREFUSED (Connection refused) <0.0001>", status=7,
     )  # fmt: skip
     lines = [*refused, *loop(500), "9 9.0 exit_group(7) = ?", "9 9.1 +++ exited with 7 +++"]
-    analysis = analyze([Input("log", [f"{line}\n".encode() for line in lines])])
+    analysis = told(lines)
     assert 99 in analysis.evidence.processes
     assert analysis.evidence.owners[99] == 99
     assert (analysis.verdict.cause, analysis.verdict.peer) == ("connect-refused", "192.0.2.7:80")
     assert any("no longer listed" in limit for limit in analysis.evidence.health.limits)
+
+
+def test_connects_that_failed_alike_are_counted_and_the_first_and_last_are_kept() -> None:
+    """Another failure in their midst stays."""
+    tries = []
+    for n in range(500):
+        errno, host = ("EHOSTUNREACH (No route to host)", 8) if n == 250 else ("ECONNREFUSED (Connection refused)", 7)
+        tries += [
+            f"9 {1 + n * 0.01} socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>",
+            f"9 {1.001 + n * 0.01} connect(3, {{sa_family=AF_INET, sin_port=htons(80), "
+            f'sin_addr=inet_addr("192.0.2.{host}")}}, 16) = -1 {errno} <0.0001>',
+            f"9 {1.002 + n * 0.01} close(3) = 0 <0.0001>",
+        ]
+    lines = [*tries, "9 9.0 exit_group(7) = ?", "9 9.1 +++ exited with 7 +++"]
+    analysis = told(lines)
+    assert len(analysis.evidence.sockets) == 32 + 64 + 1
+    assert {"S1", "S251", "S500"} <= set(analysis.evidence.sockets)
+    counts = {f.cause: f.count for f in analysis.findings}
+    assert counts == {"connect-refused": 499, "retry-storm": 499, "unreachable": 1}
+    assert analysis.findings[0].lines[-1].line == len(lines) - 3
 
 
 def test_a_parent_stays_while_a_child_of_it_lives(follow: Follow) -> None:
