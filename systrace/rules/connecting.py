@@ -333,8 +333,12 @@ def slow_connect(case: Case) -> Iterator[Finding]:
                 continue
             if not attempt.blocking and attempt.ready_ns is None:
                 continue  # nobody looked earlier: the time until then says nothing
-            if not case.evidence.source.style.duration and not case.sees_waits:
-                continue  # no -T: it lasted until the thread's next line, and calls in between are hidden
+            if not case.evidence.source.style.duration:
+                if not case.sees_waits:
+                    continue  # no -T: it lasted until the thread's next line, and calls in between are hidden
+                whole = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
+                if whole and took - SECOND < SLOW_CONNECT_NS:
+                    continue  # -t: stamps of whole seconds, so that it may have been a second less
             finding = _finding(case, "slow-connect", socket, attempt)
             finding.severity, finding.confidence = "warning", "likely"
             finding.summary = (

@@ -120,7 +120,7 @@ class Lookup:
             return self._by_inode[inode]
         if facts is not None:
             family, kind, local, peer = facts
-            description = self._inherited(task, fd, record, family, kind)
+            description = self.inherited(task, fd, family, kind)
             socket = description.socket
             if socket is not None:
                 socket.local, socket.peer, socket.inode = local, peer, inode
@@ -146,9 +146,10 @@ class Lookup:
             return None if fd < 3 else Description("unknown")
         if record.errno in ("ENOTSOCK", "EBADF"):
             return None
-        return self._inherited(task, fd, record, "unknown", "unknown")
+        return self.inherited(task, fd, "unknown", "unknown")
 
-    def _inherited(self, task: Task, fd: int, record: Record, family: str, kind: str) -> Description:
+    def inherited(self, task: Task, fd: int, family: str, kind: str) -> Description:
+        """A socket whose beginning the log does not show."""
         socket = self.new_socket(family, kind, "", None)
         socket.inherited = True
         socket.holders.append(Holder(task.process.pid, fd, None))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Holder, Record, Socket
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Endpoint, Event, Holder, Record, Socket
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
@@ -140,6 +140,10 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
     if socket is None:
         return
     record = event.record
+    if event.peer is not None and is_another(socket, event.peer):  # the log hides close(2) and socket(2)
+        description = books.lookup.inherited(task, event.fd, event.peer.family, "stream")
+        place(books, task, event.fd, description, False, record)
+        socket = description.socket or socket
     if socket.type == "unknown" and event.peer is not None:
         socket.family, socket.type = event.peer.family, "stream"
     if socket.family == "unknown" and event.peer is not None:
@@ -157,6 +161,13 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
             )  # fmt: skip
             task.last_wait = [span]
     note(socket, event)
+
+
+def is_another(socket: Socket, peer: Endpoint) -> bool:
+    """A socket keeps its family: to connect to an address of the other world the number must have been reused."""
+    worlds = {"unix": "unix", "inet": "inet", "inet6": "inet"}
+    here, there = worlds.get(socket.family), worlds.get(peer.family)
+    return here is not None and there is not None and here != there
 
 
 def accepted(books: Books, task: Task, event: model.Accepted) -> None:

@@ -15,6 +15,7 @@ from systrace.streams.books import Books, Listener
 from systrace.streams.marks import end_wait
 
 _BLOCKING = (model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted)
+_AT_ONCE = frozenset(("EINPROGRESS", "EALREADY"))
 
 
 class Tracker(Books):
@@ -63,11 +64,20 @@ class Tracker(Books):
                 self._ready.add(record.tid)
         if record.duration_ns is not None or record.outcome != model.RETURNED or not isinstance(event, _BLOCKING):
             return False
+        if isinstance(event, model.Connected) and record.errno in _AT_ONCE and not self._limits_sends(event):
+            return False  # it did not wait, and another thread may ask for the outcome first
         if record.tid in self._ready and isinstance(event, Sent | Received):
             self._ready.discard(record.tid)  # a wait has just said that this call need not wait
             return False
         self.held[record.tid] = event
         return True
+
+    def _limits_sends(self, event: model.Connected) -> bool:
+        """SO_SNDTIMEO is set: a blocking connect, too, returns EINPROGRESS, after that limit."""
+        task = self._by_tid.get(event.record.tid)
+        description = task.table.fds.get(event.fd) if task is not None else None
+        socket = description.socket if description is not None else None
+        return socket is not None and socket.sndtimeo_ns is not None
 
     def _handle(self, event: Event) -> None:
         handler = self._handlers.get(type(event))

@@ -137,3 +137,41 @@ def test_a_confuser_is_not_accused(calls: list[str]) -> None:
     analysis = _job(calls)
     assert analysis.verdict.outcome == "healthy", analysis.verdict
     assert not [f for f in analysis.findings if f.severity in ("fatal", "error")]
+
+
+def _verdict(text: str) -> tuple[str, str]:
+    verdict = analyze([Input("log", [line.encode() for line in text.splitlines(keepends=True)])]).verdict
+    return verdict.outcome, verdict.cause
+
+
+def test_without_durations_another_thread_may_ask_how_a_connect_went() -> None:
+    """Java connects in one thread and reads SO_ERROR in another, long before the first prints its next line."""
+    connect = f"connect(3, {_PEER % (80, 7)}) = -1 EINPROGRESS (Operation now in progress)"
+    lines = ["9 1.000000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3", f"9 1.100000 {connect}"]
+    lines += ["9 1.050000 clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FILES|CLONE_THREAD) = 10"]
+    lines = [lines[0], lines[2], lines[1], "10 1.200000 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0"]
+    lines += ["10 4.000000 shutdown(3, SHUT_WR) = 0", "9 5.000000 +++ exited with 0 +++"]
+    assert _verdict("\n".join(lines) + "\n") == ("healthy", "healthy")
+
+
+def test_stamps_of_whole_seconds_prove_no_second() -> None:
+    """-t without -T: from 04:00:00.9 to 04:00:01.1 reads like a second; four seconds are more than three."""
+    calls = "9 04:00:00 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3\n9 04:00:00 %s\n9 04:00:0%d close(3) = 0\n"
+    text = calls + "9 04:00:09 poll([], 0, 1) = 0 (Timeout)\n9 04:00:09 +++ exited with 0 +++\n"
+    connect = f"connect(3, {_PEER % (80, 7)}) = 0"
+    assert _verdict(text % (connect, 1)) == ("healthy", "healthy")
+    assert _verdict(text % (connect, 4)) == ("degraded", "slow-connect")
+
+
+def test_a_number_that_connects_to_another_world_was_reused() -> None:
+    """Failing calls only (-Z): the libc's look for nscd and the program's own socket had the same number."""
+    nscd = f"9 1.000000 connect(4, {_UNIX}) = -1 ENOENT (No such file or directory) <0.000010>\n"
+    connect = f"9 2.000000 connect(4, {_PEER % (25, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.000010>\n"
+    assert _verdict(nscd + connect + "9 3.000000 +++ exited with 0 +++\n") == ("healthy", "healthy")
+
+
+def test_a_torn_log_without_a_clock_shows_no_hang() -> None:
+    """How long the last call had lasted when the log was cut, nobody can tell."""
+    text = '9 execve("/bin/sh", ["sh"], 0x7ffd /* 9 vars */) = 0\n9 wait4(-1,  <unfinished ...>'
+    assert _verdict(text + "\n9 +++ killed by SIGTERM +++\n") == ("hung", "not-network")
+    assert _verdict(text + '\n10 read(3, "x') != ("hung", "not-network")
