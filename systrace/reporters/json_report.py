@@ -59,10 +59,12 @@ def as_dict(analysis: Analysis) -> ReportShape:
         "sockets": [_socket(s, since, causes.get(s.uid, [])) for s in evidence.sockets.values() if s.kind == "socket"],
         "processes": [_process(p) for p in evidence.processes.values()],
         "messages": [_message(m, since) for m in evidence.messages],
-        "transactions": transaction_dicts(evidence),
+        "transactions": [],
         "health": _health(evidence.health),
     }
-    return cast(ReportShape, _encodable(report))
+    whole = cast(ReportShape, _encodable(report))
+    whole["transactions"] = transaction_dicts(evidence)  # encodable already
+    return whole
 
 
 def transaction_dicts(evidence: Evidence) -> list[TransactionShape]:

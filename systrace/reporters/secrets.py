@@ -52,6 +52,7 @@ _PATTERNS = tuple(
         ),  # PostgreSQL's PasswordMessage
     )
 )
+_ANY_WORD = re.compile(b"|".join(re.escape(word) for words, _ in _PATTERNS for word in words)).search
 Spans = list[tuple[int, int]]  # from, to; sorted, apart from each other
 
 
@@ -63,6 +64,8 @@ def secret_spans(data: bytes) -> Spans:
     """
     found: Spans = []
     low = data.lower()
+    if _ANY_WORD(low) is None:
+        return found
     for words, pattern in _PATTERNS:
         if not any(word in low for word in words):
             continue
