@@ -32,9 +32,7 @@ from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.transcript import Watching
 
-BATCH = (
-    256  # records that go through one stage before the next has its turn: the processor's caches hold one stage's code
-)
+BATCH = 256  # records that pass one stage before the next has its turn: the processor's caches hold one stage's code
 
 
 def raw_records(inputs: Sequence[Input]) -> Iterator[Record]:

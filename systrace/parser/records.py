@@ -7,6 +7,7 @@ whatever does not split cleanly goes to the slow, quote-aware path. Names that n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from systrace.model import Health, Record, Style
 from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
@@ -52,8 +53,9 @@ class Reader:
         tids: dict[bytes, int] = {}
         lineno = calls = 0
         timed = False
-        line = b"\n"
-        for line in lines:
+        lines = iter(lines)
+        line = first = next(lines, b"")
+        for line in chain((first,) if first else (), lines):
             lineno += 1
             match = match_line(line) if match_line is not None else None
             if match is None:
@@ -143,7 +145,7 @@ class Reader:
         health = self._health
         health.lines += lineno
         health.records += calls
-        health.torn |= not line.endswith(b"\n")
+        health.torn |= first.endswith(b"\n") and not line.endswith(b"\n")  # a tracer's lines come without their ends
         yield from slow.finish()
 
     def _second(self, clock: bytes, fraction: bytes | None, kind: str) -> int:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Health, Record, Style
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Health, Input, Record, Style
+from systrace.parser import EVERY_NAME, records
 
 MakeRecord = Callable[..., Record]
 Read = Callable[..., list[Record]]
@@ -176,3 +177,19 @@ def test_the_style_of_a_log(read: Read, style: Style, line: str, expected: Style
     """Columns and options, as far as lines show them."""
     read(line + "\n")
     assert style == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "torn"),
+    [
+        ([b"9 close(3) = 0\n", b"9 close(4) = 0\n"], False),
+        ([b"9 close(3) = 0\n", b"9 clos"], True),
+        ([b"9 close(3) = 0", b"9 close(4) = 0"], False),  # as the follower of a running job gives them
+        ([], False),
+    ],
+)
+def test_a_log_is_torn_where_its_last_line_alone_has_no_end(lines: list[bytes], torn: bool) -> None:
+    health = Health()
+    list(records([Input("log", lines)], EVERY_NAME, health, Style()))
+    assert health.torn is torn
+    assert health.lines == len(lines)
