@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from systrace.registry import Registry
+from systrace.tracers.waiting import Running
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +85,15 @@ class Tracer(Protocol):
         """
         ...
 
-    def attach(self, pids: Sequence[int], request: Request) -> AbstractContextManager[Capture]:
+    def attach(self, processes: Sequence[Running], request: Request) -> AbstractContextManager[Capture]:
         """Attach to running processes, all their threads, and follow the children that they make.
 
-        `pids[0]` is the one that was asked for, the others its descendants; a descendant that is gone is no error.
-        The context is entered once the tracing of `pids[0]` has begun. Leaving it stops the tracing.
+        The first is the one that was asked for, the others its descendants; a descendant that is gone is no error.
+        The context is entered once the tracing of the first has begun. Leaving it stops the tracing.
 
         Raises:
-            CaptureError: not permitted, or no such process: says what is missing and what grants it.
+            CaptureError: not permitted, no such process, or a number that belongs to another process by now (which is
+                let go at once): says what is missing and what grants it.
         """
         ...
 

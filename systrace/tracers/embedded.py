@@ -23,7 +23,7 @@ from typing import Any
 from systrace.errors import CaptureError, UsageError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import environment
-from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
+from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 MACHINES = ("x86_64", "aarch64")
 OLDEST = (5, 3)  # PTRACE_GET_SYSCALL_INFO, ptrace(2)
@@ -199,13 +199,15 @@ class Embedded:
             capture.close()
 
     @contextlib.contextmanager
-    def attach(self, pids: Sequence[int], request: Request) -> Iterator[EmbeddedCapture]:
+    def attach(self, processes: Sequence[Running], request: Request) -> Iterator[EmbeddedCapture]:
         """See `Tracer`."""
-        capture = self._start(request, pids=list(pids))
+        capture = self._start(request, pids=[process.pid for process in processes], starts=[p.start for p in processes])
         try:
             message = capture.started()
             if message["event"] == "failed":
-                raise CaptureError(refused(pids[0], os.strerror(message["errno"])))
+                if message["what"] == "replaced":
+                    raise CaptureError(f"cannot attach: {Running(message['pid'], 0).successor()}")
+                raise CaptureError(refused(processes[0].pid, os.strerror(message["errno"])))
             yield capture
         finally:
             capture.close()

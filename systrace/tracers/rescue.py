@@ -13,7 +13,7 @@ import signal
 import threading
 from pathlib import Path
 
-from systrace.tracers.waiting import status_field
+from systrace.tracers.waiting import Running, stat_fields, status_field
 
 # linux/ptrace.h
 PTRACE_CONT = 7
@@ -127,9 +127,15 @@ def children(pid: int, tid: int) -> list[int]:
         return []
 
 
-def descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[Running]:
     """The living descendants of a process, parents first."""
-    found = [pid]
-    for process in found:
-        found += [child for tid in threads(process) for child in children(process, tid)]
-    return found[1:]
+    found: list[Running] = []
+    pids = [pid]
+    for parent in pids:
+        for tid in threads(parent):
+            for child in children(parent, tid):
+                fields = stat_fields(child)
+                if fields is not None and fields[0] == parent:  # else it ended, and its number went to a stranger
+                    found.append(Running(child, fields[1]))
+                    pids.append(child)
+    return found

@@ -21,7 +21,7 @@ from typing import Any
 from systrace.errors import CaptureError, UsageError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import FDS_MAX, environment
-from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
+from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 # Calls without which processes cannot be told apart: always recorded.
 PROCESS_CALLS = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3", "exit", "exit_group"})
@@ -211,12 +211,13 @@ class Strace:
             capture.close()
 
     @contextlib.contextmanager
-    def attach(self, pids: Sequence[int], request: Request) -> Iterator[StraceAttach]:
+    def attach(self, processes: Sequence[Running], request: Request) -> Iterator[StraceAttach]:
         """See `Tracer`."""
         program = self._program()
         words = [program, *options(version(program), request, attach=True), "-o", str(request.output)]
-        for pid in pids:
-            words += ["-p", str(pid)]
+        _check_numbers(processes)
+        for process in processes:
+            words += ["-p", str(process.pid)]
         complaints = request.output.with_suffix(".messages")
         with complaints.open("wb") as errors:
             tracer = subprocess.Popen(
@@ -227,9 +228,10 @@ class Strace:
                 start_new_session=True,
                 preexec_fn=_listen_to_stop,
             )
-        capture = StraceAttach(pids[0], tracer, complaints)
+        capture = StraceAttach(processes[0].pid, tracer, complaints)
         try:
             _await_attached(capture, tracer, complaints)
+            _check_numbers(processes)
             yield capture
         finally:
             capture.close()
@@ -239,6 +241,17 @@ class Strace:
         if reason:
             raise CaptureError(reason)
         return shutil.which("strace") or "strace"
+
+
+def _check_numbers(processes: Sequence[Running]) -> None:
+    """strace knows processes by their numbers only: look before it starts, and again once it has them.
+
+    Raises:
+        CaptureError: one of the numbers belongs to another process now.
+    """
+    for process in processes:
+        if process.replaced():
+            raise CaptureError(f"cannot attach: {process.successor()}")
 
 
 def _await_attached(capture: StraceAttach, tracer: subprocess.Popen[bytes], complaints: Path) -> None:

@@ -1,4 +1,4 @@
-"""Waiting for processes that need not be our children (pidfd_open(2))."""
+"""Processes that need not be our children: waiting for them (pidfd_open(2)), and telling one from its successor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,39 @@ import contextlib
 import os
 import select
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One process, whatever becomes of its number: no two processes have the same number and start.
+
+    `start` is in ticks since boot (proc(5)), 10 ms each; numbers come round only after all others were used.
+    """
+
+    pid: int
+    start: int
+
+    @classmethod
+    def of(cls, pid: int) -> Running:
+        """Who has the number now.
+
+        Raises:
+            ProcessLookupError: nobody.
+        """
+        fields = stat_fields(pid)
+        if fields is None:
+            raise ProcessLookupError(pid)
+        return cls(pid, fields[1])
+
+    def replaced(self) -> bool:
+        """Whether the number belongs to another process now; not when it belongs to none."""
+        fields = stat_fields(self.pid)
+        return fields is not None and fields[1] != self.start
+
+    def successor(self) -> str:
+        """What to say when it was replaced."""
+        return f"process {self.pid} has ended, and its number belongs to another process now"
 
 
 def pidfd(pid: int) -> int | None:
@@ -39,3 +72,13 @@ def status_field(pid: int, field: str) -> str | None:
 def tracer_of(pid: int) -> int:
     """The process that traces this one, 0 when none does or the process is gone."""
     return int(status_field(pid, "TracerPid") or 0)
+
+
+def stat_fields(pid: int) -> tuple[int, int] | None:
+    """Parent and start (ticks since boot) of /proc/PID/stat (proc(5)), None when the process is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            words = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return (int(words[1]), int(words[19])) if len(words) > 19 else None

@@ -17,7 +17,9 @@ import pytest
 from systrace.errors import CaptureError
 from systrace.tracers import Request, embedded
 from systrace.tracers.embedded import Embedded, EmbeddedCapture, refused
+from systrace.tracers.waiting import Running
 from tests.tracers.embedded_job import REAL, python
+from tests.tracers.successor import whoever
 
 pytestmark = REAL
 _WANTED = "read write close socket connect recvfrom sendto poll ppoll nanosleep clock_nanosleep execve clone"
@@ -102,7 +104,7 @@ def test_all_threads_are_traced_and_let_go(tmp_path: Path) -> None:
     with target(ECHO) as process:
         settled(process)
         assert process.stdin is not None
-        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+        with Embedded().attach([Running.of(process.pid)], Request(trace, WANTED)) as capture:
             assert capture.pid == process.pid
             tasks = tasks_of(process.pid)
             assert len(tasks) == 3
@@ -143,7 +145,7 @@ def test_children_made_later_are_traced_and_let_go_too(tmp_path: Path) -> None:
     with target(job) as process:
         settled(process)
         assert process.stdin is not None
-        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+        with Embedded().attach([Running.of(process.pid)], Request(trace, WANTED)) as capture:
             process.stdin.write(b"x")
             process.stdin.flush()
             until(lambda: 'execve("/bin/cat", ["/bin/cat"]' in trace.read_text(), capture)
@@ -154,7 +156,7 @@ def test_children_made_later_are_traced_and_let_go_too(tmp_path: Path) -> None:
 def test_when_the_tracer_is_killed_the_process_goes_on_untraced(tmp_path: Path) -> None:
     with target(ECHO) as process:
         settled(process)
-        with Embedded().attach([process.pid], Request(tmp_path / "trace", WANTED)) as capture:
+        with Embedded().attach([Running.of(process.pid)], Request(tmp_path / "trace", WANTED)) as capture:
             os.kill(capture.tracer_pid, signal.SIGKILL)
             assert capture.wait(30) == 0
             assert "goes on untraced" in str(capture.fault())
@@ -167,7 +169,7 @@ def test_when_the_tracer_is_killed_the_process_goes_on_untraced(tmp_path: Path) 
 def test_a_signal_to_the_tracer_lets_the_process_go(number: int, tmp_path: Path) -> None:
     with target(ECHO) as process:
         settled(process)
-        with Embedded().attach([process.pid], Request(tmp_path / "trace", WANTED)) as capture:
+        with Embedded().attach([Running.of(process.pid)], Request(tmp_path / "trace", WANTED)) as capture:
             os.kill(capture.tracer_pid, number)
             assert capture.wait(30) == 0
             assert capture.fault() is None
@@ -181,7 +183,7 @@ def test_a_stopped_process_stays_stopped(tmp_path: Path) -> None:
         settled(process)
         process.send_signal(signal.SIGSTOP)
         until(lambda: status(process.pid)["State"].startswith("T"))
-        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+        with Embedded().attach([Running.of(process.pid)], Request(trace, WANTED)) as capture:
             until(lambda: "--- stopped by SIGSTOP ---" in trace.read_text(), capture)
         until(lambda: status(process.pid)["TracerPid"] == "0")
         assert status(process.pid)["State"].startswith("T")
@@ -194,7 +196,7 @@ def test_stop_and_continue_under_the_tracer(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     with target(ECHO) as process:
         settled(process)
-        with Embedded().attach([process.pid], Request(trace, WANTED)) as capture:
+        with Embedded().attach([Running.of(process.pid)], Request(trace, WANTED)) as capture:
             process.send_signal(signal.SIGSTOP)
             until(lambda: trace.read_text().count("--- stopped by SIGSTOP ---") == 3, capture)
             assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
@@ -218,7 +220,7 @@ def test_a_signal_in_flight_at_detach_is_not_lost(tmp_path: Path) -> None:
     with target(job) as process:
         for count in range(5):
             settled(process)
-            with Embedded().attach([process.pid], Request(tmp_path / f"trace{count}", WANTED)) as capture:
+            with Embedded().attach([Running.of(process.pid)], Request(tmp_path / f"trace{count}", WANTED)) as capture:
                 process.send_signal(signal.SIGUSR1)
                 capture.stop()
         until(lambda: status(process.pid)["TracerPid"] == "0")
@@ -230,7 +232,7 @@ def test_a_busy_machine_is_not_taken_for_an_uninterruptible_sleep(
     tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded, "ATTACH_SECONDS", 0.001)  # no worker begins as fast as that
-    with Embedded().attach([sleeper.pid], Request(tmp_path / "trace", WANTED)) as capture:
+    with Embedded().attach([Running.of(sleeper.pid)], Request(tmp_path / "trace", WANTED)) as capture:
         assert capture.pid == sleeper.pid
     monkeypatch.setattr(embedded, "START_SECONDS", 0.0)
     assert "the tracer has not begun within 0 s" in refusal(sleeper.pid, tmp_path)
@@ -240,7 +242,7 @@ def test_a_busy_machine_is_not_taken_for_an_uninterruptible_sleep(
 
 
 def refusal(pid: int, tmp_path: Path) -> str:
-    with pytest.raises(CaptureError) as caught, Embedded().attach([pid], Request(tmp_path / "trace")):
+    with pytest.raises(CaptureError) as caught, Embedded().attach([whoever(pid)], Request(tmp_path / "trace")):
         pass
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -265,7 +267,8 @@ def test_zombies_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_process_that_has_a_tracer_is_refused(tmp_path: Path) -> None:
-    with target(ECHO) as process, Embedded().attach([process.pid], Request(tmp_path / "first", WANTED)) as capture:
+    request = Request(tmp_path / "first", WANTED)
+    with target(ECHO) as process, Embedded().attach([Running.of(process.pid)], request) as capture:
         assert f"process {capture.tracer_pid} (python" in refusal(process.pid, tmp_path)
 
 

@@ -19,6 +19,7 @@ from systrace.tracers.recording import Recording
 from systrace.tracers.spool import Spool
 from systrace.tracers.strace import PROCESS_CALLS, Strace, StraceAttach, complaint, options, version
 from systrace.tracers.waiting import tracer_of
+from tests.tracers.successor import whoever
 
 WANTED = Request(output=Path("x"), syscalls=frozenset({"connect", "read"}), string_limit=777)
 
@@ -224,7 +225,8 @@ def _attached(pids: list[int], path: Path) -> Iterator[tuple[StraceAttach, Recor
     recording = Recording.create(path, {})
     spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
     try:
-        with Strace().attach(pids, Request(output=recording.fifo, syscalls=frozenset({"read", "write"}))) as capture:
+        request = Request(output=recording.fifo, syscalls=frozenset({"read", "write"}))
+        with Strace().attach([whoever(pid) for pid in pids], request) as capture:
             yield capture, recording, spool
     finally:
         spool.close()

@@ -32,7 +32,7 @@ from systrace.tracers.recording import Recording
 from systrace.tracers.rescue import descendants
 from systrace.tracers.signals import Relay
 from systrace.tracers.spool import Spool
-from systrace.tracers.waiting import tracer_of
+from systrace.tracers.waiting import Running, tracer_of
 
 OUTCOMES = {"fatal": "hung", "error": "hung", "warning": "degraded"}  # by the severity of the first finding
 
@@ -108,13 +108,14 @@ def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -
         stack.callback(spool.close)
         analyst = Analyst(recording.path, _work(recording.name, options.style, to.layout()), set(), prepare=prepare)
         stack.callback(analyst.close)
-        pids = [snapshot.pid, *(pid for pid in descendants(snapshot.pid) if not tracer_of(pid))]
+        family = [Running(snapshot.pid, snapshot.root.start_ticks), *descendants(snapshot.pid)]
         if not snapshot.still_running():
             raise CaptureError(f"process {snapshot.pid} ended before it could be traced")
-        capture = stack.enter_context(tracer.attach(pids, replace(request, output=recording.fifo)))
+        family = [process for process in family if process.pid == snapshot.pid or not tracer_of(process.pid)]
+        capture = stack.enter_context(tracer.attach(family, replace(request, output=recording.fifo)))
         spool.end_with_us(capture.tracer_pid)
         relay.start(lambda number, _sender, _tty: _stop(capture, number))
-        complain(_under_way(len(pids), options.seconds))
+        complain(_under_way(len(family), options.seconds))
         ended = capture.wait(options.seconds) is not None
         capture.stop()
         spooled = spool.finish()

@@ -1,9 +1,9 @@
 """`python -m systrace.tracers.embedded_worker FD`: FD is a socket to the process that wants the trace.
 
 First comes the task: its length in eight decimal digits, then JSON (see `Task`); later perhaps `stop`. Back go JSON
-lines: `started` (the job has executed its command, or the process is attached), `failed` (nothing was started:
-`errno`, `what`), `exited` (`status` as a shell would give it). When the other side goes away an attached process is
-let go; a job is traced to its end.
+lines: `started` (the job has executed its command, or the process is attached), `failed` (nothing was started: `errno`
+and `what`, or `pid`, whose number belongs to another process now), `exited` (`status` as a shell would give it). When
+the other side goes away an attached process is let go; a job is traced to its end.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from ptrace import PtraceError
 
 from systrace.tracers.embedded_worker import requests
-from systrace.tracers.embedded_worker.attach import attach
+from systrace.tracers.embedded_worker.attach import Replaced, attach
 from systrace.tracers.embedded_worker.decode.structures import Limits
 from systrace.tracers.embedded_worker.launch import FOR_THE_JOB, Command, launch
 from systrace.tracers.embedded_worker.loop import Loop
@@ -30,6 +30,7 @@ from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.output import Output
 from systrace.tracers.embedded_worker.plan import Plan, make_plan
 from systrace.tracers.embedded_worker.stops import Calls
+from systrace.tracers.waiting import Running
 
 _TICK_S = 0.1
 
@@ -43,6 +44,7 @@ class Task:
     string_limit: int
     seccomp: bool
     pids: list[int]
+    starts: list[int] = field(default_factory=list)  # of `pids`, see `Running`
     path: str = ""
     command: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
@@ -81,6 +83,9 @@ class Worker:
             return self._run_job(loop, plan) if task.command else self._attach(loop, plan.abi)
         except PtraceError as error:
             self.say("failed", what="ptrace", errno=error.errno or errno.EPERM)
+            return 2
+        except Replaced as error:
+            self.say("failed", what="replaced", pid=error.pid)
             return 2
 
     def _run_job(self, loop: Loop, plan: Plan) -> int:
@@ -129,7 +134,7 @@ class Worker:
         self._main = self._task.pids[0]
         for number in FOR_THE_JOB[:4]:
             signal.signal(number, lambda _number, _frame: self._ask_to_stop())
-        attach(loop, self._task.pids, abi, requests.O_FOLLOW)
+        attach(loop, list(map(Running, self._task.pids, self._task.starts)), abi, requests.O_FOLLOW)
         loop.on_stop = self._on_exec  # from its first stop on, its calls are seen
         _keep_only((self._control.fileno(), self._output.fileno()))
         _tick(self._control)

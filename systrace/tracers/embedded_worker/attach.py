@@ -14,23 +14,37 @@ from systrace.tracers.embedded_worker import requests
 from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.loop import Loop
 from systrace.tracers.embedded_worker.names import Abi
+from systrace.tracers.waiting import Running
 
 _ROUNDS = 100  # a program that makes threads faster than that is not caught whole
 
 
-def attach(loop: Loop, pids: Sequence[int], abi: Abi, options: int) -> None:
+class Replaced(Exception):
+    """The number `pid` belongs to another process than the one that was meant."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+
+def attach(loop: Loop, processes: Sequence[Running], abi: Abi, options: int) -> None:
     """Seize every thread of the processes; descendants (all but the first) may be gone or forbidden.
 
     Raises:
         ptrace.PtraceError: the first process cannot be attached to; `.errno` says why.
+        Replaced: end now, before anything was stopped: the kernel then lets go of what was seized as if nothing had been.
     """
-    for pid in pids:
+    for process in processes:
+        pid = process.pid
+        if process.replaced():
+            raise Replaced(pid)
         try:
             files = _seize_all(loop, pid, options)
         except PtraceError:
-            if pid == pids[0]:
+            if process is processes[0]:
                 raise
             continue
+        if process.replaced():  # between the look and the seizure; from now on the number is its own to the end
+            raise Replaced(pid)
         FileTable.names.update(socket_names(pid))
         for tid in _threads(pid):
             if (tracee := loop.tracees.get(tid)) is not None:
