@@ -264,6 +264,8 @@ class Http1:
             and LAST_CHUNK.search(piece.data)
         ):
             self._drop(side, side.buffer.size)
+            if message.body is not None:
+                message.body.add_piece(piece)
             side.buffer.last = piece.event
             self._finish(side, out, "")
             return True

@@ -113,7 +113,7 @@ def next_part(side: Side) -> int:
     end = buffer.find(b"\n")
     if end < 0:
         if buffer.stuck:
-            side.state = LOST
+            _lose_body(side)
             return GO_ON
         return WAIT if buffer.known < LINE_LIMIT else _damaged(side, "endless line in chunk framing")
     line = buffer.peek(end + 1).rstrip(b"\r\n")
@@ -140,8 +140,15 @@ def _damaged(side: Side, detail: str) -> int:
     if side.message is not None:
         side.message.detail = f"{detail} after {received(side)} bytes of body"
         side.message.incomplete_reason = "malformed"
-    side.state = LOST
+    _lose_body(side)
     return GO_ON
+
+
+def _lose_body(side: Side) -> None:
+    """Where the next chunk begins is not known: what follows is body and framing in one."""
+    if side.message is not None and side.message.body is not None:
+        side.message.body.lose()
+    side.state = LOST
 
 
 def bodiless(message: HttpRequest | HttpResponse) -> bool:

@@ -114,6 +114,7 @@ class Http2(StreamDecoder):
                 break
             if len(header) < _HEADER or not plausible:
                 half.unsynced = True
+                self._lose_bodies(from_client)
                 buffer.skip_call()
                 continue
             if half.unsynced:
@@ -156,6 +157,12 @@ class Http2(StreamDecoder):
         for message in self._open.values():
             message.incomplete_reason = message.incomplete_reason or "clipped"
 
+    def _lose_bodies(self, from_client: bool) -> None:
+        """What is skipped may be of any of the open streams."""
+        for (_, side), message in self._open.items():
+            if side == from_client and message.body is not None:
+                message.body.lose()
+
     def _frame(self, from_client: bool, header: bytes, length: int, out: list[Message]) -> None:
         half, buffer = self._halves[from_client], self.client if from_client else self.server
         kind, flags = header[3], header[4]
@@ -196,6 +203,8 @@ class Http2(StreamDecoder):
             if message is not None:
                 if message.body is None:
                     message.body = Body(message.head)
+                    if message.incomplete_reason:
+                        message.body.lose()  # frames were missed before the first of those that are known
                 message.body.add(known, missing)
         half.data_left -= n
         if not half.data_left and half.data_end and message is not None:

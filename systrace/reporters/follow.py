@@ -180,9 +180,9 @@ def _title(view: HttpView, numbers: dict[int, int]) -> str:
     if body is not None:
         words += [safe(word, 60) for word in (view.content_type, *body.encodings) if word]
         words += ["chunked"] if view.framing == "chunked" else []
-        known = sum(len(data) for data, _ in body.parts)
+        known = sum(len(data) for data, _ in body.placed)
         part = "" if known == body.received else f", of which {known} are known"
-        words.append(f"body of {body.received} bytes{part}")
+        words.append(f"body of {body.size}{part}")
     if view.start_ns is not None and view.end_ns is not None and view.end_ns - view.start_ns >= 1_000_000:
         words.append(f"in {duration(view.end_ns - view.start_ns)}")
     return ", ".join(words)
@@ -214,9 +214,10 @@ def _body(view: HttpView, body: BodyView, show_secrets: bool) -> list[Piece]:
             pieces.append("more than is shown comes out")
     else:
         pieces = []
-        for known, missing in body.parts:
+        for known, missing in body.placed:
             pieces += [known] if known else []
             pieces += [hole(missing)] if missing else []
+        pieces += [_unknown(body)] if body.lost_at is not None else []
     pieces = [_recoded(piece, view.charset) if isinstance(piece, bytes) else piece for piece in pieces]
     known = b"".join(piece for piece in pieces if isinstance(piece, bytes))
     if not is_text(known):
@@ -229,6 +230,8 @@ def _words(problem: object) -> str:
 
 
 def _unknown(body: BodyView) -> str:
+    if body.lost_at is not None:
+        return f"what follows the first {body.lost_at} bytes is not known: strace -s cut its framing"
     missing = sum(missing for _, missing in body.parts)
     return f"{missing} of {body.received} bytes are not in the log"
 

@@ -22,7 +22,10 @@ class BodyView(Protocol):
     """A body as transferred, chunk framing taken off."""
 
     received: int
+    lost_at: int | None
+    size: str
     parts: list[tuple[bytes, int]]
+    placed: list[tuple[bytes, int]]
     encodings: tuple[str, ...]
     whole: bool
 

@@ -123,8 +123,9 @@ def _transaction(
 
 
 def _body_bytes(view: HttpView) -> int | None:
-    """None where `-s` cut the head: nobody can tell where the body begins."""
-    return None if view.head_cut or view.framing == "unknown" else view.received_length
+    """None where `-s` cut the head or the framing: nobody can tell where the body begins, or what of it is framing."""
+    lost = view.head_cut or view.framing == "unknown" or (view.body is not None and view.body.lost_at is not None)
+    return None if lost else view.received_length
 
 
 def _error(request: RequestView | None, answer: ResponseView | None) -> tuple[str, bool | None]:

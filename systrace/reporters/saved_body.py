@@ -18,6 +18,7 @@ class SavedBody:
 
     parts: list[tuple[bytes, int]]
     what: str
+    lost: bool = False  # the framing of what follows is not known: it is not in `parts`
 
     @property
     def size(self) -> int:
@@ -53,6 +54,11 @@ class SavedBody:
     def summary(self) -> str:
         """For people: what it is and what it lacks."""
         text = f"{self.what}, {self.size} bytes as they were, secrets included"
+        if self.lost:
+            text = (
+                f"{self.what}, ONLY ITS FIRST {self.size} bytes, secrets included: the rest cannot be put together, nor "
+                "its size be told, for strace -s cut the framing there; record again with -s 65536"
+            )
         gaps = self.gaps
         if not gaps:
             return text
@@ -99,6 +105,13 @@ def _of_message(messages: list[HttpView], number: int | None) -> SavedBody:
     what = f"body of #{number}"
     if answer is not None:
         what += f", the answer {answer.status}"
+    if body.lost_at is not None:
+        if not body.placed:
+            raise UsageError(
+                f"{what} cannot be put together: strace -s cut the framing at its beginning; record again with -s 65536"
+            )
+        still = f", still {', '.join(body.encodings)}" if body.encodings else ""
+        return SavedBody(body.placed, what + still, lost=True)
     if body.encodings:
         content = body.decoded()
         codings = ", ".join(body.encodings)

@@ -158,7 +158,7 @@ def json(answer: Answer, victim: Victim | None) -> Defect | None:
     return Defect(
         "invalid-json",
         problem.kind,
-        f"was complete ({body.received} bytes), but its JSON is {_problem(problem)}",
+        f"was complete ({body.size}), but its JSON is {_problem(problem)}",
         JSON_WORDS,
         causes=(
             "the application cut or spoilt it: a crash while writing, a warning printed in front of it, string "
@@ -196,7 +196,7 @@ def table(answer: Answer, victim: Victim | None) -> Defect | None:
     return Defect(
         "invalid-payload",
         form,
-        f"was complete ({body.received} bytes), but as {form} it is {_problem(problem)}",
+        f"was complete ({body.size}), but as {form} it is {_problem(problem)}",
         XML_WORDS + "|" + VALUE_WORDS,
         causes=("the sender wrote it cut or malformed", "another kind of document came (error text, other version)"),
         remedy=("save the bytes and give them to the parser offline; have the sender repair its export",),

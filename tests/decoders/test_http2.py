@@ -201,3 +201,16 @@ _SAID = st.tuples(st.booleans(), st.one_of(_FRAME, st.binary(min_size=1, max_siz
 def test_hostile_bytes_never_raise(talk: Talk, noise: list[Said], how: str) -> None:
     for message in talk(Http2, noise, how=how):
         assert message.summary.isprintable()
+
+
+def test_a_hole_over_a_frame_header_ends_what_is_known_of_a_body(talk: Talk) -> None:
+    ours, theirs = Encoder(), Encoder()
+    client = PREFACE + SETTINGS + asked(ours, 1, "/one")
+    head = SETTINGS + said(theirs, 1, status="200")
+    data = [frame(0, 0, 1, b"a" * 100), frame(0, 0, 1, b"b" * 100), frame(0, 1, 1, b"c" * 100)]
+    known = head + data[0] + data[1][:4]  # the rest of that frame is a hole, and skipped
+    (answer,) = find(talk(Http2, [(True, client, 0), (False, known, 105), (False, data[2], 0)]), HttpResponse)
+    assert answer.body is not None
+    assert answer.body.size == "at least 100 bytes"
+    assert answer.body.placed == [(b"a" * 100, 0)]
+    assert (answer.complete, answer.body.whole, answer.body.raw()) == (False, False, b"a" * 100)

@@ -111,3 +111,52 @@ def test_a_body_larger_than_what_parse_keeps_is_whole() -> None:
     whole = answer(body, coded=False, chunk=0)
     said: list[Move] = [(True, ASK, 0), *((False, whole[at : at + 60_000], 0) for at in range(0, len(whole), 60_000))]
     assert written(log(said))[0] == body
+
+
+def cut_calls(whole: bytes, step: int, known: int) -> list[Move]:
+    """As strace -s prints calls of so many bytes."""
+    calls = [whole[at : at + step] for at in range(0, len(whole), step)]
+    return [(False, call[:known], max(0, len(call) - known)) for call in calls]
+
+
+def test_a_hole_over_a_chunk_header_leaves_the_exact_beginning_and_says_so() -> None:
+    body = bytes(range(256)) * 1000
+    whole = answer(body, coded=False, chunk=8192)
+    text = log([(True, ASK, 0), *cut_calls(whole, 16384, 4096)])
+    data, saved = written(text)
+    head = whole.index(b"2000\r\n") + 6
+    assert saved.size == 8192
+    assert data == body[: 4096 - head] + bytes(8192 - 4096 + head)
+    assert "ONLY ITS FIRST 8192 bytes" in saved.summary()
+    assert "strace -s cut the framing" in saved.summary()
+    message = heard(text, "S1")[1].messages[-1]
+    assert message.summary.startswith("200")
+    assert message.body.size == "at least 8192 bytes"  # type: ignore[attr-defined]
+
+
+def test_holes_that_spare_the_chunk_headers_leave_every_offset_right() -> None:
+    body = bytes(range(256)) * 100
+    whole = answer(body, coded=False, chunk=1600)
+    head = whole.index(b"\r\n\r\n") + 4
+    moves: list[Move] = [(True, ASK, 0), (False, whole[:head], 0)]
+    at = head
+    while at < len(whole):  # a read for each chunk, as its header begins it
+        line = whole.index(b"\r\n", at) + 2
+        end = line + int(whole[at : line - 2], 16) + 2
+        moves.append((False, whole[at:end][:1000], max(0, end - at - 1000)))
+        at = end
+    data, saved = written(log(moves))
+    assert saved.size == len(data) == len(body)
+    assert not saved.lost
+    offset = 0
+    for start, length in saved.gaps:
+        assert data[offset:start] == body[offset:start]
+        assert data[start : start + length] == bytes(length)
+        offset = start + length
+
+
+def test_a_hole_over_the_first_chunk_header_leaves_nothing_to_save() -> None:
+    whole = answer(b"x" * 5000, coded=False, chunk=5000)
+    head = whole.index(b"\r\n\r\n") + 4
+    with pytest.raises(UsageError, match="cannot be put together"):
+        written(log([(True, ASK, 0), *[(False, whole[:head], len(whole) - head)]]))

@@ -52,12 +52,14 @@ class Body:
         "complete",
         "ended",
         "fields",
+        "lost_at",
         "received",
     )
 
     def __init__(self, fields: bytes = b"") -> None:
         self.fields = fields  # the message's head, or "\nname: value" lines like it
         self.received = 0
+        self.lost_at: int | None = None  # so many bytes are in their places; of the rest not even the number is known
         self.complete = False  # the protocol says that all of it came
         self.ended = True  # nothing more will come: it is complete, or its sender ended the connection or stream
         self._head: list[Piece | tuple[bytes, int]] = []
@@ -72,11 +74,18 @@ class Body:
 
     def add(self, data: bytes, missing: int) -> None:
         """Bytes that came, and how many unknown ones after them."""
+        if self.lost_at is not None:
+            data, missing = b"", len(data) + missing
         self._put((data, missing), len(data) + missing)
 
     def add_piece(self, piece: Piece) -> None:
         """All that a call moved; looked at only when somebody asks."""
-        self._put(piece, piece.size)
+        self._put(piece if self.lost_at is None else (b"", piece.size), piece.size)
+
+    def lose(self) -> None:
+        """From here on a hole hides the framing: what is added after this is at most counted."""
+        if self.lost_at is None:
+            self.lost_at = self.received
 
     def _put(self, item: Piece | tuple[bytes, int], size: int) -> None:
         self.received += size
@@ -129,6 +138,25 @@ class Body:
         return self._parts
 
     @property
+    def placed(self) -> list[tuple[bytes, int]]:
+        """`parts` up to where the framing is known: their sum is how many bytes happened at least."""
+        if self.lost_at is None:
+            return self.parts
+        placed, left = [], self.lost_at
+        for known, missing in self.parts:
+            known = known[:left]
+            missing = min(missing, left - len(known))
+            left -= len(known) + missing
+            if known or missing:
+                placed.append((known, missing))
+        return placed
+
+    @property
+    def size(self) -> str:
+        """How many bytes happened, for people."""
+        return f"{self.received} bytes" if self.lost_at is None else f"at least {self.lost_at} bytes"
+
+    @property
     def gaps(self) -> list[Gap]:
         """Where bytes are not known."""
         gaps, offset = [], 0
@@ -142,7 +170,7 @@ class Body:
     @property
     def whole(self) -> bool:
         """Every byte that happened is known. (Whether all that was due happened is another question: `complete`.)"""
-        return all(not missing for _, missing in self.parts)
+        return self.lost_at is None and all(not missing for _, missing in self.parts)
 
     def raw(self) -> bytes:
         """Known bytes up to the first gap, as transferred."""
