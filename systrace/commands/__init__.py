@@ -8,6 +8,7 @@ start of systrace imports all of them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -18,6 +19,8 @@ import sys
 import typer
 
 from systrace.errors import SystraceError
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name
 
 app = typer.Typer(
     add_completion=True,
@@ -49,6 +52,8 @@ def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__; one that is ignored stays so (nohup, &)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(50_000, 50, 100)  # most of what an analysis makes lives to its end: looking for garbage costs 10 %
     try:
         app()
@@ -58,9 +63,20 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `| head`: the reader has seen enough
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        _drop_output()
+        _say(f"systrace: cannot write standard output: {error.strerror}")
+        sys.exit(SystraceError.exit_code)
+
+
+def _drop_output() -> None:
+    """What is still buffered would fail once more when Python ends."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(text: str) -> None:

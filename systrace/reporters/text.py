@@ -37,6 +37,7 @@ def _escaped(text: str) -> list[str]:
         marks = (marks + 1 if out else _MOST_MARKS + 1) if unicodedata.combining(char) else 0
         if (char != "\u3000" and not char.isprintable()) or _INVISIBLE.match(char) or marks > _MOST_MARKS:
             code = ord(char)
+            code -= 0xDC00 if 0xDC80 <= code <= 0xDCFF else 0  # a byte of a file name that is not UTF-8 (PEP 383)
             char = f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
         out.append(char)
     return out

@@ -65,7 +65,9 @@ def _read(path: Path, users: bool) -> list[Limit]:
             )
             for i in items
         ]  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path}: no list of limits ([[limit]] with product and idle_s): {error}") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import os
 import unicodedata
 
 import pyte
@@ -28,6 +29,7 @@ from systrace.reporters.text import columns, cut, cut_middle, payload, safe, wra
         ("\u2066x\u2069", "\\u{2066}x\\u{2069}"),
         ("a\u200bb\ufeff", "a\\u{200b}b\\u{feff}"),
         ("\ud800", "\\u{d800}"),
+        (os.fsdecode(b"a\xff"), "a\\xff"),
         ("\U000e0041", "\\u{e0041}"),
         ("\u3164", "\\u{3164}"),
         ("\xa0", "\\xa0"),

@@ -18,15 +18,20 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
     """The stream to write to; a reader of standard output that has seen enough ends the program without a word.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be written, or the disk is full.
     """
     if path is not None:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
-        with os.fdopen(descriptor, "wb") as out:
-            yield out
+        try:
+            with os.fdopen(descriptor, "wb") as out:
+                yield out
+        except OSError as error:
+            if error.filename is not None:  # of another file
+                raise
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
         return
     if sys.stdout is None:
         raise UsageError("standard output is closed")

@@ -51,8 +51,13 @@ def _show(sizes: dict[_Key, int], done: threading.Event) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    class Screen(Console):
+        def show_cursor(self, show: bool = True) -> bool:
+            """Never hidden: a signal that ends systrace would leave the user's shell without it."""
+            return show
+
     bar = [TextColumn("reading"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()]
-    with Progress(*bar, console=Console(stderr=True), transient=True) as shown:
+    with Progress(*bar, console=Screen(stderr=True), transient=True) as shown:
         task = shown.add_task("", total=sum(sizes.values()))
         reached: dict[_Key, int] = {}
         while not done.wait(_EVERY_S):
