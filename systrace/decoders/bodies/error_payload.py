@@ -21,6 +21,7 @@ _TEXT_KEYS: tuple[str, ...] = (
     *("description", "faultstring", "reason", "details", "Reason", "Text"),
 )
 _BAD_STATUS = frozenset({"error", "fail", "failed", "failure", "nok", "ko", "err"})
+_NONE = frozenset({"", "0", "200", "none", "no", "no error", "ok", "success", "false", "null", "n/a"})
 _XML_ROOTS = frozenset({"error", "errors", "errorresponse", "fault", "exception"})
 _XML_ROOTS_OGC = frozenset({"serviceexceptionreport", "exceptionreport"})
 
@@ -50,7 +51,7 @@ def value_error(value: Any) -> ErrorPayload | None:
         return None
     for key in _ERROR_KEYS:
         inner = value.get(key)
-        if (inner and inner is not True) or inner is True:
+        if inner and not _says_none(inner):
             return _from(value, inner)
     status = value.get("status")
     if value.get("success") is False or value.get("ok") is False or value.get("Success") is False:
@@ -65,6 +66,15 @@ def value_error(value: Any) -> ErrorPayload | None:
     if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600 and "message" in value:
         return _from(value, None)
     return None
+
+
+def _says_none(inner: Any) -> bool:
+    """An error's place that is always there and now holds none: "none", {"code": 0, "message": "OK"}."""
+    if isinstance(inner, dict):
+        return all(_says_none(each) for each in inner.values())
+    if isinstance(inner, list):
+        return all(_says_none(each) for each in inner)
+    return inner is None or str(inner).strip().lower() in _NONE
 
 
 def _from(value: dict[Any, Any], inner: Any) -> ErrorPayload:
