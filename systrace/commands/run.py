@@ -57,6 +57,14 @@ def run(
     no_seccomp: Annotated[
         bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
     ] = False,
+    one_cpu: Annotated[
+        bool,
+        typer.Option(
+            "--one-cpu",
+            help="Keep job and tracer on one processor: tracing then slows most jobs down much less. Not for jobs that "
+            "use several processors at once: they see one.",
+        ),
+    ] = False,
     tracer: Annotated[str | None, typer.Option(help="strace or embedded; else the first that works.")] = None,
     string_limit: Annotated[
         int, typer.Option("--string-limit", "-s", min=64, help="Bytes recorded of each read or write.")
@@ -80,6 +88,7 @@ def run(
         tracer=tracer,
         string_limit=string_limit,
         tls_keys=tls_keys,
+        one_cpu=one_cpu,
     )
     raise typer.Exit(_status(options, run_job(options)))
 

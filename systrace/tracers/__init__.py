@@ -32,6 +32,7 @@ class Request:
     environment: Mapping[bytes, bytes] | None = None  # of the job; None: this process's own
     argv0: str | None = None  # what the job sees as its own name; None: command[0]
     blocked: frozenset[int] | None = None  # the job's signal mask; None: the calling thread's
+    one_cpu: bool = False  # job and tracer share one processor
 
 
 class Capture(Protocol):

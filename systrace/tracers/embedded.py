@@ -23,6 +23,7 @@ from typing import Any
 from systrace.errors import CaptureError, UsageError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import environment
+from systrace.tracers.one_cpu import pinning
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 MACHINES = ("x86_64", "aarch64")
@@ -231,6 +232,7 @@ class Embedded:
                 [sys.executable, "-P", "-S", "-m", "systrace.tracers.embedded_worker", str(theirs.fileno())],
                 close_fds=False,
                 env=_worker_environment(),
+                preexec_fn=pinning(request.one_cpu),
             )
         capture = EmbeddedCapture(worker, ours, attached=task.get("pids", ()))
         with contextlib.suppress(OSError):  # it died: `started` says how

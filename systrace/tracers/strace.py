@@ -21,6 +21,7 @@ from typing import Any
 from systrace.errors import CaptureError, UsageError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import FDS_MAX, environment
+from systrace.tracers.one_cpu import pinning
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 # Calls without which processes cannot be told apart: always recorded.
@@ -323,6 +324,7 @@ def _launch(
             stderr=errors,
             pass_fds=(theirs.fileno(),),
             env=environment() if request.environment is None else dict(request.environment),
+            preexec_fn=pinning(request.one_cpu),
         )
         theirs.close()
         tracer, _blank, errno = report.read().partition(b" ")

@@ -57,6 +57,7 @@ class Options:
     tracer: str | None
     string_limit: int
     tls_keys: bool = False
+    one_cpu: bool = False
 
 
 def run_job(options: Options) -> tuple[int, bool]:
@@ -114,7 +115,8 @@ def run_job(options: Options) -> tuple[int, bool]:
 
 def _facts(options: Options, head: dict[str, Any]) -> dict[str, Any]:
     """The first line of the recording."""
-    return {"command": options.command, **head} | ({"tls_keys": True} if options.tls_keys else {})
+    asked = {"tls_keys": options.tls_keys, "one_cpu": options.one_cpu}
+    return {"command": options.command, **head} | {name: True for name, given in asked.items() if given}
 
 
 def _request(options: Options, relay: Relay) -> Request:
@@ -125,6 +127,7 @@ def _request(options: Options, relay: Relay) -> Request:
         seccomp=options.seccomp,
         argv0=options.command[0],
         blocked=relay.original,
+        one_cpu=options.one_cpu,
     )
 
 
