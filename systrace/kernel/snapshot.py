@@ -102,7 +102,12 @@ class Snapshot:
     def still_running(self) -> bool:
         """Whether the number still belongs to the process that was looked at: ask right before attaching."""
         stat = procfs.stat_of(self.pid)
-        return stat is not None and stat.start_ticks == self.root.start_ticks and stat.state not in "ZX"
+        return self.still_there() and stat is not None and stat.state not in "ZX"
+
+    def still_there(self) -> bool:
+        """The same of a process that may have ended, if its parent or its other threads still keep the number."""
+        stat = procfs.stat_of(self.pid)
+        return stat is not None and stat.start_ticks == self.root.start_ticks
 
     def lines(self) -> list[bytes]:
         """The `# systrace: {json}` lines described above, each without a newline."""

@@ -190,6 +190,18 @@ def test_a_zombie_is_refused_and_its_parent_named() -> None:
     assert f"waits for its parent {os.getpid()} to collect its status" in " ".join(passive.stdout.split())
     assert traced.returncode == 2
     assert f"process {zombie.pid} (true) has ended" in traced.stderr
+    assert "--passive" not in traced.stderr  # it has said all there is
+
+
+def test_a_process_without_its_first_thread_is_refused_and_can_be_looked_at() -> None:
+    script = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"
+    with subprocess.Popen([sys.executable, "-c", f"{script}; ctypes.CDLL(None).pthread_exit(None)"]) as process:
+        while not (status_field(process.pid, "State") or "").startswith("Z"):
+            time.sleep(0.01)
+        passive, traced = attach(process.pid, "--passive"), attach(process.pid)
+        process.kill()
+    assert "no tracer can attach to a process by another one; --passive reports what can be seen" in traced.stderr
+    assert "it sleeps on purpose" in " ".join(passive.stdout.split())
 
 
 @pytest.mark.skipif(not Path("/proc/2/status").exists(), reason="a pid namespace without kernel threads")
@@ -197,6 +209,7 @@ def test_a_kernel_thread_is_refused() -> None:
     done = attach(2)
     assert done.returncode == 2
     assert "is a kernel thread: it makes no system calls" in done.stderr
+    assert "--passive" not in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="giving up a capability needs root")
@@ -208,4 +221,5 @@ def test_another_users_process_is_refused_with_what_grants_it() -> None:
     assert done.returncode == 2
     assert "cannot trace: " in done.stderr
     assert "sudo" in done.stderr or "SYS_PTRACE" in done.stderr
+    assert "; --passive tells the little that may be seen without that\n" in done.stderr
     assert "Traceback" not in done.stderr

@@ -72,7 +72,7 @@ def attach_to(options: Options) -> bool:
     complain(diagnosis.headline)
     reason = refusal(snapshot.pid)
     if reason is not None:
-        raise CaptureError(f"cannot trace: {reason}; --passive needs less")
+        raise CaptureError(f"cannot trace: {reason}{_what_passive_gives(snapshot, diagnosis)}")
     for sentence in interrupted_by_attach(snapshot):
         complain(sentence)
     return _trace(options, choose(options.tracer), snapshot, to)
@@ -95,6 +95,16 @@ def _outcome(first: Finding) -> str:
     if first.cause == "inconclusive" or first.variant in ("zombie", "kernel", "hidden"):
         return "inconclusive"
     return OUTCOMES.get(first.severity, "healthy")
+
+
+def _what_passive_gives(snapshot: Snapshot, diagnosis: Diagnosis) -> str:
+    """What `--passive` would add to a refusal: nothing about what is gone, has ended or is the kernel's own."""
+    variant = diagnosis.findings[0].variant
+    if variant in ("zombie", "kernel") or not snapshot.root.threads or not snapshot.still_there():
+        return ""
+    if variant == "hidden":
+        return "; --passive tells the little that may be seen without that"
+    return "; --passive reports what can be seen without tracing"
 
 
 def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -> bool:
