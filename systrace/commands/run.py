@@ -23,6 +23,11 @@ recording go on (FILE.gz is then found as FILE.gz.part, plain text). If strace i
 --no-seccomp without any trace of it, else a few of its calls may fail with ENOSYS in that instant. A program that is
 set-user-id gets no rights under a filter, nor under strace unless root runs it: --no-seccomp as root keeps them.
 """
+TLS_KEYS = """Look into TLS: set SSLKEYLOGFILE and NODE_OPTIONS so that the job logs its session keys (Node warns of
+that). They are deleted afterwards, but a recording that is saved holds them: who has it reads what was said. Never
+share it."""
+ONE_CPU = """Keep job and tracer on one processor: tracing then slows most jobs down much less. Not for jobs that use
+several processors at once: they see one."""
 
 
 @app.command(help=HELP, context_settings={"allow_interspersed_args": False})
@@ -45,26 +50,11 @@ def run(
     keepalive: Annotated[
         str | None, typer.Option(help="IDLE,INTERVAL,COUNT: keepalive on each TCP connection, as it is made.")
     ] = None,
-    tls_keys: Annotated[
-        bool,
-        typer.Option(
-            "--tls-keys",
-            help="Look into TLS: set SSLKEYLOGFILE and NODE_OPTIONS so that the job logs its session keys (Node warns "
-            "of that). They are deleted afterwards, but a recording that is saved holds them: who has it reads what "
-            "was said. Never share it.",
-        ),
-    ] = False,
+    tls_keys: Annotated[bool, typer.Option("--tls-keys", help=TLS_KEYS)] = False,
     no_seccomp: Annotated[
         bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
     ] = False,
-    one_cpu: Annotated[
-        bool,
-        typer.Option(
-            "--one-cpu",
-            help="Keep job and tracer on one processor: tracing then slows most jobs down much less. Not for jobs that "
-            "use several processors at once: they see one.",
-        ),
-    ] = False,
+    one_cpu: Annotated[bool, typer.Option("--one-cpu", help=ONE_CPU)] = False,
     tracer: Annotated[str | None, typer.Option(help="strace or embedded; else the first that works.")] = None,
     string_limit: Annotated[
         int, typer.Option("--string-limit", "-s", min=64, help="Bytes recorded of each read or write.")
