@@ -14,6 +14,7 @@ from systrace.model import Endpoint
 # `<TCP:[a->b]>`, `</dev/null<char 1:3>>`: an arrow is no end, and one level nests. Linear, closed or not.
 _NOTE = rb"<[^<>]*(?:(?:(?<=-)>|<[^<>]*>)[^<>]*)*>"
 NOTE = re.compile(_NOTE)
+_HOST = re.compile(r"[\w.:%-]*", re.ASCII)
 _BEHIND_DESCRIPTOR = re.compile(rb"(?<=[\dD])" + _NOTE)
 
 
@@ -77,7 +78,14 @@ def _host_port(family: str, text: bytes) -> Endpoint | None:
     host, _, port = text.decode("ascii", "replace").rpartition(":")
     if not port.isdigit() or len(port) > 5:
         return None
-    host = host.strip("[]")
-    if host.lower().startswith("::ffff:") and "." in host:
-        host = host[7:]
-    return Endpoint(family, host, int(port) & 0xFFFF)
+    return Endpoint(family, host_of(host.strip("[]")), int(port) & 0xFFFF)
+
+
+def host_of(text: str) -> str:
+    """An address as `Endpoint.host` holds it: "?" where it cannot be one, as reports put it into commands.
+
+    What a dual-stack socket shows of an IPv4 peer (::ffff:192.0.2.1) loses its prefix.
+    """
+    if not _HOST.fullmatch(text):
+        return "?"
+    return text[7:] if "." in text and text[:7].lower() == "::ffff:" else text

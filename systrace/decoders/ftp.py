@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from systrace.annotations import host_of
 from systrace.decoders import decoder
 from systrace.decoders.code_replies import CodeDialogue
 from systrace.decoders.dialogue import both
@@ -113,7 +114,7 @@ class Ftp(CodeDialogue):
             request.data = _address(argument)
         elif name == b"EPRT" and (found := _EXTENDED_ACTIVE.match(argument)) and int(found[4]) < 65536:
             family = "inet" if found[2] == b"1" else "inet6"
-            request.data = Endpoint(family, found[3].decode("ascii"), int(found[4]))
+            request.data = Endpoint(family, host_of(found[3].decode("ascii", "replace")), int(found[4]))
         self.waits = name == b"AUTH"
         out.append(self.expect(request))
 

@@ -9,6 +9,7 @@ from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import Descriptor, End, ProcessState, Thread
 from systrace.kernel.wording import duration, thread_line, who
 from systrace.model import Finding
+from systrace.shell import word
 
 _BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
 _NONE = "not-network"
@@ -106,7 +107,10 @@ def _file_lock(wait: Wait) -> Judgement:
         headline,
         severity=wait.severity(endless=True),
         causes=["the holder is stuck itself, or an earlier run of the same job has not ended"],
-        next_steps=[f"systrace attach {holder} --passive" if holder > 0 else f"fuser -v {path}", "cat /proc/locks"],
+        next_steps=[
+            f"systrace attach {holder} --passive" if holder > 0 else f"fuser -v {word(path)}",
+            "cat /proc/locks",
+        ],
         remedy=["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
         refuted_by="the lock is granted",
     )

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from functools import lru_cache
 
-from systrace.annotations import NOTE
+from systrace.annotations import NOTE, host_of
 from systrace.model import Endpoint, Record
 
 _FD = re.compile(rb"(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,12}))(?:<|\Z|,| )")
@@ -173,7 +173,7 @@ def _endpoint(text: bytes) -> Endpoint | None:
         if port is None or address is None:
             return Endpoint(family)
         number = int(port[1]) if port[1] else int.from_bytes(unescape(port[2] or b"")[:2], "big")
-        return Endpoint(family, *_host(family, address[1], address[2]), number)
+        return Endpoint(family, _host(address[1], address[2]), number)
     if family == "unix":
         path = _PATH.search(fields)
         if path is None:
@@ -184,17 +184,13 @@ def _endpoint(text: bytes) -> Endpoint | None:
     return Endpoint(family)
 
 
-def _host(family: str, text: bytes | None, packed: bytes | None) -> tuple[str]:
+def _host(text: bytes | None, packed: bytes | None) -> str:
     if text is not None:
-        host = unescape(text).decode("ascii", "replace")
-    else:
-        try:
-            host = str(ipaddress.ip_address(unescape(packed or b"")))
-        except ValueError:
-            host = "?"
-    if family == "inet6" and host.lower().startswith("::ffff:") and "." in host:
-        host = host[7:]  # what a dual-stack socket shows of an IPv4 peer
-    return (host,)
+        return host_of(unescape(text).decode("ascii", "replace"))
+    try:
+        return host_of(str(ipaddress.ip_address(unescape(packed or b""))))
+    except ValueError:
+        return "?"
 
 
 def endpoint_in(text: bytes, start: int = 0) -> Endpoint | None:

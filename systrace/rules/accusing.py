@@ -23,6 +23,7 @@ from systrace.rules.answers import (
 )
 from systrace.rules.case import Case
 from systrace.rules.defect import Defect
+from systrace.shell import quoted
 
 _FOUND: WeakKeyDictionary[Case, list[Finding]] = WeakKeyDictionary()
 _MOST = 400  # answers with a defect that are looked at, from the end
@@ -159,7 +160,7 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     )
     finding.causes = list(defect.causes)
     finding.next_steps = [
-        f"save what came and look at it: curl -sv '{response.request.url}' | head -c 600"
+        f"save what came and look at it: curl -sv {quoted(response.request.url)} | head -c 600"
         if response.request
         else f"systrace follow LOG --socket {answer.socket.uid}"
     ]

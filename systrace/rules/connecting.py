@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from systrace.model import Attempt, Finding, Socket
 from systrace.rules import rule
 from systrace.rules.case import SECOND, Case, seconds
+from systrace.shell import word
 
 # Give-up times of the kernel in seconds, by tcp_syn_retries: from 6.5 on, and before (verdicts 2.2, ip-sysctl.rst).
 GIVE_UP_S = {131: "the kernel's default since 6.5", 127: "the kernel's default before 6.5", 67: "lowered retries",
@@ -141,7 +142,7 @@ def unix_socket_missing(case: Case) -> Iterator[Finding]:
         }.get(attempt.errno or "", "the path is not accessible")
         finding.summary = f"{case.name_of(case.process(socket))}: connect to {path}: {why} ({attempt.errno})."
         finding.causes = ["the local server does not run", "it uses another socket path than the client"]
-        finding.next_steps = [f"ls -l {path}; ss -lx | grep -F '{path}'"]
+        finding.next_steps = [f"ls -l {word(path)}; ss -lx | grep -F {word(path)}"]
         finding.remedy = ["start the server, or point the client to its real socket (or to host and port)"]
         finding.refuted_by = "a server listening on that path at that time (ss -lx)"
         yield finding

@@ -30,6 +30,7 @@ from systrace.rules.exchanges import (
     soon_after,
     victim_of,
 )
+from systrace.shell import word
 
 _REFUSED_WORDS = re.compile(
     rb"(?i)\berr|error|denied|refused|reject|unknown|not (?:allowed|found|permitted|available)|fail|invalid|unauthor|forbidden"
@@ -90,7 +91,7 @@ def protocol_mismatch(case: Case) -> Iterator[Finding]:
             "a proxy in the path answers in place of the server",
         ]
         finding.next_steps = [
-            f"what does the port speak: nc -v {_host_port(socket)}; openssl s_client -connect {socket.peer}"
+            f"what does the port speak: nc -v {_host_port(socket)}; openssl s_client -connect {word(str(socket.peer))}"
         ]
         finding.remedy = ["correct scheme, host and port"]
         finding.refuted_by = "a successful exchange in the client's protocol on the same port"

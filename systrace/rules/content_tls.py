@@ -14,6 +14,7 @@ from systrace.rules.answers import Victim, ended_at, is_last_word, last_received
 from systrace.rules.case import Case
 from systrace.rules.content_http import FAIL, FINE, OPEN
 from systrace.rules.exchanges import first_and_last, soon_after, victim_of
+from systrace.shell import word
 
 _TLS_WORDS = r"(?i)\bSSL|\bTLS|certificate|PKIX|x509|handshake|CERT_|self.signed|cipher"
 _TLS_EXITS = {"curl": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91), "wget": (5,)}
@@ -171,7 +172,7 @@ def _tls_advice(case: Case, socket: Socket, finding: Finding) -> Finding:
         "client and server have no TLS version or cipher in common, or a client certificate is wanted",
         "a proxy in the path presents its own certificate",
     ]
-    finding.next_steps = [f"openssl s_client -connect {socket.peer} -servername {name} </dev/null"]
+    finding.next_steps = [f"openssl s_client -connect {word(str(socket.peer))} -servername {word(name)} </dev/null"]
     finding.remedy = ["renew or correct the certificate; update this host's CA bundle; don't turn verification off"]
     finding.refuted_by = "the same handshake succeeding from this host with the same CA bundle"
     return finding

@@ -10,6 +10,7 @@ from systrace.model import Event, Finding, Process, Received, Sent, Socket
 from systrace.rules import rule
 from systrace.rules.answers import said_by
 from systrace.rules.case import SECOND, Case, seconds
+from systrace.shell import word
 
 SLOW_NS = SECOND  # a look-up of a second or more is worth a note
 _UNANSWERED_NS = SECOND  # resolvers wait 2 to 5 s before they ask again; less than this proves nothing
@@ -153,7 +154,7 @@ def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> 
     finding.end_ns = max(ends + waits) or finding.end_ns
     if lookup.start_ns is not None and finding.end_ns is not None and case.has_clock:
         finding.duration_ns = finding.end_ns - lookup.start_ns
-    name = lookup.stem or "NAME"
+    name = word(lookup.stem or "NAME")
     server_name = server.peer.host if server.peer is not None else "SERVER"
     finding.next_steps = [f"dig +time=2 +tries=1 @{server_name} {name}", f"getent ahosts {name}; cat /etc/resolv.conf"]
     return finding
