@@ -290,11 +290,15 @@ class Blocked(Event):
 
 @dataclass(slots=True)
 class Cloned(Event):
-    """fork(2), vfork(2), clone(2), clone3(2). `child` 0 while the result is unknown."""
+    """fork(2), vfork(2), clone(2), clone3(2). `child` 0 while the result is unknown.
+
+    `inner` is the child's number as its parent knows it, where that lives in another PID namespace than the tracer.
+    """
 
     child: int
     thread: bool
     shares_files: bool
+    inner: int = 0
 
 
 @dataclass(slots=True)
@@ -614,6 +618,7 @@ class Process:
     opened_files: set[str] = field(default_factory=set)  # libraries and modules, for naming the client
     traced: bool = True  # False: only heard of (no -f)
     child_statuses: dict[int, tuple[int | None, str | None]] = field(default_factory=dict)
+    ns_pid: int | None = None  # as its parent knows it, where that lives in another PID namespace than the tracer
 
     @property
     def command(self) -> str:

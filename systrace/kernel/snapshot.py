@@ -21,6 +21,7 @@ lists below. A reader joins the lists of all lines; unknown keys are to be ignor
 `since` is epoch seconds: when the thread was last on a CPU; `call` is null for a thread that is not in a call. `limit`,
 `rcvtimeo`, `sndtimeo` and `user_timeout` are seconds. `local` and `peer` are written as `str(Endpoint)` writes them
 (`unix:/path` for AF_UNIX). A socket that several processes hold appears once for each (pid, fd).
+`ns_pids`, of processes in another PID namespace than ours, are their numbers in each namespace below ours.
 `held_by` names who holds the other end of a local socket that is waited for ("sshd[77]").
 """
 
@@ -148,7 +149,8 @@ def _batches(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _process(process: ProcessState) -> dict[str, Any]:
-    return {
+    inner = {"ns_pids": list(process.ns_pids[1:])} if len(process.ns_pids) > 1 else {}
+    return inner | {
         "pid": process.pid,
         "ppid": process.ppid,
         "argv": list(process.argv),

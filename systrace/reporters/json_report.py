@@ -192,6 +192,7 @@ def _socket(socket: Socket, since: Since, causes: list[str]) -> SocketShape:
 def _process(process: Process) -> ProcessShape:
     return {
         "pid": process.pid or None,
+        "ns_pid": process.ns_pid,
         "parent": process.parent or None,
         "command": process.command,
         "argv": list(process.argv),

@@ -118,6 +118,7 @@ class ProcessShape(TypedDict):
     """A thread group."""
 
     pid: int | None
+    ns_pid: Annotated[int | None, "its number in its own PID namespace (container), where that is another and known"]
     parent: int | None
     command: str
     argv: list[str]

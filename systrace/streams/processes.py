@@ -26,7 +26,9 @@ def cloned(books: Books, task: Task, event: model.Cloned) -> None:
     books.tasks.forked(task)
     books.lookup.sees_clone = True
     if event.child:
-        books.tasks.child(task, event.child, event.thread, event.shares_files, event.record.time_ns)
+        child = books.tasks.child(task, event.child, event.thread, event.shares_files, event.record.time_ns)
+        if event.inner and not event.thread:
+            books.tasks.number(task.process.pid, event.inner, child.process)
 
 
 def executed(books: Books, task: Task, event: model.Executed) -> None:
@@ -86,8 +88,9 @@ def close_all(books: Books, table: Table, process: Process, time_ns: int | None,
 
 
 def reaped(books: Books, task: Task, event: model.Reaped) -> None:
-    child = books.tasks.processes.get(event.child)
-    task.process.child_statuses[event.child] = (event.code, event.signal)
+    number = books.tasks.outer(task.process.pid, event.child)
+    child = books.tasks.processes.get(number)
+    task.process.child_statuses[number] = (event.code, event.signal)
     if child is not None and child.parent is None and child is not task.process:
         child.parent = task.process.pid
     if child is None or child.exit_code is not None or child.signal is not None:
@@ -115,7 +118,7 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
 
 
 def killed(books: Books, task: Task, event: model.Killed) -> None:
-    target = books.tasks.processes.get(event.target)
+    target = books.tasks.processes.get(books.tasks.outer(task.process.pid, event.target))
     if target is not None and event.signal != "SIG_0" and target is not task.process:
         target.killed_by = task.process.pid
 

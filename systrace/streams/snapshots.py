@@ -27,6 +27,8 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
             process = Process(pid, _int(item.get("ppid")), argv, threads={pid})
             tasks.processes[pid] = process
             tasks.by_tid[pid] = Task(pid, process, standard_table())
+    for item in _items(snapshot, "processes"):
+        _adopt_number(item, tasks)
     for item in _items(snapshot, "threads"):
         tid, pid = item.get("tid"), item.get("pid")
         leader = tasks.by_tid.get(pid) if isinstance(pid, int) else None
@@ -53,6 +55,14 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
             if isinstance(entry, list) and len(entry) == 2 and entry[0] in task.table.fds:
                 events = "EPOLLOUT" if entry[1] == "w" else "EPOLLIN"
                 epoll.interest[entry[0]] = (task.table.fds[entry[0]], events, None)
+
+
+def _adopt_number(item: dict[str, Any], tasks: Tasks) -> None:
+    """A process of another PID namespace: its last number is the one that its parent knows."""
+    pid, numbers = item.get("pid"), item.get("ns_pids")
+    child = tasks.processes.get(pid) if isinstance(pid, int) else None
+    if child is not None and child.parent and isinstance(numbers, list) and numbers and isinstance(numbers[-1], int):
+        tasks.number(child.parent, numbers[-1], child)
 
 
 def _adopt_wait(event: Fact, task: Task) -> None:

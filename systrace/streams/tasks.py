@@ -8,6 +8,8 @@ from typing import Any
 from systrace.model import Event, Process, Record, Span
 from systrace.streams.descriptors import Table, standard_table
 
+_NUMBERS = 4096  # children of other PID namespaces whose end their parents may still ask for
+
 
 @dataclass(slots=True, eq=False)
 class Task:
@@ -33,6 +35,7 @@ class Tasks:
         self.by_tid: dict[int, Task] = {}
         self.processes: dict[int, Process] = {}
         self.forking: dict[Task, None] = {}  # those whose fork has not returned, the latest last
+        self._inner: dict[tuple[int, int], int] = {}  # (pid, a child's number in its PID namespace) -> the child's pid
 
     def forks(self, task: Task, thread: bool, files: bool) -> None:
         """The task is within a fork from now on: a new tid that turns up is its child."""
@@ -87,6 +90,17 @@ class Tasks:
         task = Task(tid, process, table)
         self.by_tid[tid] = task
         return task
+
+    def number(self, parent: int, inner: int, child: Process) -> None:
+        """The parent lives in a PID namespace where its child has this number."""
+        child.ns_pid = inner
+        if len(self._inner) >= _NUMBERS:
+            del self._inner[next(iter(self._inner))]
+        self._inner[parent, inner] = child.pid
+
+    def outer(self, pid: int, number: int) -> int:
+        """The child of `pid` that `pid` knows by this number, as the tracer knows it."""
+        return self._inner.get((pid, number), number) if self._inner else number
 
     def join(self, task: Task, fd: int) -> Task | None:
         """Without clone in the log, threads look like processes of their own: one that uses a socket which it never

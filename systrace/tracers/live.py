@@ -247,8 +247,9 @@ def _of_process(event: Event) -> str:
     match event:
         case Executed(path=path):
             return f"runs {_clean(path)}"
-        case Cloned(child=child, thread=thread):
-            return f"starts {'thread' if thread else 'process'} {child or '?'}"
+        case Cloned(child=child, thread=thread, inner=inner):
+            known = f" ({inner} in its PID namespace)" if inner else ""
+            return f"starts {'thread' if thread else 'process'} {child or '?'}{known}"
         case Exited(final=True, signal=None, code=code):
             return f"exits with {code}"
         case Exited(final=True, signal=signal):

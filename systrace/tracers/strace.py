@@ -50,6 +50,8 @@ def options(installed: Version, request: Request, *, attach: bool = False) -> li
         words += ["--absolute-timestamps=format:unix,precision:ns", "--syscall-times=ns"]
     else:
         words += ["-ttt", "-T"]
+    if installed >= (5, 9):
+        words.append("--pidns-translation")  # a job may live in, or make, another PID namespace
     if installed >= (6, 9):
         words.append("--always-show-pid")
     if installed >= (7, 0):

@@ -64,6 +64,8 @@ def attach_to(options: Options) -> bool:
     to = ReportTo(options.report, descriptor=1)
     snapshot = Snapshot.take(options.pid)
     diagnosis = diagnose(snapshot)
+    if len(snapshot.root.ns_pids) > 1:
+        complain(_both_numbers(snapshot))
     if options.passive or snapshot.root.stands_still:
         if not options.passive:
             complain("not traced: it makes no call before it goes on")
@@ -95,6 +97,13 @@ def _outcome(first: Finding) -> str:
     if first.cause == "inconclusive" or first.variant in ("zombie", "kernel", "hidden"):
         return "inconclusive"
     return OUTCOMES.get(first.severity, "healthy")
+
+
+def _both_numbers(snapshot: Snapshot) -> str:
+    inner = snapshot.root.ns_pids[-1]
+    return (
+        f"process {snapshot.pid} is {inner} in its PID namespace (a container): the numbers here are those outside it"
+    )
 
 
 def _what_passive_gives(snapshot: Snapshot, diagnosis: Diagnosis) -> str:

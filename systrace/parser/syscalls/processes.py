@@ -27,7 +27,8 @@ from systrace.parser.values import number_of, split_args, string_at, strings
 _STATUS = re.compile(rb"WEXITSTATUS\(s\) == (\d{1,9})|WTERMSIG\(s\) == (\w+)")
 _SIGINFO_STATUS = re.compile(rb"si_status=(\w{1,40})")
 _SIGNAL = re.compile(rb"(SIG[A-Z0-9_]+)")
-_SENDER = re.compile(rb"si_pid=(\d{1,10})")
+_OUTER = re.compile(rb" ?/\* (\d{1,10}) in strace's PID NS \*/")  # --pidns-translation, behind a number
+_SENDER = re.compile(rb"si_pid=(\d{1,10})(?: /\* (\d{1,10}) in strace's PID NS \*/)?")
 _CODE = re.compile(rb"si_code=(\w+)")
 _CLONE_THREAD, _CLONE_FILES = 0x10000, 0x400
 
@@ -44,7 +45,12 @@ def cloned(record: Record) -> Event | None:
         bits = int(raw[1], 16)
         thread, files = bool(bits & _CLONE_THREAD), bool(bits & _CLONE_FILES)
     child = record.retval if record.retval is not None and record.retval > 0 else 0
-    return Cloned(record, child, thread, files)
+    outer = _OUTER.match(record.result_text) if child and record.result_text else None
+    return (
+        Cloned(record, int(outer[1]), thread, files, child)
+        if outer is not None
+        else Cloned(record, child, thread, files)
+    )
 
 
 @note("cloning")
@@ -126,9 +132,10 @@ def signalled(record: Record) -> Event | None:
         if child is not None and sender is not None:
             status = child[1].decode("ascii", "replace")
             number = int(status) if status.isdigit() else None
-            return Reaped(record, int(sender[1]), number, None if status.isdigit() else status)
+            return Reaped(record, int(sender[2] or sender[1]), number, None if status.isdigit() else status)
         return None
-    return Signalled(record, name, int(sender[1]) if sender else None, code[1].decode() if code else "")
+    number = int(sender[2] or sender[1]) if sender else None
+    return Signalled(record, name, number, code[1].decode() if code else "")
 
 
 @syscall("wait4", "waitpid", "waitid")
@@ -142,7 +149,8 @@ def waited_for_child(record: Record) -> Event | None:
     status = _STATUS.search(record.args)
     code = int(status[1]) if status is not None and status[1] else None
     signal = status[2].decode() if status is not None and status[2] else None
-    return Reaped(record, record.retval, code, signal)
+    outer = _OUTER.match(record.result_text) if record.result_text else None
+    return Reaped(record, int(outer[1]) if outer is not None else record.retval, code, signal)
 
 
 @syscall("kill", "tkill", "tgkill", "rt_sigqueueinfo", "pidfd_send_signal")
@@ -150,7 +158,9 @@ def sent_signal(record: Record) -> Event | None:
     """kill(2)."""
     parts = split_args(record.args)
     signal = _SIGNAL.search(record.args)
-    target = number_of(parts[1] if record.syscall == "tgkill" and len(parts) > 1 else parts[0])
+    who = parts[1] if record.syscall == "tgkill" and len(parts) > 1 else parts[0]
+    outer = _OUTER.search(who)
+    target = int(outer[1]) if outer is not None else number_of(who)
     if signal is None or target is None or record.errno is not None:
         return None
     return Killed(record, target, signal[1].decode())

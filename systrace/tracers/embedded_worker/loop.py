@@ -194,6 +194,7 @@ class Loop:
         files = child_files(parent, event, CLONE_FILES)
         thread = parent.children_share & CLONE_THREAD
         parent.children_share = 0
+        parent.born = tid
         if tid:
             child = self.tracees.get(tid)
             coverage = parent.coverage if thread else parent.coverage.copy()

@@ -33,6 +33,7 @@ class Tracee:
     __slots__ = (
         "abi",
         "args",
+        "born",
         "children_share",
         "clock_ns",
         "coverage",
@@ -72,3 +73,4 @@ class Tracee:
         self.parked = False  # a new child, held until its parent's report says what it shares
         self.page = 0  # address of a page in it that is ours, while a filter is being added
         self.children_share = 0  # CLONE_* flags of the clone(2) under way
+        self.born = 0  # the child that it made, until the call returns

@@ -63,6 +63,12 @@ def _clone_leave(tracee: Tracee, args: Args, value: int) -> str:
     return "".join([f", {part}" for part in parts])
 
 
+def _child(tracee: Tracee, _args: Args, value: int) -> str:
+    """The child's number, and ours where it was made in another PID namespace (as strace --pidns-translation)."""
+    born, tracee.born = tracee.born, 0
+    return f"{value} /* {born} in strace's PID NS */" if born not in (0, value) and value > 0 else str(value)
+
+
 def _clone3_fields(tracee: Tracee, at: int, length: int) -> list[int] | None:
     data = memory.read(tracee.tid, at, min(length, 88)) if length >= 64 else None
     return None if data is None else [int.from_bytes(data[index : index + 8], "little") for index in range(0, 64, 8)]
@@ -253,10 +259,12 @@ def format_siginfo(data: bytes, word: int = 8) -> str:
     return f"{{{', '.join(parts)}}}"
 
 
-for _name in ("fork", "vfork", "getpid", "getppid", "gettid", "getpgrp", "setsid", "restart_syscall"):
+for _name in ("fork", "vfork"):
+    DECODERS.add(_name, Decoder(_none, None, _child))
+for _name in ("getpid", "getppid", "gettid", "getpgrp", "setsid", "restart_syscall"):
     DECODERS.add(_name, Decoder(_none))
-DECODERS.add("clone", Decoder(_clone_enter, _clone_leave))
-DECODERS.add("clone3", Decoder(_clone3_enter, _clone3_leave))
+DECODERS.add("clone", Decoder(_clone_enter, _clone_leave, _child))
+DECODERS.add("clone3", Decoder(_clone3_enter, _clone3_leave, _child))
 DECODERS.add("execve", Decoder(_execve))
 DECODERS.add("execveat", Decoder(_execveat))
 DECODERS.add("wait4", Decoder(_wait4_enter, _wait4_leave))
