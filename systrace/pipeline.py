@@ -99,6 +99,7 @@ def analyze(
     style.fd = tracker.lookup.annotations
     if (damage := tracker.facts.pop("damage", None)) is not None:  # what the reader of the file noticed
         health.damage.append(str(damage))
+    health.torn |= damage is not None or bool(tracker.facts.get("fault"))  # what came after is missing
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, decoding.finish())
     health.limits += hidden_by_options(evidence) + sealed(evidence)

@@ -100,3 +100,20 @@ def test_damage_of_a_compressed_log_is_counted(tmp_path: Path) -> None:
     health = analyze(inputs).evidence.health
     assert health.lines > 1000
     assert len(health.damage) == 1
+
+
+def test_a_log_that_damage_cut_short_proves_no_health() -> None:
+    """The rest is missing: nothing had failed until then, and nobody knows what came after."""
+    started = b'7 1699999999.0 execve("/bin/job", ["job"], 0x7ff /* 6 vars */) = 0 <0.000100>\n'
+    lines = started + b"".join(job(2))
+    fact = b'# systrace: {"damage": "the compressed data ends early"}\n'
+    whole = analyze([Input("log", lines.splitlines(keepends=True))])
+    cut = analyze([Input("log", (lines + fact).splitlines(keepends=True))])
+    assert (whole.verdict.outcome, cut.verdict.outcome) == ("healthy", "inconclusive")
+    assert "breaks off" in cut.verdict.headline
+
+
+def test_of_nothing_nothing_is_hidden() -> None:
+    """An empty log has no options that could hide a call."""
+    analysis = analyze([Input("log", [b"\n"])])
+    assert analysis.evidence.health.limits == []

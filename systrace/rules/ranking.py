@@ -268,8 +268,17 @@ def judge(case: Case, findings: list[Finding]) -> Verdict:
         hung = finding.cause in _HUNG and (finding.variant != "limit")
         hung = hung or (finding.cause == "connect-timeout" and finding.variant == "pending" and fate == "open")
         outcome = "hung" if hung else "degraded" if fate == "ok" else "failed"
+        if outcome == "degraded":
+            _soften(case, findings)
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
     return _benign(case, findings) or _unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
+
+
+def _soften(case: Case, findings: list[Finding]) -> None:
+    """Fatal is what a process died of; one that ended with status 0 got over it."""
+    for finding in findings:
+        if finding.severity == "fatal" and case.fate(case.owner_of(finding.pid)) == "ok":
+            finding.severity = "error"
 
 
 def _benign(case: Case, findings: list[Finding]) -> Verdict | None:
@@ -300,7 +309,13 @@ def _unknown(case: Case) -> Verdict | None:
             if root is not None and root.signal is None
             else f"{root.signal if root else ''}"
         )
-        why = f" This log hides much: {health.limits[0]}. Record again with {again}." if health.limits else ""
+        own = {
+            "strace_options",
+            "calls",
+        } & case.evidence.source.facts.keys()  # systrace's: recording again shows no more
+        why = (
+            f" This log hides much: {health.limits[0]}. Record again with {again}." if health.limits and not own else ""
+        )
         return Verdict(
             "inconclusive", "inconclusive", None, None,
             f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",

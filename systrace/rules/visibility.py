@@ -38,7 +38,9 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
     """One sentence for each kind of call or column that the log lacks."""
     style = evidence.source.style
     seen = style.syscalls
-    hidden = []
+    hidden: list[str] = []
+    if evidence.health.records == 0:
+        return hidden  # nothing was hidden from nothing
     facts = evidence.source.facts
     if "strace_options" in facts or "calls" in facts:  # systrace's own recording: its options are known
         if facts.get("plain_files") is False:

@@ -38,3 +38,19 @@ def test_many_failures_take_time_in_proportion() -> None:
         return time.process_time() - began
 
     assert min(seconds(8000) / seconds(2000) for _ in range(3)) < 8  # 4 in proportion, 16 with every pair
+
+
+def test_a_job_that_ended_well_met_nothing_fatal() -> None:
+    """DEGRADED with a fatal finding contradicts itself; the finding is an error, and the exit status of parse stays 1."""
+    asked = (
+        '9 1.0 execve("/bin/job", ["job"], 0x7ff /* 6 vars */) = 0 <0.000100>\n'
+        '9 1.1 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
+        '9 1.2 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
+        "9 1.3 poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.4 close(3) = 0 <0.0001>\n"
+        "9 6.5 exit_group(%d) = ?\n9 6.6 +++ exited with %d +++\n"
+    )
+    found = {}
+    for status in (0, 1):
+        analysis = analyze([Input("log", (asked % (status, status)).encode().splitlines(keepends=True))])
+        found[status] = analysis.verdict.outcome, analysis.findings[0].cause, analysis.findings[0].severity
+    assert found == {0: ("degraded", "read-timeout", "error"), 1: ("failed", "read-timeout", "fatal")}
