@@ -154,7 +154,7 @@ def _futex(wait: Wait) -> Judgement:
         headline,
         severity="warning" if owned else "info",
         confidence="likely",
-        next_steps=["the other threads' waits; py-spy dump, jstack or gdb -p show the source line"],
+        next_steps=["# the other threads' waits; py-spy dump, jstack or gdb -p show the source line"],
         refuted_by="the thread runs again",
     )
 
@@ -256,7 +256,7 @@ def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
         headline,
         severity=wait.severity(endless=True),
         causes=["an NFS or EBS volume that does not answer, a full I/O queue"],
-        next_steps=["dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack (root)"],
+        next_steps=["dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack  # as root"],
         refuted_by="the call returns",
     )
 

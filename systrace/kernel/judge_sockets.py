@@ -144,7 +144,7 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
             "both sides write first and neither reads (deadlock)",
             "a proxy in between that buffers for a slow reader",
         ],
-        next_steps=[f"ss -tnoi dst {_host(state)}", "look at the peer: what does its program wait for?"],
+        next_steps=[f"ss -tnoi dst {_host(state)}", "# look at the peer: what does its program wait for?"],
         remedy=["SO_SNDTIMEO or a write timeout in the client; read while writing"],
         refuted_by="Send-Q shrinks between two looks",
     )
@@ -183,7 +183,10 @@ def _limited(wait: Wait, state: SocketState) -> Judgement:
         severity="warning",
         confidence="likely",
         causes=["the server is slow or stuck on this request", "the answer was lost after the server sent it"],
-        next_steps=["time the same request on its own (curl -w '%{time_starttransfer}')", "the server's access log"],
+        next_steps=[
+            "# time the same request on its own (curl -w '%{time_starttransfer}')",
+            "# the server's access log",
+        ],
         remedy=["raise this one limit if the answer takes that long, or make the call asynchronous"],
         refuted_by="data arrive before the limit",
     )
@@ -316,8 +319,8 @@ def _silent_steps(state: SocketState, *, local: bool) -> list[str]:
         return [f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnp src {state.peer}"]
     return [
         f"ss -tnoi dst {_host(state)}",
-        "the server's log at the time of the request: did it answer?",
-        "CloudWatch IdleTimeoutCount (NAT gateway), TCP_ELB_Reset_Count (NLB)",
+        "# the server's log at the time of the request: did it answer?",
+        "# CloudWatch IdleTimeoutCount (NAT gateway), TCP_ELB_Reset_Count (NLB)",
     ]
 
 

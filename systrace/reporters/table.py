@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from systrace.model import Analysis, Finding, Line
@@ -11,6 +11,7 @@ from systrace.reporters.layout import Layout
 from systrace.reporters.socket_table import socket_table
 from systrace.reporters.text import columns, cut, cut_middle, duration, safe, size, wrap
 from systrace.reporters.timeline import timeline
+from systrace.shell import word
 
 __all__ = ["TableReport", "one_line", "render", "timeline"]
 
@@ -36,13 +37,13 @@ class TableReport:
 def render(analysis: Analysis, layout: Layout) -> str:
     """The whole report as text."""
     verdict, findings = analysis.verdict, analysis.findings
-    blocks = [_headline(analysis, layout)]
+    blocks, log = [_headline(analysis, layout)], _log_of(analysis)
     first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
     if first is not None:
-        blocks.append(_finding(findings[first], layout, verdict.headline, main=True))
+        blocks.append(_finding(findings[first], layout, verdict.headline, main=True, log=log))
     others = [finding for at, finding in enumerate(findings) if at != first]
     shown = others if layout.everything else [f for f in others if f.severity in _NOTED][:_MORE_FINDINGS]
-    blocks += [_finding(finding, layout, "", main=layout.everything) for finding in shown]
+    blocks += [_finding(finding, layout, "", main=layout.everything, log=log) for finding in shown]
     if len(others) > len(shown):
         hidden = len(others) - len(shown)
         lead = "and " if first is not None else ""
@@ -70,7 +71,7 @@ def _headline(analysis: Analysis, layout: Layout) -> list[str]:
     return [f"{painted} {bold[0]}", *bold[1:]]
 
 
-def _finding(finding: Finding, layout: Layout, headline: str, main: bool) -> list[str]:
+def _finding(finding: Finding, layout: Layout, headline: str, main: bool, log: str) -> list[str]:
     """A block; findings beside the main one lose the length of their lists, not their sense."""
     many = 99 if layout.everything else 8 if main else 3
     lines = _title(finding, layout)
@@ -78,7 +79,7 @@ def _finding(finding: Finding, layout: Layout, headline: str, main: bool) -> lis
         lines += wrap(finding.summary, layout.width, "  ", "  ")
     lines += _evidence(finding.lines, layout, many)
     lines += _list("Likely causes:", finding.causes, layout, many)
-    lines += _commands(finding.next_steps, layout, many)
+    lines += _commands(finding.next_steps, layout, many, log)
     lines += _list("Change:", finding.remedy, layout, many)
     if finding.refuted_by:
         lines += wrap(finding.refuted_by, layout.width, "  What would prove this wrong: ", "    ")
@@ -141,20 +142,41 @@ def _list(title: str, items: list[str], layout: Layout, many: int) -> list[str]:
     return out
 
 
-def _commands(items: list[str], layout: Layout, many: int) -> list[str]:
-    """Commands are not broken: they are there to be copied."""
-    if not items:
-        return []
-    return ["  Run next:", *(layout.paint(f"    {safe(item)}", "bold") for item in items[:many])]
+def _commands(items: list[str], layout: Layout, many: int, log: str) -> list[str]:
+    """Commands are not broken: they are there to be copied. What they are for stands behind or above them."""
+    out = ["  Run next:"] if items else []
+    for item in items[:many]:
+        command, mark, why = item.rpartition("  # ") if not item.startswith("# ") else ("", "", item[2:])
+        if not (mark or item.startswith("# ")) or command.count("'") % 2:
+            command, mark, why = item, "", ""  # what looks like a comment is quoted
+        command = safe(command.replace(" LOG ", f" {log} "))
+        if command and columns(f"    {command}{mark}{safe(why)}") <= layout.width:
+            out.append(f"    {layout.paint(command, 'bold')}{mark}{safe(why)}")
+            continue
+        if why:
+            out += wrap(why, layout.width, "    # ", "    # ")
+        if command:
+            out.append(layout.paint(f"    {command}", "bold"))
+    return out
+
+
+def _log_of(analysis: Analysis) -> str:
+    """For a command: the file of a report, if it is one and not standard input or what is about to be deleted."""
+    files = analysis.evidence.source.files
+    return word(files[0]) if len(files) == 1 and Path(files[0]).is_file() else "LOG"
 
 
 def _foot(analysis: Analysis, layout: Layout) -> list[str]:
     evidence = analysis.evidence
     health, source = evidence.health, evidence.source
-    words = [f"Read {health.lines} line{'' if health.lines == 1 else 's'}, {health.records} calls"]
+    lines, calls = ("" if count == 1 else "s" for count in (health.lines, health.records))
+    words = [f"Read {health.lines} line{lines}, {health.records} call{calls}"]
     if source.first_ns is not None and source.last_ns is not None:
         words[0] += f" over {duration(source.last_ns - source.first_ns)}"
-    words.append(f"{health.unparsed} lines not understood" if health.unparsed else "every line understood")
+    if health.unparsed:
+        words.append(f"{health.unparsed} line{'' if health.unparsed == 1 else 's'} not understood")
+    elif health.records:
+        words.append("every line understood")
     if health.orphan_resumes:
         words.append(f"{health.orphan_resumes} without their beginning")
     if health.clipped_strings:

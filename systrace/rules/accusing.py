@@ -160,7 +160,7 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     )
     finding.causes = list(defect.causes)
     finding.next_steps = [
-        f"save what came and look at it: curl -sv {quoted(response.request.url)} | head -c 600"
+        f"curl -sv {quoted(response.request.url)} | head -c 600  # save what comes and look at it"
         if response.request
         else f"systrace follow LOG --socket {answer.socket.uid}"
     ]

@@ -17,8 +17,8 @@ def keepalive_remedies(case: Case, process: Process | None) -> list[str]:
     client = client_of(case, process)
     own = []
     if client is not None and client.default_keepalive == "early":
-        own.append(f"{client.name} sets keepalive itself, with a short idle time: idle limits do not show with it")
-    elif client is not None and client.keepalive:
+        return []  # it probes early enough already
+    if client is not None and client.keepalive:
         own.append(f"{client.name}: {client.keepalive}")
     else:
         own.append("set SO_KEEPALIVE=1, TCP_KEEPIDLE=60, TCP_KEEPINTVL=30, TCP_KEEPCNT=4 on this socket")

@@ -108,8 +108,8 @@ def reset_by_peer(case: Case) -> Iterator[Finding]:
         ]
         host = socket.peer.host if socket.peer is not None else "HOST"
         finding.next_steps = [
-            "the server's log at that second",
-            f"tcpdump -nvi any 'host {host} and tcp[tcpflags] & tcp-rst != 0' (is its TTL that of the data packets?)",
+            "# the server's log at that second",
+            f"tcpdump -nvi any 'host {host} and tcp[tcpflags] & tcp-rst != 0'  # is its TTL that of the data packets?",
         ]
         finding.remedy = ["retry requests that may be repeated, with back-off", "repair what resets"]
         finding.refuted_by = "an orderly end (FIN) in a packet capture of that time"
@@ -134,7 +134,7 @@ def _reset_at_once(case: Case) -> Iterator[Finding]:
             "a load balancer or proxy without a healthy server behind it",
             "an access list of the server, or its limit of connections",
         ]
-        finding.next_steps = ["the server's log at that second"]
+        finding.next_steps = ["# the server's log at that second"]
         finding.remedy = ["repair what resets; retry with back-off"]
         finding.refuted_by = "the port being closed in a packet capture of that time"
         yield finding
@@ -184,7 +184,7 @@ def stale_connection(case: Case) -> Iterator[Finding]:
             "the server's or load balancer's keep-alive time is shorter than the client's",
             "the server was restarted in the pause",
         ]
-        finding.next_steps = ["compare the pause with the server's keep-alive (5, 20, 60, 65, 75 s are usual)"]
+        finding.next_steps = ["# compare the pause with the server's keep-alive (5, 20, 60, 65, 75 s are usual)"]
         finding.remedy = ["client: idle limit below the server's; check before reuse; retry once if repeatable"]
         finding.refuted_by = "the server having received and refused this very request"
         yield finding
@@ -223,7 +223,7 @@ def broken_pipe(case: Case) -> Iterator[Finding]:
             + ("; SIGPIPE killed it without a message." if died else ".")
         )
         finding.causes = ["the server refused the rest (size limit, error answer sent early) and closed", "it crashed"]
-        finding.next_steps = ["read what the peer said before it closed: systrace follow LOG --socket " + socket.uid]
+        finding.next_steps = [f"systrace follow LOG --socket {socket.uid}  # what the peer said before it closed"]
         finding.remedy = ["handle EPIPE: stop sending, read the answer; ignore SIGPIPE in the program"]
         finding.refuted_by = "an error on this connection before the write"
         yield finding
@@ -258,7 +258,7 @@ def peer_vanished(case: Case) -> Iterator[Finding]:
         )
         finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
         host = socket.peer.host if socket.peer is not None else "HOST"
-        finding.next_steps = [f"ping {host}; ip route get {host}", "the peer's uptime and logs at that time"]
+        finding.next_steps = [f"ping -c3 {host}; ip route get {host}", "# the peer's uptime and logs at that time"]
         finding.remedy = [
             "TCP_USER_TIMEOUT of 30-60 s to notice sooner",
             *keepalive_remedies(case, case.process(socket))[:1],
@@ -316,8 +316,8 @@ def empty_reply(case: Case) -> Iterator[Finding]:
             "a load balancer without a healthy target",
         ]
         finding.next_steps = [
-            "the server's log for this request",
-            "what does the port speak: openssl s_client -connect",
+            "# the server's log for this request",
+            f"openssl s_client -connect {socket.peer or 'HOST:PORT'} </dev/null  # does the port speak TLS?",
         ]
         finding.remedy = ["repair the server; check scheme and port in the job's configuration"]
         finding.refuted_by = "bytes of an answer in a packet capture"

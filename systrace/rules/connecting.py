@@ -74,19 +74,24 @@ def connect_refused(case: Case) -> Iterator[Finding]:
         host, port = _where(socket, attempt)
         finding.confidence = "confirmed"
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: connect to {finding.peer} was refused after "
-            f"{seconds(attempt.duration_ns)}: the host answered, and nothing accepts connections on port {port}."
+            f"{case.name_of(case.process(socket))}: connect to {finding.peer} was refused "
+            f"{_soon(attempt)}: the host answered, and nothing accepts connections on port {port}."
         )
         finding.causes = [
             "the service is not running, or is still starting",
             "it listens on another port, or on 127.0.0.1 only",
             "a firewall rule REJECTs (a security group never does: it drops)",
         ]
-        finding.next_steps = [f"on {host}: ss -ltnp 'sport = :{port}'", f"nc -vz -w5 {host} {port}"]
+        finding.next_steps = [f"ss -ltnp 'sport = :{port}'  # on {host}", f"nc -vz -w5 {host} {port}"]
         finding.remedy = ["start the service or correct address and port; let the job wait for it with back-off"]
         finding.refuted_by = "a successful connect to the same address and port at the same time"
         yield finding
     yield from _refused_datagrams(case)
+
+
+def _soon(attempt: Attempt) -> str:
+    known = attempt.duration_ns is not None and attempt.duration_ns >= 5_000_000  # below, the hundredths say 0.00
+    return f"after {seconds(attempt.duration_ns)}" if known else "at once"
 
 
 def _refused_datagrams(case: Case) -> Iterator[Finding]:
@@ -106,7 +111,7 @@ def _refused_datagrams(case: Case) -> Iterator[Finding]:
         )
         finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
         host, port = (socket.peer.host, socket.peer.port) if socket.peer is not None else ("HOST", "PORT")
-        finding.next_steps = [f"on {host}: ss -lunp 'sport = :{port}'"]
+        finding.next_steps = [f"ss -lunp 'sport = :{port}'  # on {host}"]
         finding.remedy = ["start the service or correct address and port"]
         finding.refuted_by = "an answer from the same address and port at the same time"
         yield finding
@@ -348,7 +353,7 @@ def slow_connect(case: Case) -> Iterator[Finding]:
             )
             host, port = _where(socket, attempt)
             finding.causes = ["the target's accept queue overflows", "packet loss on the path"]
-            finding.next_steps = [f"on {host}: nstat -az TcpExtListenOverflows; ss -ltn 'sport = :{port}'"]
+            finding.next_steps = [f"nstat -az TcpExtListenOverflows; ss -ltn 'sport = :{port}'  # on {host}"]
             finding.remedy = ["raise listen() backlog and net.core.somaxconn at the target; add workers"]
             finding.refuted_by = "a single SYN answered late in a packet capture"
             yield finding

@@ -91,7 +91,8 @@ def protocol_mismatch(case: Case) -> Iterator[Finding]:
             "a proxy in the path answers in place of the server",
         ]
         finding.next_steps = [
-            f"what does the port speak: nc -v {_host_port(socket)}; openssl s_client -connect {word(str(socket.peer))}"
+            f"nc -v {_host_port(socket)}  # what does the port speak?",
+            f"openssl s_client -connect {word(str(socket.peer))} </dev/null  # or is it TLS?",
         ]
         finding.remedy = ["correct scheme, host and port"]
         finding.refuted_by = "a successful exchange in the client's protocol on the same port"
@@ -209,7 +210,7 @@ def _framed(case: Case, finding: Finding, socket: Socket, who: Victim, what: str
         "another version or byte order of the protocol",
         "the stream was cut or lost its place",
     ]
-    finding.next_steps = [f"the bytes as text: systrace follow LOG --socket {socket.uid}"]
+    finding.next_steps = [f"systrace follow LOG --socket {socket.uid}  # the bytes as text"]
     finding.remedy = ["check a length against a sane limit before use; check port and protocol version"]
     finding.refuted_by = "the protocol allowing that length"
     return finding
@@ -302,7 +303,7 @@ def _refused_line(data: bytes, who: Victim) -> str:
 
 def _refusal(finding: Finding) -> Finding:
     finding.causes = ["what the server says: limit, credentials, name, maintenance"]
-    finding.next_steps = ["the server's log at that second"]
+    finding.next_steps = ["# the server's log at that second"]
     finding.remedy = ["act on the server's words; retry with back-off where they name a passing state"]
     finding.refuted_by = "the server having accepted the same request on another connection"
     return finding
@@ -374,7 +375,7 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
         ]
         if not same:
             finding.causes.insert(0, "the server announces an address of its inner network (NAT without pasv_address)")
-        finding.next_steps = [f"nc -vz {where.host or 'HOST'} {where.port} while the transfer waits"]
+        finding.next_steps = [f"nc -vz {where.host or 'HOST'} {where.port}  # while the transfer waits"]
         finding.remedy = ["open the server's passive range; set its pasv_address; or use SFTP"]
         finding.refuted_by = "a data connection of the same session that works"
         yield finding

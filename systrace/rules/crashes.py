@@ -131,7 +131,7 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
         "a bug of the parser on unusual input (length, encoding)",
     ]
     finding.next_steps = [
-        f"save these bytes and feed them to the parser offline: systrace follow LOG --socket {socket.uid} --save-body FILE",
+        f"systrace follow LOG --socket {socket.uid} --save-body FILE  # these bytes; feed them to the parser offline",
     ]
     finding.remedy = ["validate before use; correct the parser"]
     finding.refuted_by = "the same bytes being accepted by the same program in another run"

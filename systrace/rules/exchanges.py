@@ -91,7 +91,7 @@ def _advice(finding: Finding, socket: Socket) -> None:
         "the server or its worker crashed or was stopped while it was sending",
         "a proxy in the path ended the connection",
     ]
-    finding.next_steps = ["the server's log at that second", f"systrace follow LOG --socket {socket.uid}"]
+    finding.next_steps = ["# the server's log at that second", f"systrace follow LOG --socket {socket.uid}"]
     finding.remedy = ["compare lengths before use; repeat the request on a new connection"]
     finding.refuted_by = "the rest of the message in a packet capture"
 

@@ -45,8 +45,8 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
     finding.causes = ["the answer took that long, or the connection was kept without use"]
     host = socket.peer.host if socket.peer is not None else "HOST"
     finding.next_steps = [
-        f"ss -tno dst {host} (is there a keepalive timer?)",
-        "which boxes are in the path, and their limits",
+        f"ss -tno dst {host}  # is there a keepalive timer?",
+        "# which boxes are in the path, and their limits",
     ]
     finding.remedy = keepalive_remedies(case, case.process(socket))
     finding.refuted_by = "longer silences survived on the same path"
@@ -117,7 +117,7 @@ def slow_response(case: Case) -> Iterator[Finding]:
             f"{case.label(socket)}; it came."
         )
         finding.causes = ["the server is slow for this request", "waiting is the purpose (long polling, server push)"]
-        finding.next_steps = ["the server's access log: how long did this request take?"]
+        finding.next_steps = ["# the server's access log: how long did this request take?"]
         finding.remedy = ["speed up the request, or make it asynchronous"]
         finding.refuted_by = "the first byte having come earlier in a packet capture"
         yield finding

@@ -28,7 +28,7 @@ _NAME_WORDS = (
 )
 _ERRORS = {
     "NXDOMAIN": "the name does not exist",
-    "SERVFAIL": "the server could not find out (SERVFAIL)",
+    "SERVFAIL": "the server could not find out",
     "REFUSED": "the server refuses to answer for this client or name",
     "NODATA": "the name exists, but has no address",
 }
@@ -156,6 +156,7 @@ def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> 
         finding.duration_ns = finding.end_ns - lookup.start_ns
     name = word(lookup.stem or "NAME")
     server_name = server.peer.host if server.peer is not None else "SERVER"
+    name = word(name)
     finding.next_steps = [f"dig +time=2 +tries=1 @{server_name} {name}", f"getent ahosts {name}; cat /etc/resolv.conf"]
     return finding
 

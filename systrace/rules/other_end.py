@@ -16,8 +16,8 @@ def advise(case: Case, finding: Finding, socket: Socket) -> None:
         "both ends wait for each other: a deadlock",
     ]
     finding.next_steps = [
-        "who holds the other end: ss -xp, by the inode (/proc/PID/fd shows it)",
-        "what that process does: systrace attach ITS_PID --passive",
+        "ss -xp  # who holds the other end: by the inode (/proc/PID/fd shows it)",
+        "systrace attach ITS_PID --passive  # what that process does",
     ]
     finding.remedy = timeout_remedies(case, case.process(socket))
     finding.refuted_by = "the other end acting by itself shortly after"

@@ -60,7 +60,7 @@ def retry_storm(case: Case) -> Iterator[Finding]:
             f"the same result ({cause}) and without back-off."
         )
         finding.causes = ["a retry loop without pause"]
-        finding.next_steps = ["find the loop in the program or its client library's retry settings"]
+        finding.next_steps = ["# find the loop in the program or its client library's retry settings"]
         finding.remedy = ["exponential back-off with jitter and an upper bound"]
         finding.refuted_by = "growing pauses between the attempts"
         yield finding
@@ -214,7 +214,7 @@ def _look(span: Span, process: Process) -> str:
     pid = process.pid or "PID"
     return {
         "lock": "cat /proc/locks; fuser -v FILE",
-        "stdin": f"ls -l /proc/{pid}/fd/0; run it with </dev/null",
+        "stdin": f"ls -l /proc/{pid}/fd/0  # then run the job with </dev/null",
         "child": f"pstree -p {pid}; systrace attach CHILD --passive",
         "pipe": f"ls -l /proc/{pid}/fd; lsof -p {pid} | grep FIFO",
     }.get(span.kind, f"systrace attach {pid} --passive; cat /proc/{pid}/stack")

@@ -35,10 +35,11 @@ def fd_exhaustion(case: Case) -> Iterator[Finding]:
         finding.variant = "process" if first.errno == "EMFILE" else "system"
         finding.count = len(events)
         held = sum(1 for s in case.evidence.sockets.values() if s.pid == process.pid and not s.closed_by)
+        opened = f" ({held} sockets of it were open in this log)" if held else ""
         finding.summary = (
             f"{case.name_of(process)}: {first.syscall} failed with {first.errno}: "
             + ("the process has" if first.errno == "EMFILE" else "the whole system has")
-            + f" no free descriptor ({held} sockets of it were open in this log); what fails after this follows from it."
+            + f" no free descriptor{opened}; what fails after this follows from it."
         )
         finding.causes = ["descriptors are opened and not closed (a leak)", "the limit is too low for the work"]
         finding.next_steps = [

@@ -53,5 +53,7 @@ def _proxy(finding: Finding, target: str) -> None:
     finding.variant = "proxy"
     finding.summary += f" That peer is a proxy: it was asked for {target}."
     finding.causes.insert(0, "the proxy, or its way to the target, fails: not necessarily the target itself")
-    finding.next_steps.insert(0, "env | grep -i _proxy; the same request without the proxy, and from the proxy's host")
+    finding.next_steps.insert(
+        0, "env | grep -i _proxy  # then the same request without the proxy, and from the proxy's host"
+    )
     finding.remedy.insert(0, "repair the proxy, or list the target in no_proxy")

@@ -11,6 +11,7 @@ from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.clients import client_note
 from systrace.rules.limits import matching_limits, silent_limit_ns
 from systrace.rules.stalls import Stall, stall_of
+from systrace.shell import word
 
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
 _OWN_LIMIT_NS = SECOND // 20
@@ -113,8 +114,9 @@ def read_timeout(case: Case) -> Iterator[Finding]:
             f"the limit of {seconds(limit)} is too short for what was asked",
         ]
         finding.next_steps = [
-            "look up this request in the server's access log: did it arrive, how long did it take, was the answer sent?",
-            f"repeat it with a clock: curl -w '%{{time_starttransfer}}' ... ; nc -vz -w5 {host} {port}",
+            "# look up this request in the server's access log: did it arrive, how long did it take, was the answer sent?",
+            *_repeated(stall.socket, "%{time_starttransfer}"),
+            f"nc -vz -w5 {host} {port}",
         ]
         finding.remedy = timeout_remedies(case, stall.process)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
@@ -182,8 +184,8 @@ def slow_transfer(case: Case) -> Iterator[Finding]:
         )
         finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
         finding.next_steps = [
-            "curl -o /dev/null -w '%{speed_download} %{time_total}\\n' URL",
-            "ss -tnoi (retrans, cwnd)",
+            *_repeated(socket, "%{speed_download} %{time_total}"),
+            f"ss -tnoi dst {socket.peer.host if socket.peer else 'HOST'}  # while it transfers: retrans, cwnd",
         ]
         finding.remedy = ["raise the limit on the whole transfer (curl --max-time), or fetch in smaller parts"]
         finding.refuted_by = "an end or reset from the peer before the program closed"
@@ -213,8 +215,10 @@ def hung_read(case: Case) -> Iterator[Finding]:
         finding = _base(case, "hung-read", stall)
         finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
         ended = _how_it_ended(stall)
+        host, port = (stall.socket.peer.host, stall.socket.peer.port) if stall.socket.peer else ("HOST", 0)
+        waited = "" if ended == _CUT else f"{seconds(stall.waited_ns)} "
         finding.summary = (
-            f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {_what(stall)} from "
+            f"{case.name_of(stall.process)} waited {waited}for {_what(stall)} from "
             f"{case.label(stall.socket)}, with no limit of its own ({ended})."
         )
         finding.causes = [
@@ -222,8 +226,8 @@ def hung_read(case: Case) -> Iterator[Finding]:
             "the connection is gone on the path and nobody told this side (no keepalive probes)",
         ]
         finding.next_steps = [
-            "while it hangs: systrace attach PID --passive (is anything outstanding, is keepalive on?)",
-            "the server's own view: its log for this request, ss -tn for this connection",
+            "systrace attach PID --passive  # while it hangs: is anything outstanding, is keepalive on?",
+            f"ss -tn 'sport = :{port}'  # on {host}: its side of this connection; its log for this request",
         ]
         finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
@@ -305,9 +309,9 @@ def _idle_advice(case: Case, finding: Finding, socket: Socket) -> None:
         "the server is still working on the request, or lost it (its own log tells)",
     ]
     finding.next_steps = [
-        f"while it hangs: ss -tnoi dst {host} (no timer: nobody will notice; lastsnd/lastrcv tell the silence)",
-        "if a NAT gateway or NLB is in the path: its metrics IdleTimeoutCount, TCP_ELB_Reset_Count",
-        "reproduce without curl (it sets keepalive itself): idle 340 s against 360 s",
+        f"ss -tnoi dst {host}  # while it hangs; no timer: nobody will notice; lastsnd/lastrcv tell the silence",
+        "# if a NAT gateway or NLB is in the path: its metrics IdleTimeoutCount, TCP_ELB_Reset_Count",
+        "# reproduce without curl (it sets keepalive itself): idle 340 s against 360 s",
     ]
     finding.remedy = keepalive_remedies(case, case.process(socket))
     finding.refuted_by = "a successful exchange after a longer silence on the same path"
@@ -343,11 +347,22 @@ def _idle_limit_fits(case: Case, stall: Stall) -> bool:
     return limit is not None and stall.waited_ns >= limit
 
 
+def _repeated(socket: Socket, clock: str) -> list[str]:
+    """The HTTP request that was out, asked again with a clock; none for other protocols."""
+    urls = [getattr(m, "url", "") for m in socket.messages if m.direction == "sent"]
+    return (
+        [f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}  # the same with a clock"] if urls and urls[-1] else []
+    )
+
+
+_CUT = "the log ends in this call: how long it lasted cannot be told"
+
+
 def _how_it_ended(stall: Stall) -> str:
     if stall.ended.startswith("signal "):
         return f"then {stall.ended.removeprefix('signal ')} ended the process"
     if stall.cut and not _hung_at_attach(stall):
-        return "the log ends in this call: how long it lasted cannot be told"
+        return _CUT
     if stall.ended == "log end":
         return "it was still waiting when the log ended"
     return "then the process ended"
@@ -408,7 +423,7 @@ def send_blocked(case: Case) -> Iterator[Finding]:
             "packets are lost on the path (then ss shows retransmissions, not a persist timer)",
         ]
         finding.next_steps = [
-            f"ss -tnoi dst {host} (Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path)"
+            f"ss -tnoi dst {host}  # Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path"
         ]
         finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
         finding.refuted_by = "an open window of the peer in a packet capture of that time"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import shlex
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pyte
 import pytest
 
-from systrace.model import Analysis, Finding, Line, Verdict
+from systrace.model import Analysis, Finding, Input, Line, Verdict
+from systrace.pipeline import analyze
 from systrace.reporters import REPORTERS
 from systrace.reporters.layout import Layout
 from systrace.reporters.table import one_line, render
 from systrace.reporters.text import columns
+from systrace.rules import RULES
 
 Analyse = Callable[..., Analysis]
 
@@ -52,7 +57,8 @@ def test_the_answer_comes_first_and_says_all(refused: Analysis) -> None:
 @pytest.mark.parametrize("width", [40, 80, 120, 200])
 def test_nothing_but_commands_is_wider_than_the_terminal(refused: Analysis, hung: Analysis, width: int) -> None:
     for analysis in (refused, hung):
-        commands = {f"    {step}" for each in analysis.findings for step in each.next_steps}
+        steps = [step for each in analysis.findings for step in each.next_steps]
+        commands = {f"    {step.partition('  # ')[0]}" for step in steps if not step.startswith("# ")}
         wide = [line for line in render(analysis, Layout(width, fitted=True)).split("\n") if columns(line) > width]
         table = [line for line in wide if line not in commands]
         assert table == [] or width < 72  # below that the socket table cannot shrink further
@@ -146,3 +152,34 @@ def test_the_reporter_writes_utf8_without_colour_into_a_buffer(refused: Analysis
     REPORTERS["table"].write(refused, out)
     assert out.getvalue().decode("utf-8").startswith("FAILED: ")
     assert b"\x1b" not in out.getvalue()
+
+
+def test_next_commands_can_be_pasted(tmp_path: Path) -> None:
+    """Prose is a comment, LOG the file that was read, and what a trace names is one word of the shell."""
+    log = tmp_path / "a log"
+    log.write_text("".join((
+        '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n',
+        '9 1.1 sendto(3, "GET /\';touch$IFS\'x HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 44, 0, NULL, 0) = 44 <0.0001>\n',
+        '9 2.2 recvfrom(3, "HTTP/1.1 500 Error\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 41 <0.001>\n',
+        '9 2.3 write(2, "HTTP 500 error\\n", 15) = 15 <0.0001>\n9 2.4 +++ exited with 1 +++\n',
+    )))  # fmt: skip
+    analysis = analyze([Input(str(log), log.read_bytes().splitlines(keepends=True))])
+    finding = analysis.findings[0]
+    (command,) = finding.next_steps
+    assert shlex.split(command.partition("|")[0]) == ["curl", "-sv", "http://a/';touch$IFS'x"]
+    finding.next_steps = ["# its log", "systrace follow LOG --socket S1  # as text", "true  # " + "why " * 12]
+    wide, narrow = (render(analysis, Layout(width)) for width in (200, 40))
+    assert f"    systrace follow '{log}' --socket S1  # as text\n" in wide
+    assert "    # its log\n    # as text\n    systrace follow " in narrow
+    assert "why why\n    true\n" in narrow
+
+
+def test_steps_are_comments_or_commands() -> None:
+    """Of every rule: a shell takes each step as it is, its placeholders apart."""
+    for rule in RULES.values():
+        lines = [b"%s\n" % line for line in rule.fires.encode().split(b"\n")]
+        for finding in analyze([Input("log", lines)]).findings:
+            for step in finding.next_steps:
+                assert subprocess.run(["bash", "-n", "-c", step], check=False).returncode == 0, step
+                first = step.split()[0]
+                assert first == "#" or (first.isascii() and first.islower() and not first.endswith(":")), step
