@@ -16,6 +16,7 @@ from typing import Any
 RETURNED = "returned"
 RESTARTED = "restarted"  # the kernel will run it again (ERESTART...), or a handler will see EINTR
 UNFINISHED = "unfinished"  # no result in the log
+ENDED = "ended"  # it returned, as the thread's next line shows; the line with its result is missing (grep)
 DETACHED = "detached"  # strace let go while the call was blocked
 
 
@@ -412,7 +413,7 @@ class Attempt:
     start_ns: int | None
     events: list[Event]
     end_ns: int | None = None
-    outcome: str = "pending"  # connected, failed, pending, abandoned (closed or deadline while pending)
+    outcome: str = "pending"  # connected, failed, pending, abandoned (closed or deadline while pending), unknown
     errno: str | None = None
     blocking: bool = True
     limit_ns: int | None = None  # the program's own deadline, as waited
@@ -541,6 +542,7 @@ class Socket:
     longest_turn: Turn | None = None  # slowest to its first answer byte
     waits: list[Span] = field(default_factory=list)  # ended waits worth a line, see streams.waits
     waiting: Span | None = None  # the wait under way
+    unseen: bool = False  # a transfer's result is missing in the log: bytes, ends and errors may have come unseen
     unsent: bool = False  # the last send was refused for now (EAGAIN): bytes of ours still wait
     error_ready: Event | None = None  # a wait reported POLLERR/POLLHUP, and nobody read the error
     faults: list[Fault] = field(default_factory=list)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from systrace.model import DETACHED, RETURNED, UNFINISHED, Health, Record, Style
+from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Record, Style
 from systrace.parser.calls import parse_result, split_call, trim_spliced
 from systrace.parser.leader import Shape
 
@@ -70,7 +70,7 @@ class Irregular:
         self._health = health
         self._style = style
         self._fixed_tid = tid
-        self._pending: dict[int, _Half] = {}
+        self.pending: dict[int, _Half] = {}
         self.open: _Half | None = None  # an unclosed record, whose rest may follow on the next line
         self._open_output = b""
         self._root = tid  # who prints lines without a pid, first of all the first process
@@ -115,7 +115,7 @@ class Irregular:
         if self._style.pid == "none":
             self._style.pid = "bracket"  # its pattern also matched the lines without a pid so far
         if 0 in self._alive and tid not in self._announced and self._style.pid == "bracket":
-            half = self._pending.get(0)
+            half = self.pending.get(0)
             if half is None or (half.call is not None and half.call not in FORKS):
                 self._name_root(tid)
                 return
@@ -129,10 +129,10 @@ class Irregular:
         self._alive.discard(0)
         self._alive.add(tid)
         self._root = tid
-        half = self._pending.pop(0, None)
+        half = self.pending.pop(0, None)
         if half is not None:
             half.tid = tid
-            self._pending[tid] = half
+            self.pending[tid] = half
         self.notices.append(self._note("attached", tid, 0, None, b"renames", b""))
 
     def _note(self, what: str, tid: int, lineno: int, time_ns: int | None, args: bytes, raw: bytes) -> Record:
@@ -153,7 +153,7 @@ class Irregular:
     def line(self, lineno: int, line: bytes, match: re.Match[bytes], time_ns: int | None) -> Iterator[Record]:
         """A line with the log's columns that is no plain call."""
         pid, _, _, name, other = match.groups()
-        if other == b"<... " and not pid and 0 not in self._pending and self._style.pid == "bracket":
+        if other == b"<... " and not pid and 0 not in self.pending and self._style.pid == "bracket":
             tid = self._owner_of_resume(line, match)
         elif other == b"<... " and pid and int(pid) not in self._alive:
             tid = self._first_resume(int(pid), line, match)
@@ -163,6 +163,8 @@ class Irregular:
             yield from self.take_notices()
         if self.open is not None:
             yield from self._close_open()
+        if name is not None and pid and tid in self.pending:
+            yield from self.overtaken(tid)
         body = line[match.end() :].rstrip()
         if name is not None:
             yield from self._call(lineno, line, tid, time_ns, name, body)
@@ -176,13 +178,13 @@ class Irregular:
 
     def _owner_of_resume(self, line: bytes, match: re.Match[bytes]) -> int:
         found = _RESUMED.match(line, match.end())
-        waiting = [t for t, h in self._pending.items() if found and h.call == found[1].decode()]
+        waiting = [t for t, h in self.pending.items() if found and h.call == found[1].decode()]
         return waiting[0] if len(waiting) == 1 and waiting[0] in self._alive else self.thread(None)
 
     def _first_resume(self, tid: int, line: bytes, match: re.Match[bytes]) -> int:
         """A pid seen for the first time, ending a call that began without a pid column: it is the first process."""
         found = _RESUMED.match(line, match.end())
-        half = self._pending.get(0)
+        half = self.pending.get(0)
         if found and half is not None and half.call == found[1].decode() and tid not in self._announced:
             self._name_root(tid)
         return self.thread(b"%d" % tid)
@@ -213,7 +215,7 @@ class Irregular:
         if changed is not None:
             half.text = text[: changed.start()]
             half.tid = int(changed[1])
-            self._pending[half.tid] = half
+            self.pending[half.tid] = half
             return
         spliced = _SPLICED_MESSAGE.search(text[-300:])
         if spliced is not None:
@@ -237,11 +239,20 @@ class Irregular:
                 args = trim_spliced(args, retval)
             yield self._record(half, args, retval, errno, outcome, duration, result_text)
 
+    def overtaken(self, tid: int) -> Iterator[Record]:
+        """The thread makes another call: the one that was under way has returned, and its second half is missing.
+
+        Signals don't disturb this: strace prints the end of a call before the signal that interrupted it.
+        """
+        half = self.pending.pop(tid)
+        if half.call is not None:
+            yield self._record(half, half.text, None, None, ENDED, None, b"")
+
     def _wait_for_end(self, half: _Half) -> Iterator[Record]:
-        previous = self._pending.pop(half.tid, None)
+        previous = self.pending.pop(half.tid, None)
         if previous is not None and previous.call is not None:
             yield self._unfinished(previous)
-        self._pending[half.tid] = half
+        self.pending[half.tid] = half
         if half.call in FORKS:
             yield self._note("cloning", half.tid, half.lineno, half.time_ns, half.text, half.raw)
 
@@ -279,15 +290,17 @@ class Irregular:
             return
         tail = body[found.end() :]
         call = self._keep.get(found[1])
-        half = self._pending.get(tid)
+        half = self.pending.get(tid)
         if half is not None and (half.call in (call, "restart_syscall") or call == "restart_syscall"):
-            del self._pending[tid]
+            del self.pending[tid]
             if half.call is None:
                 return
         elif call is None:
             return
         else:
             self._health.orphan_resumes += 1
+            if half is not None and half.call is not None:
+                yield from self.overtaken(tid)
             half = None
         if tail.startswith(b" ") and not tail.startswith((b" =>", b"  ")):
             tail = tail[1:]  # up to 4.26 a blank follows "resumed>"
@@ -302,7 +315,7 @@ class Irregular:
         orphan = not half.text and half.time_ns is None and half.raw is line
         if text.endswith(_UNFINISHED):  # restarted under strace's eyes, or printed in two more parts
             half.text = text[: -len(_UNFINISHED)].rstrip()
-            self._pending[half.tid] = half
+            self.pending[half.tid] = half
             return
         done = split_call(text)
         parsed = parse_result(done[1]) if done else None
@@ -327,13 +340,13 @@ class Irregular:
             gone = int(superseded[1])
             self._alive.discard(gone)
             self._alive.add(tid)
-            half = self._pending.get(gone)
+            half = self.pending.get(gone)
             if half is not None and half.call in ("execve", "execveat"):
                 half.tid = tid  # it stood there as unfinished already: then no line says <pid changed to ...>
-                self._pending[tid] = self._pending.pop(gone)
+                self.pending[tid] = self.pending.pop(gone)
             yield self._note("superseded", tid, lineno, time_ns, superseded[1], line)
             return
-        half = self._pending.pop(tid, None)
+        half = self.pending.pop(tid, None)
         if half is not None and half.call is not None:
             yield self._unfinished(half)
         if exited is not None or killed is not None:
@@ -416,7 +429,7 @@ class Irregular:
     def finish(self) -> Iterator[Record]:
         """Calls that never got a result, in order of their start."""
         yield from self._close_open()
-        for half in sorted(self._pending.values(), key=lambda h: h.lineno):
+        for half in sorted(self.pending.values(), key=lambda h: h.lineno):
             if half.call is not None:
                 yield self._unfinished(half)
-        self._pending.clear()
+        self.pending.clear()

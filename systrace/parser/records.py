@@ -45,6 +45,7 @@ class Reader:
         source = self._source
         durations: dict[bytes, int] = {}  # text after " <": short calls take the same few microseconds again and again
         results = known_results
+        pending = slow.pending
         shape = None
         match_line = None
         clock_kind = "none"
@@ -122,6 +123,8 @@ class Reader:
                             tids[pid] = tid
                         if slow.notices:
                             yield from slow.take_notices()
+                    if tid in pending and pid:
+                        yield from slow.overtaken(tid)
                     retval = result[0]
                     if call in TELLING:
                         slow.told(call, tid, retval)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from systrace.annotations import note_of, note_socket
-from systrace.model import RETURNED, Record
+from systrace.model import ENDED, RETURNED, UNFINISHED, Record
 
 _BUFFER = 500  # calls
 _SECOND = 1_000_000_000
@@ -91,7 +91,7 @@ def call_line(record: Record, tail: str = "}\n") -> str:
         f'"errno": {"null" if errno is None else _quoted(errno)}, '
         f'"duration": {"null" if duration_ns is None else f"{duration_ns // _SECOND}.{duration_ns % _SECOND:09d}"}, '
         f'"peer": {peer}, "args": {quoted(args.decode("utf-8", "backslashreplace"))}, '
-        f'"outcome": "{record.outcome}"{tail}'
+        f'"outcome": "{UNFINISHED if record.outcome == ENDED else record.outcome}"{tail}'
     )
 
 

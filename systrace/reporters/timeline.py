@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from systrace.errors import UsageError
 from systrace.model import (
+    ENDED,
     Accepted,
     Analysis,
     Bound,
@@ -97,7 +98,7 @@ def _result(event: Event) -> str:
     if record.errno is not None:
         return safe(record.errno, 13)
     if record.retval is None:
-        return record.outcome
+        return "result not in the log" if record.outcome == ENDED else record.outcome
     if isinstance(event, Received) and record.retval == 0 and event.asked != 0:
         return "0 end of data"
     return str(record.retval)

@@ -284,7 +284,7 @@ def empty_reply(case: Case) -> Iterator[Finding]:
         if socket.type not in ("stream", "unknown") or not case.connected(socket):
             continue
         end = case.end_of_file(socket)
-        if end is None or end.received_before or end.turn >= 2 or case.is_dns(socket):
+        if end is None or end.received_before or end.turn >= 2 or socket.unseen or case.is_dns(socket):
             continue
         if not (answer_was_due(case, socket) if end.sent_before else _greeting_was_due(case, socket, end)):
             continue

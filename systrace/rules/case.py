@@ -159,7 +159,7 @@ class Case:
     def awaits_answer(self, socket: Socket) -> bool:
         """The last bytes were ours, or nobody has said anything yet."""
         turn = socket.turn
-        return turn is None or not turn.answer_bytes
+        return not socket.unseen if turn is None else not turn.answer_bytes
 
     def first_error(self, socket: Socket) -> Fault | None:
         """The first error on an established connection, end of file not counted."""

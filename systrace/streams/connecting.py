@@ -4,7 +4,7 @@ a second connect, SO_SNDTIMEO, SIGALRM (verdicts 2.2, 2.4).
 
 from __future__ import annotations
 
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Attempt, Connected, Event, OptionGot, Socket
+from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Attempt, Connected, Event, OptionGot, Socket
 from systrace.streams.states import after
 
 _ASYNCHRONOUS = ("EINPROGRESS", "EAGAIN")
@@ -19,6 +19,13 @@ def pending(socket: Socket) -> Attempt | None:
     return None
 
 
+def unsettled(socket: Socket) -> Attempt | None:
+    """The attempt whose outcome something may still tell: pending, or ended unseen."""
+    if socket.attempts and socket.attempts[-1].outcome in ("pending", "unknown"):
+        return socket.attempts[-1]
+    return None
+
+
 def connect(socket: Socket, event: Connected) -> None:
     """A connect call: begins an attempt, or asks again for the outcome of one."""
     record = event.record
@@ -28,6 +35,8 @@ def connect(socket: Socket, event: Connected) -> None:
     attempt = pending(socket)
     if attempt is None:
         if record.errno in ("EISCONN", "EALREADY") and socket.attempts:
+            if record.errno == "EISCONN" and socket.attempts[-1].outcome == "unknown":
+                settle(socket, socket.attempts[-1], "connected", None, record.time_ns, event)
             return
         attempt = Attempt(event.peer, record.time_ns, [event], blocking=not socket.nonblock)
         if len(socket.attempts) < _MOST:
@@ -38,7 +47,9 @@ def connect(socket: Socket, event: Connected) -> None:
     slow = (record.duration_ns or 0) >= _SLOW_NS
     if record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno == "EINTR":
         return
-    if record.errno is None or record.errno == "EISCONN":
+    if record.outcome == ENDED:
+        settle(socket, attempt, "unknown", None, None, None)
+    elif record.errno is None or record.errno == "EISCONN":
         settle(socket, attempt, "connected", None, record.end_ns or record.time_ns, None)
     elif record.errno in _ASYNCHRONOUS or record.errno == "EALREADY":
         if slow:
@@ -52,7 +63,7 @@ def connect(socket: Socket, event: Connected) -> None:
 
 def error_read(socket: Socket, event: OptionGot) -> None:
     """SO_ERROR was read: the outcome of a pending attempt, unless it was asked before the socket was ready."""
-    attempt = pending(socket)
+    attempt = unsettled(socket)
     if attempt is None or event.error is None:
         return
     attempt.events.append(event)
@@ -67,6 +78,8 @@ def settle(
     socket: Socket, attempt: Attempt, outcome: str, errno: str | None, time_ns: int | None, event: Event | None
 ) -> None:
     """Give an attempt its outcome."""
+    if attempt.outcome == "unknown" and outcome == "connected":
+        time_ns = None  # it stood by now; since when is not known
     attempt.outcome, attempt.errno = outcome, errno
     attempt.end_ns = time_ns
     if event is not None:

@@ -23,8 +23,10 @@ def cloning(books: Books, task: Task, event: model.Cloning) -> None:
 
 
 def cloned(books: Books, task: Task, event: model.Cloned) -> None:
-    books.tasks.forked(task)
     books.lookup.sees_clone = True
+    if event.record.outcome == model.ENDED:
+        return  # its child is not known yet
+    books.tasks.forked(task)
     if event.child:
         child = books.tasks.child(task, event.child, event.thread, event.shares_files, event.record.time_ns)
         if event.inner and not event.thread:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Received, Sent, Socket, Transfer, Turn
+from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Event, Output, Received, Sent, Socket, Transfer, Turn
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
@@ -44,6 +44,8 @@ def moved(books: Books, task: Task, event: Sent | Received) -> None:
             add_span(books, task, event, "pipe", None, "")
         else:
             waits_in_call(books, socket, task, event)
+    elif record.outcome == ENDED:
+        ended_unseen(books, socket, event)
     elif record.errno in _AGAIN:
         again(books, socket, task, event)
     elif record.errno is not None:
@@ -117,7 +119,7 @@ def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, s
             socket.idle.append((silence, socket.timeline[-1], event))
     if socket.state != "established":
         socket.state = after(socket.state, "data")
-        attempt = connecting.pending(socket)
+        attempt = connecting.unsettled(socket)
         if attempt is not None:
             connecting.settle(socket, attempt, "connected", None, attempt.ready_ns or start, event)
     if sending:
@@ -137,8 +139,19 @@ def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, s
         count_request(socket, event, start, ended, last)
     else:
         count_answer(socket, event, ended)
-    if books.listener is not None:
+    if books.listener is not None and not socket.unseen:
         books.listener.moved(socket, event)
+
+
+def ended_unseen(books: Books, socket: Socket, event: Sent | Received) -> None:
+    """A transfer is over, and its result is missing: whatever came is not known, nor where later bytes belong."""
+    end_wait(books, socket, "data", event.record.time_ns)
+    socket.unseen, socket.unsent = True, False
+    socket.turn = None  # it may have been answered
+    socket.last_progress_ns = None
+    if books.listener is not None and socket.kind == "socket":
+        for sent in (True, False):
+            books.listener.ended(socket, sent, "unfinished")
 
 
 def count_request(socket: Socket, event: Transfer, start: int | None, ended: int | None, last: int | None) -> None:

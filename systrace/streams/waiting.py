@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Socket, Span
+from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Event, Socket, Span
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
-from systrace.streams.marks import add_span
+from systrace.streams.marks import add_span, end_wait
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, note
 
@@ -18,6 +18,9 @@ _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOI
 
 def waited(books: Books, task: Task, event: model.Waited) -> None:
     record = event.record
+    if record.outcome == ENDED:
+        ended_unseen(books, task, event)
+        return
     if event.epoll_fd < 0 and not event.fds:
         resumed_wait(books, task, event)
         return
@@ -52,6 +55,20 @@ def waited(books: Books, task: Task, event: model.Waited) -> None:
     task.last_wait = spans
     if not found and (stuck or interrupted or (record.duration_ns or 0) >= NOTABLE_NS):
         add_span(books, task, event, kind_of_others(books, task, event), event.limit_ns, "")
+
+
+def ended_unseen(books: Books, task: Task, event: model.Waited) -> None:
+    """A wait is over, and the log does not show how: nobody waits any more, and a connect under way may have ended."""
+    began = event.record.time_ns
+    for span in task.last_wait:  # restart_syscall went on with it
+        span.end_ns = began if span.end_ns is None else span.end_ns
+    task.last_wait = []
+    for _, _, socket, _ in watched(books, task, event, {}, True):
+        end_wait(books, socket, "data", began)
+        attempt = connecting.pending(socket)
+        if attempt is not None:
+            connecting.settle(socket, attempt, "unknown", None, None, None)
+        note(socket, event, socket.uid == books.watch)
 
 
 def ready_at_once(books: Books, task: Task, event: model.Waited) -> None:
