@@ -9,7 +9,7 @@ import struct
 from ptrace.ctypes_libc import libc
 
 _CAPACITY = 1 << 18
-_PAGE = mmap.PAGESIZE
+PAGE = mmap.PAGESIZE
 _BUFFER = ctypes.create_string_buffer(_CAPACITY)
 _VIEW = memoryview(_BUFFER).cast("B")
 
@@ -48,7 +48,7 @@ def read_string(tid: int, address: int, limit: int) -> tuple[bytes, bool] | None
     """
     found = b""
     while len(found) < limit:
-        size = min(_PAGE - address % _PAGE, limit - len(found))
+        size = min(PAGE - address % PAGE, limit - len(found))
         piece = read(tid, address, size)
         if piece is None:
             return (found, False) if found else None

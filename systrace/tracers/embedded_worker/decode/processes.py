@@ -127,17 +127,23 @@ def _strings(tracee: Tracee, at: int) -> str:
     return f"[{', '.join(parts)}]"
 
 
+_MOST_VARIABLES = 100_000
+
+
 def _environment(tracee: Tracee, at: int) -> str:
     """Only the number of variables: their values are nobody's business."""
     count = 0
     word = tracee.abi.word
-    while at and count < 100_000:
-        data = memory.read(tracee.tid, at + count * word, word)
+    while at and count < _MOST_VARIABLES:
+        place = at + count * word
+        size = memory.PAGE - place % memory.PAGE  # to the end of its page: the next one need not be there
+        data = memory.read(tracee.tid, place, size if size >= word else word)
         if data is None:
             return pointer(at)
-        if not any(data):
-            return f"{pointer(at)} /* {count} var{'' if count == 1 else 's'} */"
-        count += 1
+        for index in range(0, len(data) - word + 1, word):
+            if not any(data[index : index + word]):
+                return f"{pointer(at)} /* {count} var{'' if count == 1 else 's'} */"
+            count += 1
     return pointer(at)
 
 
