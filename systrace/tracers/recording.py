@@ -81,6 +81,7 @@ class Recording:
         Raises:
             UsageError: the file cannot be written.
             MissingExtraError: no module for the suffix.
+            CaptureError: no place for temporary files.
         """
         if save is not None:
             compressor(save)
@@ -98,7 +99,12 @@ class Recording:
         except OSError as error:
             shutil.rmtree(directory, ignore_errors=True)
             raise UsageError(f"cannot write {path}: {error.strerror}") from None
-        os.mkfifo(directory / "fifo", 0o600)
+        try:
+            os.mkfifo(directory / "fifo", 0o600)
+        except OSError as error:  # some file systems have none
+            os.close(descriptor)
+            shutil.rmtree(directory, ignore_errors=True)
+            raise CaptureError(f"no named pipe can be made in {directory}: {error.strerror}; set TMPDIR") from None
         return cls(path, str(save or "the trace"), directory, descriptor, save)
 
     @property

@@ -142,8 +142,9 @@ class StraceAttach:
 
     def signal(self, number: int) -> None:
         """See `Capture`."""
-        with contextlib.suppress(OSError):
-            os.kill(self.pid, number)
+        if self._target_fd is not None:  # never by its number, which may be somebody else's by now
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(self._target_fd, number)
 
     def stop(self) -> None:
         """See `Capture`."""
@@ -319,15 +320,18 @@ def _launch(
         socket.send_fds(ours, [text.encode()], [writer, *numbers])
         os.close(writer)
         launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(theirs.fileno())]
-        job = subprocess.Popen(
-            [*words, *launcher, command[0], request.argv0 or command[0], *command[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            pass_fds=(theirs.fileno(),),
-            env=environment() if request.environment is None else dict(request.environment),
-            preexec_fn=pinning(request.one_cpu),
-        )
+        try:
+            job = subprocess.Popen(
+                [*words, *launcher, command[0], request.argv0 or command[0], *command[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(theirs.fileno(),),
+                env=environment() if request.environment is None else dict(request.environment),
+                preexec_fn=pinning(request.one_cpu),
+            )
+        except OSError as error:  # such as E2BIG: strace and the launcher come on top of the job's own words
+            raise UsageError(f"{command[0]}: {error.strerror}") from None
         theirs.close()
         tracer, _blank, errno = report.read().partition(b" ")
     if tracer.isdigit() and int(tracer) and not errno:

@@ -4,12 +4,14 @@ import bz2
 import gzip
 import json
 import lzma
+import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from systrace.errors import UsageError
+from systrace.errors import CaptureError, UsageError
 from systrace.tracers.logfile import recordings
 from systrace.tracers.recording import MARK, Recording, comment
 
@@ -119,3 +121,18 @@ def test_without_save_nothing_is_left(tmp_path: Path) -> None:
     assert _mode(recording.path) == 0o600
     recording.close()
     assert not recording.path.exists()
+
+
+def test_where_no_named_pipe_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(os, "mkfifo", refuse)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(CaptureError, match=r"no named pipe can be made in .*: Operation not permitted; set TMPDIR"):
+        Recording.create(tmp_path / "t", {})
+    assert list(temporary.iterdir()) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

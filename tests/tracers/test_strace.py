@@ -202,6 +202,12 @@ def test_what_cannot_be_executed_is_a_usage_error(start: Callable[..., Any], tmp
 
 
 @pytest.mark.real
+def test_more_arguments_than_the_kernel_takes(start: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match="/bin/true: Argument list too long"):
+        start(["/bin/true", *["x" * 100_000] * 100])
+
+
+@pytest.mark.real
 def test_a_script_without_interpreter_line_runs_as_in_a_shell(start: Callable[..., Any], tmp_path: Path) -> None:
     script = tmp_path / "job"
     script.write_text("exit $1\n")
