@@ -13,6 +13,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import shutil
 import signal
 import sys
 
@@ -22,6 +23,11 @@ from systrace.errors import SystraceError
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name
 
+EXAMPLES = """Examples:
+  systrace attach 4711
+  systrace parse job.strace.gz
+  systrace run -- ./nightly_export.sh"""
+
 app = typer.Typer(
     add_completion=True,
     no_args_is_help=True,
@@ -30,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Why does the job hang? Runs, attaches to or reads traces of a batch job and says which socket failed, why, "
     "which lines prove it, and what to do.",
+    epilog="\b\n" + EXAMPLES,
 )
 
 
@@ -56,7 +63,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(50_000, 50, 100)  # most of what an analysis makes lives to its end: looking for garbage costs 10 %
     try:
-        app()
+        app(terminal_width=min(max(shutil.get_terminal_size().columns, 40), 80) - 2)
     except SystraceError as error:
         _say(f"systrace: {error}")
         sys.exit(error.exit_code)

@@ -14,22 +14,33 @@ HELP = """Say at once what process PID and its children wait for, then trace the
 The first verdict comes from the kernel's tables and disturbs nobody. Tracing does: calls that are blocked at that
 moment are interrupted, and most programs simply repeat them; which ones is said before. --passive stops after the
 first look. The processes go on when the tracing ends.
+
+Exit status: 0 nothing of severity error or fatal, 1 something, 2 PID could not be looked at or traced.
 """
 
 
-@app.command(help=HELP)
+@app.command(help=HELP, short_help="What a running process waits for: look, then trace.")
 def attach(
-    pid: Annotated[int, typer.Argument(min=1, help="The process.")],
+    pid: Annotated[int, typer.Argument(min=1, metavar="PID", help="The process.")],
     passive: Annotated[bool, typer.Option("--passive", help="Only look: stop and interrupt nothing.")] = False,
     seconds: Annotated[
-        float | None, typer.Option("--for", min=0.001, help="Seconds to trace; else until Ctrl-C or the process's end.")
+        float | None,
+        typer.Option("--for", min=0.001, metavar="N", help="Seconds to trace; else until Ctrl-C or its end."),
     ] = None,
-    save: Annotated[Path | None, typer.Option(help="Keep the recording; .gz, .xz, .bz2 and .zst compress it.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report to a file instead of standard output.")] = None,
-    style: Annotated[str, typer.Option("--format", help="Format of the report: table or json.")] = "table",
-    tracer: Annotated[str | None, typer.Option(help="strace or embedded; else the first that works.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the recording (also .gz, .xz, .bz2, .zst).")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the report there, not to standard output.")
+    ] = None,
+    style: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="Format of the report: table or json.")
+    ] = "table",
+    tracer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="strace or embedded; else the first that works.")
+    ] = None,
     string_limit: Annotated[
-        int, typer.Option("--string-limit", "-s", min=64, help="Bytes recorded of each read or write.")
+        int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
     ] = 4096,
 ) -> None:
     """See HELP."""

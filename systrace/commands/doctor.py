@@ -7,31 +7,40 @@ import typer
 from systrace.commands import app
 
 _SIGNS = {"ok": "ok     ", "note": "note   ", "warning": "WARNING", "fault": "FAULT  "}
+_INDENT = " " * 9
 
 
-@app.command()
+@app.command(short_help="What this machine allows, and what is missing.")
 def doctor(
     json_output: bool = typer.Option(False, "--json", help="One JSON object a line instead of text."),
 ) -> None:
     """Check strace, permissions, the kernel, its TCP settings and the optional tools.
 
-    Each line that is not "ok" says what is lost and the command that mends it. Ends with 1 if tracing cannot work.
+    Each line that is not "ok" says what is lost and the command that mends it.
+
+    Exit status: 0, or 1 if tracing cannot work.
     """
     import dataclasses
     import json
+    import sys
 
     from systrace.kernel.checks import FAULT, all_checks
+    from systrace.reporters.layout import PIPED_WIDTH, Layout
+    from systrace.reporters.text import wrap
     from systrace.tracers.embedded import Embedded
 
     checks = all_checks(Embedded().unavailable())
     width = max(len(check.name) for check in checks)
+    columns = Layout.of(sys.stdout.buffer).width if sys.stdout is not None else PIPED_WIDTH
     for check in checks:
         if json_output:
             typer.echo(json.dumps(dataclasses.asdict(check)))
             continue
-        typer.echo(f"{_SIGNS[check.level]}  {check.name:{width}}  {check.found}")
-        for label, text in (("cost", check.cost), ("mend", check.mend)):
-            if text and check.level != "ok":
-                typer.echo(f"{'':{width + 11}}{label}: {text}")
+        lead = f"{_SIGNS[check.level]}  {check.name:{width}}  "
+        lines = wrap(check.found, columns, lead, " " * (len(lead) if columns >= 72 else len(_INDENT)))
+        if check.level != "ok":
+            lines += wrap(check.cost, columns, f"{_INDENT}cost: ", f"{_INDENT}      ") if check.cost else []
+            lines += [f"{_INDENT}mend: {check.mend}"] if check.mend else []  # in one piece, to be copied
+        typer.echo("\n".join(lines))
     if any(check.level == FAULT for check in checks):
         raise typer.Exit(1)

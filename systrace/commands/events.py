@@ -16,7 +16,7 @@ Exit status: 0, or 2 when a LOG could not be read.
 """
 
 
-@app.command(help=HELP)
+@app.command(help=HELP, short_help="Every call of a log as a line of JSON.")
 def events(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     network: Annotated[bool, typer.Option("--network", help="Only calls on sockets and waits.")] = False,

@@ -15,7 +15,7 @@ Without CAUSE: all of them, one line each. Exit status: 0, or 2 when there is no
 _WIDEST = 100  # columns; longer lines are hard to read
 
 
-@app.command(help=HELP)
+@app.command(help=HELP, short_help="What a cause means, what proves it, what to do.")
 def explain(
     cause: Annotated[str | None, typer.Argument(metavar="[CAUSE]", help="As in a report: read-timeout.")] = None,
 ) -> None:

@@ -25,22 +25,31 @@ Exit status: 0, or 2 when LOG could not be read or has no such conversation.
 """
 
 
-@app.command(help=HELP)
+@app.command(help=HELP, short_help="One conversation of a log, both directions.")
 def follow(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="One recording; - for standard input.")],
-    socket: Annotated[str, typer.Option(help="A socket or pipe: S4, P1.")] = "",
+    socket: Annotated[str, typer.Option(metavar="ID", help="A socket or pipe: S4, P1.")] = "",
     hexdump: Annotated[bool, typer.Option("--hex", help="As a hexdump, byte by byte as it went over.")] = False,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Hide nothing.")] = False,
     save_body: Annotated[
         Path | None,
-        typer.Option(help="Write the last answer's body to a file, chunk framing and offered codings undone."),
+        typer.Option(
+            metavar="FILE", help="Write the last answer's body to a file, chunk framing and offered codings undone."
+        ),
     ] = None,
-    message: Annotated[int | None, typer.Option(help="The body of another message: N as in #N.", min=1)] = None,
-    limit: Annotated[int, typer.Option(help="Megabytes kept; more is left out in the middle.", min=1, max=4096)] = 8,
+    message: Annotated[
+        int | None, typer.Option(metavar="N", help="The body of another message: N as in #N.", min=1)
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(metavar="N", help="Megabytes kept; the middle is left out.", min=1, max=4096)
+    ] = 8,
     keylog: Annotated[
-        Path | None, typer.Option(help="TLS session keys (SSLKEYLOGFILE format) of the recorded program.")
+        Path | None,
+        typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
+    ] = None,
 ) -> None:
     """See HELP."""
     from systrace.commands.reading.output import opened

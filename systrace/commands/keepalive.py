@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from systrace.model import Keepalive
 
 
-@app.command()
+@app.command(short_help="Turn on TCP keepalive in a running process.")
 def keepalive(
-    pid: int = typer.Argument(help="The process whose connections are meant."),
-    fd: Annotated[list[int] | None, typer.Option(help="Only this descriptor; may be repeated.")] = None,
-    idle: int = typer.Option(60, help="Seconds of silence before the first probe."),
-    interval: int = typer.Option(15, help="Seconds between unanswered probes."),
-    count: int = typer.Option(4, help="Unanswered probes after which the connection fails with ETIMEDOUT."),
+    pid: int = typer.Argument(metavar="PID", help="The process whose connections are meant."),
+    fd: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this descriptor; may be repeated.")] = None,
+    idle: int = typer.Option(60, metavar="N", help="Seconds of silence before the first probe."),
+    interval: int = typer.Option(15, metavar="N", help="Seconds between unanswered probes."),
+    count: int = typer.Option(
+        4, metavar="N", help="Unanswered probes after which the connection fails with ETIMEDOUT."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show the present settings and change nothing."),
 ) -> None:
     """Set TCP keepalive on the live connections of a running process.
 
     A NAT gateway or load balancer that forgets idle connections (350 s on AWS) keeps those that are probed. If a peer
     has gone already, its blocked call fails with ETIMEDOUT instead of hanging for ever. The process is not stopped.
+
+    Exit status: 0, or 2 when a connection could not be changed or there is none.
     """
     from systrace.errors import CaptureError
     from systrace.kernel.keepalive import apply, children_with_connections

@@ -22,22 +22,27 @@ Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could no
 """
 
 
-@app.command(help=HELP)
+@app.command(help=HELP, short_help="What went wrong, from a strace log.")
 def parse(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     style: Annotated[
-        str, typer.Option("--format", help="table, or json: one object a line for each recording.")
+        str, typer.Option("--format", metavar="NAME", help="table, or json: one object a line for each recording.")
     ] = "table",
-    socket: Annotated[str | None, typer.Option(help="Show one socket call by call: S4.")] = None,
+    socket: Annotated[str | None, typer.Option(metavar="ID", help="Show one socket call by call: S4.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All findings, sockets and lines, not only the answer.")
     ] = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
-    limits: Annotated[Path | None, typer.Option(help="Your own idle limits (TOML, as in rules/limits.toml).")] = None,
-    keylog: Annotated[
-        Path | None, typer.Option(help="TLS session keys (SSLKEYLOGFILE format) of the recorded program.")
+    limits: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in rules/limits.toml.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
+    keylog: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
+    ] = None,
 ) -> None:
     """See HELP."""
     from systrace.commands.reading.analysis import analysis_of

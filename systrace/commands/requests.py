@@ -21,16 +21,19 @@ Exit status: 0, or 2 when a LOG could not be read.
 """
 
 
-@app.command(help=HELP)
+@app.command(help=HELP, short_help="The HTTP requests of a log, and their times.")
 def requests(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     style: Annotated[
-        str, typer.Option("--format", help="table, or json: one object a line for each request.")
+        str, typer.Option("--format", metavar="NAME", help="table, or json: one object a line for each request.")
     ] = "table",
     keylog: Annotated[
-        Path | None, typer.Option(help="TLS session keys (SSLKEYLOGFILE format) of the recorded program.")
+        Path | None,
+        typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write to a file instead of standard output.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
+    ] = None,
 ) -> None:
     """See HELP."""
     from systrace.commands.reading.analysis import analysis_of

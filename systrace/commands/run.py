@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 HELP = """Run COMMAND and report on its sockets when it ends.
 
 The command keeps its standard input, output and error, terminal, signals, working directory and (see --tls-keys)
-environment; the exit status is the command's own (128+n for signal n), or 2 when nothing could be started. The report
-goes to standard error: one line when all is well.
+environment. The report goes to standard error: one line when all is well.
 
 Children that outlive the command keep running and are not recorded any more. If systrace is killed, the command and the
 recording go on (FILE.gz is then found as FILE.gz.part, plain text). If strace is killed, the command goes on; with
 --no-seccomp without any trace of it, else a few of its calls may fail with ENOSYS in that instant. A program that is
 set-user-id gets no rights under a filter, nor under strace unless root runs it: --no-seccomp as root keeps them.
+
+Exit status: the command's own (128+n for signal n), or 2 when nothing was started; see --verdict-status.
 """
 TLS_KEYS = """Look into TLS: set SSLKEYLOGFILE and NODE_OPTIONS so that the job logs its session keys (Node warns of
 that). They are deleted afterwards, but a recording that is saved holds them: who has it reads what was said. Never
@@ -30,34 +31,43 @@ ONE_CPU = """Keep job and tracer on one processor: tracing then slows most jobs 
 several processors at once: they see one."""
 
 
-@app.command(help=HELP, context_settings={"allow_interspersed_args": False})
+@app.command(
+    help=HELP, short_help="Run a job, and say what went wrong.", context_settings={"allow_interspersed_args": False}
+)
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
-    save: Annotated[Path | None, typer.Option(help="Keep the recording; .gz, .xz, .bz2 and .zst compress it.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the report to a file instead of standard error.")] = None,
-    style: Annotated[str, typer.Option("--format", help="Format of the report: table or json.")] = "table",
+    save: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="For the report, not standard error.")] = None,
+    style: Annotated[str, typer.Option("--format", metavar="NAME", help="The report: table or json.")] = "table",
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
     verdict_status: Annotated[
         bool, typer.Option("--verdict-status", help="Exit with 1 on errors found, else 0, not with the job's status.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0.001, help="Seconds: then report; the job goes on unrecorded.")
+        float | None, typer.Option(min=0.001, metavar="N", help="Seconds; the job then goes on unrecorded.")
     ] = None,
-    max_size: Annotated[str | None, typer.Option(help="Size of the recording (500k, 64M, 2G): then it stops.")] = None,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Size of the recording (64M, 2G): then it stops.")
+    ] = None,
     live: Annotated[
-        str | None, typer.Option(help="Say events as they happen: a file, a terminal or a descriptor number.")
+        str | None, typer.Option(metavar="TO", help="Say events as they happen (file or descriptor).")
     ] = None,
     keepalive: Annotated[
-        str | None, typer.Option(help="IDLE,INTERVAL,COUNT: keepalive on each TCP connection, as it is made.")
+        str | None,
+        typer.Option(metavar="60,15,4", help="IDLE,INTERVAL,COUNT: keepalive on each TCP connection, as it is made."),
     ] = None,
     tls_keys: Annotated[bool, typer.Option("--tls-keys", help=TLS_KEYS)] = False,
     no_seccomp: Annotated[
         bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
     ] = False,
     one_cpu: Annotated[bool, typer.Option("--one-cpu", help=ONE_CPU)] = False,
-    tracer: Annotated[str | None, typer.Option(help="strace or embedded; else the first that works.")] = None,
+    tracer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="strace or embedded; else the first that works.")
+    ] = None,
     string_limit: Annotated[
-        int, typer.Option("--string-limit", "-s", min=64, help="Bytes recorded of each read or write.")
+        int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
     ] = 4096,
 ) -> None:
     """See HELP."""

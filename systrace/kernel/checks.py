@@ -195,7 +195,7 @@ def settings(sysctls: dict[str, int]) -> list[Check]:
             cost = f"programs that turn keepalive on without own timers are too late for: {', '.join(late)}"
             mend = (
                 "sysctl -w net.ipv4.tcp_keepalive_time=60 net.ipv4.tcp_keepalive_intvl=30 "
-                "net.ipv4.tcp_keepalive_probes=4 (for new sockets, and only those with SO_KEEPALIVE)"
+                "net.ipv4.tcp_keepalive_probes=4  # for new sockets, and only those with SO_KEEPALIVE"
             )
             found.append(Check("keepalive", WARNING, values, cost, mend))
         else:
@@ -216,7 +216,7 @@ def settings(sysctls: dict[str, int]) -> list[Check]:
 
 def tool(name: str, use: str, mend: str, path: str | None) -> Check:
     """An optional program."""
-    return Check(name, OK, path) if path is not None else Check(name, NOTE, "not found", f"without: {use}", mend)
+    return Check(name, OK, path) if path is not None else Check(name, NOTE, "not found", use, mend)
 
 
 def extra(package: str, name: str, cost: str, *, installed: bool) -> Check:

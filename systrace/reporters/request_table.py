@@ -15,7 +15,7 @@ _URL_AT_LEAST, _URL_CUT_TO = 24, 10  # columns; beside a note, less must do
 _HEADERS = ("start s", "socket", "who", "method", "status", "dns", "connect", "tls", "first", "transfer", "sent", "got")
 _LEFT = (1, 2, 3)
 _RARE = (5, 6, 7)  # left out where no row has them
-_SPARE = (7, 5, 10, 6, 9, 1, 2)  # left out one after the other where the terminal is too narrow
+_SPARE = (7, 5, 10, 6, 9, 1, 2, 11, 8)  # left out one after the other where the terminal is too narrow
 
 
 def requests_table(analysis: Analysis, layout: Layout) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from systrace.model import Analysis, Evidence, Socket
 from systrace.reporters.endings import connecting, ending, is_remarkable, silence_ns, user
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import columns, cut, cut_middle, duration, safe, size
+from systrace.reporters.text import columns, cut, cut_middle, duration, safe, size, wrap
 
 _MOST = 12  # sockets shown without --all
 _MOST_REMARKABLE = 30
@@ -25,7 +25,7 @@ class _Column:
 
 _COLUMNS = (
     _Column("id"),
-    _Column("peer", 15, middle=True),
+    _Column("peer", 21, middle=True),
     _Column("name", 8, middle=True),
     _Column("who", 13, middle=True),
     _Column("connect", right=True),
@@ -34,7 +34,7 @@ _COLUMNS = (
     _Column("silence", right=True),
     _Column("how it ended", 12),
 )
-_SPARE = (2, 4)  # left out where the terminal is too narrow: the name, then how long the connect took
+_SPARE = (2, 4, 7, 5, 6, 3)  # left out one after the other where the terminal is too narrow; never peer and end
 
 
 def socket_table(analysis: Analysis, layout: Layout) -> list[str]:
@@ -51,7 +51,8 @@ def socket_table(analysis: Analysis, layout: Layout) -> list[str]:
         what = "socket" if hidden == 1 else "sockets"
         lead = f"  and {hidden} {what}" if shown else f"{hidden} {what},"
         left_out = any(s.is_network and is_remarkable(s) for s in everything if s not in shown)
-        lines.append(f"{lead} {'more' if left_out else 'without anything remarkable'}: --all")
+        rest = f"{lead.strip()} {'more' if left_out else 'without anything remarkable'}: --all"
+        lines += wrap(rest, layout.width, "  " if shown else "", "  ")
     return lines
 
 

@@ -82,3 +82,20 @@ def test_the_progress_bar_leaves_the_cursor_alone(tmp_path: Path) -> None:
         job.send_signal(signal.SIGTERM)
     os.close(controller)
     assert b"\x1b[?25l" not in shown
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_help_fits_the_terminal(width: int) -> None:
+    for command in ("run", "attach", "parse", "follow", "requests", "events", "keepalive", "doctor", "explain", ""):
+        env = {**os.environ, "COLUMNS": str(width)}
+        done = _systrace(*command.split(), "--help", stdout=subprocess.PIPE, env=env)
+        assert max(map(len, done.stdout.splitlines())) <= min(width, 80)
+        assert "..." not in done.stdout.replace("LOG...", "").replace("COMMAND...", "").replace("ARGS]...", "")
+        assert command == "" or "Exit status: " in done.stdout.replace("\n", " ").replace("  ", " ")
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_doctor_fits_the_terminal_but_for_its_commands(width: int) -> None:
+    done = _systrace("doctor", stdout=subprocess.PIPE, env={**os.environ, "COLUMNS": str(width)})
+    wide = [line for line in done.stdout.splitlines() if len(line) > width]
+    assert all("mend: " in line for line in wide)

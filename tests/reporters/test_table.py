@@ -61,7 +61,7 @@ def test_nothing_but_commands_is_wider_than_the_terminal(refused: Analysis, hung
         commands = {f"    {step.partition('  # ')[0]}" for step in steps if not step.startswith("# ")}
         wide = [line for line in render(analysis, Layout(width, fitted=True)).split("\n") if columns(line) > width]
         table = [line for line in wide if line not in commands]
-        assert table == [] or width < 72  # below that the socket table cannot shrink further
+        assert table == []
 
 
 def test_nothing_is_cropped_in_a_pipe(hung: Analysis) -> None:
