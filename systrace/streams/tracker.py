@@ -10,7 +10,7 @@ from typing import Any
 
 from systrace import model
 from systrace.model import Event, Received, Record, Sent
-from systrace.streams import connecting, processes, sockets, transfers, waiting
+from systrace.streams import connecting, processes, sockets, splicing, transfers, waiting
 from systrace.streams.books import Books, Listener
 from systrace.streams.marks import end_wait
 
@@ -27,7 +27,7 @@ class Tracker(Books):
         self.held: dict[int, Event] = {}  # by tid: calls without -T, until the thread's next line shows their end
         self._ready: set[int] = set()  # of these: threads whose last wait found something ready
         self._handlers: dict[type[Event], Callable[[Books, Any, Any], None]] = {
-            **transfers.HANDLERS, **sockets.HANDLERS, **waiting.HANDLERS, **processes.HANDLERS,
+            **transfers.HANDLERS, **splicing.HANDLERS, **sockets.HANDLERS, **waiting.HANDLERS, **processes.HANDLERS,
         }  # fmt: skip
 
     # ------------------------------------------------------------------------------------------------------------ feed

@@ -238,22 +238,6 @@ def other_moved(books: Books, task: Task, event: Sent | Received, description: D
         add_span(books, task, event, name, None, description.path if description is not None else "")
 
 
-def spliced(books: Books, task: Task, event: model.Spliced) -> None:
-    for fd, kind in ((event.fd, Sent), (event.source_fd, Received)):
-        description = task.table.fds.get(fd)
-        if description is None or description.socket is None:
-            continue
-        record = event.record
-        hidden = kind(record, fd, event.size, None, b"", None, lambda r: [(b"", max(0, r.retval or 0))])
-        if event.size:
-            progress(books, description.socket, task, hidden, kind is Sent)
-        elif record.outcome in (UNFINISHED, DETACHED, RESTARTED):
-            waits_in_call(books, description.socket, task, hidden)
-        elif record.errno is not None and record.errno not in _AGAIN:
-            add_fault(books, description.socket, hidden, "error", record.errno)
-        note(description.socket, event)
-
-
 def descriptors_passed(books: Books, task: Task, event: model.DescriptorsPassed) -> None:
     moved(books, task, event.transfer)  # type: ignore[arg-type]
     if event.sent:
@@ -273,6 +257,5 @@ def descriptors_passed(books: Books, task: Task, event: model.DescriptorsPassed)
 HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {
     Sent: moved,
     Received: moved,
-    model.Spliced: spliced,
     model.DescriptorsPassed: descriptors_passed,
 }

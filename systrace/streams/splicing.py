@@ -1,0 +1,89 @@
+"""sendfile(2), splice(2), tee(2): bytes that moved within the kernel are counted, and stay unknown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from systrace import model
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Received, Record, Sent, Socket
+from systrace.streams.books import Books
+from systrace.streams.descriptors import Description
+from systrace.streams.marks import add_fault, add_span
+from systrace.streams.tasks import Task
+from systrace.streams.timeline import note
+from systrace.streams.transfers import end_of_file, progress, waits_in_call
+
+# What a connection can be the reason of; EINVAL and its like say that the call does not fit these descriptors.
+_OF_THE_CONNECTION = frozenset(
+    ("EPIPE", "ECONNRESET", "ETIMEDOUT", "ECONNABORTED", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "ENOTCONN")
+)
+
+
+def spliced(books: Books, task: Task, event: model.Spliced) -> None:
+    record = event.record
+    copies = record.syscall == "tee"  # what is read stays in the pipe
+    into = _behind(books, task, event.fd, record)
+    source = _behind(books, task, event.source_fd, record)
+    target = into.socket if into is not None else None
+    origin = source.socket if source is not None else None
+    sent = Sent(record, event.fd, event.size, None, b"", None, _unknown)
+    received = Received(record, event.source_fd, event.size, None, b"", None, _unknown)
+    if event.size:
+        if origin is not None and not copies:
+            progress(books, origin, task, received, False)
+        if target is not None:
+            progress(books, target, task, sent, True)
+        if event.fd in (1, 2) or (into is not None and into.kind == "file"):
+            task.process.output.append(Output(event.fd, into.path if into is not None else "", sent))
+    elif record.outcome in (UNFINISHED, DETACHED, RESTARTED):
+        _waits(books, task, event, origin, target)
+    elif record.errno is not None:
+        blamed = target if record.errno == "EPIPE" or origin is None or origin.kind == "pipe" else origin
+        if blamed is not None and record.errno in _OF_THE_CONNECTION:
+            add_fault(books, blamed, sent if blamed is target else received, "error", record.errno)
+    elif record.retval == 0 and record.syscall == "splice" and origin is not None and origin.kind == "socket":
+        end_of_file(books, origin, task, received)
+    for socket in (origin, target):
+        if socket is not None:
+            note(socket, event)
+
+
+def _behind(books: Books, task: Task, fd: int, record: Record) -> Description | None:
+    """The description of a number anywhere among the arguments, by its annotation where there is one."""
+    at = re.search(rb"(?<!\d)%d<" % fd, record.args) if fd >= 0 and b"<" in record.args else None
+    if at is None:
+        return task.table.fds.get(fd)
+    return books.lookup.find(task, fd, replace(record, args=record.args[at.start() :]))
+
+
+def _unknown(record: Record) -> list[tuple[bytes, int]]:
+    return [(b"", max(0, record.retval or 0))]
+
+
+def _waits(books: Books, task: Task, event: model.Spliced, origin: Socket | None, target: Socket | None) -> None:
+    """Of a pipe and a socket that one is waited for whose state forbids the call to go on; else nobody can tell which."""
+    record = event.record
+    through = next((socket for socket in (origin, target) if socket is not None and socket.kind == "pipe"), None)
+    if through is None:
+        holds: int | None = None
+        blocked = origin or target
+    else:
+        holds = through.sent.original_len - through.received.original_len
+        blocked = origin if target is through else target
+    if blocked is None or blocked.kind == "pipe":
+        add_span(books, task, event, "pipe", None, "")
+        return
+    reads = blocked is origin
+    if (
+        holds is not None and (holds > 0) == reads
+    ):  # a pipe that is not empty may be full; an empty one has nothing to give
+        add_span(books, task, event, "pipe", None, "")
+        return
+    hidden = (Received if reads else Sent)(record, event.source_fd if reads else event.fd, 0, None, b"", None, _unknown)
+    waits_in_call(books, blocked, task, hidden)
+
+
+HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {model.Spliced: spliced}
