@@ -11,6 +11,7 @@ from pathlib import Path
 from systrace.commands.capture.common import (
     Conclusion,
     ReportTo,
+    check_seconds,
     choose,
     complain,
     conclude,
@@ -61,6 +62,7 @@ def attach_to(options: Options) -> bool:
         SystraceError: nothing could be seen, or tracing is not permitted (after what could be seen was said).
     """
     style_of(options.style)
+    check_seconds("--for", options.seconds)
     to = ReportTo(options.report, descriptor=1)
     snapshot = Snapshot.take(options.pid)
     diagnosis = diagnose(snapshot)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from systrace.reporters.layout import Layout
     from systrace.tracers import Request, Tracer
 
+LONGEST_SECONDS = 2_000_000
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -147,9 +148,19 @@ def size(text: str | None) -> int | None:
         return None
     digits = text.lower().rstrip("b").rstrip("kmg")
     unit = text.lower().rstrip("b")[len(digits) :]
-    if not digits.isdigit() or unit not in UNITS:
+    if not digits.isdecimal() or unit not in UNITS:
         raise UsageError(f"{text!r} is no size: write 500k, 64M or 2G")
     return int(digits) * UNITS[unit]
+
+
+def check_seconds(option: str, value: float | None) -> None:
+    """Only times that poll(2), which counts milliseconds in 31 bits, can wait for.
+
+    Raises:
+        UsageError: another one, or no number (nan).
+    """
+    if value is not None and not 0 < value <= LONGEST_SECONDS:
+        raise UsageError(f"{option} {value:g}: at most {LONGEST_SECONDS:,} s ({LONGEST_SECONDS // 86400} days)")
 
 
 def style_of(name: str) -> str:

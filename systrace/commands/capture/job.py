@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from systrace.commands.capture.common import (
     Conclusion,
     ReportTo,
+    check_seconds,
     choose,
     complain,
     conclude,
@@ -70,6 +71,7 @@ def run_job(options: Options) -> tuple[int, bool]:
         SystraceError: the job was not started.
     """
     style_of(options.style)
+    check_seconds("--timeout", options.timeout)
     limit = size(options.max_size)
     program = find(options.command[0])
     keepalives = Keepalives(options.keepalive) if options.keepalive else None
@@ -156,7 +158,7 @@ def open_live(target: str | None) -> int | None:
     if target is None:
         return None
     try:
-        if target.isdigit():
+        if target.isdecimal():
             os.fstat(int(target))
             return int(target)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
@@ -165,6 +167,8 @@ def open_live(target: str | None) -> int | None:
         return os.open(target, flags, 0o600)
     except OSError as error:
         raise UsageError(f"--live {target}: {error.strerror}") from None
+    except OverflowError:
+        raise UsageError(f"--live {target}: no number of a descriptor") from None
 
 
 def _analyst(recording: Recording, style: str, layout: Layout, keys: KeyFile | None) -> Analyst:

@@ -31,7 +31,7 @@ class Keepalives:
             UsageError: not three numbers in tcp(7)'s ranges.
         """
         words = text.split(",")
-        numbers = [int(word) if word.isdigit() else 0 for word in words]
+        numbers = [int(word) if word.isdecimal() else 0 for word in words]
         if len(numbers) != 3 or not all(1 <= number <= 32767 for number in numbers) or numbers[2] > 127:
             raise UsageError(f"--keepalive {text}: write IDLE,INTERVAL,COUNT in seconds and probes, such as 60,15,4")
         self._numbers = numbers
