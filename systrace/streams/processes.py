@@ -15,6 +15,7 @@ from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
 
 _INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
+_IDLE_SIGNALS = frozenset(("SIGWINCH", "SIGCHLD", "SIGURG", "SIGIO"))
 
 
 def cloning(books: Books, task: Task, event: model.Cloning) -> None:
@@ -115,8 +116,16 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
                     span.events = [timer[2], *span.events]
         if timer is None:
             task.process.signals.append(event)
-    elif event.signal not in ("SIGWINCH", "SIGCHLD", "SIGURG", "SIGIO") and len(task.process.signals) < 32:
+    elif event.signal not in _IDLE_SIGNALS and len(task.process.signals) < 32:
         task.process.signals.append(event)
+        _sent_by(books, task, event)
+
+
+def _sent_by(books: Books, task: Task, event: model.Signalled) -> None:
+    """Who sent it, by its siginfo: the kill(2) may not be in the log, or names a group (kill(0, ...))."""
+    sender = books.tasks.by_tid.get(event.sender) if event.sender is not None and event.code == "SI_USER" else None
+    if sender is not None and sender.process is not task.process:
+        task.process.killed_by = sender.process.pid
 
 
 def killed(books: Books, task: Task, event: model.Killed) -> None:

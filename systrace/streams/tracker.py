@@ -14,6 +14,7 @@ from systrace.streams import connecting, processes, sockets, splicing, transfers
 from systrace.streams.books import Books, Listener
 from systrace.streams.marks import end_wait
 
+_ENDED = (model.RETURNED, model.RESTARTED)  # a call that a signal broke has lasted until that signal
 _BLOCKING = (model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted)
 _AT_ONCE = frozenset(("EINPROGRESS", "EALREADY"))
 
@@ -62,7 +63,9 @@ class Tracker(Books):
             self._handle(held)
             if isinstance(held, model.Waited) and held.record.retval:
                 self._ready.add(record.tid)
-        if record.duration_ns is not None or record.outcome != model.RETURNED or not isinstance(event, _BLOCKING):
+        if self.held and isinstance(event, Received) and event.size:
+            self._asked_before(event, record, time_ns)
+        if record.duration_ns is not None or record.outcome not in _ENDED or not isinstance(event, _BLOCKING):
             return False
         if isinstance(event, model.Connected) and record.errno in _AT_ONCE and not self._limits_sends(event):
             return False  # it did not wait, and another thread may ask for the outcome first
@@ -71,6 +74,18 @@ class Tracker(Books):
             return False
         self.held[record.tid] = event
         return True
+
+    def _asked_before(self, event: Received, record: Record, time_ns: int) -> None:
+        """What another thread sent on this connection is no later than the answer, though that thread is silent since."""
+        task = self._by_tid.get(record.tid)
+        for tid, held in list(self.held.items()):
+            other = self._by_tid.get(tid)
+            if not isinstance(held, Sent) or held.fd != event.fd or task is None or other is None:
+                continue
+            if other.table is task.table and (held.record.time_ns or time_ns) <= time_ns:
+                del self.held[tid]
+                held.record.duration_ns = time_ns - (held.record.time_ns or time_ns)
+                self._handle(held)
 
     def _limits_sends(self, event: model.Connected) -> bool:
         """SO_SNDTIMEO is set: a blocking connect, too, returns EINPROGRESS, after that limit."""

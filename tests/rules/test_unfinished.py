@@ -1,0 +1,78 @@
+"""What looks like a failure and is none, or fails in a way that only the order and the counts of calls tell."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from systrace.model import Analysis, Input
+from systrace.pipeline import analyze
+
+_TO = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.7")}, 16'
+_SITE, _PEER = "192.0.2.7:80", "192.0.2.7:7003"
+_ASK = '"GET /rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 31'
+_OK = '"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nhi", 4096'
+_TERM = "--- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=%d, si_uid=0} ---"
+
+
+def judged(*lines: str) -> Analysis:
+    """The analysis of a log of these lines, each with a thread and seconds."""
+    text = "".join(re.sub(r"^(\d+) (\d+)\.(\d+)", _clock, line) + "\n" for line in lines)
+    return analyze([Input("log", text.encode().splitlines(keepends=True))])
+
+
+def _clock(found: re.Match[str]) -> str:
+    return f"{found[1]} {1_700_000_000 + int(found[2])}.{found[3]:0<6}"
+
+
+def opened(port: int, fd: int = 3, tid: int = 9, at: str = "1.0") -> list[str]:
+    """A connection that stands."""
+    return [
+        f"{tid} {at} socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = {fd} <0.0001>",
+        f"{tid} {at}1 connect({fd}, {_TO % port}) = 0 <0.001>",
+    ]
+
+
+def test_a_signals_own_words_tell_who_sent_it() -> None:
+    """timeout(1) signals its group, and -e trace=network hides the kill(2) anyway: si_pid names it."""
+    stream = '"HTTP/1.1 200 OK\\r\\n\\r\\ndata: 1\\n\\n", 4096'
+    lines = [
+        "7 0.1 clone(child_stack=NULL, flags=SIGCHLD) = 8 <0.0001>",
+        "8 0.2 clone(child_stack=NULL, flags=SIGCHLD) = 9 <0.0001>",
+        *opened(80), f"9 1.2 sendto(3, {_ASK}, 0, NULL, 0) = 31 <0.0001>",
+        f"9 1.3 recvfrom(3, {stream}, 0, NULL, NULL) = 28 <0.0001>",
+        '9 2.3 recvfrom(3, "data: 2\\n\\n", 4096, 0, NULL, NULL) = 9 <0.9>',
+        '9 3.3 recvfrom(3, "data: 3\\n\\n", 4096, 0, NULL, NULL) = 9 <0.9>',
+        "9 3.4 %s", "9 3.5 +++ killed by SIGTERM +++", "8 3.6 +++ exited with 124 +++", "7 3.7 +++ exited with 0 +++",
+    ]  # fmt: skip
+    for sender, outcome in ((8, {"healthy"}), (1, {"failed", "degraded", "hung"})):
+        verdict = judged(*(line % (_TERM % sender) if "%s" in line else line for line in lines)).verdict
+        assert verdict.outcome in outcome, verdict.headline
+
+
+def test_without_durations_a_call_that_a_signal_broke_lasted_until_it() -> None:
+    """An alarm in a read, then the same question on a new connection: a retry that worked."""
+    plain = [line.partition(" <")[0] for line in [*opened(7003), *opened(7003, at="3.2")]]
+    asked = ["9 1.2 alarm(2) = 0", '9 1.3 write(3, "Q\\n", 2) = 2']
+    verdict = judged(
+        "9 0.5 execve(\"/job\", [\"job\"], 0x1 /* 3 vars */) = 0", *plain[:2], *asked,
+        "9 1.4 read(3, 0x55e79ae66e20, 99) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)",
+        "9 3.4 --- SIGALRM {si_signo=SIGALRM, si_code=SI_KERNEL} ---",
+        "9 3.41 rt_sigreturn({mask=[]}) = -1 EINTR (Interrupted system call)", "9 3.42 close(3) = 0",
+        *(line.replace("9 3.2", "9 3.5") for line in plain[2:]), '9 3.6 write(3, "Q\\n", 2) = 2',
+        '9 3.7 read(3, "42\\n", 99) = 3', "9 3.8 close(3) = 0", "9 3.9 +++ exited with 0 +++",
+    ).verdict  # fmt: skip
+    assert (verdict.outcome, verdict.cause) == ("healthy", "recovered-error"), verdict.headline
+
+
+def test_without_durations_a_question_is_no_later_than_its_answer() -> None:
+    """One thread asks and is silent since, another receives: the request belongs to the answer."""
+    thread = "clone3({flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD}, 88) = 10"
+    verdict = judged(
+        f"9 0.5 {thread}", *(line.partition(" <")[0] for line in opened(80)), f"10 1.2 write(3, {_ASK}) = 31",
+        '9 1.3 read(3, "HTTP/1.1 404 Not Found\\r\\nContent-Length: 2\\r\\n\\r\\nno", 4096) = 47',
+        '9 1.4 write(2, "status 404 Not Found\\n", 21) = 21', "9 1.5 exit_group(1) = ?",
+        "10 1.6 +++ exited with 1 +++", "9 1.7 +++ exited with 1 +++",
+    ).verdict  # fmt: skip
+    assert (verdict.cause, verdict.peer) == ("http-error-status", _SITE), verdict.headline
