@@ -258,6 +258,8 @@ def dns_error(case: Case) -> Iterator[Finding]:
             continue
         if case.fate(lookup.process) == "ok" and not _used_later(case, lookup):
             continue
+        if _other_type_solved(lookups, lookup):
+            continue
         finding = _finding(case, "dns-error", lookup, closed if not lookup.answers else sockets)
         finding.confidence = "confirmed"
         _word(case, finding, lookup)
@@ -271,6 +273,15 @@ def dns_error(case: Case) -> Iterator[Finding]:
             finding = _finding(case, "dns-error", lookup, closed)
             _word(case, finding, lookup)
             yield finding
+
+
+def _other_type_solved(lookups: list[_Lookup], lookup: _Lookup) -> bool:
+    """The name has no address of this type (NODATA) and one of another, asked for on its own: resolvers that ask for A and
+    AAAA on two sockets may send the second question when the first is answered (RFC 8305 3).
+    """
+    if not lookup.answers or any(a.rcode != "NOERROR" or a.truncated for a in lookup.answers):
+        return False
+    return any(each.solved and each.process is lookup.process and each.names & lookup.names for each in lookups)
 
 
 def _used_later(case: Case, lookup: _Lookup) -> bool:

@@ -34,6 +34,32 @@ def opened(port: int, fd: int = 3, tid: int = 9, at: str = "1.0") -> list[str]:
     ]
 
 
+_A = r'"\22\64\1\0\0\1\0\0\0\0\0\0\3own\0\0\1\0\1", 21'
+_AAAA = r'"\22\65\1\0\0\1\0\0\0\0\0\0\3own\0\0\34\0\1", 21'
+_ADDRESS = r'"\22\64\201\200\0\1\0\1\0\0\0\0\3own\0\0\1\0\1\300\f\0\1\0\1\0\0\0<\0\4\300\0\2\7", 512'
+_NODATA = r'"\22\65\201\200\0\1\0\0\0\0\0\0\3own\0\0\34\0\1", 512'
+
+
+def looked_up(fd: int, at: str, question: str, answer: str, size: int) -> list[str]:
+    """One question on a socket of its own."""
+    return [
+        f"9 {at}0 socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP) = {fd} <0.0001>",
+        f"9 {at}1 connect({fd}, {_TO % 53}) = 0 <0.0001>",
+        f"9 {at}2 write({fd}, {question}) = 21 <0.0001>",
+        f"9 {at}3 read({fd}, {answer}) = {size} <0.0001>",
+        f"9 {at}4 close({fd}) = 0 <0.0001>",
+    ]
+
+
+def test_nodata_for_one_type_is_normal_when_another_has_an_address() -> None:
+    """A and AAAA asked for on two sockets, the second after the first was answered; killed for another reason."""
+    address, nodata = looked_up(4, "0.1", _A, _ADDRESS, 37), looked_up(5, "0.2", _AAAA, _NODATA, 21)
+    died = [f"9 9.0 {_TERM % 1}", "9 9.1 +++ killed by SIGTERM +++"]
+    for both in ([*address, *nodata], [*nodata, *address]):
+        assert "dns-error" not in {f.cause for f in judged(*both, *died).findings}
+    assert judged(*nodata, *died).verdict.cause == "dns-error"
+
+
 def test_a_signals_own_words_tell_who_sent_it() -> None:
     """timeout(1) signals its group, and -e trace=network hides the kill(2) anyway: si_pid names it."""
     stream = '"HTTP/1.1 200 OK\\r\\n\\r\\ndata: 1\\n\\n", 4096'
