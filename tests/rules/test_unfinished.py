@@ -34,6 +34,19 @@ def opened(port: int, fd: int = 3, tid: int = 9, at: str = "1.0") -> list[str]:
     ]
 
 
+@pytest.mark.parametrize(("parent", "outcome"), [(0, "degraded"), (7, "failed")])
+def test_a_childs_failure_that_the_job_let_pass_is_no_failed_job(parent: int, outcome: str) -> None:
+    """`curl URL || echo down`: the child failed, the job did not."""
+    verdict = judged(
+        "8 0.1 clone(child_stack=NULL, flags=SIGCHLD) = 9 <0.0001>",
+        "9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>",
+        f"9 1.1 connect(3, {_TO % 80}) = -1 ECONNREFUSED (Connection refused) <0.001>",
+        "9 1.2 +++ exited with 7 +++",
+        f"8 1.3 +++ exited with {parent} +++",
+    ).verdict
+    assert (verdict.outcome, verdict.cause) == (outcome, "connect-refused")
+
+
 _A = r'"\22\64\1\0\0\1\0\0\0\0\0\0\3own\0\0\1\0\1", 21'
 _AAAA = r'"\22\65\1\0\0\1\0\0\0\0\0\0\3own\0\0\34\0\1", 21'
 _ADDRESS = r'"\22\64\201\200\0\1\0\1\0\0\0\0\3own\0\0\1\0\1\300\f\0\1\0\1\0\0\0<\0\4\300\0\2\7", 512'
