@@ -134,7 +134,8 @@ def _is_last(case: Case, answer: Answer) -> bool:
         return False
     messages = answer.socket.messages
     at = next((i for i, message in enumerate(messages) if message is answer.response), 0)
-    if any(isinstance(message, HttpRequest) for message in messages[at + 1 :]):
+    asked = answer.response.request  # stands after its answer where that came before the whole body was sent
+    if any(isinstance(message, HttpRequest) and message is not asked for message in messages[at + 1 :]):
         return False
     return is_last_word(case, answer.process, answer.at, answer.socket)
 

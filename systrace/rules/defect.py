@@ -11,6 +11,7 @@ JSON_WORDS = (
     r"(?i)json|unexpected token|expecting value|unexpected end of (?:data|input)|invalid numeric literal|jq: "
     r"|parse error:"
     r"|syntax error|control character error|malformed (?:number|string)"
+    r"|invalid character '.{1,6}' (?:looking|after|in )|(?:expected \w+|trailing characters) at line \d+ column"
 )
 XML_WORDS = (
     r"(?i)\bxml|parseerror|sax|not well-formed|mismatched tag|rexml|prolog|no element found|unable to parse"

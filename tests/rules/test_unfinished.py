@@ -73,6 +73,31 @@ def test_nodata_for_one_type_is_normal_when_another_has_an_address() -> None:
     assert judged(*nodata, *died).verdict.cause == "dns-error"
 
 
+def test_an_answer_that_came_before_the_upload_was_done() -> None:
+    """417 to `Expect: 100-continue`: the request stands after its own answer, and is no later one."""
+    put = '"PUT /up HTTP/1.1\\r\\nHost: a\\r\\nTransfer-Encoding: chunked\\r\\nExpect: 100-continue\\r\\n\\r\\n", 79'
+    verdict = judged(
+        *opened(80), f"9 1.2 sendto(3, {put}, 0, NULL, 0) = 79 <0.0001>",
+        '9 1.3 recvfrom(3, "HTTP/1.1 417 No\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.01>',
+        "9 1.4 close(3) = 0 <0.0001>", "9 1.5 +++ exited with 22 +++",
+    ).verdict  # fmt: skip
+    assert (verdict.cause, verdict.peer) == ("http-error-status", _SITE)
+
+
+def test_go_and_rust_parsers_complaints_are_known() -> None:
+    """encoding/json and serde_json do not say JSON in each sentence."""
+    page = "<html>\\n<head><title>503</title></head>\\n<body>\\nx</body></html>\\n"
+    answer = f"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\nContent-Length: 62\\r\\n\\r\\n{page}"
+    for words in ("invalid character '<' looking for beginning of value", "expected value at line 1 column 1"):
+        verdict = judged(
+            *opened(80), f"9 1.2 sendto(3, {_ASK}, 0, NULL, 0) = 31 <0.0001>",
+            f'9 1.3 recvfrom(3, "{answer}", 4096, 0, NULL, NULL) = 127 <0.0001>',
+            f'9 1.4 write(2, "job: {words}\\n", {len(words) + 6}) = {len(words) + 6} <0.0001>',
+            "9 1.5 +++ exited with 1 +++",
+        ).verdict  # fmt: skip
+        assert verdict.cause == "html-instead-of-json", verdict.headline
+
+
 def test_a_signals_own_words_tell_who_sent_it() -> None:
     """timeout(1) signals its group, and -e trace=network hides the kill(2) anyway: si_pid names it."""
     stream = '"HTTP/1.1 200 OK\\r\\n\\r\\ndata: 1\\n\\n", 4096'
