@@ -27,6 +27,7 @@ from systrace.rules.exchanges import (
     opaque_sockets,
     quotes,
     said_number,
+    short_frame,
     soon_after,
     victim_of,
 )
@@ -174,6 +175,13 @@ def framing_error(case: Case) -> Iterator[Finding]:
             continue
         judged = any(isinstance(m, FramingError | Mismatch) or not m.complete for m in came)
         if judged and not who.said.has(r"struct\.error|unpack"):
+            continue
+        short = short_frame(socket)
+        if short is not None:
+            finding = accusation(case, "framing-error", socket, [*first_and_last(socket), *short[2]], who, _FRAME_WORDS)
+            finding.variant = "unfulfilled"
+            what = f"announced {short[0]} bytes, and the stream ended after {short[1]} of them"
+            yield _framed(case, finding, socket, who, what, "confirmed")
             continue
         found = _bad_length(socket, who, data)
         if found is not None:

@@ -26,6 +26,7 @@ from systrace.rules.answers import (
 )
 from systrace.rules.case import Case
 
+_COUNT = re.compile(rb'"(?:\.\.\.)?, (?:\w+=)?(\d{1,9})(?:[,)]|\Z)')
 SHORT_WORDS = (
     r"(?i)\bEOF|end of file|short|incomplete|premature|unexpected(?:ly)?|expected \d+|got \d+|bytes"
     r"|closed|lost connection|truncat"
@@ -256,6 +257,31 @@ def impossible_header(socket: Socket) -> int | None:
             if len(header) == 4 and min(struct.unpack(order, header)[0] for order in (">I", "<I")) > SANE:
                 return int(struct.unpack(">I", header)[0])
     return None
+
+
+def short_frame(socket: Socket) -> tuple[int, int, list[Event]] | None:
+    """(length announced, bytes that came, calls) where the program's own reads give the frame away: it asked for the 2 or 4
+    bytes of a length and got them, then asked for just as many bytes as they say, and the stream ended before those came.
+    """
+    reads = [e for e in socket.timeline if isinstance(e, Received) and not e.record.errno and b"PEEK" not in e.flags]
+    if not reads or reads[-1].size or len(reads) < 3:
+        return None
+    for at in range(len(reads) - 2, -1, -1):
+        head, wanted = reads[at], _wanted(reads[at + 1])
+        if head.size not in (2, 4) or head.size != _wanted(head) or not wanted:
+            continue
+        known = head.payload()[0][0] if head.payload() else b""
+        if len(known) != head.size or wanted not in (int.from_bytes(known, "big"), int.from_bytes(known, "little")):
+            continue
+        came = sum(e.size for e in reads[at + 1 :])
+        return (wanted, came, [head, reads[-1]]) if came < wanted else None
+    return None
+
+
+def _wanted(event: Received) -> int | None:
+    """The count argument, which follows the string that came; None where it does not show."""
+    found = _COUNT.findall(event.record.args, max(0, len(event.record.args) - 200))
+    return int(found[-1]) if found else None
 
 
 def _walk(layout: Layout, data: bytes) -> tuple[int, int, str] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.model import Event, Socket, Turn
+from systrace.model import Event, Received, Socket, Turn
 
 NOTABLE_NS = 1_000_000_000  # a wait of a second is worth a line
 _MOST = 120  # calls kept of one socket before its middle is thinned
@@ -38,9 +38,12 @@ def answer_time(turn: Turn) -> int:
 def thin(socket: Socket) -> None:
     """A socket closed in good order keeps its first and last calls only."""
     timeline = socket.timeline
-    if len(timeline) > 6:
-        socket.dropped_events += len(timeline) - 6
-        socket.timeline = timeline[:3] + timeline[-3:]
+    tail = (
+        4 if any(isinstance(e, Received) and not e.size for e in timeline[-2:]) else 3
+    )  # a length, its frame, the end
+    if len(timeline) > 3 + tail:
+        socket.dropped_events += len(timeline) - 3 - tail
+        socket.timeline = timeline[:3] + timeline[-tail:]
     slowest = socket.longest_turn
     for turn in (socket.turn, slowest):
         if turn is None or (turn is slowest and answer_time(turn) >= NOTABLE_NS):

@@ -73,6 +73,23 @@ def test_nodata_for_one_type_is_normal_when_another_has_an_address() -> None:
     assert judged(*nodata, *died).verdict.cause == "dns-error"
 
 
+@pytest.mark.parametrize(
+    ("asked", "came", "cause"), [(1024, 10, "framing-error"), (4096, 10, "inconclusive"), (10, 10, "")]
+)
+def test_reads_of_exact_size_give_a_frame_away(asked: int, came: int, cause: str) -> None:
+    """Four bytes asked for and got, then as many as they say, and the end comes first. A buffer's size says nothing."""
+    length = "\\0\\0\\4\\0" if asked != 10 else "\\0\\0\\0\\n"
+    verdict = judged(
+        "9 0.5 execve(\"/job\", [\"job\"], 0x1 /* 3 vars */) = 0 <0.001>", *opened(7003),
+        '9 1.2 sendto(3, "GET\\n", 4, 0, NULL, 0) = 4 <0.0001>',
+        f'9 1.3 recvfrom(3, "{length}", 4, 0, NULL, NULL) = 4 <0.0001>',
+        f'9 1.4 recvfrom(3, "short body", {asked}, 0, NULL, NULL) = {came} <0.0001>',
+        f'9 1.5 recvfrom(3, "", {asked - came or 4}, 0, NULL, NULL) = 0 <0.0001>',
+        "9 1.6 close(3) = 0 <0.0001>", "9 1.7 +++ exited with 101 +++",
+    ).verdict  # fmt: skip
+    assert (verdict.cause == "framing-error") == (cause == "framing-error"), verdict.headline
+
+
 def test_an_answer_that_came_before_the_upload_was_done() -> None:
     """417 to `Expect: 100-continue`: the request stands after its own answer, and is no later one."""
     put = '"PUT /up HTTP/1.1\\r\\nHost: a\\r\\nTransfer-Encoding: chunked\\r\\nExpect: 100-continue\\r\\n\\r\\n", 79'
