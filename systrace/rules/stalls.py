@@ -75,7 +75,8 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
     if socket.turn is not None and socket.turn.events:
         events.append(socket.turn.events[0])
     events += span.events
-    if process is not None and process.exit_event is not None and ended.startswith(("signal", "exit")):
+    died = ended.startswith("exit") or (ended.startswith("signal") and case.fate(process) != "ok")
+    if process is not None and process.exit_event is not None and died:
         events.append(process.exit_event)
     return Stall(
         socket, process, phase, span.direction, ended, waited, limit if span.timed_out else span.limit_ns,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import DETACHED, Fact, Finding, Message, Sent, Socket
+from systrace.model import DETACHED, Fact, Finding, Sent, Socket
 from systrace.rules import other_end, rule
 from systrace.rules.advice import keepalive_remedies, timeout_remedies
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.clients import client_note
 from systrace.rules.limits import matching_limits, silent_limit_ns
 from systrace.rules.stalls import Stall, stall_of
+from systrace.rules.unfinished import gave_up_on_stream, is_slow_transfer, last_moment, only_watched
 from systrace.shell import word
 
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
@@ -27,6 +28,8 @@ def _stalls(case: Case, direction: str) -> Iterator[Stall]:
             continue
         stall = stall_of(case, socket)
         if stall is None or stall.direction != direction:
+            continue
+        if stall.phase == "idle" and only_watched(stall):
             continue
         if socket.family == "unix" and socket.inherited and not _hung_at_attach(stall):
             continue  # standard input or the like, given by whoever started the job
@@ -86,7 +89,9 @@ def read_timeout(case: Case) -> Iterator[Finding]:
     Source: poll(2), socket(7) SO_RCVTIMEO
     """
     for stall in _stalls(case, "r"):
-        if stall.phase == "idle" or _is_slow_transfer(case, stall.socket):
+        if stall.phase == "idle" and gave_up_on_stream(case, stall):
+            stall.phase = "middle"
+        if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
             continue
         own = stall.ended == "limit" and (stall.waited_ns is None or stall.waited_ns >= _OWN_LIMIT_NS)
         alarm = stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM"
@@ -123,31 +128,6 @@ def read_timeout(case: Case) -> Iterator[Finding]:
         yield finding
 
 
-def _is_slow_transfer(case: Case, socket: Socket) -> bool:
-    turn = socket.turn
-    if turn is None or turn.answer_bytes == 0 or turn.first_answer_ns is None or turn.last_answer_ns is None:
-        return False
-    if case.end_of_file(socket) is not None or case.first_error(socket) is not None:
-        return False
-    spread = turn.last_answer_ns - turn.first_answer_ns
-    end = socket.closed_ns or _end(case, socket)
-    if spread < SECOND or socket.received.calls < 3 or end is None:
-        return False
-    return _open_answer(socket) is not None and end - turn.last_answer_ns <= max(spread, SECOND)
-
-
-def _end(case: Case, socket: Socket) -> int | None:
-    process = case.process(socket)
-    return process.end_ns if process is not None and process.end_ns is not None else case.last_ns
-
-
-def _open_answer(socket: Socket) -> Message | None:
-    for message in reversed(socket.messages):
-        if message.direction == "received":
-            return None if message.complete else message
-    return None
-
-
 @rule(
     "slow-transfer",
     fires=_REQUEST
@@ -168,7 +148,7 @@ def slow_transfer(case: Case) -> Iterator[Finding]:
     """
     for socket in case.clients:
         process = case.process(socket)
-        if not _is_slow_transfer(case, socket) or case.fate(process) not in ("failed", "killed"):
+        if not is_slow_transfer(case, socket) or case.fate(process) not in ("failed", "killed"):
             continue
         turn = socket.turn
         if turn is None or turn.first_answer_ns is None or turn.last_answer_ns is None:
@@ -176,7 +156,7 @@ def slow_transfer(case: Case) -> Iterator[Finding]:
         events = [*turn.events, *socket.timeline[-3:]]
         finding = case.finding("slow-transfer", socket, events, process)
         spread = turn.last_answer_ns - turn.first_answer_ns
-        finding.severity, finding.duration_ns, finding.end_ns = "fatal", spread, _end(case, socket)
+        finding.severity, finding.duration_ns, finding.end_ns = "fatal", spread, last_moment(case, socket)
         rate = turn.answer_bytes * SECOND / max(spread, 1)
         finding.summary = (
             f"{case.name_of(process)} received {turn.answer_bytes} bytes from {case.label(socket)} in {seconds(spread)} "

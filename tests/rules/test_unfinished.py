@@ -73,6 +73,32 @@ def test_nodata_for_one_type_is_normal_when_another_has_an_address() -> None:
     assert judged(*nodata, *died).verdict.cause == "dns-error"
 
 
+@pytest.mark.parametrize(("wait", "cause"), [("epoll_wait(5,", "inconclusive"), ("recvfrom(3,", "hung-read")])
+def test_an_event_loop_does_not_wait_for_a_pooled_connection(wait: str, cause: str) -> None:
+    """Between two requests an HTTP server is silent by right; only a read of that very socket waits for it."""
+    analysis = judged(
+        *opened(80), "9 1.2 epoll_create1(0) = 5 <0.0001>",
+        "9 1.3 epoll_ctl(5, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data=0x3}) = 0 <0.0001>",
+        f"9 1.4 sendto(3, {_ASK}, 0, NULL, 0) = 31 <0.0001>", f"9 1.5 recvfrom(3, {_OK}, 0, NULL, NULL) = 40 <0.0001>",
+        f"9 1.6 {wait} <unfinished ...>", f"9 9.0 {_TERM % 1}", "9 9.1 +++ killed by SIGTERM +++",
+    )  # fmt: skip
+    accused = [f for f in analysis.findings if f.cause == "hung-read"]
+    assert bool(accused) == (cause == "hung-read")
+
+
+@pytest.mark.parametrize(("code", "cause"), [(28, "read-timeout"), (0, "healthy")])
+def test_a_stream_that_only_the_peer_speaks_on_is_unfinished_until_its_end(code: int, cause: str) -> None:
+    """As an FTP data connection: some bytes, then silence in slices of poll, given up at once with an error."""
+    verdict = judged(
+        *opened(7003), '9 1.2 recvfrom(3, "a;b\\n1;2\\n", 4096, 0, NULL, NULL) = 8 <0.0001>',
+        "9 1.3 poll([{fd=3, events=POLLIN}], 1, 1000) = 0 (Timeout) <1.0002>",
+        "9 2.4 poll([{fd=3, events=POLLIN}], 1, 1000) = 0 (Timeout) <1.0002>",
+        "9 3.5 close(3) = 0 <0.0001>", f"9 3.6 +++ exited with {code} +++",
+    ).verdict  # fmt: skip
+    assert verdict.cause == cause
+    assert verdict.peer == (_PEER if code else None)
+
+
 @pytest.mark.parametrize(
     ("asked", "came", "cause"), [(1024, 10, "framing-error"), (4096, 10, "inconclusive"), (10, 10, "")]
 )
