@@ -45,6 +45,8 @@ def _what(stall: Stall) -> str:
     socket = stall.socket
     if stall.phase == "greeting" and socket.family == "unix" and socket.inherited:
         return "anything"
+    if stall.phase == "greeting" and socket.inherited and not socket.attempts:
+        return "data (what was said before the trace is not in the log)"
     if stall.phase == "greeting":
         return "the first word of the server (nothing had been sent either way)"
     if stall.phase == "middle":

@@ -163,3 +163,19 @@ def test_a_number_that_a_thread_took_again_is_another_socket() -> None:
     )
     analysis = analyze([Input("log", text.encode().splitlines(keepends=True))])
     assert not [f for f in analysis.findings if f.cause == "unix-socket-missing"]
+
+
+def test_of_what_was_said_before_the_trace_nothing_is_claimed() -> None:
+    """A connection that was open already may have carried a request; only one that the log opened surely has not."""
+    wait = (
+        "9 1.2 recvfrom(3<TCP:[10.0.0.1:50000->10.0.0.2:80]>, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (x) <60.0>\n"
+    )
+    end = "9 61.3 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1} ---\n9 61.4 +++ killed by SIGTERM +++\n"
+    opened = (
+        '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("10.0.0.2")}, 16) = 0 <0.01>\n'
+    )
+    before, whole = ((text + wait + end).encode().splitlines(keepends=True) for text in ("", opened))
+    headlines = [analyze([Input("log", lines)]).verdict.headline for lines in (before, whole)]
+    assert "nothing had been sent either way" in headlines[1]
+    assert "nothing had been sent either way" not in headlines[0]
+    assert "before the trace is not in the log" in headlines[0]

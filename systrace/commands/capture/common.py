@@ -115,7 +115,7 @@ def choose(name: str | None, *, quiet: bool = False) -> Tracer:
             if reasons and not quiet:
                 complain(f"{'; '.join(reasons)}; the {each} tracer takes its place")
             return TRACERS[each]
-        reasons.append(f"{each}: {reason}")
+        reasons.append(reason if reason.startswith(each) else f"{each}: {reason}")
     raise CaptureError("; ".join(reasons))
 
 
