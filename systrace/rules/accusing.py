@@ -23,6 +23,7 @@ from systrace.rules.answers import (
 )
 from systrace.rules.case import Case
 from systrace.rules.defect import Defect
+from systrace.rules.passed_on import unpacked
 from systrace.shell import quoted
 
 _FOUND: WeakKeyDictionary[Case, list[Finding]] = WeakKeyDictionary()
@@ -114,6 +115,8 @@ def _made_good(answer: Answer) -> bool:
 
 def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
+    if defect.cause == "encoded-body" and answer.response.body is not None and unpacked(case, answer.response.body):
+        return False
     if who.said.has(defect.words):
         return True
     if answer.passed_on:

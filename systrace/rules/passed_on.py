@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.decoders.bodies.body import Body
+from systrace.decoders.bodies.content_codings import decode_content
 from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.tls_messages import TlsRecords
 from systrace.model import Output, Process, Sent, Socket
 from systrace.rules.case import Case
 
+_GZIP = b"\x1f\x8b"
+_TELLING = 16  # bytes that are not the same by chance
 OVERHEAD = 16 << 10  # bytes that heads, certificates and tickets may add to a body within TLS
 HIDDEN_BY_TLS, HIDDEN_BY_OPTIONS = "TLS hides it on the socket", "the log does not show its reads"
 
@@ -41,6 +44,19 @@ def passed_on(case: Case, process: Process) -> Iterator[tuple[Socket, HttpRespon
     )
     response.body, response.received_length, response.framing = body, body.received, "unknown"
     yield socket, response, why
+
+
+def unpacked(case: Case, body: Body) -> bool:
+    """Whether somebody in the job wrote what is packed in this body (`curl | gunzip | jq`): then it was not taken for text."""
+    codings = body.encodings or (("gzip",) if body.raw().startswith(_GZIP) else ())
+    content = decode_content(body.raw(), codings, whole=body.whole).data if codings else b""
+    if not content or content == body.raw():
+        return False
+    written = (output for process in case.evidence.processes.values() for output in process.output)
+    return any(
+        data == content or (len(data) >= _TELLING and data in content)
+        for data in (output.data[: output.event.size] for output in written)
+    )
 
 
 def _hidden(case: Case, socket: Socket) -> str:
