@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from systrace.decoders.bodies.problem import printable
@@ -29,7 +30,9 @@ def read_certificate(message: TlsCertificate) -> None:
     except ImportError:
         return
     try:
-        certificate: Any = x509.load_der_x509_certificate(message.der)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a serial number of 0 and the like: nothing for the user's terminal
+            certificate: Any = x509.load_der_x509_certificate(message.der)
         message.subject = printable(certificate.subject.rfc4514_string().encode())
         message.issuer = printable(certificate.issuer.rfc4514_string().encode())
         message.not_before = certificate.not_valid_before_utc.isoformat()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systrace.decoders.tls import NotTls, Tls, TlsAlert, TlsCertificate, TlsHello, TlsRecords
+from systrace.decoders.tls_certificate import read_certificate
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -207,3 +209,20 @@ def test_damaged_handshakes_never_raise(talk: Talk, certificate: Path, at: int, 
 
 
 _SAMPLE: list[Said] = []
+
+
+def test_a_certificate_with_serial_number_0_is_read_without_a_warning() -> None:
+    """RFC 5280 forbids it, old devices do it, and `cryptography` warns of it on standard error."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "router")])
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=9))
+    der = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    serial = der.index(b"\xa0\x03\x02\x01\x02\x02\x01\x01") + 7
+    message = TlsCertificate.__new__(TlsCertificate)
+    message.der = der[:serial] + b"\0" + der[serial + 1 :]
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        read_certificate(message)
+    assert message.subject == "CN=router"
+    assert not said
