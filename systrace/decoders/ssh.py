@@ -70,8 +70,11 @@ class Ssh(FramedDialogue):
         return self._opaque[from_client]
 
     def begins(self, from_client: bool, head: bytes) -> bool:
-        """See `FramedDialogue.begins`."""
-        return self._banner[from_client] and len(head) > 5 and head[5] in (KEXINIT, NEWKEYS, 30, 31)
+        """See `FramedDialogue.begins`. Only names of algorithms prove a clear packet: some ciphers leave lengths clear."""
+        if len(head) < 27 or head[5] != KEXINIT or not self._banner[from_client]:
+            return False
+        size = int.from_bytes(head[22:26], "big")  # of the first list, behind length, padding, kind and cookie
+        return size < LARGEST and all(32 < byte < 127 for byte in head[26 : 26 + size])
 
     def frame(self, from_client: bool, data: bytes, size: int, first: Transfer | None, out: list[Message]) -> None:
         """See `FramedDialogue.frame`."""

@@ -85,3 +85,14 @@ def test_lines_before_the_banner(talk: Talk) -> None:
 def test_a_hidden_banner_is_not_made_up(talk: Talk) -> None:
     said = [(False, b"", 9), (False, b"H_9.2p1\r\n", 0), (False, kexinit(b"a", b"k", b"c", b"c"), 0)]
     assert [m.summary for m in talk(Ssh, said)] == ["offers a, c"]
+
+
+def test_encrypted_packets_behind_a_hole_are_no_broken_ones(talk: Talk) -> None:
+    """Encrypt-then-MAC and AES-GCM leave the length clear: what follows it may look like any kind of packet."""
+    banner = b"SSH-2.0-OpenSSH_9.2\r\n"
+    like_new_keys = b"\0\0\0\x7c\x0a" + bytes([21]) + bytes(range(138, 138 + 90)) * 2
+    like_an_offer = b"\0\0\0\x7c\x0a" + bytes([20]) + bytes(range(130, 130 + 90)) * 2
+    for packet_like in (like_new_keys, like_an_offer):
+        said = [(True, banner, 0), (False, banner[:8], 13 + 900), (False, packet_like[:128], 0)]
+        messages = talk(Ssh, [*said, (False, b"\0\0\0\x7c\xff" + packet_like[5:128], 0)])
+        assert not [message for message in messages if getattr(message, "notable", False)]
