@@ -68,12 +68,14 @@ def value_error(value: Any) -> ErrorPayload | None:
     return None
 
 
-def _says_none(inner: Any) -> bool:
-    """An error's place that is always there and now holds none: "none", {"code": 0, "message": "OK"}."""
-    if isinstance(inner, dict):
-        return all(_says_none(each) for each in inner.values())
-    if isinstance(inner, list):
-        return all(_says_none(each) for each in inner)
+def _says_none(inner: Any, depth: int = 3) -> bool:
+    """An error's place that is always there and now holds none: "none", {"code": 0, "message": "OK"}.
+
+    What is nested deeper than anybody writes such a thing is no "none".
+    """
+    if isinstance(inner, dict | list):
+        values = inner.values() if isinstance(inner, dict) else inner
+        return depth > 0 and all(_says_none(each, depth - 1) for each in values)
     return inner is None or str(inner).strip().lower() in _NONE
 
 

@@ -9,12 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.error_payload import ErrorPayload, error_payload
-from systrace.decoders.bodies.expectations import Wrong, unannounced_compression, unasked_coding, wrong_kind
+from systrace.decoders.bodies.error_payload import error_payload
 from systrace.decoders.bodies.html_body import html_page
 from systrace.decoders.bodies.tabular import csv_problem, fixed_width_problem
 from systrace.decoders.bodies.xml_body import data_problem, root, xml_problem
-from systrace.decoders.http_messages import HttpRequest, HttpResponse
 
 Make = Callable[..., Body]
 
@@ -111,128 +109,6 @@ def test_fixed_width_records(make: Make) -> None:
     assert short is not None
     assert (short.kind, short.line) == ("ragged", 10)
     assert fixed_width_problem(make(b"line\nof\ntext that is no record\nat all\nreally\n")) is None
-
-
-SOAP = (
-    b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body><s:Fault><faultcode>s:Client</faultcode>'
-    b"<faultstring>No such order</faultstring></s:Fault></s:Body></s:Envelope>"
-)
-S3 = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code><Message>The key does not exist.</Message></Error>'
-
-
-@pytest.mark.parametrize(
-    ("data", "expected"),
-    [
-        (b'{"error": "boom"}', ErrorPayload("json", "", "boom")),
-        (b'{"error": {"code": 403, "message": "denied"}}', ErrorPayload("json", "403", "denied")),
-        (
-            b'{"error": "invalid_grant", "error_description": "Expired"}',
-            ErrorPayload("json", "invalid_grant", "Expired"),
-        ),
-        (b'{"errors": [{"message": "no field x"}], "data": null}', ErrorPayload("json", "", "no field x")),
-        (b'{"success": false, "message": "no"}', ErrorPayload("json", "", "no")),
-        (b'{"status": "error", "message": "bad"}', ErrorPayload("json", "error", "bad")),
-        (b'{"type": "about:blank", "title": "Gone", "status": 410}', ErrorPayload("json", "410", "Gone")),
-        (b'{"__type": "ThrottlingException", "message": "slow"}', ErrorPayload("json", "ThrottlingException", "slow")),
-        (S3, ErrorPayload("xml", "NoSuchKey", "The key does not exist.")),
-        (
-            b"<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>4</int></value></member>"
-            b"<member><name>faultString</name><value><string>Too many</string></value></member></struct></value></fault>"
-            b"</methodResponse>",
-            ErrorPayload("xml", "4", "Too many"),
-        ),
-        (SOAP, ErrorPayload("soap", "s:Client", "No such order")),
-        (b'{"error": null, "data": [1]}', None),
-        (b'{"errors": [], "status": "ok"}', None),
-        (b'{"error": {"code": 0, "message": "OK"}, "data": [1]}', None),
-        (b'{"error": "none", "rows": 3}', None),
-        (b'{"errors": {"count": 0, "items": []}}', None),
-        (b'{"error": false, "rows": 3}', None),
-        (b'{"error": true, "message": "full"}', ErrorPayload("json", "", "full")),
-        (b'{"error": 7}', ErrorPayload("json", "7", "")),
-        (b'{"message": "hello"}', None),
-        (b'[{"error": "in an item"}]', None),
-        (b"<list><error>in an item</error></list>", None),
-        (b"plain text error", None),
-    ],
-)
-def test_error_objects(data: bytes, expected: ErrorPayload | None, make: Make) -> None:
-    assert error_payload(make(data)) == expected
-
-
-def test_an_error_object_that_is_not_wholly_known_is_none(make: Make) -> None:
-    assert error_payload(make(b'{"error": "boom"', missing=1)) is None
-
-
-def response(body: Body, accept: str = "", target: str = "/x", content_type: str = "") -> HttpResponse:
-    request = HttpRequest("http", "S1", "sent", None, None, "", True)
-    request.head = f"GET {target} HTTP/1.1\r\nAccept: {accept}\r\n\r\n".encode()
-    request.target = target
-    answer = HttpResponse("http", "S1", "received", None, None, "", True)
-    answer.head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\n\r\n".encode()
-    answer.body, answer.request = body, request
-    return answer
-
-
-PAGE = b"<!DOCTYPE html><html><title>x</title>"
-
-
-@pytest.mark.parametrize(
-    ("data", "accept", "target", "content_type", "expected"),
-    [
-        (PAGE, "application/json", "/x", "text/html", Wrong("json", "accept", "html")),
-        (PAGE, "*/*", "/data.json?x", "text/html", Wrong("json", "path", "html")),
-        (PAGE, "*/*", "/x", "application/json; charset=utf-8", Wrong("json", "content-type", "html")),
-        (PAGE, "*/*", "/x", "text/html", None),
-        (PAGE, "text/html,application/json", "/x", "text/html", None),
-        (b'{"a": 1}', "application/json", "/x", "application/json", None),
-        (b"oops", "application/json", "/x", "", Wrong("json", "accept", "text")),
-        (b"\x1f\x8b\x08\0", "", "/x", "application/json", Wrong("json", "content-type", "gzip")),
-        (b"a;b\n1;2\n", "text/csv", "/x", "", None),
-        (b"<a/>", "", "/f.csv", "", Wrong("csv", "path", "xml")),
-    ],
-)
-def test_what_was_due(
-    data: bytes, accept: str, target: str, content_type: str, expected: Wrong | None, make: Make
-) -> None:
-    assert wrong_kind(response(make(data), accept, target, content_type)) == expected
-
-
-@pytest.mark.parametrize(
-    ("target", "field", "expected"),
-    [
-        ("/bucket?list-type=2&prefix=x", "x-amz-content-sha256: UNSIGNED", Wrong("xml", "request", "html")),
-        ("/bucket/key", "x-amz-content-sha256: UNSIGNED", None),
-        ("/", "X-Amz-Target: DynamoDB_20120810.Query", Wrong("json", "request", "html")),
-        ("/ws", 'SOAPAction: "order"', Wrong("xml", "request", "html")),
-        ("/api", "Content-Type: application/json", Wrong("json", "request", "html")),
-        ("/page?location=here", "X: y", None),
-    ],
-)
-def test_what_the_request_itself_tells(target: str, field: str, expected: Wrong | None, make: Make) -> None:
-    answer = response(make(PAGE), "*/*", target, "text/html")
-    assert answer.request is not None
-    answer.request.head = f"POST {target} HTTP/1.1\r\n{field}\r\n\r\n".encode()
-    assert wrong_kind(answer) == expected
-
-
-def test_compression_that_nobody_announced(make: Make) -> None:
-    packed = b"\x1f\x8b\x08\0rest"
-    assert unannounced_compression(response(make(packed), content_type="application/json")) == "gzip"
-    assert unannounced_compression(response(make(packed), content_type="application/gzip")) is None
-    assert unannounced_compression(response(make(packed), target="/dump.sql.gz")) is None
-    assert unannounced_compression(response(make(b"{}"))) is None
-
-
-def test_a_coding_that_the_client_did_not_offer(make: Make) -> None:
-    answer = response(make(b"x", fields="content-encoding: gzip"))
-    assert unasked_coding(answer) == "gzip"
-    assert answer.request is not None
-    for offered, expected in ((b"gzip, br;q=0.5", None), (b"*", None), (b"br", "gzip"), (b"identity", "gzip")):
-        answer.request.head = b"GET / HTTP/1.1\r\nAccept-Encoding: " + offered + b"\r\n\r\n"
-        answer.request.parsed = None
-        assert unasked_coding(answer) == expected
-    assert unasked_coding(response(make(b"x"))) is None
 
 
 @given(st.binary(max_size=300))
