@@ -55,6 +55,8 @@ def test_a_suggested_command_pasted_into_a_shell_runs_nothing_of_the_traces(job:
         for finding in analyze([Input("log", log)]).findings
         for step in finding.next_steps
     ]
+    if job == "name":
+        assert [shlex.split(each)[-1] for each in commands if each.startswith("dig ")] == [EVIL]
     assert any(re.match("ls |nc |ss |curl |dig ", command) for command in commands)
     for command in commands:
         subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, env={"PATH": "/nowhere"}, check=False,

@@ -149,7 +149,9 @@ def _commands(items: list[str], layout: Layout, many: int, log: str) -> list[str
         command, mark, why = item.rpartition("  # ") if not item.startswith("# ") else ("", "", item[2:])
         if not (mark or item.startswith("# ")) or command.count("'") % 2:
             command, mark, why = item, "", ""  # what looks like a comment is quoted
-        command = safe(command.replace(" LOG ", f" {log} "))
+        if command.startswith("systrace "):  # elsewhere LOG may be a word of the trace, within quotes
+            command = command.replace(" LOG ", f" {log} ", 1)
+        command = safe(command)
         if command and columns(f"    {command}{mark}{safe(why)}") <= layout.width:
             out.append(f"    {layout.paint(command, 'bold')}{mark}{safe(why)}")
             continue

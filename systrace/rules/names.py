@@ -156,7 +156,6 @@ def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> 
         finding.duration_ns = finding.end_ns - lookup.start_ns
     name = word(lookup.stem or "NAME")
     server_name = server.peer.host if server.peer is not None else "SERVER"
-    name = word(name)
     finding.next_steps = [f"dig +time=2 +tries=1 @{server_name} {name}", f"getent ahosts {name}; cat /etc/resolv.conf"]
     return finding
 

@@ -311,13 +311,10 @@ def _unknown(case: Case) -> Verdict | None:
             if root is not None and root.signal is None
             else f"{root.signal if root else ''}"
         )
-        own = {
-            "strace_options",
-            "calls",
-        } & case.evidence.source.facts.keys()  # systrace's: recording again shows no more
-        why = (
-            f" This log hides much: {health.limits[0]}. Record again with {again}." if health.limits and not own else ""
-        )
+        why = ""
+        if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
+            # of systrace's own recordings another one would show no more
+            why = f" This log hides much: {health.limits[0]}. Record again with {again}."
         return Verdict(
             "inconclusive", "inconclusive", None, None,
             f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",

@@ -77,9 +77,8 @@ def _waits(books: Books, task: Task, event: model.Spliced, origin: Socket | None
         add_span(books, task, event, "pipe", None, "")
         return
     reads = blocked is origin
-    if (
-        holds is not None and (holds > 0) == reads
-    ):  # a pipe that is not empty may be full; an empty one has nothing to give
+    if holds is not None and (holds > 0) == reads:
+        # a pipe that is not empty may be full; an empty one has nothing to give
         add_span(books, task, event, "pipe", None, "")
         return
     hidden = (Received if reads else Sent)(record, event.source_fd if reads else event.fd, 0, None, b"", None, _unknown)
