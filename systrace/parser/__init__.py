@@ -40,14 +40,13 @@ def _one(
     source: int, each: Input, keep: Mapping[bytes, str], health: Health, style: Style, as_is: bool
 ) -> Iterator[Record]:
     lines: Iterable[bytes] = each.lines
-    place = None
     if not as_is:
 
         def name(wrapper: str) -> None:
             style.wrapper = f"{style.wrapper}+{wrapper}" if style.wrapper else wrapper
 
-        lines, place = unwrap(lines, name)
-    return Reader(source, keep, health, style, each.tid).read(lines, place)
+        lines = unwrap(lines, name)
+    return Reader(source, keep, health, style, each.tid).read(lines)
 
 
 def _keyed(stream: Iterator[Record]) -> Iterator[tuple[int, Record]]:

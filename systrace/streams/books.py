@@ -37,7 +37,6 @@ class Books:
         self.lookup = Lookup(self.tasks)
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
-        self.looked_ns: int | None = None  # when the snapshot was taken
         self.forgotten = 0  # sockets
         self.forgotten_processes = 0
         self.ended: list[Task] = []  # tasks that are no more, the oldest first

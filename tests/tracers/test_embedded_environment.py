@@ -34,10 +34,11 @@ def test_counted_across_pages_and_up_to_a_hole(count: int, abi: object, at_the_e
 
 
 def test_what_does_not_end_is_a_pointer() -> None:
-    pages = mmap.mmap(-1, 2 * PAGE)
-    start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
-    pages[:PAGE] = b"\x01" * PAGE
-    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + PAGE), PAGE, 0) == 0
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    start = libc.mmap(None, ctypes.c_size_t(2 * PAGE), 3, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, ctypes.c_long(0))
+    ctypes.memset(start, 1, PAGE)
+    assert libc.munmap(ctypes.c_void_p(start + PAGE), ctypes.c_size_t(PAGE)) == 0
     tracee = Tracee(os.getpid(), native()[0], FileTable(), Coverage([], 0))
     assert _environment(tracee, start) == f"{start:#x}"
     assert _environment(tracee, 0) == "NULL"

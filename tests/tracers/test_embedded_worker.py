@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import ctypes
+import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from systrace.kernel.syscall_names import NAMES
-from systrace.tracers.embedded_worker import registers, seccomp
+from systrace.tracers.embedded_worker import memory, registers, seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode import DECODERS
 from systrace.tracers.embedded_worker.decode.processes import format_siginfo, wait_status
@@ -41,6 +44,57 @@ def test_every_string_can_be_read_back_as_a_c_string(data: bytes) -> None:
     text = quote(data)
     assert text.isprintable()
     assert codecs.escape_decode(text[1:-1].encode("ascii"))[0] == data
+
+
+def test_memory_of_a_process_that_has_another_program_now() -> None:
+    """The file of the former memory stays open, and must not be asked any more."""
+    with subprocess.Popen(["sh", "-c", "read line; exec sleep 100"], stdin=subprocess.PIPE) as child:
+        try:
+            assert child.stdin is not None
+            first, before = _mapping(child.pid)
+            assert memory.read(child.pid, first, 4) == b"\x7fELF"
+            child.stdin.write(b"\n")
+            child.stdin.flush()
+            while (second := _mapping(child.pid))[1] == before:
+                pass
+            assert memory.read(child.pid, second[0], 4) is None
+            memory.forget(child.pid)
+            assert memory.read(child.pid, second[0], 4) == b"\x7fELF"
+        finally:
+            memory.forget(child.pid)
+            child.kill()
+    assert memory.read(child.pid, first, 4) is None
+    memory.forget(child.pid)
+
+
+def _mapping(pid: int) -> tuple[int, str]:
+    """Address and file of a process's first mapping, once its program is there."""
+    while True:
+        words = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8").split()
+        if len(words) > 5 and words[5].startswith("/"):
+            return int(words[0].partition("-")[0], 16), words[5]
+
+
+def test_more_processes_than_open_files() -> None:
+    buffer = ctypes.create_string_buffer(b"here", 4)
+    address = ctypes.addressof(buffer)
+    children = [subprocess.Popen(["sleep", "100"]) for _ in range(70)]
+    try:
+        for child in children * 2:
+            assert memory.read(child.pid, _mapping(child.pid)[0], 4) == b"\x7fELF"
+        names = [
+            str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink() and link.exists()
+        ]
+        assert sum(name.endswith("/mem") for name in names) <= 64
+        assert memory.read(os.getpid(), address, 4) == b"here"
+        assert memory.read(os.getpid(), 1 << 63, 4) is None
+        assert memory.read(os.getpid(), 1 << 64, 4) is None
+    finally:
+        for child in children:
+            memory.forget(child.pid)
+            child.kill()
+            child.wait()
+        memory.forget(os.getpid())
 
 
 def test_annotations_hold_no_brackets_and_no_control_bytes() -> None:

@@ -54,7 +54,8 @@ class Widener:
 
     def concerns(self, entry: requests.Entry) -> bool:
         """Whether the call is one of those that filters are narrowed for."""
-        return entry.nr in self._numbers and entry.arch == self._abi.audit
+        _, arch, number, _ = entry
+        return number in self._numbers and arch == self._abi.audit
 
     @staticmethod
     def possible(abi: Abi, wanted: frozenset[str]) -> bool:
@@ -110,7 +111,9 @@ class Widener:
         header = (len(code) // 8).to_bytes(8, "little") + (tracee.page + 16).to_bytes(8, "little")  # sock_fprog
         if not memory.write(tid, tracee.page, header + code):
             return False
-        result = self._call(tid, own["seccomp"], seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC, tracee.page)
+        result = self._call(
+            tid, own["seccomp"], seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC | seccomp.FLAG_SPEC_ALLOW, tracee.page
+        )
         if result == 0:
             coverage.add(first, last)
         if self._call(tid, own["munmap"], tracee.page, _PAGE) == 0:
@@ -138,7 +141,7 @@ class Widener:
             raise Abandoned
         status = _next_stop(tid)
         entry = requests.syscall_entry(tid) if status >> 8 == requests.SYSCALL_STOP else None
-        if entry is None or entry.op != requests.OP_ENTRY or entry.nr != number:
+        if entry is None or entry[0] != requests.OP_ENTRY or entry[2] != number:
             registers.put_back(tid, saved, layout)
             raise Interrupted(status)
         while (ending := requests.syscall_exit(tid)) and ending[0] != requests.OP_EXIT:

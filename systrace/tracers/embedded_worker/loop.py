@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from systrace.tracers.embedded_worker import requests
+from systrace.tracers.embedded_worker import memory, requests
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode.processes import CLONE_FILES, CLONE_THREAD
 from systrace.tracers.embedded_worker.files import FileTable
@@ -91,26 +91,30 @@ class Loop:
 
     def _detach(self, tid: int, number: int = 0) -> None:
         requests.resume(requests.DETACH, tid, number)
+        memory.forget(tid)
         self.tracees.pop(tid, None)
 
     # ------------------------------------------------------------------------------------------------------ stops
 
     def _stopped(self, tid: int, status: int) -> None:
         tracee = self.tracees.get(tid)
-        event = status >> 16
-        number = status >> 8 & 0xFF
         if tracee is None:
             tracee = self.add(tid)
-            if event == requests.EVENT_STOP and not self._detaching:
+            if status >> 16 == requests.EVENT_STOP and not self._detaching:
                 tracee.parked = True  # a new child came before its parent's report
                 return
         if self._detaching:
-            self._detach_at(tracee, event, number)
-        elif event == requests.EVENT_SECCOMP:
-            self._at_seccomp(tracee)
-        elif number == requests.SYSCALL_STOP:
+            self._detach_at(tracee, status)
+        elif status == requests.AT_SYSCALL:
             self._at_syscall(tracee)
-        elif event == 0:
+        elif status == requests.AT_SECCOMP:
+            self._at_seccomp(tracee)
+        else:
+            self._at_event(tracee, status >> 16, status >> 8 & 0xFF)
+
+    def _at_event(self, tracee: Tracee, event: int, number: int) -> None:
+        """Any stop but the two of a call; `number` is the signal of it."""
+        if event == 0:
             self.calls.signal(tracee, number)
             self._resume(tracee, number)
         elif event in (requests.EVENT_FORK, requests.EVENT_VFORK, requests.EVENT_CLONE):
@@ -120,12 +124,12 @@ class Loop:
         elif event == requests.EVENT_STOP and number in GROUP_STOPS:
             if not self._quiet:
                 self.calls.event(tracee, f"--- stopped by {signal.Signals(number).name} ---")
-            requests.resume(requests.LISTEN, tid)
-            self.on_stop(tid)
+            requests.resume(requests.LISTEN, tracee.tid)
+            self.on_stop(tracee.tid)
         else:
             self._resume(tracee)
             if event == requests.EVENT_STOP:
-                self.on_stop(tid)
+                self.on_stop(tracee.tid)
 
     def _resume(self, tracee: Tracee, number: int = 0) -> None:
         runs = self._filtered and not tracee.in_call and not tracee.coverage.full
@@ -165,7 +169,7 @@ class Loop:
     def _at_entry(self, tracee: Tracee) -> None:
         """The beginning of a call, without a filter; with one, in a process that stops at every call."""
         entry = requests.syscall_entry(tracee.tid)
-        if entry is not None and entry.op == requests.OP_ENTRY and not self._quiet:
+        if entry is not None and entry[0] == requests.OP_ENTRY and not self._quiet:
             if not self._filtered:
                 tracee.in_call = True
                 self.calls.enter(tracee, entry)
@@ -223,17 +227,20 @@ class Loop:
                 leader, tid = tracee, tracee.tid
                 self.calls.superseded(caller, leader, tid)
                 self.tracees[tid] = tracee = caller
+        memory.forget(tracee.tid)
+        memory.forget(former)
         tracee.files = FileTable()
         tracee.page = 0
         tracee.coverage = tracee.coverage.copy()
         self.on_exec(tracee.tid)
         self._resume(tracee)
 
-    def _detach_at(self, tracee: Tracee, event: int, number: int) -> None:
+    def _detach_at(self, tracee: Tracee, status: int) -> None:
         """Let go at whatever stop comes first: it uses the interrupt up, so there may be no other (ptrace(2)).
 
         A signal is delivered on the way out; an interrupted call is restarted by the kernel as if nobody had looked.
         """
+        event, number = status >> 16, status >> 8 & 0xFF
         if event in (requests.EVENT_FORK, requests.EVENT_VFORK, requests.EVENT_CLONE):
             child = requests.event_message(tracee.tid)
             if child and child not in self.tracees:
@@ -244,6 +251,7 @@ class Loop:
 
     def _ended(self, tid: int, status: int) -> None:
         tracee = self.tracees.pop(tid, None)
+        memory.forget(tid)
         if tracee is None:
             return
         if not self._quiet:

@@ -1,9 +1,10 @@
-"""The tracee's memory, by process_vm_readv(2) and process_vm_writev(2): any size in one system call."""
+"""The tracee's memory, by /proc/PID/mem (proc(5)), or process_vm_readv(2) where that is refused; process_vm_writev(2)."""
 
 from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import struct
 
 from ptrace.ctypes_libc import libc
@@ -29,11 +30,52 @@ _writev.argtypes = _readv.argtypes
 _writev.restype = ctypes.c_ssize_t
 
 
+_files: dict[int, int] = {}  # thread -> descriptor of its /proc/TID/mem, _REFUSED
+_REFUSED = -1
+_MOST = 64  # as many files at once
+
+
 def read(tid: int, address: int, size: int) -> bytes | None:
-    """`size` bytes (at most 256 KiB) at `address`; None when any of them cannot be read."""
+    """`size` bytes (at most 256 KiB) at `address`; None when any of them cannot be read.
+
+    A pread(2) of the open file takes a quarter of the time of process_vm_readv(2) by ctypes; it also reads what the
+    tracee itself may not (PROT_NONE), where strace shows a pointer.
+    """
     if size <= 0:
         return b"" if size == 0 else None
-    size = min(size, _CAPACITY)
+    if size > _CAPACITY:
+        size = _CAPACITY
+    file = _files.get(tid)
+    if file is None:
+        file = _open(tid)
+    if file == _REFUSED:
+        return _copy(tid, address, size)
+    try:
+        data = os.pread(file, size, address)
+    except (OSError, OverflowError):  # not mapped; no address at all
+        return None
+    return data if len(data) == size else None
+
+
+def forget(tid: int) -> None:
+    """The thread has another memory now (execve(2)), or has ended: its file would go on showing the former one."""
+    file = _files.pop(tid, _REFUSED)
+    if file != _REFUSED:
+        os.close(file)
+
+
+def _open(tid: int) -> int:
+    if len(_files) >= _MOST:
+        forget(next(iter(_files)))
+    try:
+        file = os.open(f"/proc/{tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        file = _REFUSED
+    _files[tid] = file
+    return file
+
+
+def _copy(tid: int, address: int, size: int) -> bytes | None:
     _REMOTE.base = address
     _LOCAL.length = _REMOTE.length = size
     if _readv(tid, _LOCAL_AT, 1, _REMOTE_AT, 1, 0) != size:

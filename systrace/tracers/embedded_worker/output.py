@@ -9,8 +9,10 @@ _BLOCK = 128  # lines kept back at most; the loop flushes a few times a second b
 
 def stamp(ns: int) -> str:
     """Nanoseconds as `seconds.microseconds`, for `-ttt` and `-T` alike."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{seconds}.{rest // 1000:06d}"
+    if ns < 1_000_000_000:
+        return f"0.{ns // 1000:06d}"
+    digits = str(ns // 1000)
+    return f"{digits[:-6]}.{digits[-6:]}"
 
 
 class Output:

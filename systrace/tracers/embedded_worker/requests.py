@@ -6,7 +6,6 @@ import ctypes
 import errno
 import signal
 import struct
-from typing import NamedTuple
 
 from ptrace.binding.func import (
     PTRACE_CONT,
@@ -55,32 +54,29 @@ O_FOLLOW: int = (
 
 OP_ENTRY, OP_EXIT, OP_SECCOMP = 1, 2, 3
 SYSCALL_STOP = signal.SIGTRAP | 0x80  # as the stop's signal, with PTRACE_O_TRACESYSGOOD
+AT_SYSCALL: int = SYSCALL_STOP << 8 | 0x7F  # the whole wait statuses of the two stops that nearly all are
+AT_SECCOMP: int = EVENT_SECCOMP << 16 | signal.SIGTRAP << 8 | 0x7F
 WALL = 0x40000000  # __WALL: threads and processes alike
 
 _INFO = ctypes.create_string_buffer(96)
-_INFO_SIZE = ctypes.c_ulong(len(_INFO))
-_INFO_AT = ctypes.c_ulong(ctypes.addressof(_INFO))
 _ENTRY = struct.Struct("=B3xI16x7Q")
 _EXIT = struct.Struct("=B3xI16xq")
 _SIGINFO = ctypes.create_string_buffer(128)
 _MESSAGE = ctypes.c_ulong()
+# Arguments as wide as the call takes them, made once: `argtypes` would double the cost of each request.
+_NONE = ctypes.c_ulong(0)
+_INFO_SIZE = ctypes.c_ulong(len(_INFO))
+_INFO_AT, _SIGINFO_AT, _MESSAGE_AT = (ctypes.c_void_p(ctypes.addressof(each)) for each in (_INFO, _SIGINFO, _MESSAGE))
 _STATUS = ctypes.c_int()
 _STATUS_AT = ctypes.byref(_STATUS)
 
 # python-ptrace's own wrapper formats an error text each time; on the two requests of every stop that is the main cost.
 _raw = libc["ptrace"]  # by item: a function object of our own, its types are not shared
-_raw.argtypes = (ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong)
-_raw.restype = ctypes.c_long
 _waitpid = libc["waitpid"]
 
 
-class Entry(NamedTuple):
-    """A call as it enters the kernel; `nr` is the architecture's own number."""
-
-    op: int
-    arch: int  # AUDIT_ARCH_*
-    nr: int
-    args: tuple[int, ...]
+# A call as it enters the kernel: OP_*, AUDIT_ARCH_*, the architecture's own number, the six arguments.
+Entry = tuple[int, int, int, tuple[int, ...]]
 
 
 def wait() -> tuple[int, int]:
@@ -96,20 +92,20 @@ def wait() -> tuple[int, int]:
 
 def resume(request: int, tid: int, signum: int = 0) -> bool:
     """Restart a stopped tracee with CONT, SYSCALL, LISTEN or DETACH; False when it is gone (killed meanwhile)."""
-    return bool(_raw(request, tid, 0, signum) != -1)
+    return bool(_raw(request, tid, _NONE, ctypes.c_ulong(signum) if signum else _NONE) != -1)
 
 
 def syscall_entry(tid: int) -> Entry | None:
     """What PTRACE_GET_SYSCALL_INFO (Linux 5.3) says at an entry or seccomp stop; None when the tracee is gone."""
-    if _raw(GET_SYSCALL_INFO, tid, len(_INFO), _INFO_AT.value) <= 0:
+    if _raw(GET_SYSCALL_INFO, tid, _INFO_SIZE, _INFO_AT) <= 0:
         return None
     fields = _ENTRY.unpack_from(_INFO)
-    return Entry(fields[0], fields[1], fields[2], fields[3:])
+    return fields[0], fields[1], fields[2], fields[3:]
 
 
 def syscall_exit(tid: int) -> tuple[int, int] | None:
     """(op, return value, negative errno on failure) at a syscall stop; None when the tracee is gone."""
-    if _raw(GET_SYSCALL_INFO, tid, len(_INFO), _INFO_AT.value) <= 0:
+    if _raw(GET_SYSCALL_INFO, tid, _INFO_SIZE, _INFO_AT) <= 0:
         return None
     op, _, value = _EXIT.unpack_from(_INFO)
     return op, value
@@ -117,21 +113,21 @@ def syscall_exit(tid: int) -> tuple[int, int] | None:
 
 def event_message(tid: int) -> int:
     """PTRACE_GETEVENTMSG: the new child, or the former thread id at an exec; 0 when the tracee is gone."""
-    if _raw(GETEVENTMSG, tid, 0, ctypes.addressof(_MESSAGE)) == -1:
+    if _raw(GETEVENTMSG, tid, _NONE, _MESSAGE_AT) == -1:
         return 0
     return _MESSAGE.value
 
 
 def siginfo(tid: int) -> bytes | None:
     """The raw siginfo_t of a signal-delivery stop (128 bytes); None at a group-stop or when the tracee is gone."""
-    if _raw(PTRACE_GETSIGINFO, tid, 0, ctypes.addressof(_SIGINFO)) == -1:
+    if _raw(PTRACE_GETSIGINFO, tid, _NONE, _SIGINFO_AT) == -1:
         return None
     return _SIGINFO.raw
 
 
 def register_set(request: int, tid: int, vector: int) -> bool:
     """GETREGSET or SETREGSET of the general registers; `vector` is the address of a struct iovec."""
-    return bool(_raw(request, tid, _NT_PRSTATUS, vector) != -1)
+    return bool(_raw(request, tid, ctypes.c_ulong(_NT_PRSTATUS), ctypes.c_void_p(vector)) != -1)
 
 
 def seize(tid: int, options: int) -> None:
@@ -145,4 +141,4 @@ def seize(tid: int, options: int) -> None:
 
 def interrupt(tid: int) -> bool:
     """Ask for a stop (PTRACE_INTERRUPT); False when the tracee is gone."""
-    return bool(_raw(INTERRUPT, tid, 0, 0) != -1)
+    return bool(_raw(INTERRUPT, tid, _NONE, _NONE) != -1)

@@ -42,17 +42,15 @@ class Calls:
             tracee.abi = ABIS.get(arch, tracee.abi)
         if call is not None and call[0] == "socketcall":
             call, args = self._socketcall(tracee, args)
+        tracee.decoder = None
         if call is None:
-            tracee.decoder = None
             return False
         name, decoder = call
         if tracee.muted:
             if not name.startswith("execve"):
-                tracee.decoder = None
                 return False
             tracee.muted = False
         if decoder.skip is not None and decoder.skip(tracee, args):
-            tracee.decoder = None
             return False
         tracee.entered_ns = time.time_ns()
         tracee.clock_ns = time.monotonic_ns()
@@ -102,15 +100,16 @@ class Calls:
         now = time.monotonic_ns()
         args = tracee.args
         failed = -_ERRNO_MAX <= value < 0
+        tail, result = "", failure(value) if failed else str(value)
         try:
-            tail = decoder.leave(tracee, args, value) if decoder.leave is not None else ""
-            result = decoder.result(tracee, args, value) if decoder.result is not None and not failed else str(value)
+            if decoder.leave is not None:
+                tail = decoder.leave(tracee, args, value)
+            if decoder.result is not None and not failed:
+                result = decoder.result(tracee, args, value)
         except _MISTAKES:
-            tail, result = "", str(value)
-        if failed:
-            result = failure(value)
-            if value == -516:  # ERESTART_RESTARTBLOCK
-                tracee.interrupted = tracee.name
+            pass  # the bare number, then
+        if value == -516:  # ERESTART_RESTARTBLOCK
+            tracee.interrupted = tracee.name
         lasted = now - tracee.clock_ns
         if tracee.printed:
             start = f"{tracee.tid} {stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>{tail}"

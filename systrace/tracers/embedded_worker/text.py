@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-_NAMED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\v": "\\v", "\f": "\\f"}
+_NAMED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\v": "\\v", "\f": "\\f"}
 _PLAIN = bytes(code for code in range(0x20, 0x7F) if chr(code) not in _NAMED)
 # An octal escape is as short as can be, but three digits long before another octal digit.
 _SHORT = [chr(code) if code in _PLAIN else _NAMED.get(chr(code), f"\\{code:o}") for code in range(256)]
@@ -13,15 +13,21 @@ _LONG = [chr(code) if code in _PLAIN else _NAMED.get(chr(code), f"\\{code:03o}")
 _BEFORE_DIGIT = re.compile(rb"[^ !#-\[\]-~](?=[0-7])")
 _OTHERS = re.compile(r"([^ !#-\[\]-~]+)(?=([0-7])?)")
 _ESCAPES = str.maketrans(dict(zip(map(chr, range(256)), _SHORT, strict=True)))
+_TEXT = bytes(code for code in range(256) if code in _PLAIN or chr(code) in _NAMED)
 _FEW = 8  # one in so many: looking for them is then faster than looking each byte up
 
 
 def quote(data: bytes) -> str:
     """`data` between double quotes with strace's escapes: `"GET / HTTP/1.1\\r\\n"`."""
+    if not data.translate(None, _TEXT):
+        text = data.decode("ascii")
+        for character, escaped in _NAMED.items():  # each of them is looked for at the speed of memchr(3)
+            text = text.replace(character, escaped)
+        return f'"{text}"'
     others = len(data.translate(None, _PLAIN))
     if others * _FEW <= len(data):
         text = data.decode("latin-1")
-        return f'"{_OTHERS.sub(_escaped, text)}"' if others else f'"{text}"'
+        return f'"{_OTHERS.sub(_escaped, text)}"'
     parts = list(map(_SHORT.__getitem__, data))
     for match in _BEFORE_DIGIT.finditer(data):
         parts[match.start()] = _LONG[data[match.start()]]

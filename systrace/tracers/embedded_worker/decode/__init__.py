@@ -41,7 +41,7 @@ def address(_tracee: Tracee, value: int) -> str:
 
 def descriptor(tracee: Tracee, value: int) -> str:
     """A descriptor and what it stands for."""
-    fd = signed(value)
+    fd = value if value < 0x8000_0000 else signed(value)
     return f"{fd}{tracee.files.text(tracee.tid, fd)}"
 
 

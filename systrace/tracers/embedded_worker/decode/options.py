@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 
 from systrace.tracers.embedded_worker import memory
 from systrace.tracers.embedded_worker.decode import DECODERS, descriptor
@@ -50,11 +51,12 @@ _IPV6 = {
 _NAMES = {0: (_IP, "IP_???"), 1: (_SOCKET, "SO_???"), 6: (_TCP, "TCP_???"), 41: (_IPV6, "IPV6_???")}
 _AS_BYTES = {(1, 20), (1, 21), (1, 66), (1, 67), (6, 11)}  # strace shows timeouts and TCP_INFO undecoded
 _AS_TEXT = {(1, 25), (6, 13), (6, 31)}
+_NO_NUMBERS = _AS_BYTES | _AS_TEXT
 _LINGER = struct.Struct("=ii")
 
 
-def _name(args: Args) -> str:
-    level, option = signed(args[1]), signed(args[2])
+@lru_cache(1024)
+def _name(level: int, option: int) -> str:
     names, unknown = _NAMES.get(level, ({}, "SOL_???"))
     return f"{constant(level, LEVELS, 'SOL_???')}, {constant(option, names, unknown)}"
 
@@ -63,19 +65,19 @@ def _value(tracee: Tracee, args: Args, size: int) -> str:
     key = (signed(args[1]), signed(args[2]))
     if key == (1, 13) and (linger := memory.unpack(tracee.tid, args[3], _LINGER)) and size >= _LINGER.size:
         return f"{{l_onoff={linger[0]}, l_linger={linger[1]}}}"
-    if size == INT.size and key not in _AS_BYTES | _AS_TEXT and (value := memory.unpack(tracee.tid, args[3], INT)):
+    if size == INT.size and key not in _NO_NUMBERS and (value := memory.unpack(tracee.tid, args[3], INT)):
         return f"[{errno_name(value[0]) if key == (1, 4) and value[0] else value[0]}]"
     return text(tracee, args[3], size) if size >= 0 else pointer(args[3])
 
 
 def _set(tracee: Tracee, args: Args) -> str:
     size = signed(args[4])
-    return f"{descriptor(tracee, args[0])}, {_name(args)}, {_value(tracee, args, size)}, {size}"
+    return f"{descriptor(tracee, args[0])}, {_name(signed(args[1]), signed(args[2]))}, {_value(tracee, args, size)}, {size}"
 
 
 def _get_enter(tracee: Tracee, args: Args) -> str:
     enter_with_length(tracee, args, args[4])
-    return f"{descriptor(tracee, args[0])}, {_name(args)}, "
+    return f"{descriptor(tracee, args[0])}, {_name(signed(args[1]), signed(args[2]))}, "
 
 
 def _get_leave(tracee: Tracee, args: Args, value: int) -> str:

@@ -45,7 +45,7 @@ def timeval(tracee: Tracee, address: int) -> str:
 
 def text(tracee: Tracee, address: int, size: int) -> str:
     """`size` bytes at `address` as a string, cut (`"..."...`) after the string limit."""
-    shown = min(size, Limits.strings)
+    shown = size if size < Limits.strings else Limits.strings
     data = memory.read(tracee.tid, address, shown) if address or not size else None
     if data is None:
         return pointer(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from systrace.tracers.embedded_worker import memory
 from systrace.tracers.embedded_worker.decode import DECODERS, address, descriptor, integer, plain, size
@@ -21,7 +22,12 @@ MESSAGE_FLAGS = (
 
 def message_flags(_tracee: Tracee, value: int) -> str:
     """MSG_*."""
-    return flags(value & 0xFFFFFFFF, MESSAGE_FLAGS, "MSG_???")
+    return _message_flags(value & 0xFFFFFFFF) if value else "0"
+
+
+@lru_cache(1024)
+def _message_flags(value: int) -> str:
+    return flags(value, MESSAGE_FLAGS, "MSG_???")
 
 
 def _first(tracee: Tracee, args: Args) -> str:
@@ -103,8 +109,10 @@ def _send_flags(tracee: Tracee, args: Args) -> str:
 
 
 def _sendto_tail(tracee: Tracee, args: Args) -> str:
-    name = sockaddr(tracee, args[4], signed(args[5]))
-    return f", {message_flags(tracee, args[3])}, {name}, {signed(args[5])}"
+    flag_text = message_flags(tracee, args[3])
+    if not args[4]:
+        return f", {flag_text}, NULL, {signed(args[5])}"
+    return f", {flag_text}, {sockaddr(tracee, args[4], signed(args[5]))}, {signed(args[5])}"
 
 
 def enter_with_length(tracee: Tracee, args: Args, at: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import struct
+from functools import lru_cache
 
 from systrace.tracers.embedded_worker import memory
 from systrace.tracers.embedded_worker.decode import DECODERS, descriptor, integer, new_descriptor, plain
@@ -33,20 +34,23 @@ _EPOLL = (
 _EPOLL_EVENT = struct.Struct("=IQ" if platform.machine() in ("x86_64", "i686") else "=I4xQ")
 
 
+@lru_cache(1024)
+def _poll_flags(value: int) -> str:
+    return flags(value & 0xFFFF, _POLL, "POLL_???")
+
+
 def _pollfds(tracee: Tracee, address: int, count: int, returned: bool) -> str | None:
-    shown = count if returned else min(count, Limits.strings)
+    shown = count if returned or count < Limits.strings else Limits.strings
     data = memory.read(tracee.tid, address, shown * _POLLFD.size) if address or not count else None
     if data is None:
         return None
     if returned:
         parts = [
-            f"{{fd={fd}, revents={flags(revents & 0xFFFF, _POLL, 'POLL_???')}}}"
-            for fd, _, revents in _POLLFD.iter_unpack(data)
-            if revents
+            f"{{fd={fd}, revents={_poll_flags(revents)}}}" for fd, _, revents in _POLLFD.iter_unpack(data) if revents
         ]
     else:
         parts = [
-            f"{{fd={descriptor(tracee, fd)}, events={flags(events & 0xFFFF, _POLL, 'POLL_???')}}}"
+            f"{{fd={fd}{tracee.files.text(tracee.tid, fd)}, events={_poll_flags(events)}}}"
             for fd, events, _ in _POLLFD.iter_unpack(data)
         ]
         if shown < count:
@@ -57,7 +61,8 @@ def _pollfds(tracee: Tracee, address: int, count: int, returned: bool) -> str | 
 def _poll_enter(tracee: Tracee, args: Args) -> str:
     count = args[1] & 0xFFFFFFFF
     fds = _pollfds(tracee, args[0], count, False)
-    return f"{pointer(args[0]) if fds is None else fds}, {count}, {signed(args[2])}"
+    limit = args[2]
+    return f"{pointer(args[0]) if fds is None else fds}, {count}, {limit if limit < 0x8000_0000 else signed(limit)}"
 
 
 def _poll_result(tracee: Tracee, args: Args, value: int) -> str:
@@ -140,8 +145,13 @@ def _select_result(tracee: Tracee, args: Args, value: int) -> str:
     return f"{value} ({', '.join(parts)})"
 
 
+@lru_cache(1024)
+def _epoll_flags(value: int) -> str:
+    return flags(value, _EPOLL, "EPOLL_???")
+
+
 def _epoll_event(events: int, data: int) -> str:
-    return f"{{events={flags(events, _EPOLL, 'EPOLL_???')}, data={{u32={data & 0xFFFFFFFF}, u64={data}}}}}"
+    return f"{{events={_epoll_flags(events)}, data={{u32={data & 0xFFFFFFFF}, u64={data}}}}}"
 
 
 _OPERATIONS = {1: "EPOLL_CTL_ADD", 2: "EPOLL_CTL_DEL", 3: "EPOLL_CTL_MOD"}
