@@ -12,32 +12,84 @@ import errno
 import os
 import sys
 
-FDS_MAX = 250  # SCM_MAX_FD of linux/net/scm.h is 253
+FDS_MAX = 250  # in one message: SCM_MAX_FD of linux/net/scm.h is 253
 
 
 def main() -> None:
-    """`launch.py SOCKET PATH ARG0 ...`: says `TRACER_PID`, and ` ERRNO` if execve fails, into the first descriptor."""
-    import _socket
+    """`launch.py SOCKET PATH ARG0 ...`: says `TRACER_PID` into the first descriptor, and ` ERRNO` if execve fails, or
+    ` -ERRNO` if the descriptors cannot be had.
 
-    channel = _socket.socket(fileno=int(sys.argv[1]))
-    text, control, _flags, _address = channel.recvmsg(65536, _socket.CMSG_SPACE(4 * FDS_MAX))
-    data = b"".join(item[2] for item in control)
-    found = [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), 4)]
-    numbers, mask = ([int(word) for word in part.split()] for part in text.split(b";"))
-    report, *kept = _moved(found, above=max(channel.fileno(), *found, *numbers))
-    os.write(report, str(_tracer()).encode())
-    channel.close()
+    The first message is `NUMBERS;SIGNALS;N`: N more come, of `NUMBERS` alone. N is left out where all is as usual.
+    """
+    tools = [int(sys.argv[1])]  # what must not be where the job's descriptors go: the socket, the pipe to report into
+    text, found = _receive(tools[0])
+    numbers, mask, more = ([int(word) for word in part.split()] for part in text.split(b";"))
+    tools.append(found[0])
+    os.set_inheritable(found[0], False)
+    os.write(tools[1], str(_tracer()).encode())
     path, argv = os.fsencode(sys.argv[2]), [os.fsencode(word) for word in sys.argv[3:]]
+    sign = b" -"
     try:
         for number in {0, 1, 2}.difference(numbers):
             os.close(number)
-        for descriptor, number in zip(kept, numbers, strict=True):
-            os.dup2(descriptor, number, inheritable=True)
+        batch = dict(zip(found[1:], numbers, strict=True))
+        if more:
+            _place_many(batch, more[0], tools)
+        else:
+            _place(batch, tools)
+        os.close(tools[0])
         _restore_signals(set(mask))
+        sign = b" "
         _execute(path, argv, environment())
     except (OSError, ValueError) as error:
-        os.write(report, f" {getattr(error, 'errno', None) or errno.EINVAL}".encode())
+        os.write(tools[1], b"%s%d" % (sign, getattr(error, "errno", None) or errno.EINVAL))
         os._exit(127)
+
+
+def _receive(number: int) -> tuple[bytes, list[int]]:
+    """One message, and the descriptors in it, in the numbers that were free."""
+    import _socket
+
+    channel = _socket.socket(fileno=number)
+    try:
+        text, control, flags, _address = channel.recvmsg(65536, _socket.CMSG_SPACE(4 * FDS_MAX))
+    finally:
+        channel.detach()
+    data = b"".join(item[2] for item in control)
+    if flags & _socket.MSG_CTRUNC:
+        raise OSError(errno.EMFILE, "")  # no room for them all
+    return text, [int.from_bytes(data[at : at + 4], sys.byteorder) for at in range(0, len(data), 4)]
+
+
+def _place(pending: dict[int, int], tools: list[int]) -> None:
+    """Give descriptors their numbers (ours -> the job's); who is in the way, a tool or one of them, moves aside.
+
+    Nothing more than one descriptor is needed at a time, as the job may have nearly as many as its limit allows.
+    """
+    while pending:
+        ours, number = pending.popitem()
+        if ours == number:
+            os.set_inheritable(ours, True)
+            continue
+        if number in pending:
+            pending[os.dup(number)] = pending.pop(number)
+        elif number in tools:
+            tools[tools.index(number)] = os.dup(number)
+        os.dup2(ours, number, inheritable=True)
+        os.close(ours)
+
+
+def _place_many(batch: dict[int, int], messages: int, tools: list[int]) -> None:
+    """The same where more messages follow, or numbers are above the soft limit (it was lowered after they were opened)."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    _place(batch, tools)
+    for _ in range(messages):
+        text, found = _receive(tools[0])
+        _place(dict(zip(found, map(int, text.split()), strict=True)), tools)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _execute(path: bytes, argv: list[bytes], variables: dict[bytes, bytes]) -> None:
@@ -54,14 +106,6 @@ def environment() -> dict[bytes, bytes]:
     with open("/proc/self/environ", "rb") as file:  # noqa: PTH123 (importing pathlib costs 5 ms)
         pairs = [pair.partition(b"=") for pair in file.read().split(b"\0") if b"=" in pair[1:]]
     return {name: value for name, _equals, value in pairs} if pairs else dict(os.environb)
-
-
-def _moved(descriptors: list[int], above: int) -> list[int]:
-    """The same descriptors with numbers above all that the job shall have, closed by execve."""
-    moved = [os.dup2(number, above + place, inheritable=False) for place, number in enumerate(descriptors, start=1)]
-    for descriptor in descriptors:
-        os.close(descriptor)
-    return moved
 
 
 def _tracer() -> int:

@@ -309,6 +309,7 @@ def _launch(
         CaptureError: strace or ptrace(2) refused.
         UsageError: execve(2) failed.
     """
+    import resource
     import socket
 
     numbers = inherited_descriptors()
@@ -316,8 +317,11 @@ def _launch(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
     with ours, theirs, open(reader, "rb") as report, complaints.open("wb") as errors:  # noqa: PTH123
-        text = f"{' '.join(map(str, numbers))};{' '.join(str(int(number)) for number in mask)}"
-        socket.send_fds(ours, [text.encode()], [writer, *numbers])
+        more = range(FDS_MAX - 1, len(numbers), FDS_MAX)
+        odd = more or numbers[-1:] >= [resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+        fields = numbers[: FDS_MAX - 1], mask, [len(more)] if odd else []
+        text = ";".join(" ".join(str(int(each)) for each in field) for field in fields)
+        socket.send_fds(ours, [text.encode()], [writer, *numbers[: FDS_MAX - 1]])
         os.close(writer)
         launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(theirs.fileno())]
         try:
@@ -333,11 +337,17 @@ def _launch(
         except OSError as error:  # such as E2BIG: strace and the launcher come on top of the job's own words
             raise UsageError(f"{command[0]}: {error.strerror}") from None
         theirs.close()
+        with contextlib.suppress(ConnectionError):  # it ended: it said why
+            for batch in (numbers[at : at + FDS_MAX] for at in more):
+                socket.send_fds(ours, [" ".join(map(str, batch)).encode()], batch)
         tracer, _blank, errno = report.read().partition(b" ")
     if tracer.isdigit() and int(tracer) and not errno:
         return job, int(tracer)
     job.kill()
     job.wait()
+    if errno.startswith(b"-"):
+        reason = os.strerror(-int(errno))
+        raise CaptureError(f"the job cannot be given all {len(numbers)} open descriptors: {reason} (see ulimit -n)")
     if errno:
         raise UsageError(f"{command[0]}: {os.strerror(int(errno))}")
     said = complaint(complaints)
@@ -345,13 +355,13 @@ def _launch(
 
 
 def inherited_descriptors() -> list[int]:
-    """The descriptors that a command started now would get, at most as many as one message carries."""
+    """The descriptors that a command started now would get."""
     numbers = []
     for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(OSError):
             if os.get_inheritable(int(entry)):
                 numbers.append(int(entry))
-    return sorted(numbers)[: FDS_MAX - 1]
+    return sorted(numbers)
 
 
 def complaint(messages: Path) -> str:

@@ -172,6 +172,46 @@ def test_the_job_is_started_as_if_we_were_not_there(python: list[str], tmp_path:
     assert traced[:-1] == bare[:-1]
 
 
+_OPENS = """
+import fcntl, os, resource, subprocess, sys
+first, last, soft = map(int, sys.argv[1:4])
+for number in range(first, last):
+    file = os.open(sys.argv[4], os.O_RDWR | os.O_CREAT)
+    os.lseek(file, number, 0)
+    if file != number:
+        os.dup2(file, number)
+        os.close(file)
+    os.set_inheritable(number, True)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+os.execv(sys.argv[5], sys.argv[5:])
+"""
+_POSITIONS = "import os\nprint([os.lseek(n, 0, 1) for n in range(int(os.sys.argv[1]), int(os.sys.argv[2]))])"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("first", "last", "soft"),
+    [(10, 259, 1024), (10, 260, 1024), (10, 1010, 1024), (1000, 1024, 1024), (60, 70, 64), (10, 2600, 4096)],
+    ids=["one message", "one more", "nearly all of the limit", "to the limit", "above the limit", "many messages"],
+)
+def test_however_many_descriptors_the_job_gets_them_all(tmp_path: Path, first: int, last: int, soft: int) -> None:
+    """Each under its own number: a file's position tells which it was."""
+    opens = [sys.executable, "-I", "-c", _OPENS, str(first), str(last), str(soft), str(tmp_path / "f"), sys.executable]
+    job = [sys.executable, "-I", "-c", _POSITIONS, str(first), str(last)]
+    done = subprocess.run([*opens, "-c", _HARNESS, *job], capture_output=True, timeout=60, check=False, text=True)
+    assert done.stdout == f"{list(range(first, last))}\n", done.stderr
+
+
+@pytest.mark.real
+def test_descriptors_that_cannot_be_had_are_no_job_without_them(tmp_path: Path) -> None:
+    """Above the hard limit nobody can place them: better no job than one that lacks its lock or its log."""
+    opens = _OPENS.replace("resource.getrlimit(resource.RLIMIT_NOFILE)[1]))", "soft))")
+    words = [sys.executable, "-I", "-c", opens, "60", "70", "64", str(tmp_path / "f"), sys.executable, "-c", _HARNESS]
+    done = subprocess.run([*words, "touch", str(tmp_path / "ran")], capture_output=True, timeout=60, check=False)
+    assert b"open descriptors: Bad file descriptor (see ulimit -n)" in done.stderr
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.real
 def test_strace_keeps_no_descriptor_of_the_job(tmp_path: Path, python: list[str]) -> None:
     """A daemon that closes its own is enough: `| cat` ends with the job, although strace stays with the daemon."""
