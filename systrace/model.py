@@ -518,6 +518,7 @@ class Socket:
     type: str
     protocol: str = ""
     kind: str = "socket"  # socket, pipe
+    edges: bool = False  # watched with EPOLLET, as event loops do whose threads share their sockets
     inode: int | None = None
     local: Endpoint | None = None
     peer: Endpoint | None = None
@@ -606,6 +607,7 @@ class Process:
     argv: tuple[str, ...] = ()
     path: str = ""
     threads: set[int] = field(default_factory=set)
+    began_threads: bool = False  # by clone(2), traced or not
     exit_code: int | None = None
     signal: str | None = None  # that killed it
     start_ns: int | None = None

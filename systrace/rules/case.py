@@ -41,6 +41,8 @@ class Case:
             return False
         if socket.role in ("listener", "server", "pair"):
             return False
+        if socket.type == "dgram" and socket.peer is None and not socket.sent.calls and not socket.attempts:
+            return False  # it addressed nobody: it listens, and nobody owes it a datagram
         if socket.family == "unix":
             path = socket.peer.path if socket.peer is not None else ""
             return not path.startswith(_OPTIONAL_DAEMONS)
@@ -114,6 +116,12 @@ class Case:
             process, seen = self._ends[process.parent], seen + 1
         return process
 
+    def same_job(self, one: Process | None, other: Process | None) -> bool:
+        """Whether both descend from one process, as far as can be told: a log of network calls only does not show who began
+        whom (one SIGCHLD may stand for several children, signal(7)), and is of one job all the same.
+        """
+        return not self.sees_close or self.root_of(one) is self.root_of(other)
+
     def job_fate(self, process: Process | None = None) -> str:
         """The fate of the first process: of the one that this process descends from, or of the job's."""
         if process is not None and process.parent is not None:
@@ -134,6 +142,10 @@ class Case:
             return "the process"
         name = process.command or "process"
         return f"{name}[{process.pid}]" if process.pid else name
+
+    def blind_to_threads(self, process: Process | None) -> bool:
+        """It began threads that the log leaves out (no -f): what the others read or waited for is unknown."""
+        return process is not None and process.began_threads and self.evidence.source.style.pid == "none"
 
     # -------------------------------------------------------------------------------------------------------- sockets
 

@@ -350,14 +350,21 @@ def data_channel_blocked(case: Case) -> Iterator[Finding]:
     """
     for control in case.clients:
         for message in control.messages:
-            if isinstance(message, FtpReply) and message.data is not None and message.direction == "received":
-                yield from _blocked(case, control, message, message.data)
+            if not isinstance(message, FtpReply) or message.direction != "received":
+                continue
+            where = message.data
+            if where is None and message.code in ("227", "229") and message.incomplete_reason == "clipped":
+                where = Endpoint("inet", control.peer.host if control.peer is not None else "")  # `-s` hides the port
+            if where is not None:
+                yield from _blocked(case, control, message, where)
 
 
 def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> Iterator[Finding]:
     announced = ended_at(case, reply)
     for data in case.clients:
-        if data.peer is None or data.peer.port != where.port or data is control or not data.attempts:
+        if data.peer is None or data is control or not data.attempts:
+            continue
+        if data.peer.port != where.port and (where.port or data.peer.host != where.host or data.pid != control.pid):
             continue
         attempt = data.attempts[-1]
         if attempt.outcome == "connected" or not attempt.events or case.at(attempt.events[0]) < announced:
@@ -383,7 +390,7 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
         ]
         if not same:
             finding.causes.insert(0, "the server announces an address of its inner network (NAT without pasv_address)")
-        finding.next_steps = [f"nc -vz {where.host or 'HOST'} {where.port}  # while the transfer waits"]
+        finding.next_steps = [f"nc -vz {where.host or 'HOST'} {data.peer.port}  # while the transfer waits"]
         finding.remedy = ["open the server's passive range; set its pasv_address; or use SFTP"]
         finding.refuted_by = "a data connection of the same session that works"
         yield finding

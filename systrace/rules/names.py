@@ -169,7 +169,8 @@ def dns_timeout(case: Case) -> Iterator[Finding]:
         variant `slow`: an answer came after all, but the look-up took a second or more.
     Why it matters: without the address there is no connection; one dead server first in the list costs 5 s each time.
     What proves it: queries without a reply of the same id, and the resolver's waits that ran out.
-    Not this: only the AAAA answer missing while the connection follows; an answer that says no (dns-error).
+    Not this: only the AAAA answer missing while the connection follows; an answer that says no (dns-error); answers that
+        threads may have read which the log leaves out (no -f).
     What to do: a working server first in resolv.conf; `options timeout:1 attempts:3`; repair the path to UDP 53.
     Source: resolv.conf(5), RFC 1035 4.2.1
     """
@@ -198,6 +199,8 @@ def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Finding |
     timed_out = any(w.timed_out for w in waits)
     finding = _finding(case, "dns-timeout", lookup, sockets)
     fate = case.fate(lookup.process)
+    if not timed_out and (case.blind_to_threads(lookup.process) or _killed_at_once(case, lookup, sockets)):
+        return None
     if not timed_out and fate not in ("failed", "killed") and (finding.duration_ns or 0) < _UNANSWERED_NS:
         return None
     if not timed_out and case.sees_waits and (finding.duration_ns or 0) < _UNANSWERED_NS and fate != "killed":
@@ -217,6 +220,15 @@ def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Finding |
     finding.remedy = ["put a working server first in resolv.conf; options timeout:1 attempts:3", "a local cache"]
     finding.refuted_by = "an answer with the same id in a packet capture of that time"
     return finding
+
+
+def _killed_at_once(case: Case, lookup: _Lookup, sockets: list[Socket]) -> bool:
+    """The process was ended so soon after its question that no server would have been late."""
+    process = lookup.process
+    if process is None or case.fate(process) != "killed" or process.end_ns is None or not case.has_clock:
+        return False
+    asked = max((s.last_progress_ns or 0 for s in sockets), default=0)
+    return process.end_ns - asked < _UNANSWERED_NS
 
 
 def _slow(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Iterator[Finding]:

@@ -89,14 +89,15 @@ def recovered_error(case: Case) -> Iterator[Finding]:
     """An error on a socket, and a retry that worked, or a job that did without.
 
     What it is: a failure on one connection, followed by success with the same service, or by a good end of the program
-        with other work done after it.
+        with other work done after it; or a child that failed of it, while whoever began it ended with status 0.
     Why it matters: the job is well; the error shows what may fail next time.
     What proves it: the failure and the later success.
     Not this: a failure after which nothing worked any more.
-    What to do: nothing now.
+    What to do: nothing now; where a script lets the failure of a child pass unnoticed, `set -e` or a check of its status.
     Source: the log itself
     """
     yield from _benign(case, "recovered-error", ("retry", "survived"), "a later try, or the rest of the job, worked")
+    yield from _benign(case, "recovered-error", ("let pass",), "the job let it pass and ended with status 0")
 
 
 def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterator[Finding]:

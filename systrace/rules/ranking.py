@@ -6,9 +6,9 @@ kind explains that one; what a later success made good is no failure (verdicts 4
 
 from __future__ import annotations
 
-from systrace.model import DETACHED, Finding, Process, Socket, Verdict
+from systrace.model import Finding, Process, Socket, Verdict
 from systrace.rules.case import SECOND, Case, seconds
-from systrace.rules.stalls import torn_apart
+from systrace.rules.undecided import may_cope, unknown
 
 _SEVERITY = {"fatal": 0, "error": 1, "warning": 2, "info": 3}
 # What explains what: a heavier kind on the same process explains lighter ones after it.
@@ -139,8 +139,8 @@ class _Successes:
 
 
 def recovery(case: Case, finding: Finding, successes: _Successes | None = None) -> str:
-    """Why a failure did not matter: fallback (another address), retry (the same later), survived,
-    purpose (the job stopped it itself); or ""."""
+    """Why a failure did not matter: fallback (another address), retry (the same later), survived, let pass (the process
+    failed of it, and who began it ended well), purpose (the job stopped it itself); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return ""
@@ -156,7 +156,7 @@ def recovery(case: Case, finding: Finding, successes: _Successes | None = None) 
         if when is None or after is None:
             continue
         same = other.peer is not None and str(other.peer) == finding.peer
-        if case.root_of(process) is not case.root_of(case.process(other)):
+        if not case.same_job(process, case.process(other)):
             continue
         if same and not _tried_again(case, finding, process, other, after):
             continue
@@ -168,6 +168,9 @@ def recovery(case: Case, finding: Finding, successes: _Successes | None = None) 
         return "purpose"
     if (fate == "ok" or case.job_fate(process) == "ok") and _went_on(case, finding, socket, process):
         return "survived"
+    root = case.root_of(process)
+    if fate == "failed" and root is not process and case.fate(root) == "ok":
+        return "let pass"
     return ""
 
 
@@ -267,13 +270,16 @@ def judge(case: Case, findings: list[Finding]) -> Verdict:
         process = case.owner_of(finding.pid)
         fate = case.fate(process)
         let_pass = fate == "failed" and case.job_fate(process) == "ok"  # a child's failure, which the job survived
+        coped = may_cope(case, findings, index)
+        if coped:
+            return Verdict("inconclusive", "inconclusive", None, None, coped)
         hung = finding.cause in _HUNG and (finding.variant != "limit")
         hung = hung or (finding.cause == "connect-timeout" and finding.variant == "pending" and fate == "open")
         outcome = "hung" if hung else "degraded" if fate == "ok" or let_pass else "failed"
         if outcome == "degraded":
             _soften(case, findings)
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
-    return _benign(case, findings) or _unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
+    return _benign(case, findings) or unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
 
 
 def _soften(case: Case, findings: list[Finding]) -> None:
@@ -291,99 +297,9 @@ def _benign(case: Case, findings: list[Finding]) -> Verdict | None:
         return None
     for index, finding in enumerate(findings):
         if finding.cause in ("fallback-ok", "recovered-error"):
-            return Verdict("healthy", finding.cause, finding.peer, index, finding.summary)
+            let_pass = any(f.recovered == "let pass" for f in findings)
+            return Verdict("degraded" if let_pass else "healthy", finding.cause, finding.peer, index, finding.summary)
     return None
-
-
-def _unknown(case: Case) -> Verdict | None:
-    """The job failed, or the log shows nothing: no cause is to be seen."""
-    health = case.evidence.health
-    again = "systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)"
-    if health.records == 0:
-        return Verdict("inconclusive", "inconclusive", None, None, "The log contains no calls: nothing can be said.")
-    roots = [p for p in case.roots() if p.traced]
-    root = roots[0] if roots else None
-    if root is not None and case.fate(root) == "open":
-        return _unfinished(case, root, again)
-    if root is not None and case.fate(root) != "ok":
-        how = (
-            f"exit status {root.exit_code}"
-            if root is not None and root.signal is None
-            else f"{root.signal if root else ''}"
-        )
-        why = ""
-        if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
-            # of systrace's own recordings another one would show no more
-            why = f" This log hides much: {health.limits[0]}. Record again with {again}."
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",
-        )  # fmt: skip
-    return None
-
-
-def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
-    """The log stops before the job does: is what it shows enough to call it well?"""
-    if any(e.record.outcome == DETACHED for p in case.evidence.processes.values() for e in p.pending):
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "
-            "tell. Look at it without strace: systrace attach PID --passive.",
-        )  # fmt: skip
-    hidden = _hidden_work(case)
-    if hidden:
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} had not ended when the log did, and {hidden}. Record again with {again}.",
-        )  # fmt: skip
-    torn = next((s for s in case.clients if s.is_network and not s.closed_by and _under_way(case, s)), None)
-    if torn is not None:
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"The log ends while {case.name_of(case.process(torn))} still receives an answer from {case.label(torn)}: how it "
-            f"went on is unknown. Nothing had failed until then.",
-        )  # fmt: skip
-    if not case.sees_waits and any(s.is_network and s.type == "stream" and not s.closed_by for s in case.clients):
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} still had connections open when the log ended, and -e trace=network hides whether it "
-            f"waited on them. Record again with {again}.",
-        )  # fmt: skip
-    busy = [p for p in case.evidence.processes.values() if p.traced and case.fate(p) == "open"]
-    busy = [p for p in busy if not _waits(case, p)]
-    if busy and case.evidence.health.torn:
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"The log breaks off while {case.name_of(busy[-1])} is at work: how it ended is unknown. Nothing had failed until "
-            "then.",
-        )  # fmt: skip
-    return None
-
-
-def _waits(case: Case, process: Process) -> bool:
-    """A wait of this process, on a socket or not, had no end when the log ended."""
-    waits = [span.events[-1] for span in process.spans if not span.ended_by]
-    waits += [
-        s.waits[-1].events[-1] for s in case.clients
-        if s.waits and s.waits[-1].ended_by in ("", "end of log") and case.process(s) is process
-    ]  # fmt: skip
-    return any(not torn_apart(event) for event in [*waits, *process.pending])
-
-
-def _under_way(case: Case, socket: Socket) -> bool:
-    """An answer has begun and is not whole, and nothing says that no more came."""
-    last = next((m for m in reversed(socket.messages) if m.direction == "received"), None)
-    return last is not None and not last.complete and not socket.faults and case.connected(socket)
-
-
-def _hidden_work(case: Case) -> str:
-    """What a log of a job that still runs leaves out altogether."""
-    if case.only_failures:
-        return "the log holds failing calls only (-Z): what it waited for is unknown"
-    children = [p for p in case.evidence.processes.values() if p.parent is not None]
-    if children and not any(p.traced for p in children):
-        return "its children were not traced (no -f): what they did is unknown"
-    return ""
 
 
 def _healthy(case: Case) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Finding
+from systrace.model import Event, Finding, Socket
 from systrace.rules import rule
 from systrace.rules.case import Case
 
@@ -127,10 +127,8 @@ def bind_conflict(case: Case) -> Iterator[Finding]:
                 events, errno = list(attempt.events), attempt.errno
         if not events or errno not in ("EADDRINUSE", "EADDRNOTAVAIL", "EACCES"):
             continue
-        if any(s.role == "listener" and s.pid == socket.pid and s.opened_ns != socket.opened_ns and s.state == "listening"
-               and s.local is not None and socket.local is not None and s.local.port == socket.local.port
-               for s in case.evidence.sockets.values()):  # fmt: skip
-            continue  # the other address family already listens there
+        if any(_holds(case, s, socket, events[0]) for s in case.evidence.sockets.values()):
+            continue  # the other address family's listener, or an FTP client's control connection
         finding = case.finding("bind-conflict", socket, events)
         finding.severity, finding.confidence = "fatal", "confirmed"
         finding.peer = str(socket.peer) if socket.peer is not None else str(socket.local) if socket.local else None
@@ -146,3 +144,14 @@ def bind_conflict(case: Case) -> Iterator[Finding]:
         finding.remedy = ["stop the holder", "SO_REUSEADDR for servers; no fixed source port for clients"]
         finding.refuted_by = "nobody holding that port at that time"
         yield finding
+
+
+def _holds(case: Case, other: Socket, socket: Socket, bound: Event) -> bool:
+    """The same process holds the port itself, by a socket that listens or is connected at that time."""
+    if other is socket or other.pid != socket.pid or other.local is None or socket.local is None:
+        return False
+    if other.local.port != socket.local.port:
+        return False
+    if other.role == "listener":
+        return other.state == "listening" and other.opened_ns != socket.opened_ns
+    return case.connected(other) and (other.closed_ns is None or other.closed_ns >= case.at(bound))

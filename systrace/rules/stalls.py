@@ -57,6 +57,8 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
             return None
     process = case.process(socket)
     span = case.last_wait(socket)
+    if case.blind_to_threads(process) and (span is None or socket.edges):
+        return None  # its event loop may be shared among threads: another one may have got the answer
     if span is None:
         return _inferred(case, socket, process)
     phase = _phase(case, socket)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from systrace.model import Socket
+from systrace.model import Event, Socket
 
 
 @dataclass(slots=True, eq=False)
@@ -19,6 +19,7 @@ class Description:
     refs: int = 0
     head: bytes = b""  # the first argument as last printed, to notice a changed annotation cheaply
     interest: dict[int, tuple[Description, str, int | None]] = field(default_factory=dict)  # of an epoll: by fd
+    armed: dict[int, Event] = field(default_factory=dict)  # of an epoll: EPOLLONESHOT waits to read, by fd
 
 
 @dataclass(slots=True, eq=False)

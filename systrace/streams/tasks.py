@@ -77,6 +77,7 @@ class Tasks:
         if thread:
             process = parent.process
             process.threads.add(tid)
+            process.began_threads = True
         else:
             process = Process(
                 tid, parent.process.pid, parent.process.argv, parent.process.path, {tid}, start_ns=time_ns, traced=False

@@ -9,6 +9,7 @@ from systrace import model
 from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Event, Socket, Span
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
+from systrace.streams.descriptors import Description
 from systrace.streams.marks import add_span, end_wait
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, note
@@ -143,12 +144,37 @@ def epoll_changed(books: Books, task: Task, event: model.EpollChanged) -> None:
     if epoll is None:
         return
     epoll.kind = "epoll"
+    if epoll.armed or "ONESHOT" in event.events:
+        one_shot(books, task, event, epoll)
     if event.op == "DEL":
         epoll.interest.pop(event.fd, None)
         return
     description = task.table.fds.get(event.fd) or books.lookup.from_poll(task, event.fd, event.record)
     if description is not None:
         epoll.interest[event.fd] = (description, event.events, event.data)
+        if description.socket is not None and "EPOLLET" in event.events:
+            description.socket.edges = True
+
+
+def one_shot(books: Books, task: Task, event: model.EpollChanged, epoll: Description) -> None:
+    """With EPOLLONESHOT each wait is armed on its own (epoll_ctl(2)), and may be met by a thread that waited before. One
+    that is taken back, with nothing moved since, lasted until then: the program had waited long enough.
+    """
+    armed = epoll.armed.pop(event.fd, None)
+    if event.op != "DEL" and "IN" in event.events:
+        epoll.armed[event.fd] = armed or event
+        return
+    watched = epoll.interest.get(event.fd)
+    socket = watched[0].socket if watched is not None else None
+    if armed is None or socket is None or socket.kind != "socket":
+        return
+    began, ended = armed.record.time_ns, event.record.time_ns
+    if began is None or ended is None or ended - began < waits.SHORT_NS or (socket.last_progress_ns or 0) > began:
+        return
+    span = waits.extend(socket, task, armed, limit_ns=None, source="epoll", timed_out=False, direction="r")
+    span.end_ns = ended
+    span.events = [span.events[0], event]
+    note(socket, event, socket.uid == books.watch)
 
 
 def timer_set(books: Books, task: Task, event: model.TimerSet) -> None:

@@ -1,0 +1,121 @@
+"""Where a log shows too little for a verdict: it breaks off, leaves out children, or holds no call that explains the end."""
+
+from __future__ import annotations
+
+from systrace.model import DETACHED, Finding, Process, Socket, Verdict
+from systrace.rules.case import Case
+from systrace.rules.stalls import torn_apart
+
+
+def may_cope(case: Case, findings: list[Finding], index: int) -> str:
+    """The log breaks off within a job, one of whose children has failed and which goes on, or did so when another child
+    failed in the same way: a loop that tries again looks like this. Why nothing can be said, or "".
+    """
+    finding = findings[index]
+    process = case.owner_of(finding.pid)
+    if not case.evidence.health.torn or case.job_fate() != "open" or process is None or process.end_ns is None:
+        return ""
+    if case.fate(process) != "failed" or case.root_of(process) is process:
+        return ""
+    before = {f.pid for f in findings if f.cause == finding.cause and f.peer == finding.peer} - {process.pid}
+    later = any(
+        (p.start_ns or 0) >= process.end_ns and case.root_of(p) is case.root_of(process)
+        for p in case.evidence.processes.values()
+    )
+    if not (before or later or finding.count > 1):
+        return ""
+    return (
+        f"The log breaks off while {case.name_of(case.root_of(process))} is at work: it goes on after {finding.cause} at "
+        f"{finding.peer or 'no peer'} in {case.name_of(process)}, and how that ended is unknown."
+    )
+
+
+def unknown(case: Case) -> Verdict | None:
+    """The job failed, or the log shows nothing: no cause is to be seen."""
+    health = case.evidence.health
+    again = "systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)"
+    if health.records == 0:
+        return Verdict("inconclusive", "inconclusive", None, None, "The log contains no calls: nothing can be said.")
+    roots = [p for p in case.roots() if p.traced]
+    root = roots[0] if roots else None
+    if root is not None and case.fate(root) == "open":
+        return _unfinished(case, root, again)
+    if root is not None and case.fate(root) != "ok":
+        how = (
+            f"exit status {root.exit_code}"
+            if root is not None and root.signal is None
+            else f"{root.signal if root else ''}"
+        )
+        why = ""
+        if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
+            # of systrace's own recordings another one would show no more
+            why = f" This log hides much: {health.limits[0]}. Record again with {again}."
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",
+        )  # fmt: skip
+    return None
+
+
+def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
+    """The log stops before the job does: is what it shows enough to call it well?"""
+    if any(e.record.outcome == DETACHED for p in case.evidence.processes.values() for e in p.pending):
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "
+            "tell. Look at it without strace: systrace attach PID --passive.",
+        )  # fmt: skip
+    hidden = _hidden_work(case)
+    if hidden:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} had not ended when the log did, and {hidden}. Record again with {again}.",
+        )  # fmt: skip
+    torn = next((s for s in case.clients if s.is_network and not s.closed_by and _under_way(case, s)), None)
+    if torn is not None:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"The log ends while {case.name_of(case.process(torn))} still receives an answer from {case.label(torn)}: how it "
+            f"went on is unknown. Nothing had failed until then.",
+        )  # fmt: skip
+    if not case.sees_waits and any(s.is_network and s.type == "stream" and not s.closed_by for s in case.clients):
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} still had connections open when the log ended, and -e trace=network hides whether it "
+            f"waited on them. Record again with {again}.",
+        )  # fmt: skip
+    busy = [p for p in case.evidence.processes.values() if p.traced and case.fate(p) == "open"]
+    busy = [p for p in busy if not _waits(case, p)]
+    if busy and case.evidence.health.torn:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"The log breaks off while {case.name_of(busy[-1])} is at work: how it ended is unknown. Nothing had failed until "
+            "then.",
+        )  # fmt: skip
+    return None
+
+
+def _waits(case: Case, process: Process) -> bool:
+    """A wait of this process, on a socket or not, had no end when the log ended."""
+    waits = [span.events[-1] for span in process.spans if not span.ended_by]
+    waits += [
+        s.waits[-1].events[-1] for s in case.clients
+        if s.waits and s.waits[-1].ended_by in ("", "end of log") and case.process(s) is process
+    ]  # fmt: skip
+    return any(not torn_apart(event) for event in [*waits, *process.pending])
+
+
+def _under_way(case: Case, socket: Socket) -> bool:
+    """An answer has begun and is not whole, and nothing says that no more came."""
+    last = next((m for m in reversed(socket.messages) if m.direction == "received"), None)
+    return last is not None and not last.complete and not socket.faults and case.connected(socket)
+
+
+def _hidden_work(case: Case) -> str:
+    """What a log of a job that still runs leaves out altogether."""
+    if case.only_failures:
+        return "the log holds failing calls only (-Z): what it waited for is unknown"
+    children = [p for p in case.evidence.processes.values() if p.parent is not None]
+    if children and not any(p.traced for p in children):
+        return "its children were not traced (no -f): what they did is unknown"
+    return ""

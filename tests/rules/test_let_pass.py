@@ -1,0 +1,191 @@
+"""Failures that are nobody's: hidden from the log, handled by the job, or no failure at all; each beside one that is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from systrace.model import Analysis, Input
+from systrace.pipeline import analyze
+
+_TO = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.%d")}, 16'
+_REFUSED = "-1 ECONNREFUSED (Connection refused) <0.001>"
+_STREAM, _DGRAM = "AF_INET, SOCK_STREAM, IPPROTO_TCP", "AF_INET, SOCK_DGRAM, IPPROTO_UDP"
+
+
+def judged(*lines: str, torn: str = "") -> Analysis:
+    """The analysis of a log of these lines, each with a thread and seconds; `torn` is a last line without its end."""
+    clock = re.compile(r"^((?:\d+ )?)(\d+)\.(\d+)")
+    text = "".join(clock.sub(_clock, line) + "\n" for line in lines) + clock.sub(_clock, torn)
+    return analyze([Input("log", text.encode().splitlines(keepends=True))])
+
+
+def _clock(found: re.Match[str]) -> str:
+    return f"{found[1]}{1_700_000_000 + int(found[2])}.{found[3]:0<6}"
+
+
+def refused(tid: int, at: int, host: int = 7, code: int = 1) -> list[str]:
+    """A child that is refused and fails of it."""
+    return [
+        f"8 {at}.0 clone(child_stack=NULL, flags=SIGCHLD) = {tid} <0.0001>",
+        f"{tid} {at}.1 socket({_STREAM}) = 3 <0.0001>",
+        f"{tid} {at}.2 connect(3, {_TO % (80, host)}) = {_REFUSED}",
+        f"{tid} {at}.3 +++ exited with {code} +++",
+        f"8 {at}.4 wait4(-1, [{{WIFEXITED(s) && WEXITSTATUS(s) == {code}}}], 0, NULL) = {tid} <0.0001>",
+    ]
+
+
+def test_checks_that_the_job_lets_fail() -> None:
+    """`for h in ...; do nc -z $h || echo down; done`: nothing worked later, and the job ended with 0 all the same."""
+    done = ['8 4.0 write(1, "2 down\\n", 7) = 7 <0.0001>', "8 4.1 +++ exited with 0 +++"]
+    analysis = judged(*refused(9, 1), *refused(10, 2, host=9), *done)
+    assert (analysis.verdict.outcome, analysis.verdict.cause) == ("degraded", "recovered-error")
+    assert analysis.verdict.peer in ("192.0.2.7:80", "192.0.2.9:80")
+    assert judged(*refused(9, 1), "8 4.1 +++ exited with 1 +++").verdict.cause == "connect-refused"
+
+
+@pytest.mark.parametrize("later", ["another child", "the same before", "nothing"])
+def test_a_loop_that_breaks_off(later: str) -> None:
+    """The log ends within a job that tries again, or did so before: how it ended nobody knows."""
+    again = [*refused(9, 1)]
+    if later == "another child":
+        again += ["8 2.0 clone(child_stack=NULL, flags=SIGCHLD) = 10 <0.0001>"]
+        torn = '10 2.1 execve("/bin/sl'
+    elif later == "the same before":
+        again += refused(10, 2)[:4]
+        torn = "8 2.4 wait4(-1, [{WIFEX"
+    else:
+        again, torn = again[:4], "8 1.4 wait4(-1, [{WIFEX"
+    cause = judged(*again, torn=torn).verdict.cause
+    assert cause == ("connect-refused" if later == "nothing" else "inconclusive")
+
+
+@pytest.mark.parametrize(("code", "cause"), [(0, "healthy"), (1, "inconclusive")])
+def test_a_datagram_socket_that_listens_is_owed_nothing(code: int, cause: str) -> None:
+    """Nobody was asked: silence is what a listener hears most of the time."""
+    tick = "poll([{fd=3, events=POLLIN}], 1, 700) = 0 (Timeout) <0.7>"
+    verdict = judged(
+        f"9 1.0 socket({_DGRAM}) = 3 <0.0001>",
+        '9 1.1 bind(3, {sa_family=AF_INET, sin_port=htons(514), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.0001>',
+        f"9 1.2 {tick}", f"9 2.0 {tick}", f"9 2.8 +++ exited with {code} +++",
+    ).verdict  # fmt: skip
+    assert verdict.cause == cause
+
+
+@pytest.mark.parametrize(("code", "cause"), [(0, "healthy"), (1, "connect-timeout")])
+def test_a_connect_whose_end_the_options_hide(code: int, cause: str) -> None:
+    """-e trace=network hides epoll_wait and write: that no outcome is seen proves nothing of a job that ended well."""
+    verdict = judged(
+        f"9 1.0 socket({_STREAM}) = 3 <0.0001>",
+        f"9 1.1 connect(3, {_TO % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
+        f"9 4.2 +++ exited with {code} +++",
+    ).verdict
+    assert verdict.cause == cause
+
+
+def test_children_of_a_network_log_are_of_one_job() -> None:
+    """One SIGCHLD stands for two children that ended together; the next try worked."""
+    chld = "--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=%d, si_uid=0, si_status=%d, si_utime=0, si_stime=0} ---"
+    verdict = judged(
+        f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (80, 7)}) = {_REFUSED}",
+        "10 1.2 +++ exited with 1 +++", "9 1.3 +++ exited with 1 +++", f"8 1.4 {chld % (10, 1)}",
+        f"11 2.0 socket({_STREAM}) = 3 <0.0001>", f"11 2.1 connect(3, {_TO % (80, 7)}) = 0 <0.001>",
+        "12 2.2 +++ exited with 0 +++", "11 2.3 +++ exited with 0 +++", f"8 2.4 {chld % (12, 0)}",
+        "8 2.5 +++ exited with 0 +++",
+    ).verdict  # fmt: skip
+    assert (verdict.outcome, verdict.cause) == ("healthy", "recovered-error")
+
+
+_QUESTION = r'"\22\64\1\0\0\1\0\0\0\0\0\0\3own\0\0\1\0\1"'
+
+
+def test_a_loop_that_untraced_threads_share() -> None:
+    """The same with a connection: edge-triggered, any thread may be the one that reads; level-triggered, this one waits."""
+    thread = "clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 11 <0.0001>"
+    log = [
+        f"1.0 {thread}", f"1.1 socket({_STREAM}) = 3 <0.0001>", f"1.2 connect(3, {_TO % (80, 7)}) = 0 <0.0001>",
+        "1.3 epoll_create1(EPOLL_CLOEXEC) = 4 <0.0001>",
+        "1.4 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN|%s, data={u32=3, u64=3}}) = 0 <0.0001>",
+        '1.5 write(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 27) = 27 <0.0001>',
+        "1.6 epoll_wait(4, [], 128, 2000) = 0 <2.0>",
+        "3.7 close(3) = 0 <0.0001>", "3.8 +++ exited with 1 +++",
+    ]  # fmt: skip
+    assert judged(*(line.replace("%s", "EPOLLRDHUP") for line in log)).verdict.cause == "read-timeout"
+    assert judged(*(line.replace("%s", "EPOLLET") for line in log)).verdict.cause == "inconclusive"
+
+
+@pytest.mark.parametrize("threads", [True, False])
+def test_what_untraced_threads_may_have_read(threads: bool) -> None:
+    """Without -f, an answer that another thread of the event loop received is not in the log."""
+    thread = "clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 11 <0.0001>"
+    log = [
+        f"1.0 {thread}" if threads else "1.0 getpid() = 9 <0.0001>",
+        f"1.1 socket({_DGRAM}) = 3 <0.0001>", f"1.2 connect(3, {_TO % (53, 7)}) = 0 <0.0001>",
+        "1.3 epoll_create1(EPOLL_CLOEXEC) = 4 <0.0001>",
+        "1.4 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = 0 <0.0001>",
+        f"1.5 write(3, {_QUESTION}, 21) = 21 <0.0001>",
+        "1.6 epoll_pwait(4, 0x7ffd, 128, -1, NULL, 0) = -1 EINTR (Interrupted system call) <4.99>",
+        "6.6 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---", "6.7 +++ killed by SIGTERM +++",
+    ]  # fmt: skip
+    assert judged(*log).verdict.cause == ("inconclusive" if threads else "dns-timeout")
+
+
+@pytest.mark.parametrize(("at", "cause"), [("1.3", "inconclusive"), ("4.3", "dns-timeout")])
+def test_a_question_cut_short_by_a_signal(at: str, cause: str) -> None:
+    """Nobody is late within milliseconds."""
+    verdict = judged(
+        f"9 1.0 socket({_DGRAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (53, 7)}) = 0 <0.0001>",
+        f"9 1.2 sendto(3, {_QUESTION}, 21, MSG_NOSIGNAL, NULL, 0) = 21 <0.0001>",
+        f"9 {at} --- SIGUSR1 {{si_signo=SIGUSR1, si_code=SI_USER, si_pid=7, si_uid=0}} ---",
+        f"9 {at} +++ killed by SIGUSR1 +++",
+    ).verdict  # fmt: skip
+    assert verdict.cause == cause
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_port_that_the_process_holds_itself(own: bool) -> None:
+    """An FTP client tries its control connection's port for the data, and takes another."""
+    mine = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.10")}'
+    verdict = judged(
+        f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (21, 7)}) = 0 <0.001>",
+        f"9 1.2 getsockname(3, {mine % (37396 if own else 37397)}, [16]) = 0 <0.0001>",
+        f"9 1.3 socket({_STREAM}) = 4 <0.0001>",
+        f"9 1.4 bind(4, {mine % 37396}, 16) = -1 EADDRINUSE (Address already in use) <0.0001>",
+        "9 1.5 +++ exited with 1 +++",
+    ).verdict  # fmt: skip
+    assert verdict.cause == ("inconclusive" if own else "bind-conflict")
+
+
+@pytest.mark.parametrize("hides", [True, False])
+def test_the_data_port_that_a_cut_reply_names(hides: bool) -> None:
+    """-s 32 hides the port of a 227; a connect to the same host is to it all the same."""
+    reply = '"227 Entering Passive Mode (192,0"...' if hides else '"227 Entering Passive Mode (192,0,2,7,195,80)\\r\\n"'
+    verdict = judged(
+        f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (21, 7)}) = 0 <0.001>",
+        '9 1.2 read(3, "220 files\\r\\n", 1024) = 11 <0.0001>', '9 1.3 write(3, "PASV\\r\\n", 6) = 6 <0.0001>',
+        f"9 1.4 read(3, {reply}, 1024) = 46 <0.0001>", '9 1.5 write(3, "NLST\\r\\n", 6) = 6 <0.0001>',
+        f"9 1.6 socket({_STREAM}) = 4 <0.0001>",
+        f"9 1.7 connect(4, {_TO % (50000, 7)}) = -1 ETIMEDOUT (Connection timed out) <3.0>", "9 4.8 close(4) = 0 <0.0001>",
+        "9 4.9 select(8, [3], NULL, NULL, {tv_sec=3, tv_usec=0}) = 0 (Timeout) <3.0>", "9 8.0 +++ exited with 1 +++",
+    ).verdict  # fmt: skip
+    assert (verdict.cause, verdict.peer) == ("data-channel-blocked", "192.0.2.7:50000")
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_wait_that_is_armed_once_and_taken_back(answered: bool) -> None:
+    """Erlang, and others with EPOLLONESHOT: the thread that waits did so before the descriptor was armed."""
+    one = "{events=%sEPOLLONESHOT, data={u32=3, u64=3}}"
+    said = ['9 3.0 recvfrom(3, "17\\n", 64, 0, NULL, NULL) = 3 <0.0001>'] if answered else []
+    verdict = judged(
+        "9 1.0 clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 10 <0.0001>",
+        f"9 1.1 socket({_STREAM}) = 3 <0.0001>", f"9 1.2 connect(3, {_TO % (7001, 7)}) = 0 <0.001>",
+        "9 1.3 epoll_create1(EPOLL_CLOEXEC) = 4 <0.0001>",
+        "9 1.35 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLONESHOT, data={u32=3, u64=3}}) = 0 <0.0001>",
+        "10 1.4 epoll_wait(4,  <unfinished ...>", '9 1.5 sendto(3, "Q\\n", 2, 0, NULL, 0) = 2 <0.0001>',
+        f"9 1.6 epoll_ctl(4, EPOLL_CTL_MOD, 3, {one % 'EPOLLIN|'}) = 0 <0.0001>", *said,
+        f"9 3.6 epoll_ctl(4, EPOLL_CTL_MOD, 3, {one % ''}) = 0 <0.0001>", "9 3.7 close(3) = 0 <0.0001>",
+        "9 3.8 exit_group(3) = ?", "10 3.9 <... epoll_wait resumed> <unfinished ...>) = ?", "10 3.9 +++ exited with 3 +++",
+        "9 3.9 +++ exited with 3 +++",
+    ).verdict  # fmt: skip
+    assert verdict.cause == ("inconclusive" if answered else "read-timeout")
