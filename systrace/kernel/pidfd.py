@@ -14,6 +14,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 import termios
@@ -55,6 +56,12 @@ class Target:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
+
+    def lives(self) -> bool:
+        """Whether it has not ended: the number is its own then."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        return not poll.poll(0)
 
     @contextlib.contextmanager
     def duplicate(self, fd: int) -> Iterator[int]:

@@ -117,6 +117,17 @@ class Recording:
         with contextlib.suppress(OSError):
             os.write(self.descriptor, b"".join(line.rstrip(b"\n") + b"\n" for line in lines))
 
+    @property
+    def length(self) -> int:
+        """Bytes so far."""
+        return os.lseek(self.descriptor, 0, os.SEEK_END)
+
+    def cut(self, length: int) -> None:
+        """Take back what came after the first `length` bytes; nobody else writes any more."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self.descriptor, length)
+            os.lseek(self.descriptor, length, os.SEEK_SET)
+
     def end(self, footer: Mapping[str, Any], lines: Iterable[bytes] = ()) -> None:
         """Write these `#` lines and the last one; a full disk has room for it (see `spool`) or it is left out."""
         with contextlib.suppress(OSError):

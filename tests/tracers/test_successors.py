@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -172,3 +173,41 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
     )
     assert "CaptureError" in done.stdout, done.stderr
     assert "ended before it could be traced" in done.stdout
+
+
+_LATE = """
+import os, signal, subprocess, sys, pathlib
+from systrace.commands.capture import attaching
+from tests.tracers.successor import kill_and_reap, stranger
+victim = subprocess.Popen(['/bin/sleep', '600'])
+start, context = subprocess.Popen, stranger(victim.pid)
+def late(words, *rest, **more):
+    if '-p' in words:
+        kill_and_reap(victim)
+        subprocess.Popen = start
+        context.__enter__()
+    return start(words, *rest, **more)
+subprocess.Popen = late
+try:
+    options = attaching.Options(victim.pid, False, 1.0, pathlib.Path(sys.argv[1]), None, 'table', 'strace', 4096)
+    attaching.attach_to(options)
+except Exception as error:
+    print(type(error).__name__, error)
+finally:
+    context.__exit__(None, None, None)
+"""
+
+
+@pytest.mark.parametrize("name", ["t.strace", "t.strace.gz"])
+def test_a_strangers_calls_are_not_kept(tmp_path: Path, name: str) -> None:
+    """Replaced between the last look and strace: the recording holds what was seen of the process that was meant."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, "-c", _LATE, str(tmp_path / name)]
+    done = subprocess.run(words, capture_output=True, check=False, text=True, env=environment)
+    assert "CaptureError cannot attach: process" in done.stdout, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    data = (tmp_path / name).read_bytes()
+    lines = (gzip.decompress(data) if name.endswith(".gz") else data).splitlines()
+    assert all(line.startswith(b"# systrace: ") for line in lines)
+    assert b'"snapshot"' in lines[1]
+    assert b"belongs to another process now" in lines[-1]

@@ -133,7 +133,12 @@ def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -
         if not snapshot.still_running():
             raise CaptureError(f"process {snapshot.pid} ended before it could be traced")
         family = [process for process in family if process.pid == snapshot.pid or not tracer_of(process.pid)]
-        capture = stack.enter_context(tracer.attach(family, replace(request, output=recording.fifo)))
+        looked = recording.length
+        try:
+            capture = stack.enter_context(tracer.attach(family, replace(request, output=recording.fifo)))
+        except CaptureError as error:
+            _keep_the_look(recording, spool, looked, str(error))
+            raise
         spool.end_with_us(capture.tracer_pid)
         relay.start(lambda number, _sender, _tty: _stop(capture, number))
         complain(_under_way(len(family), options.seconds))
@@ -143,6 +148,14 @@ def _trace(options: Options, tracer: Tracer, snapshot: Snapshot, to: ReportTo) -
         fault = "; ".join(each for each in (capture.fault(), spooled.fault) if each) or None
         recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
         return _report(options, to, recording, analyst, fault)
+
+
+def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) -> None:
+    """Attaching was refused: what is kept holds the snapshot alone, no calls of whoever was seized by mistake."""
+    spool.finish()
+    recording.cut(length)
+    recording.end({"exit_status": None, "ended": False, "fault": why})
+    recording.pack()
 
 
 def _work(name: str, style: str, layout: Layout) -> Work:

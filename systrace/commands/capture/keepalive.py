@@ -7,14 +7,17 @@ ptrace.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from systrace.errors import UsageError
 
 if TYPE_CHECKING:
+    from systrace.kernel.pidfd import Target
     from systrace.model import Event
 
 FAILURES_SHOWN = 3
@@ -51,7 +54,7 @@ class Keepalives:
             and event.record.errno in (None, "EINPROGRESS")
         ):
             with contextlib.suppress(OSError):
-                os.write(self.writer, b"%d %d\n" % (event.record.tid, event.fd))
+                os.write(self.writer, b"%d %d %d\n" % (event.record.tid, event.fd, event.record.time_ns or 0))
 
     def start(self) -> None:
         """In systrace: act on what comes, in a thread, until the analyst ends."""
@@ -72,10 +75,10 @@ class Keepalives:
     def _serve(self) -> None:
         with os.fdopen(self._reader, "rb") as lines:
             for line in lines:
-                tid, fd = line.split()
-                self._apply(int(tid), int(fd))
+                tid, fd, called_ns = map(int, line.split())
+                self._apply(tid, fd, called_ns)
 
-    def _apply(self, tid: int, fd: int) -> None:
+    def _apply(self, tid: int, fd: int, called_ns: int) -> None:
         import socket
 
         from systrace.kernel.pidfd import Target, domain_type_protocol, set_keepalive
@@ -83,11 +86,30 @@ class Keepalives:
 
         apply: Callable[[int, int, int, int], None] = set_keepalive
         try:
-            with Target(int(status_field(tid, "Tgid") or tid)) as target, target.duplicate(fd) as mine:
-                kind = domain_type_protocol(mine)
-                if kind is not None and kind[2] == socket.IPPROTO_TCP:
-                    apply(mine, *self._numbers)
+            with Target(int(status_field(tid, "Tgid") or tid)) as target:
+                if not _made_the_call(target, tid, called_ns):
+                    raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+                with target.duplicate(fd) as mine:
+                    kind = domain_type_protocol(mine)
+                    if kind is not None and kind[2] == socket.IPPROTO_TCP:
+                        apply(mine, *self._numbers)
         except OSError as error:
             self._failed += 1
             if len(self._failures) < FAILURES_SHOWN:
                 self._failures.append(f"descriptor {fd} of {tid}: {error.strerror}")
+
+
+def _made_the_call(target: Target, tid: int, called_ns: int) -> bool:
+    """Whether the thread `tid` of that process is the one that called then, and nobody who got its number since.
+
+    A number is nobody else's while its owner lives: who has it and was there before the call has made it. The process
+    is held already, and as it lives after the look, it is the one that was looked at.
+    """
+    from systrace.tracers.waiting import stat_fields, status_field
+
+    fields = stat_fields(tid)
+    if fields is None or status_field(tid, "Tgid") != str(target.pid) or not target.lives():
+        return False
+    age_ns = time.time_ns() - called_ns
+    call_ticks = (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - age_ns) * os.sysconf("SC_CLK_TCK") // 10**9
+    return fields[1] <= call_ticks
