@@ -11,6 +11,7 @@ from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
 from systrace.model import (
     Analysis,
+    Event,
     Evidence,
     Fact,
     Finding,
@@ -30,6 +31,7 @@ from systrace.rules import check, verdict
 from systrace.rules.visibility import clipped, hidden_by_options, sealed
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
+from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
 
 BATCH = 256  # records that pass one stage before the next has its turn: the processor's caches hold one stage's code
@@ -125,7 +127,13 @@ def evidence_lines(evidence: Evidence, finding: Finding) -> list[Line]:
     for event in finding.evidence:
         record = event.record
         if record.raw and (record.source, record.lineno) not in lines:
-            text = record.raw.decode("utf-8", "backslashreplace").rstrip()
+            text = _in_words(event, evidence, finding) or record.raw.decode("utf-8", "backslashreplace").rstrip()
             file = evidence.source.files[record.source] if record.source < len(evidence.source.files) else "?"
             lines[record.source, record.lineno] = Line(file, record.lineno, text)
     return [lines[key] for key in sorted(lines)]
+
+
+def _in_words(event: Event, evidence: Evidence, finding: Finding) -> str:
+    """What a line of a snapshot, with all its sockets, says about the one in question."""
+    socket = evidence.sockets.get(finding.socket or "")
+    return snapshot_of(event, socket) if type(event) is Fact and socket is not None else ""

@@ -45,7 +45,8 @@ def thread_line(thread: Thread) -> Line:
     """What /proc said about a thread, as evidence."""
     call = thread.call
     if call is None:
-        text = f"not in a system call; state {thread.state}"
+        asleep = thread.state in ("S", "D")  # then it is in one
+        text = f"{'its call may not be read' if asleep else 'not in a system call'}; state {thread.state}"
     else:
         text = f"{call.number} {call.name}({', '.join(hex(arg) for arg in call.args)}); state {thread.state}"
     wchan = f", wchan {thread.wchan}" if thread.wchan else ""

@@ -102,7 +102,7 @@ def _title(finding: Finding, layout: Layout) -> list[str]:
 def _evidence(lines: list[Line], layout: Layout, many: int) -> list[str]:
     if not lines:
         return []
-    names = [f"{safe(PurePath(line.file).name or line.file)}:{line.line}" for line in lines[:many]]
+    names = [_place(line) for line in lines[:many]]
     widest = max(columns(name) for name in names)
     room = layout.width - widest - 6
     out = ["  Evidence:"]
@@ -131,6 +131,13 @@ def _halved(text: str, room: int) -> list[str]:
     whole = cut_middle(text, 2 * room - 1)
     head = cut(whole, room)[:-1]
     return [head, whole[len(head) :]]
+
+
+def _place(line: Line) -> str:
+    """`job.strace:4131`; of the kernel's files all, as their last word alone says little."""
+    if line.file.startswith("/proc/"):
+        return safe(line.file)
+    return f"{safe(PurePath(line.file).name or line.file)}:{line.line}"
 
 
 def _list(title: str, items: list[str], layout: Layout, many: int) -> list[str]:
@@ -172,6 +179,8 @@ def _foot(analysis: Analysis, layout: Layout) -> list[str]:
     evidence = analysis.evidence
     health, source = evidence.health, evidence.source
     lines, calls = ("" if count == 1 else "s" for count in (health.lines, health.records))
+    if not health.lines and source.first_ns is not None:
+        return wrap("One look at the kernel's tables: nothing was stopped, no call was traced.", layout.width)
     words = [f"Read {health.lines} line{lines}, {health.records} call{calls}"]
     if source.first_ns is not None and source.last_ns is not None:
         words[0] += f" over {duration(source.last_ns - source.first_ns)}"

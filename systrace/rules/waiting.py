@@ -208,7 +208,9 @@ def hung_read(case: Case) -> Iterator[Finding]:
             "the connection is gone on the path and nobody told this side (no keepalive probes)",
         ]
         finding.next_steps = [
-            "systrace attach PID --passive  # while it hangs: is anything outstanding, is keepalive on?",
+            f"tcpdump -ni any host {host} and port {port}  # while it hangs: does anything come at all?"
+            if _hung_at_attach(stall) and port
+            else "systrace attach PID --passive  # while it hangs: is anything outstanding, is keepalive on?",
             f"ss -tn 'sport = :{port}'  # on {host}: its side of this connection; its log for this request",
         ]
         finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]

@@ -155,8 +155,8 @@ def fact(books: Books, task: Task | None, event: model.Fact) -> None:
         return
     books.facts.update(event.values)
     ended = event.values.get("end")
-    if isinstance(ended, int | float) and books.last_ns is not None:
-        books.last_ns = max(books.last_ns, int(ended * 1e9))
+    if isinstance(ended, int | float):  # calls without a result come after it
+        books.last_ns = max(books.last_ns or 0, int(ended * 1e9))
 
 
 HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from systrace.model import Attempt, Fact, Process, Record, Span
+from systrace.model import Attempt, Fact, Process, Record, Socket, Span
 from systrace.streams.descriptors import Description, standard_table
 from systrace.streams.lookup import Lookup, parse_endpoint
 from systrace.streams.tasks import Task, Tasks
@@ -133,6 +133,29 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     socket.sndtimeo_ns = _seconds(item.get("sndtimeo"))
     socket.user_timeout_ns = _seconds(item.get("user_timeout"))
     lookup.adopt(task, fd, Description("socket", socket), inode)
+
+
+def snapshot_of(event: Fact, socket: Socket) -> str:
+    """What a line of a snapshot says about a socket, for people; empty when it says nothing."""
+    snapshot = event.values.get("snapshot")
+    if not isinstance(snapshot, dict):
+        return ""
+    held = {(holder.pid, holder.fd) for holder in socket.holders}
+    for item in _items(snapshot, "sockets"):
+        if (item.get("pid"), item.get("fd")) not in held:
+            continue
+        ends = f"{item.get('local') or '-'} -> {item.get('peer') or '-'}"
+        words = [f"{item.get('protocol') or item.get('family')} {item.get('state') or ''}".strip() + f" {ends}"]
+        words += [f"{name} {item[name]}" for name in ("unread", "unsent") if isinstance(item.get(name), int)]
+        for way in ("sent", "received"):
+            if (age := _int(item.get(f"last_data_{way}_ms"))) is not None:
+                words.append(f"last data {way} {age} ms before")
+        words.append(f"timer {item['timer']}" if item.get("timer") else "no timer")
+        keepalive = item.get("keepalive")
+        if isinstance(keepalive, dict) and keepalive.get("on") is not None:
+            words.append(f"keepalive {'on' if keepalive['on'] else 'off'}")
+        return f"snapshot: fd {item['fd']} {', '.join(words)}"
+    return ""
 
 
 def _items(snapshot: dict[str, Any], name: str) -> list[dict[str, Any]]:

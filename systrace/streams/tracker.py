@@ -41,7 +41,9 @@ class Tracker(Books):
             duration = record.duration_ns
             ended = time_ns if duration is None else time_ns + duration
             if self.last_ns is None:
-                self.first_ns = self.last_ns = time_ns
+                self.last_ns = time_ns
+            if self.first_ns is None:
+                self.first_ns = time_ns
             if ended > self.last_ns:
                 self.last_ns = ended
             if (self.held or duration is None) and self._hold(event, record, time_ns):

@@ -28,3 +28,21 @@ def test_a_wait_from_before_the_trace_is_judged() -> None:
 @pytest.mark.parametrize("state", ["T", "t"])
 def test_a_process_that_is_stopped_waits_for_nobody(state: str) -> None:
     assert not [finding for finding in attached(state).findings if finding.severity in ("error", "fatal")]
+
+
+def test_the_snapshot_says_of_the_socket_in_question_what_concerns_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = {"unread": 0, "unsent": 9, "last_data_sent_ms": 12, "last_data_received_ms": None, "timer": "on",
+            "keepalive": {"on": False}}  # fmt: skip
+    for name, value in more.items():
+        monkeypatch.setitem(SOCKET, name, value)
+    (line,) = [line for line in attached("S").findings[0].lines if line.line == 1]
+    assert line.text == (
+        "snapshot: fd 4 tcp established 192.0.2.1:4000 -> 192.0.2.2:80, unread 0, unsent 9, last data sent 12 ms "
+        "before, timer on, keepalive off"
+    )
+
+
+def test_a_trace_of_one_unfinished_call_lasts_to_the_end_of_the_recording() -> None:
+    lines = ['# systrace: {"start": 100.0}', "8 100.500000 recvfrom(3,  <unfinished ...>", '# systrace: {"end": 120.0}']
+    source = analyze([Input("log", [each.encode() for each in lines])]).evidence.source
+    assert (source.first_ns, source.last_ns) == (100_500_000_000, 120_000_000_000)
