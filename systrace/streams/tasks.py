@@ -68,11 +68,11 @@ class Tasks:
         return task
 
     def child(self, parent: Task, tid: int, thread: bool, files: bool, time_ns: int | None) -> Task:
-        """A new task of fork or clone; a known living one is only told its parent."""
+        """A new task of fork or clone; a known one is only told its parent, if it lives or came while this call lasted."""
         task = self.by_tid.get(tid)
-        if task is not None and task.alive and task is not parent:
-            if task.process.parent is None and not thread and task.process is not parent.process:
-                task.process.parent = parent.process.pid
+        if task is not None and task is not parent and (task.alive or _began_within(task, time_ns)):
+            if not thread and task.process is not parent.process:
+                task.process.parent = parent.process.pid  # `find` may have guessed another one
             return task
         if thread:
             process = parent.process
@@ -152,3 +152,9 @@ class Tasks:
         task.tid = leader
         task.table.users = 1
         self.by_tid[leader] = task
+
+
+def _began_within(task: Task, called_ns: int | None) -> bool:
+    """Whether it is the child of a fork called then, though it has ended: one of vfork(2) may do all its work first."""
+    began = task.process.start_ns
+    return called_ns is not None and began is not None and began >= called_ns and task.process.pid == task.tid

@@ -39,6 +39,38 @@ def test_of_two_that_fork_the_later_one_is_taken() -> None:
     assert parents(text) == {7: None, 8: 7, 9: 8, 10: 7}
 
 
+def test_the_result_of_a_fork_outranks_the_guess() -> None:
+    text = (
+        "7 1.0 close(1) = 0\n8 1.1 close(1) = 0\n7 1.2 fork( <unfinished ...>\n8 1.3 fork( <unfinished ...>\n"
+        "9 1.4 close(1) = 0\n7 1.5 <... fork resumed>) = 9\n10 1.6 close(1) = 0\n8 1.7 <... fork resumed>) = 10\n"
+    )
+    assert parents(text) == {7: None, 8: None, 9: 7, 10: 8}
+
+
+def commands(text: str) -> dict[int, tuple[str, int | None, int | None]]:
+    """pid -> command, parent, exit status; stamps are written short."""
+    lines = re.sub(r"(?m)^(\d+) (\d)\.(\d) ", r"\1 170000000\2.\g<3>00000 ", text).encode().splitlines(keepends=True)
+    processes = analyze([Input("log", lines)]).evidence.processes.values()
+    return {process.pid: (process.command, process.parent, process.exit_code) for process in processes}
+
+
+_SHELL = '7 1.0 execve("/bin/sh", ["sh", "-c", "true; x"], 0x1 /* 2 vars */) = 0\n'
+_TRUE = (
+    '8 1.2 execve("/bin/true", ["true"], 0x1 /* 2 vars */) = 0\n8 1.3 exit_group(0) = ?\n8 1.4 +++ exited with 0 +++\n'
+)
+
+
+def test_a_child_that_ended_before_its_fork_returned_is_not_made_anew() -> None:
+    """vfork(2) returns when the child has executed its program, and on a busy machine after that has ended."""
+    text = f"{_SHELL}7 1.1 vfork( <unfinished ...>\n{_TRUE}7 1.5 <... vfork resumed>) = 8\n"
+    assert commands(text) == {7: ("sh", None, None), 8: ("true", 7, 0)}
+
+
+def test_a_number_that_comes_back_is_another_process() -> None:
+    text = f"{_SHELL}7 1.1 vfork( <unfinished ...>\n{_TRUE}7 1.5 <... vfork resumed>) = 8\n7 1.6 fork() = 8\n"
+    assert commands(text)[8] == ("sh", 7, None)
+
+
 def test_many_threads_take_time_in_proportion() -> None:
     """A new number is not looked for among all the others."""
 
