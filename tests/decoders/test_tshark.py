@@ -36,7 +36,7 @@ resp.error resp.bulk_string.length smtp.req.command smtp.response.code ftp.reque
 pop.response.indicator imap.request.command imap.response.status ssh.protocol ldap.protocolOp ldap.resultCode
 amqp.method.class amqp.method.method amqp.method.arguments.reply_code amqp.method.arguments.reply_text
 amqp.method.arguments.queue kafka.request.version kafka.response_key kafka.error mongo.opcode mongo.element.name
-memcache.command memcache.response
+memcache.command memcache.response mqtt.msgtype mqtt.conack.val mqtt.connack.reason_code mqtt.puback.reason_code mqtt.topic
 """.split()
 Kind = type[Message]
 
@@ -236,6 +236,22 @@ def memcached(ours: list[Message], theirs: Found) -> Iterable[tuple[list[str], l
     )
 
 
+_MQTT_TYPES = ("CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE",
+               "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT")  # fmt: skip
+
+
+def mqtt(ours: list[Message], theirs: Found) -> Iterable[tuple[list[str], list[str]]]:
+    """All packets in order but the client's acknowledgements, refusals, topics."""
+    named = [_MQTT_TYPES[int(kind) - 1] for kind in theirs["mqtt.msgtype"]]
+    mine = [m.summary.split()[0] for m in ours]
+    yield mine, named if len(named) == len(mine) else picked(mine, named)
+    errors = [str(int(m.code, 0)) for m in ours if isinstance(m, ServerError)]
+    names = ("mqtt.conack.val", "mqtt.connack.reason_code", "mqtt.puback.reason_code")
+    yield errors, [str(int(code, 0)) for name in names for code in theirs.get(name, []) if int(code, 0)]
+    topics = [m.summary.split()[1] for m in ours if m.summary.startswith(("PUBLISH ", "SUBSCRIBE "))]
+    yield topics, theirs.get("mqtt.topic", [])
+
+
 COMPARISONS: dict[str, Callable[[list[Message], Found], Iterable[tuple[list[str], list[str]]]]] = {
     "http": web("http.request.method http.request.uri http.response.code"),
     "http2": web("http2.headers.method http2.headers.path http2.headers.status"),
@@ -243,7 +259,7 @@ COMPARISONS: dict[str, Callable[[list[Message], Found], Iterable[tuple[list[str]
     "smtp": lines("smtp.req.command", "smtp.response.code"), "ftp": lines("ftp.request.command", "ftp.response.code"),
     "pop": lines("pop.request.command", "pop.response.indicator"),
     "imap": lines("imap.request.command", "imap.response.status"),
-    "ssh": ssh, "ldap": ldap, "amqp": amqp, "kafka": kafka, "mongodb": mongodb, "memcached": memcached,
+    "ssh": ssh, "ldap": ldap, "amqp": amqp, "kafka": kafka, "mongodb": mongodb, "memcached": memcached, "mqtt": mqtt,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ FIRST_PORT = 20001  # of the clients: one for each conversation
 PORTS = {
     "http": 80, "http2": 80, "tls": 443, "dns": 53, "postgres": 5432, "mysql": 3306, "redis": 6379, "smtp": 25, "ftp": 21,
     "pop": 110, "imap": 143, "ssh": 22, "ldap": 389, "amqp": 5672, "kafka": 9092, "mongodb": 27017, "memcached": 11211,
+    "mqtt": 1883,
 }  # fmt: skip
 _CLIENT, _SERVER = bytes([192, 0, 2, 1]), bytes([192, 0, 2, 2])
 _FIN, _SYN, _PUSH, _ACK = 1, 2, 8, 16
