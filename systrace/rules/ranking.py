@@ -139,8 +139,9 @@ class _Successes:
 
 
 def recovery(case: Case, finding: Finding, successes: _Successes | None = None) -> str:
-    """Why a failure did not matter: fallback (another address), retry (the same later), survived, let pass (the process
-    failed of it, and who began it ended well), purpose (the job stopped it itself); or ""."""
+    """Why a failure did not matter: fallback (another address), retry (the same later), survived (the rest worked, or
+    nobody was to hear of it), let pass (the process failed of it, and who began it ended well), purpose (the job stopped
+    it itself); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return ""
@@ -168,10 +169,23 @@ def recovery(case: Case, finding: Finding, successes: _Successes | None = None) 
         return "purpose"
     if (fate == "ok" or case.job_fate(process) == "ok") and _went_on(case, finding, socket, process):
         return "survived"
+    if connect_failed and fate == "ok" and case.job_fate(process) == "ok" and _was_to_be_silent(process, after):
+        return "survived"
     root = case.root_of(process)
     if fate == "failed" and root is not process and case.fate(root) == "ok":
         return "let pass"
     return ""
+
+
+def _was_to_be_silent(process: Process | None, after: int | None) -> bool:
+    """Its complaints went to /dev/null, all of them: whoever started it knew that this may fail."""
+    complaints = [o for o in process.output if o.fd == 2] if process is not None else []
+    times = [o.event.record.time_ns for o in complaints]
+    return (
+        bool(complaints)
+        and all(o.path == "/dev/null" for o in complaints)
+        and (after is None or any(t is None or t >= after for t in times))
+    )
 
 
 def _tried_again(case: Case, finding: Finding, process: Process | None, other: Socket, after: int) -> bool:

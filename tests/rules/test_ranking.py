@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from systrace.model import Input
 from systrace.pipeline import analyze
 
@@ -54,3 +56,27 @@ def test_a_job_that_ended_well_met_nothing_fatal() -> None:
         analysis = analyze([Input("log", (asked % (status, status)).encode().splitlines(keepends=True))])
         found[status] = analysis.verdict.outcome, analysis.findings[0].cause, analysis.findings[0].severity
     assert found == {0: ("degraded", "read-timeout", "error"), 1: ("failed", "read-timeout", "fatal")}
+
+
+_NOWHERE = '9 1.00 openat(AT_FDCWD, "/dev/null", O_RDWR) = 4 <0.0001>\n9 1.01 dup2(4, 2) = 2 <0.0001>\n'
+_COMPLAINT = '9 1.2 write(2, "no agent is running\\n", 20) = 20 <0.0001>\n'
+
+
+@pytest.mark.parametrize(
+    ("before", "complaint", "outcome"),
+    [
+        (_NOWHERE, _COMPLAINT, "healthy"),
+        ("", _COMPLAINT, "degraded"),
+        ("", _COMPLAINT.replace("(2,", "(2</dev/null>,"), "degraded"),  # so the whole job was started
+        (_NOWHERE, "", "degraded"),
+    ],
+)
+def test_who_ended_well_and_was_to_be_silent_failed_at_nothing(before: str, complaint: str, outcome: str) -> None:
+    """`gpg-connect-agent --no-autostart KILLAGENT >/dev/null 2>&1`, as apt-key does it."""
+    text = (
+        f'{before}9 1.03 execve("/bin/ask", ["ask"], 0x7ff /* 6 vars */) = 0 <0.000100>\n'
+        '9 1.1 connect(3, {sa_family=AF_UNIX, sun_path="/home/a/S.agent"}, 110) = -1 ENOENT (No such file or directory)'
+        f" <0.0001>\n{complaint}9 1.3 exit_group(0) = ?\n9 1.4 +++ exited with 0 +++\n"
+    )
+    verdict = analyze([Input("log", text.encode().splitlines(keepends=True))]).verdict
+    assert verdict.outcome == outcome
