@@ -11,6 +11,7 @@ from systrace.errors import UsageError
 from systrace.model import Input
 from systrace.pipeline import analyze
 from systrace.rules import limits
+from systrace.rules.case import seconds
 
 _HANG = b"""9 1700000001.000000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>
 %b9 1700000001.100000 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("198.51.100.7")}, 16) = 0 <0.01>
@@ -79,3 +80,19 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match=r"bad\.toml: no list of limits"):
         limits.use(str(path))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "an unknown time"),
+        (0.346, "0.35 s"),
+        (60.06, "60.1 s"),
+        (412.4, "412 s"),
+        (7200.1, "7200 s"),
+        (7980, "2 h 13 min"),
+        (275_000, "76 h 23 min"),
+    ],
+)
+def test_durations_for_people(value: float | None, text: str) -> None:
+    assert seconds(None if value is None else int(value * 1e9)) == text
