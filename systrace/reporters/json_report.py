@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 from systrace.model import Analysis, Evidence, Finding, Health, Message, Process, Socket
@@ -24,6 +24,10 @@ from systrace.reporters.shape import (
 Since = Callable[[int | None], float | None]
 
 
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_BLOCK = 1 << 16  # characters written at once
+
+
 @reporter
 class JsonReport:
     """`--format json`."""
@@ -32,39 +36,68 @@ class JsonReport:
     suffix = ".json"
 
     def write(self, analysis: Analysis, out: BinaryIO) -> None:
-        """Write one object and a newline."""
-        out.write(json.dumps(as_dict(analysis), ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+        """Write one object and a newline, piece by piece: of 100,000 sockets it is larger than all else together."""
+        pieces: list[str] = []
+        size = 0
+        for piece in _pieces(analysis):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _BLOCK:
+                out.write("".join(pieces).encode())
+                pieces, size = [], 0
+        out.write("".join(pieces).encode())
 
 
 def as_dict(analysis: Analysis) -> ReportShape:
     """The report as plain data."""
+    report = {name: list(part) if isinstance(part, Iterator) else part for name, part in _parts(analysis)}
+    return cast(ReportShape, _encodable(report))
+
+
+def _pieces(analysis: Analysis) -> Iterator[str]:
+    before = "{"
+    for name, part in _parts(analysis):
+        yield f'{before}"{name}":'
+        before = ","
+        if not isinstance(part, Iterator):
+            yield _encode(_encodable(part))
+            continue
+        between = "["
+        for each in part:
+            yield between + _encode(_encodable(each))
+            between = ","
+        yield "[]" if between == "[" else "]"
+    yield "}\n"
+
+
+def _parts(analysis: Analysis) -> Iterator[tuple[str, object]]:
+    """(name, value) of the report, in order; an iterator stands for a list."""
     evidence = analysis.evidence
-    since = _since(evidence)
+    since, files = _since(evidence), evidence.source.files
     causes: dict[str, list[str]] = {}
     for finding in analysis.findings:
         if finding.socket is not None and finding.cause not in causes.setdefault(finding.socket, []):
             causes[finding.socket].append(finding.cause)
     verdict = analysis.verdict
-    report = {
-        "schema": "systrace-report/1",
-        "source": _source(evidence),
-        "verdict": {
+    yield "schema", "systrace-report/1"
+    yield "source", _source(evidence)
+    yield (
+        "verdict",
+        {
             "outcome": verdict.outcome,
             "cause": verdict.cause,
             "peer": verdict.peer,
             "finding": verdict.finding,
             "headline": verdict.headline,
         },
-        "findings": [_finding(f, since) for f in analysis.findings],
-        "sockets": [_socket(s, since, causes.get(s.uid, [])) for s in evidence.sockets.values() if s.kind == "socket"],
-        "processes": [_process(p) for p in evidence.processes.values()],
-        "messages": [_message(m, since) for m in evidence.messages],
-        "transactions": [],
-        "health": _health(evidence.health),
-    }
-    whole = cast(ReportShape, _encodable(report))
-    whole["transactions"] = transaction_dicts(evidence)  # encodable already
-    return whole
+    )
+    yield "findings", (_finding(f, since) for f in analysis.findings)
+    sockets = evidence.sockets.values()
+    yield "sockets", (_socket(s, since, causes.get(s.uid, [])) for s in sockets if s.kind == "socket")
+    yield "processes", (_process(p) for p in evidence.processes.values())
+    yield "messages", (_message(m, since) for m in evidence.messages)
+    yield "transactions", (_transaction(t, since, files) for t in transactions(evidence))
+    yield "health", _health(evidence.health)
 
 
 def transaction_dicts(evidence: Evidence) -> list[TransactionShape]:

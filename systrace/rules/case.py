@@ -34,6 +34,7 @@ class Case:
         self.sees_write = own or not hides_most or bool(style.syscalls & {"write", "writev"})
         self.last_ns = evidence.source.last_ns
         self.clients = [s for s in evidence.sockets.values() if s.kind == "socket" and self._is_client(s)]
+        self.agents: dict[int, list[str]] | None = None  # User-Agents by process: filled by `clients`
         self._ends = {p.pid: p for p in evidence.processes.values()}
 
     def _is_client(self, socket: Socket) -> bool:

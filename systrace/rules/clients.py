@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from systrace.model import Process
+from systrace.model import Message, Process
 from systrace.rules.case import SECOND, Case
 
 
@@ -85,14 +85,21 @@ def client_of(case: Case, process: Process | None) -> Client | None:
 
 
 def _agents(case: Case, process: Process) -> list[str]:
-    found = []
-    for socket in case.evidence.sockets.values():
-        if process.pid in {h.pid for h in socket.holders}:
-            for message in socket.messages[:4]:
-                for name, value in getattr(message, "headers", None) or ():
-                    if name.lower() in ("user-agent", b"user-agent"):
-                        found.append(value if isinstance(value, str) else value.decode("latin-1"))
-    return found
+    if case.agents is None:
+        case.agents = {}
+        for socket in case.evidence.sockets.values():
+            found = [agent for message in socket.messages[:4] for agent in _agents_of(message)]
+            for pid in {h.pid for h in socket.holders} if found else ():
+                case.agents.setdefault(pid, []).extend(found)
+    return case.agents.get(process.pid, [])
+
+
+def _agents_of(message: Message) -> list[str]:
+    return [
+        value if isinstance(value, str) else value.decode("latin-1")
+        for name, value in getattr(message, "headers", None) or ()
+        if name.lower() in ("user-agent", b"user-agent")
+    ]
 
 
 def client_note(case: Case, process: Process | None, limit_ns: int | None, what: str) -> str:

@@ -116,7 +116,12 @@ def bind_conflict(case: Case) -> Iterator[Finding]:
     What to do: find the holder; SO_REUSEADDR for servers; no fixed source port for clients.
     Source: bind(2), ip(7)
     """
-    for socket in case.evidence.sockets.values():
+    everything = case.evidence.sockets.values()
+    by_port: dict[int, list[Socket]] = {}
+    for socket in everything:
+        if socket.local is not None and (socket.role == "listener" or case.connected(socket)):
+            by_port.setdefault(socket.local.port, []).append(socket)
+    for socket in everything:
         if socket.kind != "socket" or socket.family in ("netlink", "packet"):
             continue
         fault = next((f for f in socket.faults if f.kind == "bind"), None)
@@ -127,7 +132,7 @@ def bind_conflict(case: Case) -> Iterator[Finding]:
                 events, errno = list(attempt.events), attempt.errno
         if not events or errno not in ("EADDRINUSE", "EADDRNOTAVAIL", "EACCES"):
             continue
-        if any(_holds(case, s, socket, events[0]) for s in case.evidence.sockets.values()):
+        if any(_holds(case, s, socket, events[0]) for s in by_port.get(socket.local.port if socket.local else 0, ())):
             continue  # the other address family's listener, or an FTP client's control connection
         finding = case.finding("bind-conflict", socket, events)
         finding.severity, finding.confidence = "fatal", "confirmed"

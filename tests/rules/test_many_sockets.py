@@ -1,0 +1,48 @@
+"""Rules look at each socket a fixed number of times, however many have the same trouble."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+
+import pytest
+
+from systrace.model import Input
+from systrace.pipeline import analyze
+
+
+def hung(number: int) -> str:
+    """A request that nobody answers."""
+    request = r"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    return f'7 {1700000000 + number / 1000:.6f} sendto({number + 3}, "{request}", 27, 0, NULL, 0) = 27 <0.000009>'
+
+
+def conflicting(number: int) -> str:
+    """A port that is in use."""
+    address = f'{{sa_family=AF_INET, sin_port=htons({number % 60_000 + 1}), sin_addr=inet_addr("0.0.0.0")}}'
+    began = 1700000000 + number / 1000
+    return f"7 {began:.6f} bind({number + 3}, {address}, 16) = -1 EADDRINUSE (In use) <0.000009>"
+
+
+def seconds(line: Callable[[int], str], count: int) -> tuple[float, int]:
+    """(CPU time, findings, equal ones counted) of so many sockets."""
+    lines = [line(number).encode() + b"\n" for number in range(count)]
+    gc.disable()  # what other tests have left is not to be looked through
+    try:
+        began = time.process_time()
+        findings = analyze([Input("log", lines)]).findings
+        return time.process_time() - began, sum(finding.count for finding in findings)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("line", [hung, conflicting])
+def test_four_times_the_sockets_take_no_sixteen_times_as_long(line: Callable[[int], str]) -> None:
+    ratio = 16.0
+    for _ in range(3):
+        (short, few), (long, many) = seconds(line, 2000), seconds(line, 8000)
+        assert few >= 1000
+        assert many >= 6000
+        ratio = min(ratio, long / short)
+    assert ratio < 9
