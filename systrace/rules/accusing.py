@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
 from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Event, Finding, Socket
 from systrace.rules import body_defects, http_defects
-from systrace.rules.answers import (
-    EXCEPTION_WORDS,
-    PROMPT_NS,
-    TRANSPORT_WORDS,
-    Answer,
-    Said,
-    Victim,
-    answers,
-    complainer,
-    content,
-    is_last_word,
-    victim,
-)
-from systrace.rules.case import Case
+from systrace.rules.answers import Answer, answers
+from systrace.rules.case import Case, once
 from systrace.rules.defect import Defect
 from systrace.rules.passed_on import unpacked
+from systrace.rules.said import EXCEPTION_WORDS, TRANSPORT_WORDS, Said
+from systrace.rules.victims import PROMPT_NS, Victim, complainer, content, is_last_word, victim
 from systrace.shell import quoted
 
-_FOUND: WeakKeyDictionary[Case, list[Finding]] = WeakKeyDictionary()
 _MOST = 400  # answers with a defect that are looked at, from the end
 
 
@@ -58,14 +46,13 @@ def defects(answer: Answer, who: Victim) -> Iterator[Defect]:
 
 def accused(case: Case, cause: str) -> Iterator[Finding]:
     """The findings of one cause among all that are wrong with answers of this case."""
-    found = _FOUND.get(case)
-    if found is None:
-        found = _FOUND[case] = list(_all(case))
-    return (finding for finding in found if finding.cause == cause)
+    return (finding for finding in _all(case) if finding.cause == cause)
 
 
-def _all(case: Case) -> Iterator[Finding]:
+@once
+def _all(case: Case) -> list[Finding]:
     """One accusation a victim: the last answer that its words fit, else the last one with a defect."""
+    recovered: list[Finding] = []
     chosen: dict[int, tuple[bool, Finding]] = {}
     for answer in answers(case)[-_MOST:]:
         if answer.response.status in (101, 304) or _unasked(answer):
@@ -73,7 +60,7 @@ def _all(case: Case) -> Iterator[Finding]:
         refused = answer.response.status >= 500 or answer.response.status == 429
         if _made_good(answer):
             if refused:
-                yield _recovered(case, answer)
+                recovered.append(_recovered(case, answer))
             continue
         who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
         found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None) if who else None
@@ -86,7 +73,7 @@ def _all(case: Case) -> Iterator[Finding]:
             if before is not None and before[1].cause == finding.cause and before[1].peer == finding.peer:
                 finding.count += before[1].count
             chosen[who.process.pid] = fits, finding
-    yield from (finding for _, finding in chosen.values())
+    return recovered + [finding for _, finding in chosen.values()]
 
 
 def _swallowed(case: Case, answer: Answer) -> Victim | None:

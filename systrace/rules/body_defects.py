@@ -11,7 +11,7 @@ from systrace.decoders.bodies.json_body import json_problem
 from systrace.decoders.bodies.problem import Problem
 from systrace.decoders.bodies.tabular import csv_problem, fixed_width_problem
 from systrace.decoders.bodies.xml_body import xml_problem
-from systrace.rules.answers import Answer, Victim
+from systrace.rules.answers import Answer
 from systrace.rules.defect import (
     CODING_WORDS,
     EMPTY_WORDS,
@@ -22,6 +22,7 @@ from systrace.rules.defect import (
     Defect,
     says,
 )
+from systrace.rules.victims import Victim
 
 _DATA_METHODS = frozenset(("GET", ""))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 from systrace.model import Event, Evidence, Fault, Finding, Process, Socket, Span
 from systrace.rules.visibility import network_only, only_failures
 
+Found = TypeVar("Found")
 SECOND = 1_000_000_000
 _STOPPING = {"SIGTERM": 15, "SIGINT": 2, "SIGHUP": 1, "SIGQUIT": 3, "SIGXCPU": 24, "SIGUSR1": 10, "SIGALRM": 14}
 # Daemons whose UNIX sockets libraries try on the way and do without (nss, sssd, syslog, dbus, X11, avahi).
@@ -130,6 +134,26 @@ class Case:
         roots = [p for p in self.roots() if p.traced]
         return self.fate(roots[0]) if roots else "open"
 
+    def end_of(self, process: Process) -> int | None:
+        """When a process ended, in the order of `at`; None when the log does not show it."""
+        return self.ended(process.exit_event) if process.exit_event is not None else process.end_ns
+
+    def above(self, process: Process) -> Iterator[Process]:
+        """The parent, its parent and so on. A log of network calls only does not show who began whom: there all that is
+        known is the first process, which outlived the others.
+        """
+        seen = {process.pid}
+        parent = self.owner_of(process.parent)
+        while parent is not None and parent.pid not in seen:
+            yield parent
+            seen.add(parent.pid)
+            process, parent = parent, self.owner_of(parent.parent)
+        if self.sees_close:
+            return
+        first = next((p for p in self.roots() if p.traced), None)
+        if first is not None and first.pid not in seen and (self.end_of(first) or 0) >= (self.end_of(process) or 0):
+            yield first
+
     def descendants(self, process: Process) -> Iterator[Process]:
         """Children, their children and so on."""
         for other in self.evidence.processes.values():
@@ -214,6 +238,19 @@ class Case:
             finding.time_ns = shown[0].record.time_ns
             finding.end_ns = max(self.ended(e) for e in shown)
         return finding
+
+
+def once(find: Callable[[Case], Found]) -> Callable[[Case], Found]:
+    """What rules ask a case for again and again is found once, and goes with the case."""
+    known: WeakKeyDictionary[Case, Found] = WeakKeyDictionary()
+
+    @wraps(find)
+    def found(case: Case) -> Found:
+        if case not in known:
+            known[case] = find(case)
+        return known[case]
+
+    return found
 
 
 def seconds(ns: int | None) -> str:

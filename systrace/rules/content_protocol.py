@@ -15,7 +15,7 @@ from systrace.decoders.tls_messages import NotTls
 from systrace.model import Endpoint, Finding, Message, Socket
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, accused, effect
-from systrace.rules.answers import Victim, ended_at, last_received, victim
+from systrace.rules.answers import ended_at, last_received
 from systrace.rules.case import Case
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN
 from systrace.rules.exchanges import (
@@ -31,6 +31,7 @@ from systrace.rules.exchanges import (
     soon_after,
     victim_of,
 )
+from systrace.rules.victims import Victim, victim
 from systrace.shell import word
 
 _REFUSED_WORDS = re.compile(

@@ -10,10 +10,11 @@ from systrace.decoders.tls_messages import NotTls, TlsAlert, TlsHello, TlsRecord
 from systrace.model import Finding, Socket
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, effect
-from systrace.rules.answers import Victim, ended_at, is_last_word, last_received, victim
+from systrace.rules.answers import ended_at, last_received
 from systrace.rules.case import Case
 from systrace.rules.content_http import FAIL, FINE, OPEN
 from systrace.rules.exchanges import first_and_last, soon_after, victim_of
+from systrace.rules.victims import Victim, is_last_word, victim
 from systrace.shell import word
 
 _TLS_WORDS = r"(?i)\bSSL|\bTLS|certificate|PKIX|x509|handshake|CERT_|self.signed|cipher"

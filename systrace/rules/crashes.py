@@ -10,19 +10,13 @@ from systrace.decoders.tls_messages import TlsRecords
 from systrace.model import Finding, Process, Socket, Transfer
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, accused, effect
-from systrace.rules.answers import (
-    EXCEPTION_WORDS,
-    TRANSPORT_WORDS,
-    Victim,
-    answers,
-    is_last_word,
-    last_received,
-    victim,
-)
+from systrace.rules.answers import answers, last_received
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.content_protocol import framing_error, protocol_mismatch, server_error_reply
 from systrace.rules.content_tls import tls_error
+from systrace.rules.said import EXCEPTION_WORDS, TRANSPORT_WORDS
+from systrace.rules.victims import Victim, is_last_word, victim
 
 WINDOW_NS = (
     2 * SECOND

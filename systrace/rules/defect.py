@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from systrace.rules.answers import Victim
+from systrace.rules.victims import Victim
 
 # What parsers of each format say. Program names and class names as of Python, Node.js, Java, Ruby, PHP, Perl, Go, jq.
 JSON_WORDS = (

@@ -11,20 +11,10 @@ from systrace.decoders.length_prefixed import LAYOUTS, SANE, Layout
 from systrace.decoders.replies import Reply, Request, ServerError, Unit
 from systrace.model import Endpoint, Event, Finding, Message, Received, Socket
 from systrace.rules.accusing import accusation, effect
-from systrace.rules.answers import (
-    PROMPT_NS,
-    TRANSPORT_WORDS,
-    Victim,
-    ended_at,
-    is_last_word,
-    last_received,
-    received_bytes,
-    receiver,
-    stopped,
-    victim,
-    waiting,
-)
+from systrace.rules.answers import ended_at, last_received, received_bytes, receiver
 from systrace.rules.case import Case
+from systrace.rules.said import TRANSPORT_WORDS
+from systrace.rules.victims import PROMPT_NS, Victim, is_last_word, stopped, victim, waiting
 
 _COUNT = re.compile(rb'"(?:\.\.\.)?, (?:\w+=)?(\d{1,9})(?:[,)]|\Z)')
 SHORT_WORDS = (

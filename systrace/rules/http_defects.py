@@ -9,8 +9,9 @@ from systrace.decoders.bodies.expectations import wrong_kind
 from systrace.decoders.bodies.html_body import html_page
 from systrace.decoders.bodies.problem import printable
 from systrace.decoders.http_messages import HttpResponse
-from systrace.rules.answers import Answer, Victim
+from systrace.rules.answers import Answer
 from systrace.rules.defect import JSON_WORDS, XML_WORDS, Defect, says
+from systrace.rules.victims import Victim
 
 _LOGIN = re.compile(
     r"(?i)(?:log-?in|log-?on|sign-?in|sso|saml|oauth|auth(?:enticate|orize)?|session|cas)(?:[/?#._-]|$)"

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from systrace.decoders.dns import DnsMessage
 from systrace.model import Event, Finding, Process, Received, Sent, Socket
 from systrace.rules import rule
-from systrace.rules.answers import said_by
 from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.said import said_by
 from systrace.shell import word
 
 SLOW_NS = SECOND  # a look-up of a second or more is worth a note

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from systrace.decoders.http_messages import HttpResponse
 from systrace.model import Message, Socket
-from systrace.rules.answers import is_last_word
 from systrace.rules.case import SECOND, Case
 from systrace.rules.stalls import Stall
+from systrace.rules.victims import is_last_word
 
 
 def only_watched(stall: Stall) -> bool:

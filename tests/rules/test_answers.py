@@ -1,85 +1,47 @@
-"""Who is blamed for an answer: the receiver, the reader of its pipe, its shell; and who is left alone."""
+"""Which answers a process received, in which order, and which of them are answers to one request."""
 
 from __future__ import annotations
 
-import pytest
+from systrace import Analysis
+from systrace.rules.answers import answers, last_received, received_bytes, receiver
+from systrace.rules.case import Case
+from tests.rules.http_job import ask, connect, forked, got, judged, left
 
-from systrace.rules.answers import Said
-from tests.rules.http_job import HTML, ask, blamed, connect, forked, got, judged, left, wrote
 
-
-def test_the_crash_is_in_the_reader_of_the_pipe() -> None:
-    """`curl | jq`: one finding, of the page and of jq's complaint, which is quoted and shown as evidence."""
-    complaint = "parse error: Invalid numeric literal at line 1, column 10"
-    analysis = judged(
+def two_clients() -> Analysis:
+    return judged(
         '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>',
-        forked(9, 10, 1.1, "curl"), forked(9, 11, 1.2, "jq"),
-        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "502 Bad Gateway", HTML, more="Server: awselb/2.0\\r\\n"), left(10, 1.6),
-        wrote(11, 1.7, complaint), left(11, 1.8, 4), left(9, 1.9, 4),
+        forked(9, 10, 1.1, "curl"), connect(10, 1.2), ask(10, 1.3), got(10, 1.4, "503 Busy", "no"), left(10, 1.5),
+        forked(9, 11, 1.6, "curl"), connect(11, 1.7), ask(11, 1.8), got(11, 1.9, "503 Busy", "no"),
+        ask(11, 2.0), got(11, 2.1, "200 OK", "yes"), left(11, 2.2), left(9, 2.3),
     )  # fmt: skip
-    (finding,) = blamed(analysis)
-    assert (finding.cause, finding.variant, finding.pid, finding.command) == (
-        "html-instead-of-json",
-        "status-502",
-        11,
-        "jq",
-    )
-    assert finding.peer == "192.0.2.7:80"
-    assert complaint in finding.summary
-    assert any(complaint in line.text for line in finding.lines)
-    assert analysis.verdict.cause == "html-instead-of-json"
-    assert analysis.verdict.outcome == "failed"
 
 
-def test_a_shell_that_looks_at_the_result_fails_for_its_child() -> None:
-    """curl ended well; the script compared the status that it printed."""
-    analysis = judged(
-        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', forked(9, 10, 1.1, "curl"),
-        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "503 Service Unavailable", "busy"), left(10, 1.6),
-        wrote(9, 1.7, "status is 503, not 200"), left(9, 1.9, 5),
-    )  # fmt: skip
-    (finding,) = blamed(analysis)
-    assert (finding.cause, finding.pid) == ("http-error-status", 9)
+def test_answers_are_grouped_by_receiver_in_order() -> None:
+    case = Case(two_clients().evidence)
+    found = answers(case)
+    assert [(a.process.pid if a.process else None, a.response.status, a.index) for a in found] == [
+        (10, 503, 0),
+        (11, 503, 0),
+        (11, 200, 1),
+    ]
+    assert [[a.response.status for a in each.repeated] for each in found] == [[], [200], []]
+    assert ([a.index for a in found[2].before], [a.index for a in found[1].later]) == ([0], [1])
+    assert answers(case) is found  # looked for once
+    assert answers(Case(two_clients().evidence)) is not found
 
 
-def test_a_failure_that_its_parent_shrugs_off_is_none() -> None:
-    """`curl -f ... || true`."""
-    analysis = judged(
-        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', forked(9, 10, 1.1, "curl"),
-        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "404 Not Found", "none"),
-        wrote(10, 1.6, "curl: (22) The requested URL returned error: 404"), left(10, 1.6, 22), left(9, 1.9, 0),
-    )  # fmt: skip
-    assert not blamed(analysis)
-    assert analysis.verdict.outcome == "healthy"
-
-
-def test_a_log_of_network_calls_only_has_no_family_tree() -> None:
-    """The first process outlives the others; that it failed is all that is known."""
-    analysis = judged(
-        "9 1.0 --- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=8, si_uid=0, si_status=0} ---",
-        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "200 OK", HTML), "10 1.6 +++ exited with 0 +++",
-        "9 1.9 +++ exited with 4 +++",
-    )  # fmt: skip
-    (finding,) = blamed(analysis)
-    assert (finding.cause, finding.pid) == ("html-instead-of-json", 9)
-
-
-@pytest.mark.parametrize(
-    ("text", "words", "line"),
-    [
-        ('Traceback (most recent call last):\n  File "x.py", line 3\nValueError: bad\nbye\n', "", "ValueError: bad"),
-        (
-            "TypeError: fetch failed\n  [cause]: Error: self-signed certificate\n",
-            "certificate",
-            "[cause]: Error: self-signed",
-        ),
-        ("a.rb:1:in `<main>': undefined method (NoMethodError)\n\tputs JSON.parse(x)\n", "", "a.rb:1:in `<main>'"),
-        ("started\nempty file\n", "", "empty file"),
-        ("\x1b[31mfailed\x1b[0m\n", "", "\\x1b[31mfailed"),
-        ("", "", ""),
-    ],
-)
-def test_the_sentence_that_says_most_is_quoted(text: str, words: str, line: str) -> None:
-    """Frames of a traceback are not; what a terminal could obey is escaped."""
-    assert Said(text).line(words).startswith(line)
-    assert Said(text).line(words).isprintable()
+def test_bytes_and_receiver_of_a_socket() -> None:
+    case = Case(two_clients().evidence)
+    socket = answers(case)[2].socket
+    data, whole = received_bytes(socket)
+    assert whole
+    assert data.startswith(b"HTTP/1.1 503 Busy")
+    assert data.endswith(b"yes")
+    assert received_bytes(socket, 8) == (b"HTTP/1.1", False)
+    last = last_received(socket)
+    assert last is not None
+    assert last.record.time_ns == 1_700_000_002_100_000_000
+    process = receiver(case, socket, None)
+    assert process is not None
+    assert process.pid == 11

@@ -1,0 +1,61 @@
+"""Who is blamed for an answer: the receiver, the reader of its pipe, its shell; and who is left alone."""
+
+from __future__ import annotations
+
+from tests.rules.http_job import HTML, ask, blamed, connect, forked, got, judged, left, wrote
+
+
+def test_the_crash_is_in_the_reader_of_the_pipe() -> None:
+    """`curl | jq`: one finding, of the page and of jq's complaint, which is quoted and shown as evidence."""
+    complaint = "parse error: Invalid numeric literal at line 1, column 10"
+    analysis = judged(
+        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>',
+        forked(9, 10, 1.1, "curl"), forked(9, 11, 1.2, "jq"),
+        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "502 Bad Gateway", HTML, more="Server: awselb/2.0\\r\\n"), left(10, 1.6),
+        wrote(11, 1.7, complaint), left(11, 1.8, 4), left(9, 1.9, 4),
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert (finding.cause, finding.variant, finding.pid, finding.command) == (
+        "html-instead-of-json",
+        "status-502",
+        11,
+        "jq",
+    )
+    assert finding.peer == "192.0.2.7:80"
+    assert complaint in finding.summary
+    assert any(complaint in line.text for line in finding.lines)
+    assert analysis.verdict.cause == "html-instead-of-json"
+    assert analysis.verdict.outcome == "failed"
+
+
+def test_a_shell_that_looks_at_the_result_fails_for_its_child() -> None:
+    """curl ended well; the script compared the status that it printed."""
+    analysis = judged(
+        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', forked(9, 10, 1.1, "curl"),
+        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "503 Service Unavailable", "busy"), left(10, 1.6),
+        wrote(9, 1.7, "status is 503, not 200"), left(9, 1.9, 5),
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert (finding.cause, finding.pid) == ("http-error-status", 9)
+
+
+def test_a_failure_that_its_parent_shrugs_off_is_none() -> None:
+    """`curl -f ... || true`."""
+    analysis = judged(
+        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', forked(9, 10, 1.1, "curl"),
+        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "404 Not Found", "none"),
+        wrote(10, 1.6, "curl: (22) The requested URL returned error: 404"), left(10, 1.6, 22), left(9, 1.9, 0),
+    )  # fmt: skip
+    assert not blamed(analysis)
+    assert analysis.verdict.outcome == "healthy"
+
+
+def test_a_log_of_network_calls_only_has_no_family_tree() -> None:
+    """The first process outlives the others; that it failed is all that is known."""
+    analysis = judged(
+        "9 1.0 --- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=8, si_uid=0, si_status=0} ---",
+        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "200 OK", HTML), "10 1.6 +++ exited with 0 +++",
+        "9 1.9 +++ exited with 4 +++",
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert (finding.cause, finding.pid) == ("html-instead-of-json", 9)
