@@ -747,6 +747,16 @@ class Source:
 
 
 @dataclass(slots=True)
+class Forgotten:
+    """Connections over the network that ended well, and were too many to be kept: resolvers' left out."""
+
+    made: int = 0
+    accepted: int = 0
+    sent: int = 0  # bytes
+    received: int = 0
+
+
+@dataclass(slots=True)
 class Evidence:
     """All that the log shows, before any judgement: what rules read."""
 
@@ -759,6 +769,7 @@ class Evidence:
     names: dict[str, str] = field(default_factory=dict)  # address -> name, from DNS answers
     owners: dict[int, int] = field(default_factory=dict)  # thread -> process
     printed: list[Event] = field(default_factory=list)  # output of the program, mixed into the log
+    forgotten: Forgotten = field(default_factory=Forgotten)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from systrace.model import Input
 from systrace.pipeline import analyze, raw_records
+from systrace.reporters.table import one_line
 from systrace.tracers.logfile import recordings
 
 START = 1_700_000_000
@@ -48,6 +49,18 @@ def test_memory_does_not_grow_with_the_log(monkeypatch: pytest.MonkeyPatch) -> N
     kept_memory(60)  # what is kept once, whatever is read: modules, caches
     small, large = kept_memory(150), kept_memory(450)
     assert large < small + 300 * 300  # a kept socket is some 5 kB, a forgotten one next to nothing
+
+
+def test_what_is_forgotten_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The headline speaks of the whole log, also where most of its connections are no longer listed."""
+    told = []
+    for most in (1000, 20):
+        monkeypatch.setattr("systrace.streams.sockets._MOST_SOCKETS", most)
+        analysis = analyze([Input("log", job(60))])
+        told.append((analysis.verdict.headline, one_line(analysis)))
+    assert told[0] == told[1]
+    assert "60 connections" in told[1][0]
+    assert analysis.evidence.forgotten.made > 20
 
 
 def test_a_log_split_by_thread_says_the_same() -> None:

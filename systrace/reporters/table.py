@@ -56,9 +56,11 @@ def one_line(analysis: Analysis) -> str:
     """The report of a run in which all is well."""
     sockets = [s for s in analysis.evidence.sockets.values() if s.kind == "socket" and s.is_network]
     connected = [s for s in sockets if any(a.outcome == "connected" for a in s.attempts) and s.type == "stream"]
-    moved = f"{size(sum(s.sent.original_len for s in sockets))} out, "
-    moved += f"{size(sum(s.received.original_len for s in sockets))} in"
-    count = f"{len(connected)} connection{'' if len(connected) == 1 else 's'}, {moved}" if sockets else "no network use"
+    gone = analysis.evidence.forgotten
+    moved = f"{size(gone.sent + sum(s.sent.original_len for s in sockets))} out, "
+    moved += f"{size(gone.received + sum(s.received.original_len for s in sockets))} in"
+    made = gone.made + len(connected)
+    count = f"{made} connection{'' if made == 1 else 's'}, {moved}" if sockets else "no network use"
     return f"systrace: {safe(analysis.verdict.headline).rstrip('.')} ({count})"
 
 

@@ -326,6 +326,8 @@ def _healthy(case: Case) -> str:
     accepted = sum(
         1 for s in case.evidence.sockets.values() if s.kind == "socket" and s.is_network and s.role == "server"
     )
+    made += case.evidence.forgotten.made
+    accepted += case.evidence.forgotten.accepted
     text = f"Nothing failed{open_end}: {made or 'no'} connection{'' if made == 1 else 's'}"
     if accepted:
         text += f" made, {accepted} accepted"

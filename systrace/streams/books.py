@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Protocol
 
-from systrace.model import Event, Socket, Span, Transfer
+from systrace.model import Event, Forgotten, Socket, Span, Transfer
 from systrace.streams.descriptors import Description
 from systrace.streams.lookup import Lookup
 from systrace.streams.tasks import Task, Tasks
@@ -38,6 +38,7 @@ class Books:
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
         self.forgotten = 0  # sockets
+        self.forgotten_connections = Forgotten()
         self.forgotten_processes = 0
         self.ended: list[Task] = []  # tasks that are no more, the oldest first
         self.owners: dict[int, int] = {}  # tid -> pid of ended tasks whose process is kept

@@ -34,4 +34,5 @@ def finished_evidence(tracker: Tracker, source: Source, health: Health, messages
         names,
         tracker.owners | {tid: task.process.pid for tid, task in tracker.tasks.by_tid.items()},
         tracker.printed,
+        tracker.forgotten_connections,
     )

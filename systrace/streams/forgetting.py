@@ -13,6 +13,7 @@ from systrace.streams.books import Books
 from systrace.streams.tasks import Task
 
 _FIRST, _LAST = 32, 64  # sockets kept of those that failed alike
+_DNS = 53
 _MOST = 4000  # ended tasks remembered; beyond, the oldest quarter is looked through
 
 
@@ -72,6 +73,14 @@ def forget(books: Books, uid: str) -> bool:
     if gone is None:
         return False
     books.forgotten += 1
+    if gone.is_network and (gone.peer is None or gone.peer.port != _DNS):
+        known = books.forgotten_connections
+        if gone.role == "server":
+            known.accepted += 1
+        elif gone.sent.calls or gone.received.calls or any(a.outcome == "connected" for a in gone.attempts):
+            known.made += 1
+        known.sent += gone.sent.original_len
+        known.received += gone.received.original_len
     if books.listener is not None:
         books.listener.forgotten(gone)
     return True
