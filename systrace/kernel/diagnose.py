@@ -17,6 +17,7 @@ from systrace.model import Finding, Line
 
 _UNREAD_MS = 5000  # data that wait this long are not about to be read
 _CLOSE_WAIT = 10  # sockets the peer has closed and the program has not: more is a leak
+_SHOWN = 3  # connections of a process that nobody may look into
 _ALIKE = 3  # threads waiting alike are told once, with their number
 
 
@@ -77,7 +78,8 @@ def _interrupted(process: ProcessState, thread: Thread) -> str:
 def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgement:
     call = thread.call
     if call is None or thread.state in "TtZXR" or process.kernel_thread or process.frozen:
-        return judge_others.judge_thread(process, thread, root=process.pid == snapshot.pid)
+        bare = judge_others.judge_thread(process, thread, root=process.pid == snapshot.pid)
+        return _with_connections(snapshot, bare) if bare.finding.variant == "hidden" else bare
     sockets = {state.fd: state for state in snapshot.sockets if state.pid == process.pid}
     waits = [
         Wait(snapshot, process, thread, call, sockets[fd], direction or "r")
@@ -88,6 +90,22 @@ def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgeme
         judged = [judge_sockets.judge(wait) for wait in _promising(waits)]
         return max(judged, key=lambda j: (j.weight, j.finding.duration_ns or 0))
     return judge_others.judge_call(Wait(snapshot, process, thread, call))
+
+
+def _with_connections(snapshot: Snapshot, judged: Judgement) -> Judgement:
+    """Where only the call is hidden (Yama), the process's connections are not: one of them may be what it waits for."""
+    finding = judged.finding
+    found = [s for s in snapshot.sockets if s.pid == finding.pid and s.peer is not None and s.state != "listen"]
+    if found:
+        shown = ", ".join(f"fd {s.fd} to {name_of(s)}{_silence(s)}" for s in found[:_SHOWN])
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        finding.summary += f" Connections of the process: {shown}{more}."
+        finding.lines += [socket_line(state) for state in found[:_SHOWN]]
+    return judged
+
+
+def _silence(state: SocketState) -> str:
+    return f" (silent for {duration(state.silent_ms / 1000)})" if state.silent_ms is not None else ""
 
 
 def _promising(waits: list[Wait]) -> list[Wait]:

@@ -90,9 +90,9 @@ def explain(facts: Access, command: str = "attach") -> str:
     if facts.zombie:
         return f"{who} has ended and waits for its parent to collect its status: look at the parent"
     sudo = f"sudo systrace {command} {facts.pid}"
+    if facts.yama >= 3:
+        return f"{who}: kernel.yama.ptrace_scope is {facts.yama}, which forbids all tracing until the next boot"
     if facts.have_ptrace:
-        if facts.yama >= 3:
-            return f"{who}: kernel.yama.ptrace_scope is 3, which forbids all tracing until the next boot"
         return (
             f"{who}: refused although CAP_SYS_PTRACE is held: a security module (SELinux, AppArmor, seccomp) forbids "
             "it; see dmesg or ausearch -m avc"
@@ -116,8 +116,8 @@ def explain(facts: Access, command: str = "attach") -> str:
             f"{who}: kernel.yama.ptrace_scope is 1, so only a parent may trace: {sudo}, or until the next boot: "
             "sudo sysctl kernel.yama.ptrace_scope=0"
         )
-    if facts.yama >= 2:
-        return f"{who}: kernel.yama.ptrace_scope is {facts.yama}, so only root may trace: {sudo}"
+    if facts.yama == 2:
+        return f"{who}: kernel.yama.ptrace_scope is 2, so only root may trace: {sudo}"
     return f"{who}: refused by a security module (SELinux, AppArmor, seccomp): try as root: {sudo}"
 
 

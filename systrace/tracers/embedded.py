@@ -24,6 +24,7 @@ from systrace.errors import CaptureError, UsageError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import environment
 from systrace.tracers.one_cpu import pinning
+from systrace.tracers.permission import forbidden, yama
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 MACHINES = ("x86_64", "aarch64")
@@ -167,8 +168,8 @@ class Embedded:
             return f"the embedded tracer needs Linux 5.3 or newer, this is {system.release}"
         if importlib.util.find_spec("ptrace") is None:
             return "python-ptrace is not installed: pip install python-ptrace"
-        if _yama() == 3:
-            return "kernel.yama.ptrace_scope is 3: nobody may trace until the next boot with another value"
+        if yama() >= 3:
+            return "kernel.yama.ptrace_scope is 3: nobody may trace until the next boot"
         return None
 
     def describe(self, request: Request, *, attach: bool = False) -> dict[str, Any]:
@@ -194,7 +195,7 @@ class Embedded:
             if message["event"] == "failed":
                 if message["what"] == "execve":
                     raise UsageError(f"{command[0]}: {os.strerror(message['errno'])}")
-                raise CaptureError(_forbidden(message["errno"]))
+                raise CaptureError(forbidden(os.strerror(message["errno"])))
             yield capture
         finally:
             capture.close()
@@ -251,21 +252,6 @@ def _worker_environment() -> dict[str, str]:
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def _yama() -> int:
-    try:
-        return int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0  # no such security module
-
-
-def _forbidden(errno: int) -> str:
-    """Why nothing can be traced here at all."""
-    tracer = tracer_of(os.getpid())
-    if tracer:
-        return f"systrace is itself being traced, by process {tracer}: a process has one tracer only"
-    return f"cannot trace: {os.strerror(errno)}; is ptrace(2) allowed here (containers: --cap-add SYS_PTRACE)?"
-
-
 def refused(pid: int, said: str) -> str:
     """One line: why a process cannot be attached to, and what would permit it."""
     name = status_field(pid, "Name")
@@ -283,9 +269,9 @@ def refused(pid: int, said: str) -> str:
     owner = (status_field(pid, "Uid") or "0").split()[0]
     if os.geteuid() not in (0, int(owner)):
         return f"{start}it belongs to user {owner}; run systrace as that user or as root"
-    if _yama():
+    if yama():
         return (
-            f"{start}kernel.yama.ptrace_scope is {_yama()}; run systrace as root, or: sysctl kernel.yama.ptrace_scope=0"
+            f"{start}kernel.yama.ptrace_scope is {yama()}; run systrace as root, or: sysctl kernel.yama.ptrace_scope=0"
         )
     return f"{start}{said} (containers: --cap-add SYS_PTRACE)"
 

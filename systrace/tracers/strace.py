@@ -22,6 +22,7 @@ from systrace.errors import CaptureError, UsageError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import FDS_MAX, environment
 from systrace.tracers.one_cpu import pinning
+from systrace.tracers.permission import forbidden
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 # Calls without which processes cannot be told apart: always recorded.
@@ -350,8 +351,7 @@ def _launch(
         raise CaptureError(f"the job cannot be given all {len(numbers)} open descriptors: {reason} (see ulimit -n)")
     if errno:
         raise UsageError(f"{command[0]}: {os.strerror(int(errno))}")
-    said = complaint(complaints)
-    raise CaptureError(f"cannot trace: {said or 'strace ended without a word'}; is ptrace(2) allowed here?")
+    raise CaptureError(forbidden(complaint(complaints) or "strace ended without a word"))
 
 
 def inherited_descriptors() -> list[int]:

@@ -30,6 +30,7 @@ CASES: list[tuple[dict[str, object], str]] = [
     ({"zombie": True}, "look at the parent"),
     ({"zombie": True, "goes_on": True}, "lives on without its first thread"),
     ({"yama": 3, "have_ptrace": True}, "forbids all tracing until the next boot"),
+    ({"yama": 3}, "forbids all tracing until the next boot"),
     ({"have_ptrace": True}, "although CAP_SYS_PTRACE is held: a security module"),
     ({"same_user": False}, "belongs to user batch: run as that user (sudo -u batch …) or as root"),
     ({"other_user_namespace": True}, "is in another user namespace (a container): run as root on the host"),
