@@ -52,11 +52,7 @@ PATHS = _PATH_FIRST | _PATH_SECOND
 _ON_DESCRIPTOR = READS | WRITES | DISK | _names("connect flock ioctl io_uring_enter splice copy_file_range close")
 _SOCKETCALLS = {3: "connect", 5: "accept", 9: "send", 10: "recv", 11: "sendto", 12: "recvfrom", 16: "sendmsg",
                 17: "recvmsg", 18: "accept4", 19: "recvmmsg", 20: "sendmmsg"}  # linux/net.h  # fmt: skip
-# A call that a stop or an old attach interrupted shows as restart_syscall; where the thread sleeps tells which it was.
-_BY_WCHAN = (
-    ("poll_schedule_timeout", "poll"), ("do_poll", "poll"), ("do_sys_poll", "poll"), ("hrtimer_nanosleep", "nanosleep"),
-    ("do_nanosleep", "nanosleep"), ("futex", "futex"),
-)  # fmt: skip
+_CLOCKS = 0x1000  # a first argument below names a clock: no pointer is that small
 
 
 def decode(number: int, args: tuple[int, ...], machine: str, wchan: str, memory: Memory) -> Call:
@@ -66,12 +62,33 @@ def decode(number: int, args: tuple[int, ...], machine: str, wchan: str, memory:
     if name == "socketcall":
         name, args = _socketcall(args, memory)
     elif name == "restart_syscall":
-        name = next((call for prefix, call in _BY_WCHAN if wchan.startswith(prefix)), name)
-    call = Call(number, name, args)
+        return _resumed(number, args, wchan, memory)
+    return _decoded(Call(number, name, args), memory)
+
+
+def _decoded(call: Call, memory: Memory) -> Call:
     for names, decoder in _DECODERS:
-        if name in names:
+        if call.name in names:
             return decoder(call, memory)
     return call
+
+
+def _resumed(number: int, args: tuple[int, ...], wchan: str, memory: Memory) -> Call:
+    """restart_syscall(2): what a stop interrupted goes on, until the moment that it had been given at first.
+
+    Only poll, futex with a timeout, and the sleeps go on so (`do_restart_poll`, `futex_wait_restart`,
+    `hrtimer_nanosleep_restart` and its likes): where the thread sleeps tells which. The registers are still those of the
+    first call. When that began is not known, so its limit is at most as far away as it is long.
+    """
+    if not wchan:
+        return Call(number, "restart_syscall", args)
+    if "poll" in wchan:
+        name = "poll"
+    elif "futex" in wchan:
+        name = "futex"
+    else:
+        name = "clock_nanosleep" if args[0] < _CLOCKS else "nanosleep"
+    return replace(_decoded(Call(number, name, args), memory), resumed=True)
 
 
 def _socketcall(args: tuple[int, ...], memory: Memory) -> tuple[str, tuple[int, ...]]:

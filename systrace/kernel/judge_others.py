@@ -172,7 +172,8 @@ def _child(wait: Wait) -> Judgement:
 
 
 def _sleep(wait: Wait) -> Judgement:
-    left = f", {duration(wait.deadline_s)} left" if wait.deadline_s is not None else ""
+    most = "at most " if wait.call.resumed else ""
+    left = f", {most}{duration(wait.deadline_s)} left" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it sleeps on purpose{left}"
     return _plain(wait, "sleep", 25, headline, refuted_by="it does something else when the time is over")
 

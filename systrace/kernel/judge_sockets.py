@@ -70,7 +70,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
     count = (state.retransmits or 0) + 1
     end = f"the kernel gives up in about {duration(times[1])} with ETIMEDOUT" if times is not None else ""
     if wait.deadline_s is not None and (times is None or wait.deadline_s < times[1]):
-        end = f"the program's own limit ({wait.call.limit_source}) ends it in {duration(wait.deadline_s)}"
+        end = f"the program's own limit ({wait.call.limit_source}) ends it {wait.ends}"
     sent = f"{count} SYN{'s' if count > 1 else ''} sent, none answered"
     headline = f"{wait.subject} on fd {state.fd} to {peer}, connecting: {sent}; {end}".rstrip("; ")
     finding = wait.finding(
@@ -131,7 +131,7 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
         why = "the send buffer is full: the peer reads more slowly than we write, or not at all"
         confidence = "likely"
     queued = f"{state.unsent} bytes unread by the peer, " if state.unsent else ""
-    ends = f", limit {wait.call.limit_source} ends it in {duration(wait.deadline_s)}" if wait.deadline_s else ""
+    ends = f", limit {wait.call.limit_source} ends it {wait.ends}" if wait.ends else ""
     headline = f"{_at(wait, state)}, {queued}{why}{ends}"
     finding = wait.finding(
         "send-blocked",
@@ -154,7 +154,7 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
 def _datagram(wait: Wait, state: SocketState) -> Judgement:
     dns = state.peer is not None and state.peer.port in _DNS_PORTS
     limited = wait.deadline_s is not None
-    end = f"own limit ({wait.call.limit_source}) in {duration(wait.deadline_s)}" if wait.deadline_s is not None else ""
+    end = f"own limit ({wait.call.limit_source}) {wait.ends}" if limited else ""
     headline = f"{_at(wait, state)}, UDP, nothing has come{'; ' + end if end else ', no timeout: it may wait for ever'}"
     finding = wait.finding(
         "dns-timeout" if dns else "read-timeout" if limited else "hung-read",
@@ -173,9 +173,8 @@ def _datagram(wait: Wait, state: SocketState) -> Judgement:
 
 
 def _limited(wait: Wait, state: SocketState) -> Judgement:
-    left = wait.deadline_s or 0.0
     own = f"its own limit of {duration((wait.call.limit_ns or 0) / 1e9)} ({wait.call.limit_source})"
-    headline = f"{_at(wait, state)}, {_exchange(state)}; {own} ends it in {duration(left)}"
+    headline = f"{_at(wait, state)}, {_exchange(state)}; {own} ends it {wait.ends}"
     finding = wait.finding(
         "read-timeout",
         "pending",

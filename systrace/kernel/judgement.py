@@ -73,6 +73,13 @@ class Wait:
         return max(self.call.limit_ns - (self.thread.blocked_ns or 0), 0) / 1e9
 
     @property
+    def ends(self) -> str:
+        """When the program's own limit ends the wait: "in 12 s", "within 12 s" where it began unseen; "" without one."""
+        if self.deadline_s is None:
+            return ""
+        return f"{'within' if self.call.resumed else 'in'} {duration(self.deadline_s)}"
+
+    @property
     def subject(self) -> str:
         """ "python3[4242] blocked 412 s in recvfrom"; "waiting" when it was awake in between."""
         blocked = self.thread.blocked_ns

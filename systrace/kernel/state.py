@@ -25,6 +25,7 @@ class Call:
     limit_ns: int | None = None  # how long the program lets it wait, None: for ever
     limit_source: str = ""  # "poll", "SO_RCVTIMEO", ...
     left_ns: int | None = None  # until the limit, where the call names a point in time instead of a duration
+    resumed: bool = False  # after a stop: it began earlier than the thread sleeps now, and so ends earlier
     detail: str = ""  # "child 1234", "mutex owned by thread 77", "203.0.113.10:443" of a connect
 
 

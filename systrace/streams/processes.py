@@ -10,7 +10,7 @@ from systrace.model import RESTARTED, Event, Process
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
 from systrace.streams.forgetting import ended
-from systrace.streams.snapshots import adopt_snapshot
+from systrace.streams.snapshots import adopt_snapshot, nanoseconds
 from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
 
@@ -152,11 +152,9 @@ def printed(books: Books, task: Task | None, event: model.Printed) -> None:
 def fact(books: Books, task: Task | None, event: model.Fact) -> None:
     if isinstance(event.values.get("snapshot"), dict):
         adopt_snapshot(event, books.tasks, books.lookup)
+        books.looked_ns = nanoseconds(event.values["snapshot"].get("time"))
         return
     books.facts.update(event.values)
-    ended = event.values.get("end")
-    if isinstance(ended, int | float):  # calls without a result come after it
-        books.last_ns = max(books.last_ns or 0, int(ended * 1e9))
 
 
 HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {

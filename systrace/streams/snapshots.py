@@ -10,6 +10,7 @@ from systrace.streams.lookup import Lookup, parse_endpoint
 from systrace.streams.tasks import Task, Tasks
 
 _ATTACH_NS = 5_000_000_000  # strace prints the call that it interrupts within this time of the snapshot
+_NEVER_S = 1e15
 _KINDS = {
     "futex": "futex", "futex_wait": "futex", "futex_waitv": "futex", "wait4": "child", "waitid": "child",
     "nanosleep": "sleep", "clock_nanosleep": "sleep", "flock": "lock", "pause": "signal", "rt_sigsuspend": "signal",
@@ -38,7 +39,7 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
             tasks.by_tid[tid] = Task(tid, leader.process, leader.table)
         task = tasks.by_tid.get(tid) if isinstance(tid, int) else None
         if task is not None and item.get("state") not in ("T", "t"):  # stopped or held by a debugger: that is no wait
-            task.blocked = {**item, "time": snapshot.get("time")}
+            task.blocked = {**item, "time": snapshot.get("time"), "event": event}
     for item in _items(snapshot, "sockets"):
         _adopt_socket(item, snapshot.get("time"), tasks, lookup)
     for task in tasks.by_tid.values():
@@ -68,7 +69,7 @@ def _adopt_number(item: dict[str, Any], tasks: Tasks) -> None:
 def _adopt_wait(event: Fact, task: Task) -> None:
     """A thread was blocked when the snapshot was taken: its wait began then, whatever strace prints of it later."""
     item = task.blocked or {}
-    since, limit = item.get("since"), _seconds(item.get("limit"))
+    start, limit = nanoseconds(item.get("since")), nanoseconds(item.get("limit"))
     for entry in item.get("fds") or []:
         if not (isinstance(entry, list) and len(entry) == 2):
             continue
@@ -76,7 +77,6 @@ def _adopt_wait(event: Fact, task: Task) -> None:
         if description is None or description.socket is None or description.socket.waiting is not None:
             continue
         socket = description.socket
-        start = int(since * 1e9) if isinstance(since, int | float) else None
         direction = "w" if entry[1] == "w" else "r"
         source = str(item.get("call") or "")
         span = Span(
@@ -95,12 +95,27 @@ def blocked_before(task: Task, record: Record) -> tuple[str, str, int] | None:
     item, task.blocked = task.blocked, None
     if item is None:
         return None
-    call, since, seen = item.get("call"), _seconds(item.get("since")), _seconds(item.get("time"))
+    call, since, seen = item.get("call"), nanoseconds(item.get("since")), nanoseconds(item.get("time"))
     if not isinstance(call, str) or since is None or seen is None or record.time_ns is None:
         return None
     if record.syscall not in (call, "restart_syscall") or not 0 <= record.time_ns - seen < _ATTACH_NS:
         return None
     return _KINDS.get(call, "") if record.syscall != call else "", call, min(since, record.time_ns)
+
+
+def waits_unseen(tasks: Tasks) -> list[tuple[Task, Span]]:
+    """The waits of threads that are no socket's, as the snapshot saw them: for a trace too short to show any call."""
+    found = []
+    for task in tasks.by_tid.values():
+        item = task.blocked or {}
+        call = str(item.get("call") or "")
+        kind = "stdin" if call == "read" and item.get("fd") == 0 else _KINDS.get(call, "")
+        start = nanoseconds(item.get("since") or item.get("time"))
+        if kind and not task.last_wait:
+            limit = nanoseconds(item.get("limit"))
+            seen_by = [item["event"]]
+            found.append((task, Span(task.tid, task.process.pid, kind, start, None, limit, call, False, seen_by)))
+    return found
 
 
 def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, lookup: Lookup) -> None:
@@ -116,7 +131,7 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     state = str(item.get("state") or "")
     socket.state = {"established": "established", "listen": "listening", "syn-sent": "connecting"}.get(state, state)
     socket.role = "listener" if state == "listen" else "client" if socket.peer is not None else "unknown"
-    now, ages = _seconds(snapshot_time), [_int(item.get(f"last_data_{way}_ms")) for way in ("sent", "received")]
+    now, ages = nanoseconds(snapshot_time), [_int(item.get(f"last_data_{way}_ms")) for way in ("sent", "received")]
     known = [age for age in ages if age is not None]
     if now is not None and known and socket.type == "stream":
         socket.last_progress_ns = now - min(known) * 1_000_000
@@ -129,9 +144,9 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
         socket.keepalive.on = keepalive.get("on")
         for name in ("idle_s", "interval_s", "count"):
             setattr(socket.keepalive, name, _int(keepalive.get(name)))
-    socket.rcvtimeo_ns = _seconds(item.get("rcvtimeo"))
-    socket.sndtimeo_ns = _seconds(item.get("sndtimeo"))
-    socket.user_timeout_ns = _seconds(item.get("user_timeout"))
+    socket.rcvtimeo_ns = nanoseconds(item.get("rcvtimeo"))
+    socket.sndtimeo_ns = nanoseconds(item.get("sndtimeo"))
+    socket.user_timeout_ns = nanoseconds(item.get("user_timeout"))
     lookup.adopt(task, fd, Description("socket", socket), inode)
 
 
@@ -167,5 +182,6 @@ def _int(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _seconds(value: object) -> int | None:
-    return int(value * 1e9) if isinstance(value, int | float) and value else None
+def nanoseconds(value: object) -> int | None:
+    """Seconds of a `#` line; None for what is no time of a real clock (0, NaN, 1e400)."""
+    return int(value * 1e9) if isinstance(value, int | float) and 0 < abs(value) < _NEVER_S else None

@@ -13,6 +13,7 @@ from systrace.model import Event, Received, Record, Sent
 from systrace.streams import connecting, processes, sockets, splicing, transfers, waiting
 from systrace.streams.books import Books, Listener
 from systrace.streams.marks import end_wait
+from systrace.streams.snapshots import nanoseconds, waits_unseen
 
 _ENDED = (model.RETURNED, model.RESTARTED)  # a call that a signal broke has lasted until that signal
 _BLOCKING = (model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted)
@@ -118,6 +119,7 @@ class Tracker(Books):
 
     def finish(self) -> None:
         """The log has ended: what was held is handled, what still waits is marked so."""
+        self._from_facts()
         for event in sorted(self.held.values(), key=lambda e: e.record.lineno):
             self._handle(event)
         self.held.clear()
@@ -137,3 +139,17 @@ class Tracker(Books):
                     socket.waits[-1].end_ns = None
             if self.listener is not None and (socket.sent.calls or socket.received.calls):
                 self.listener.ended(socket, False, "unfinished")
+
+    def _from_facts(self) -> None:
+        """The recording's own word on when it ended; and, where it shows no call at all, on what was waited for."""
+        end_ns = nanoseconds(self.facts.get("end"))
+        if end_ns is None:
+            return
+        if self.first_ns is None and self.looked_ns is not None:
+            self.first_ns = min(self.looked_ns, end_ns)
+            for task, span in waits_unseen(self.tasks):
+                task.process.traced = True
+                task.process.spans.append(span)
+                self.spans.append(span)
+        if self.first_ns is not None:
+            self.last_ns = max(self.last_ns or end_ns, end_ns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from systrace.kernel.syscall_names import name_of
 from systrace.tracers.waiting import status_field, tracer_of
 
 pytestmark = [
@@ -46,6 +48,10 @@ LOCAL = {  # the other end of standard input is the test's
     ),
     "sendto": ("send-blocked", "import socket\nprint(flush=True)\nsocket.socket(fileno=0).sendall(bytes(8_000_000))\n"),
 }
+TIMED_FUTEX = (  # FUTEX_WAIT with a relative timeout: what futex_wait_restart() goes on with
+    "import ctypes as c, os\nprint(flush=True)\nnumber = {'x86_64': 202, 'aarch64': 98}[os.uname().machine]\n"
+    "c.CDLL(None).syscall(number, c.byref(c.c_int(0)), 0, 0, (c.c_long * 2)(300, 0), None, 0)\n"
+)
 OTHERS = {
     "futex": "import threading\nprint(flush=True)\nlock = threading.Lock(); lock.acquire(); lock.acquire()\n",
     "sleep": "import time\nprint(flush=True)\ntime.sleep(600)\n",
@@ -53,6 +59,12 @@ OTHERS = {
     "lock": "import fcntl\nfirst, second = open(__import__('sys').argv[1], 'w'), open(__import__('sys').argv[1], 'w')\n"
     "fcntl.flock(first, fcntl.LOCK_EX)\nprint(flush=True)\nfcntl.flock(second, fcntl.LOCK_EX)\n",
 }
+LIMITED = {  # calls that a stop interrupts and restart_syscall(2) goes on with
+    "poll": ("hung-read", ACCEPTED + "poll = select.poll(); poll.register(client, select.POLLIN); poll.poll(300000)\n"),
+    "futex": ("not-network", TIMED_FUTEX),
+    "sleep": ("not-network", "import time\nprint(flush=True)\n"
+              "c = __import__('ctypes'); c.CDLL(None).nanosleep((c.c_long * 2)(300, 0), None)\n"),
+}  # fmt: skip
 Hang = Callable[..., tuple[subprocess.Popen[str], str]]
 
 
@@ -124,3 +136,47 @@ def test_a_wait_for_something_else(hang: Hang, kind: str) -> None:
     assert re.search(r"blocked [23]\.\d s in ", first)
     assert (verdict["outcome"], verdict["cause"], finding["variant"]) == ("hung", "not-network", kind.split()[0])
     assert float(str(finding["duration_s"])) >= HANG_SECONDS
+
+
+@pytest.fixture
+def resumed(hang: Hang) -> Callable[[str], subprocess.Popen[str]]:
+    """A process whose limited wait was interrupted by a stop, so that it sits in restart_syscall since."""
+
+    def start(kind: str) -> subprocess.Popen[str]:
+        process, _word = hang(LIMITED[kind][1])
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        process.send_signal(signal.SIGCONT)
+        os.waitid(os.P_PID, process.pid, os.WCONTINUED)
+        while not (status_field(process.pid, "State") or "").startswith("S"):
+            time.sleep(0.01)
+        time.sleep(HANG_SECONDS)
+        number = Path(f"/proc/{process.pid}/syscall").read_text().split()[0]
+        assert name_of(int(number), os.uname().machine) == "restart_syscall"
+        return process
+
+    return start
+
+
+@pytest.mark.parametrize("tracer", ["strace", "embedded"])
+@pytest.mark.parametrize("kind", LIMITED)
+def test_what_goes_on_in_restart_syscall_is_the_same_to_the_look_and_to_both_tracers(
+    resumed: Callable[[str], subprocess.Popen[str]], kind: str, tracer: str
+) -> None:
+    process = resumed(kind)
+    words = [sys.executable, "-m", "systrace", "attach", str(process.pid), "--format", "json", "--tracer", tracer]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as brief:
+        while not tracer_of(process.pid):
+            assert brief.poll() is None
+        brief.send_signal(signal.SIGINT)  # at once: perhaps before the call was seen
+        ended = json.loads(brief.communicate(timeout=60)[0])
+    time.sleep(HANG_SECONDS)  # the attach woke it
+    done = subprocess.run([*words, "--for", "1"], capture_output=True, timeout=60, check=False, text=True)
+    traced = json.loads(done.stdout)
+    first = done.stderr.splitlines()[0]
+    assert "it sleeps on purpose, at most 29" in first if kind == "sleep" else f" in {kind}" in first
+    for report, least in ((traced, HANG_SECONDS + 1), (ended, HANG_SECONDS)):
+        assert (report["verdict"]["outcome"], report["verdict"]["cause"]) == ("hung", LIMITED[kind][0])
+        assert report["findings"][0]["duration_s"] >= least
+        if kind != "poll":
+            assert report["findings"][0]["variant"] == kind

@@ -21,6 +21,50 @@ def attached(state: str) -> Analysis:
     return analyze([Input("log", [each.encode() for each in lines])])
 
 
+def alone(thread: dict[str, object], end: str = '{"end": 120.0}') -> Analysis:
+    """Attached, and let go before the thread was seen to do anything."""
+    thread = {"pid": 9, "tid": 9, "state": "S", "since": 90.0, **thread}
+    snapshot = {"pid": 9, "time": 100.0, "processes": [PROCESS], "threads": [thread], "sockets": [SOCKET]}
+    lines = ["# systrace: " + json.dumps({"snapshot": snapshot}), "# systrace: " + end]
+    return analyze([Input("log", [each.encode() for each in lines])])
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"), [("futex", "futex"), ("nanosleep", "sleep"), ("wait4", "child"), ("read", "stdin")]
+)
+def test_without_a_single_call_the_snapshot_stands(call: str, kind: str) -> None:
+    analysis = alone({"call": call, "fd": 0 if call == "read" else None, "fds": []})
+    finding = analysis.findings[0]
+    assert (analysis.verdict.outcome, finding.cause, finding.variant) == ("hung", "not-network", kind)
+    assert finding.duration_ns == 30 * 10**9
+    assert b"snapshot" in finding.evidence[0].record.raw
+
+
+def test_without_a_single_call_a_socket_is_waited_for_until_the_end() -> None:
+    finding = alone({"call": "recvfrom", "fd": 4, "fds": [[4, "r"]]}).findings[0]
+    assert (finding.cause, finding.peer, finding.duration_ns) == ("hung-read", "192.0.2.2:80", 30 * 10**9)
+
+
+def test_a_thread_that_was_running_waits_for_nothing() -> None:
+    assert alone({"call": None, "state": "R", "fds": []}).verdict.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("time", ["1e400", "-1e400", "NaN", "1" + "0" * 400, '"x"', "null", "true", "[]"])
+def test_odd_times_are_no_times(time: str) -> None:
+    assert alone({"call": "futex", "fds": []}, f'{{"end": {time}}}').verdict.outcome == "inconclusive"
+    line = f'# systrace: {{"snapshot": {{"pid": 9, "time": {time}, "processes": [{json.dumps(PROCESS)}], "threads": '
+    line += f'[{{"pid": 9, "tid": 9, "state": "S", "call": "futex", "since": {time}, "limit": {time}}}]}}}}'
+    analyze([Input("log", [line.encode(), b'# systrace: {"end": 120.0}'])])
+
+
+def test_an_unfinished_call_lasts_until_the_recordings_end() -> None:
+    thread = {"pid": 9, "tid": 9, "state": "S", "since": 90.0, "call": "futex", "fds": []}
+    head = json.dumps({"snapshot": {"pid": 9, "time": 100.0, "processes": [PROCESS], "threads": [thread]}})
+    call = "9 100.1 restart_syscall(<... resuming interrupted futex ...> <unfinished ...>"
+    analysis = analyze([Input("log", [f"# systrace: {head}".encode(), call.encode(), b'# systrace: {"end": 120.0}'])])
+    assert analysis.findings[0].duration_ns == 30 * 10**9
+
+
 def test_a_wait_from_before_the_trace_is_judged() -> None:
     assert attached("S").findings[0].cause == "hung-read"
 
