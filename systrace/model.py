@@ -73,7 +73,8 @@ class Endpoint:
     @property
     def is_local(self) -> bool:
         """Loopback or AF_UNIX: no network device can be in the path."""
-        return self.family == "unix" or self.host.startswith("127.") or self.host in ("::1", "0.0.0.0", "::")  # noqa: S104
+        host = self.host.removeprefix("::ffff:")  # IPv4 through an IPv6 socket
+        return self.family == "unix" or host.startswith("127.") or host in ("::1", "0.0.0.0", "::")  # noqa: S104
 
 
 # ---------------------------------------------------------------------------------------------- events: a closed family

@@ -49,7 +49,7 @@ _PATH_SECOND = _names(
     "openat openat2 newfstatat fstatat64 statx faccessat faccessat2 unlinkat mkdirat readlinkat execveat"
 )
 PATHS = _PATH_FIRST | _PATH_SECOND
-_ON_DESCRIPTOR = READS | WRITES | DISK | _names("connect flock ioctl io_uring_enter splice copy_file_range close")
+_ON_DESCRIPTOR = READS | WRITES | DISK | _names("connect flock ioctl io_uring_enter copy_file_range close")
 _SOCKETCALLS = {3: "connect", 5: "accept", 9: "send", 10: "recv", 11: "sendto", 12: "recvfrom", 16: "sendmsg",
                 17: "recvmsg", 18: "accept4", 19: "recvmmsg", 20: "sendmmsg"}  # linux/net.h  # fmt: skip
 _CLOCKS = 0x1000  # a first argument below names a clock: no pointer is that small
@@ -120,6 +120,12 @@ def _descriptor(call: Call, memory: Memory) -> Call:
         peer = endpoint_of(memory.read(call.args[1], min(call.args[2] & 0xFFFF, 128)))
         return replace(call, detail=str(peer) if peer is not None else "")
     return call
+
+
+def _splice(call: Call, memory: Memory) -> Call:
+    """From a pipe or into one; both ends may be what is waited for."""
+    ends = (_fd(call.args[0]), "r"), (_fd(call.args[2]), "w")
+    return replace(call, fd=ends[0][0], fds=tuple((fd, direction) for fd, direction in ends if fd is not None))
 
 
 def _poll(call: Call, memory: Memory) -> Call:
@@ -234,6 +240,7 @@ def _fcntl(call: Call, memory: Memory) -> Call:
 
 _DECODERS: tuple[tuple[frozenset[str], Callable[[Call, Memory], Call]], ...] = (
     (_ON_DESCRIPTOR, _descriptor),
+    (frozenset(("splice",)), _splice),
     (POLLS, _poll),
     (SELECTS, _select),
     (EPOLLS, _epoll),

@@ -86,7 +86,7 @@ def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgeme
         for fd, direction in call.fds
         if fd in sockets and sockets[fd].family != "netlink"
     ]
-    if waits:
+    if waits and not judge_others.elsewhere(thread, call):
         judged = [judge_sockets.judge(wait) for wait in _promising(waits)]
         return max(judged, key=lambda j: (j.weight, j.finding.duration_ns or 0))
     return judge_others.judge_call(Wait(snapshot, process, thread, call))

@@ -14,6 +14,7 @@ from typing import Any
 
 from systrace.kernel import calls, clock, pidfd, procfs, sock_diag
 from systrace.kernel.addresses import FAMILIES, PROTOCOLS, TYPES
+from systrace.kernel.interest import followed
 from systrace.kernel.memory import Memory
 from systrace.kernel.permission import refusal
 from systrace.kernel.state import Call, Descriptor, End, Limit, ProcessState, SocketState, Thread
@@ -66,7 +67,8 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
     descriptors = () if stat.kernel_thread else procfs.descriptors_of(witness) or ()
     descriptors = _with_fifos(witness, descriptors, threads)
-    watched = {d.fd: procfs.epoll_interest(witness, d.fd) for d in descriptors if d.kind == "epoll"}
+    inodes = {d.fd: d.inode for d in descriptors if d.inode is not None}
+    watched = {d.fd: procfs.epoll_interest(witness, d.fd, inodes) for d in descriptors if d.kind == "epoll"}
     argv = procfs.argv_of(witness)
     tracer = int(status.get("TracerPid", "0") or 0)
     by = procfs.stat_of(tracer) if tracer else None
@@ -82,13 +84,14 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         uid=int(status.get("Uid", "0").split()[0]),
         start_ticks=stat.start_ticks,
         machine=machine,
-        threads=tuple(replace(t, call=_with_interest(t.call, watched)) for t in threads),
+        threads=tuple(replace(t, call=followed(witness, t.call, descriptors, watched)) for t in threads),
         descriptors=descriptors,
         epoll=watched,
         tracer=tracer,
         tracer_name=by.name if by is not None else "",
         kernel_thread=stat.kernel_thread,
         frozen=not stat.kernel_thread and procfs.frozen(pid),
+        alarms=procfs.alarms_of(witness, status),
         ns_pids=numbers,
         witness=witness,
     )
@@ -135,12 +138,6 @@ def _thread(pid: int, tid: int, machine: str, memory: Memory, inner: dict[int, i
         blocked_ns=None,
         readable=current not in ("refused", "gone"),  # gone: the thread is there, but this kernel has no such file
     )
-
-
-def _with_interest(call: Call | None, watched: dict[int, tuple[tuple[int, str], ...]]) -> Call | None:
-    if call is None or call.name not in calls.EPOLLS or call.fd is None:
-        return call
-    return replace(call, fds=watched.get(call.fd, ()))
 
 
 def _with_times(found: list[ProcessState]) -> tuple[ProcessState, ...]:
@@ -270,13 +267,12 @@ def _state(pid: int, descriptor: Descriptor, row: sock_diag.Row, options: dict[s
         pid=pid,
         fd=descriptor.fd,
         inode=descriptor.inode or 0,
-        timer=row.timer,
         timer_ms=row.timer_ms,
         retransmits=row.retransmits,
-        unsent=row.unsent,
         unread_head=clean(head, 96),
         peer_inode=row.peer_inode,
-        **values,
+        accepted=row.accepted,
+        **{"timer": row.timer, "unsent": row.unsent, **values},
     )
 
 
@@ -307,6 +303,9 @@ def _options(fd: int, row: sock_diag.Row) -> dict[str, Any]:
         if row.tcp is None:
             found["tcp"] = info = pidfd.tcp_info_of(fd)
             found["state"] = row.state or (info.state if info is not None else "")
+            if row is _UNKNOWN and info is not None:  # of another network namespace: the socket itself must say it
+                found["unread"], found["unsent"] = pidfd.unread(fd), pidfd.unsent(fd)
+                found["timer"] = "on" if info.unacked and info.retransmits else "persist" if info.probes else ""
     elif row.state != "listen":
         found["unread"] = pidfd.unread(fd)
     return found
@@ -354,14 +353,16 @@ def other_ends(found: tuple[ProcessState, ...], states: tuple[SocketState, ...])
         for descriptor in process.descriptors:
             inode = fifos.get(descriptor.target, descriptor.inode)
             if inode in ends and (descriptor.kind in ("pipe", "socket") or descriptor.target in fifos):
-                ends[inode].append(End(process.pid, process.command, descriptor.readable, descriptor.writable))
+                stopped = any(thread.state in "Tt" for thread in process.threads)
+                ends[inode].append(End(process.pid, process.command, descriptor.readable, descriptor.writable, stopped))
     skip = {process.pid for process in found} | {os.getpid()}
     for found_inode, holders in procfs.holders_of(wanted, fifos, skip, time.monotonic() + _SEARCH_S).items():
-        ends[found_inode] += [End(pid, _command(pid), readable, writable) for pid, readable, writable in holders]
+        ends[found_inode] += [End(pid, *_who(pid, readable, writable)) for pid, readable, writable in holders]
     return {inode: tuple(dict.fromkeys(holders)) for inode, holders in ends.items()}
 
 
-def _command(pid: int) -> str:
+def _who(pid: int, readable: bool, writable: bool) -> tuple[str, bool, bool, bool]:
     argv = procfs.argv_of(pid)
     stat = procfs.stat_of(pid)
-    return argv[0].rsplit("/", 1)[-1] if argv else stat.name if stat is not None else "?"
+    command = argv[0].rsplit("/", 1)[-1] if argv else stat.name if stat is not None else "?"
+    return command, readable, writable, stat is not None and stat.state in "Tt"

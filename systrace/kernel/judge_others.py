@@ -6,7 +6,7 @@ from typing import Any
 
 from systrace.kernel import calls
 from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.state import Descriptor, End, ProcessState, Thread
+from systrace.kernel.state import Call, Descriptor, End, ProcessState, Thread
 from systrace.kernel.wording import duration, thread_line, who
 from systrace.model import Finding
 from systrace.shell import word
@@ -38,9 +38,17 @@ _KERNEL_FUNCTIONS = (
 _SPAWNS = ("vfork", "clone", "clone3")  # the parent sleeps until the child's execve or exit
 
 
+def elsewhere(thread: Thread, call: Call) -> bool:
+    """Whether the kernel function tells that it is not the socket of the call that is waited for."""
+    return "seccomp" in thread.wchan or (call.name == "splice" and "pipe" in thread.wchan)
+
+
 def judge_call(wait: Wait) -> Judgement:
     """Judge a wait whose descriptors hold no socket."""
     call = wait.call
+    held = _held(wait)
+    if held is not None:
+        return held
     if call.name == "flock" or call.detail == "fcntl lock":
         return _file_lock(wait)
     if call.name in calls.FUTEXES:
@@ -59,6 +67,8 @@ def judge_call(wait: Wait) -> Judgement:
     descriptor = _first(wait)
     if descriptor is not None and descriptor.kind == "pipe":
         return _pipe(wait, descriptor)
+    if descriptor is not None and descriptor.kind == "timerfd" and call.name in calls.READS:
+        return _sleep(wait)
     if descriptor is not None and descriptor.kind == "tty":
         return _terminal(wait, descriptor)
     if call.name in calls.DISK | calls.PATHS or wait.thread.state == "D" or _is_file(descriptor):
@@ -68,6 +78,26 @@ def judge_call(wait: Wait) -> Judgement:
         return _plain(wait, "event", 10, f"{wait.subject}: it waits for events of {what or 'nothing that is open'}")
     target = f" on {descriptor.target}" if descriptor is not None else f" of {call.detail}" if call.detail else ""
     return _plain(wait, "other", 40 if call.fd is not None else 20, f"{wait.subject}{target}")
+
+
+def _held(wait: Wait) -> Judgement | None:
+    """Calls that wait for something else than they usually do: close(2) with SO_LINGER, seccomp_unotify(2)."""
+    if wait.call.name == "close" and wait.thread.state == "S":
+        text = f"{wait.subject}: it lingers until the peer has taken what was written, or SO_LINGER's time is over"
+        return _plain(wait, "linger", 60, text, severity="warning", confidence="likely")
+    if "seccomp" not in wait.thread.wchan:
+        return None
+    headline = f"{wait.subject}: a seccomp filter has handed this call to its supervisor, which has not decided"
+    return _plain(
+        wait,
+        "supervisor",
+        78,
+        headline,
+        severity=wait.severity(endless=True),
+        causes=["the supervisor (container runtime, sandbox) is stuck, stopped or overloaded"],
+        next_steps=["# look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root"],
+        refuted_by="the call returns",
+    )
 
 
 def _is_file(descriptor: Descriptor | None) -> bool:
@@ -183,7 +213,7 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
     ends = wait.snapshot.holders.get(descriptor.inode or 0, ())
     others = [end for end in ends if (end.writable if reading else end.readable)]
     outside = [end for end in others if end.pid != wait.process.pid]
-    names = ", ".join(f"{end.command}[{end.pid}]" for end in outside[:3])
+    names = ", ".join(f"{end.command}[{end.pid}]{' (stopped)' if end.stopped else ''}" for end in outside[:3])
     fifo = f" {descriptor.target}" if descriptor.target.startswith("/") else ""
     doing = f"{wait.subject} on fd {descriptor.fd}, a pipe{fifo}"
     stuck = _waiting_for_us(wait, outside)

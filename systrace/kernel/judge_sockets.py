@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from systrace.kernel import calls, patience
+from systrace.kernel import patience
+from systrace.kernel.judge_servers import (
+    accepting,
+    anybody,
+    asked,
+    at,
+    awaits_anybody,
+    exchange,
+    finish,
+    host_of,
+    is_server,
+    serving,
+)
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import SocketState
-from systrace.kernel.wording import duration, name_of, socket_line
-from systrace.model import Finding
+from systrace.kernel.wording import duration, name_of
+from systrace.shell import word
 
 _NAT_LIMIT_S = 350  # NAT gateway and Network Load Balancer, idle TCP flow (AWS VPC and ELB user guides)
 _REPAIR = (60, 15, 4)  # idle, interval, count that `systrace keepalive` sets
-_ON_MANY = calls.POLLS | calls.SELECTS | calls.EPOLLS
 _DNS_PORTS = (53, 5353)
 
 
@@ -18,50 +29,25 @@ def judge(wait: Wait) -> Judgement:
     """Judge a wait on `wait.state`; exactly one judgement comes out."""
     state = wait.state
     assert state is not None
-    if state.state == "listen":
-        return _accept(wait, state)
+    if state.state == "listen" or wait.call.name in ("accept", "accept4"):
+        return accepting(wait, state)
     if state.state == "syn-sent":
         return _connecting(wait, state)
     if wait.retransmitting:
         return _dead_path(wait, state)
     if state.protocol == "tcp" and "w" in wait.direction and (state.unsent or 0) > 0:
         return _send_blocked(wait, state)
+    if state.family == "unix" and wait.call.name == "connect":
+        return _queued(wait, state)
     if state.family == "unix" and wait.direction == "w":
         return _send_blocked(wait, state)
+    if wait.deadline_s is None and awaits_anybody(wait, state):
+        return anybody(wait, state)
     if state.protocol == "udp":
         return _datagram(wait, state)
     if wait.deadline_s is not None:
         return _limited(wait, state)
     return _silent(wait, state)
-
-
-def _at(wait: Wait, state: SocketState) -> str:
-    if wait.call.name in _ON_MANY:
-        return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
-    word = "from" if wait.direction == "r" else "to"
-    return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
-
-
-def _finish(wait: Wait, finding: Finding, weight: int, headline: str) -> Judgement:
-    state = wait.state
-    assert state is not None
-    finding.peer = str(state.peer) if state.peer is not None else None
-    finding.lines.append(socket_line(state))
-    return Judgement(weight, finding, headline)
-
-
-def _accept(wait: Wait, state: SocketState) -> Judgement:
-    headline = f"{_at(wait, state)}: it is a server that waits for a client to connect"
-    finding = wait.finding(
-        "hung-read",
-        "accept",
-        f"{headline}; normal for a daemon, a hang only for a job that expects to be called back.",
-        severity="info",
-        confidence="confirmed",
-        next_steps=[f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'"],
-        refuted_by="a connection waiting in the listen queue (Recv-Q above 0)",
-    )
-    return _finish(wait, finding, 12, headline)
 
 
 def _connecting(wait: Wait, state: SocketState) -> Judgement:
@@ -89,7 +75,28 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
         remedy=["connect timeout of 5-10 s in the client, retries with growing pauses"],
         refuted_by="the connect succeeds: then only a first SYN was lost",
     )
-    return _finish(wait, finding, 85 if count > 1 else 66, headline)
+    return finish(wait, finding, 85 if count > 1 else 66, headline)
+
+
+def _queued(wait: Wait, state: SocketState) -> Judgement:
+    """connect(2) to a UNIX socket waits for nothing but a place in the listener's queue (unix_stream_connect)."""
+    name = wait.call.detail or "a UNIX socket"
+    end = f"; limit {wait.call.limit_source} ends it {wait.ends}" if wait.ends else ", with no limit"
+    headline = (
+        f"{wait.subject} on fd {state.fd} to {name}: the listener's queue is full, its program does not accept{end}"
+    )
+    finding = wait.finding(
+        "connect-timeout",
+        "queue",
+        f"{headline}.",
+        severity=wait.severity(endless=wait.deadline_s is None),
+        confidence="confirmed",
+        causes=["the server is stuck, stopped or too busy to call accept", "its listen(2) backlog is too small"],
+        next_steps=[f"ss -xlp | grep {word(name.removeprefix('unix:'))}  # Recv-Q: waiting, Send-Q: the backlog"],
+        remedy=["SO_SNDTIMEO in the client: it limits connect, too"],
+        refuted_by="the connect succeeds",
+    )
+    return finish(wait, finding, 80, headline)
 
 
 def _netcat(state: SocketState) -> str:
@@ -104,7 +111,7 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
     sent = f"{state.unsent} bytes unacknowledged, repeated {state.tcp.backoff} times"
     if state.timer_ms is not None:
         sent += f", again in {duration(state.timer_ms / 1000)}"
-    headline = f"{_at(wait, state)}, retransmitting: {sent}{end}"
+    headline = f"{at(wait, state)}, retransmitting: {sent}{end}"
     finding = wait.finding(
         "peer-vanished",
         "retransmitting",
@@ -116,23 +123,26 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
             "if a NAT gateway or firewall is in the path: it forgot the connection while it was idle "
             f"({_NAT_LIMIT_S} s for a NAT gateway or NLB) and now drops its packets",
         ],
-        next_steps=[f"ss -tnoi dst {_host(state)}", f"ping -c3 {_host(state)}; tracepath -n {_host(state)}"],
+        next_steps=[f"ss -tnoi dst {host_of(state)}", f"ping -c3 {host_of(state)}; tracepath -n {host_of(state)}"],
         remedy=["TCP_USER_TIMEOUT of 60-180 s in the client, so that this takes minutes less"],
         refuted_by="an acknowledgement arrives (backoff returns to 0): the path was only interrupted",
     )
-    return _finish(wait, finding, 90, headline)
+    return finish(wait, finding, 90, headline)
 
 
 def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
     if state.timer == "persist":
         why = "the peer's receive window is closed: its host answers, its program does not read; no limit to this"
+        if state.user_timeout_ns is not None:
+            why = why.removesuffix("no limit to this")
+            why += f"TCP_USER_TIMEOUT ends it {duration(state.user_timeout_ns / 1e9)} after the last acknowledgement"
         confidence = "confirmed"
     else:
         why = "the send buffer is full: the peer reads more slowly than we write, or not at all"
         confidence = "likely"
     queued = f"{state.unsent} bytes unread by the peer, " if state.unsent else ""
     ends = f", limit {wait.call.limit_source} ends it {wait.ends}" if wait.ends else ""
-    headline = f"{_at(wait, state)}, {queued}{why}{ends}"
+    headline = f"{at(wait, state)}, {queued}{why}{ends}"
     finding = wait.finding(
         "send-blocked",
         state.timer or "buffer",
@@ -144,18 +154,21 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
             "both sides write first and neither reads (deadlock)",
             "a proxy in between that buffers for a slow reader",
         ],
-        next_steps=[f"ss -tnoi dst {_host(state)}", "# look at the peer: what does its program wait for?"],
+        next_steps=[
+            f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnoi dst {host_of(state)}",
+            "# look at the peer: what does its program wait for?",
+        ],
         remedy=["SO_SNDTIMEO or a write timeout in the client; read while writing"],
         refuted_by="Send-Q shrinks between two looks",
     )
-    return _finish(wait, finding, 80, headline)
+    return finish(wait, finding, 80, headline)
 
 
 def _datagram(wait: Wait, state: SocketState) -> Judgement:
     dns = state.peer is not None and state.peer.port in _DNS_PORTS
     limited = wait.deadline_s is not None
     end = f"own limit ({wait.call.limit_source}) {wait.ends}" if limited else ""
-    headline = f"{_at(wait, state)}, UDP, nothing has come{'; ' + end if end else ', no timeout: it may wait for ever'}"
+    headline = f"{at(wait, state)}, UDP, nothing has come{'; ' + end if end else ', no timeout: it may wait for ever'}"
     finding = wait.finding(
         "dns-timeout" if dns else "read-timeout" if limited else "hung-read",
         "pending",
@@ -164,17 +177,19 @@ def _datagram(wait: Wait, state: SocketState) -> Judgement:
         confidence="possible" if limited else "likely",
         causes=["the resolver does not answer" if dns else "the question or the answer was lost or never sent"],
         next_steps=[
-            f"dig +time=2 +tries=1 @{_host(state)} NAME" if dns else f"tcpdump -ni any udp and host {_host(state)}"
+            f"dig +time=2 +tries=1 @{host_of(state)} NAME" if dns else f"tcpdump -ni any udp and host {host_of(state)}"
         ],
         remedy=["a working server first in resolv.conf; options timeout:1 attempts:3" if dns else "a receive timeout"],
         refuted_by="an answer arrives",
     )
-    return _finish(wait, finding, 72 if dns else 60, headline)
+    return finish(wait, finding, 72 if dns else 60, headline)
 
 
 def _limited(wait: Wait, state: SocketState) -> Judgement:
+    if wait.call.limit_source == "timerfd":
+        return _timed(wait, state)
     own = f"its own limit of {duration((wait.call.limit_ns or 0) / 1e9)} ({wait.call.limit_source})"
-    headline = f"{_at(wait, state)}, {_exchange(state)}; {own} ends it {wait.ends}"
+    headline = f"{at(wait, state)}, {exchange(state)}; {own} ends it {wait.ends}"
     finding = wait.finding(
         "read-timeout",
         "pending",
@@ -189,71 +204,58 @@ def _limited(wait: Wait, state: SocketState) -> Judgement:
         remedy=["raise this one limit if the answer takes that long, or make the call asynchronous"],
         refuted_by="data arrive before the limit",
     )
-    return _finish(wait, finding, 56, headline)
+    return finish(wait, finding, 56, headline)
+
+
+def _timed(wait: Wait, state: SocketState) -> Judgement:
+    """A timer in the set wakes the program: what it does then, give up or wait again, is its own business."""
+    headline = f"{at(wait, state)}, {exchange(state)}; a timer of its own (timerfd) wakes it {wait.ends}"
+    finding = wait.finding(
+        "read-timeout",
+        "timer",
+        f"{headline}. Whether it then gives up or goes on waiting cannot be seen.",
+        severity="warning",
+        confidence="possible",
+        causes=["the server is slow or stuck on this request", "nothing was asked: the program waits for what comes"],
+        next_steps=[f"ss -tnoi dst {host_of(state)}", "# look again after the timer: is it the same wait?"],
+        refuted_by="data arrive",
+    )
+    return finish(wait, finding, 55, headline)
 
 
 def _silent(wait: Wait, state: SocketState) -> Judgement:
-    if _is_server(wait, state):
-        return _serving(wait, state)
+    if is_server(state):
+        return serving(wait, state)
     ends = patience.keepalive_gives_up_s(state)
     seconds = wait.seconds or 0.0
-    local = state.peer is None or state.peer.is_local
+    local = state.peer is None or state.peer.is_local or state.peer_inode is not None
     answered = _keepalive_answered(state, seconds)
     endless = ends is None or answered
-    asked = _request_is_out(wait, state)
-    headline = f"{_at(wait, state)}, {_exchange(state)}, {_guards(wait, state)}"
-    headline += ": it will wait for ever" if endless else f"; if the peer is gone that shows in {duration(ends or 0)}"
+    spoke = _request_is_out(wait, state)
+    headline = f"{at(wait, state)}, {exchange(state)}, {_guards(wait, state)}"
+    unless = f", unless a timer of its own breaks it ({wait.process.alarms})" if wait.process.alarms else ""
+    headline += (
+        f": it will wait for ever{unless}" if endless else f"; if the peer is gone that shows in {duration(ends or 0)}"
+    )
     idle = not local and seconds >= _NAT_LIMIT_S and _keepalive_came_too_late(state)
     finding = wait.finding(
         "idle-timeout" if idle else "hung-read",
         "waiting" if idle else "peer-silent" if answered else "no-deadline" if endless else "keepalive",
         f"{headline}. {_inference(state, seconds, local=local, idle=idle)}{_other_end(wait, state)}",
-        severity=wait.severity(endless=endless) if asked else "warning",
-        confidence="likely" if endless and asked else "possible",
+        severity=wait.severity(endless=endless) if spoke else "warning",
+        confidence="likely" if endless and spoke and not unless else "possible",
         causes=_silent_causes(seconds, local=local, idle=idle),
         next_steps=_silent_steps(state, local=local),
         remedy=_silent_remedy(state, local=local),
         refuted_by="the answer arrives: then the server was only slow"
         + ("; or an exchange after a longer silence on the same path" if idle else ""),
     )
-    return _finish(wait, finding, 68 if local else 75 if asked else 50, headline)
+    return finish(wait, finding, 68 if local else 75 if spoke else 50, headline)
 
 
 def _request_is_out(wait: Wait, state: SocketState) -> bool:
     """The program spoke last, or waits for nothing else: one of a pool may rest after its answer."""
-    asked = state.tcp is not None and state.tcp.last_data_sent_ms <= state.tcp.last_data_received_ms
-    return asked or len(wait.call.fds) == 1
-
-
-def _is_server(wait: Wait, state: SocketState) -> bool:
-    """Its local port is one that the tree listens on: it was accepted."""
-    ports = {s.local.port for s in wait.snapshot.sockets if s.state == "listen" and s.local is not None}
-    return state.protocol == "tcp" and state.local is not None and state.local.port in ports
-
-
-def _serving(wait: Wait, state: SocketState) -> Judgement:
-    headline = f"{_at(wait, state)}: the server's side of a connection, it waits for the client's next bytes"
-    finding = wait.finding(
-        "hung-read",
-        "server",
-        f"{headline}; {_exchange(state)}. Normal between requests.",
-        severity="info",
-        confidence="likely",
-        next_steps=[f"ss -tnoi dst {_host(state)}"],
-        refuted_by="the client waits for this server: then the request got lost or is only half here",
-    )
-    return _finish(wait, finding, 30, headline)
-
-
-def _exchange(state: SocketState) -> str:
-    if state.tcp is None:
-        return "nothing to read"
-    outstanding = "nothing outstanding" if not state.unsent else f"{state.unsent} bytes on their way"
-    if state.tcp.bytes_received == 0:
-        return f"{outstanding}, not one byte received on this connection"
-    if state.tcp.last_data_sent_ms <= state.tcp.last_data_received_ms:
-        return f"{outstanding}, last sent {duration(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
-    return f"{outstanding}, last data came {duration(state.tcp.last_data_received_ms / 1000)} ago"
+    return asked(state) or len(wait.call.fds) == 1
 
 
 def _guards(wait: Wait, state: SocketState) -> str:
@@ -267,7 +269,10 @@ def _guards(wait: Wait, state: SocketState) -> str:
     if not alive.on:
         return "no keepalive, no timeout" + ticks
     probes = f", {state.tcp.probes} probes unanswered" if state.tcp is not None and state.tcp.probes else ""
-    return f"keepalive after {alive.idle_s} s every {alive.interval_s} s ×{alive.count}{probes}, no timeout{ticks}"
+    ends = f", TCP_USER_TIMEOUT {duration(state.user_timeout_ns / 1e9)}" if state.user_timeout_ns is not None else ""
+    return (
+        f"keepalive after {alive.idle_s} s every {alive.interval_s} s ×{alive.count}{ends}{probes}, no timeout{ticks}"
+    )
 
 
 def _keepalive_came_too_late(state: SocketState) -> bool:
@@ -317,7 +322,7 @@ def _silent_steps(state: SocketState, *, local: bool) -> list[str]:
     if local:
         return [f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnp src {state.peer}"]
     return [
-        f"ss -tnoi dst {_host(state)}",
+        f"ss -tnoi dst {host_of(state)}",
         "# the server's log at the time of the request: did it answer?",
         "# CloudWatch IdleTimeoutCount (NAT gateway), TCP_ELB_Reset_Count (NLB)",
     ]
@@ -337,9 +342,5 @@ def _silent_remedy(state: SocketState, *, local: bool) -> list[str]:
 
 def _other_end(wait: Wait, state: SocketState) -> str:
     ends = wait.snapshot.holders.get(state.peer_inode or 0, ())
-    names = [f"{end.command}[{end.pid}]" for end in ends[:3]]
+    names = [f"{end.command}[{end.pid}]{', which is stopped' if end.stopped else ''}" for end in ends[:3]]
     return f" Other end: {', '.join(names)}." if names else ""
-
-
-def _host(state: SocketState) -> str:
-    return state.peer.host if state.peer is not None and state.peer.host else "ADDRESS"

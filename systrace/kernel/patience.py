@@ -6,6 +6,7 @@ measured give-up times lie up to 2.5 % later because kernel timers run late.
 
 from __future__ import annotations
 
+import math
 import re
 
 from systrace.kernel.state import SocketState
@@ -96,7 +97,14 @@ def keepalive_gives_up_s(state: SocketState) -> float | None:
     if alive.interval_s is None or alive.count is None:
         return None
     probes = state.tcp.probes if state.tcp is not None else 0
-    return state.timer_ms / 1000 + alive.interval_s * max(alive.count - probes, 0)
+    first, interval = state.timer_ms / 1000, alive.interval_s
+    if state.user_timeout_ns is None or state.tcp is None:
+        return first + interval * max(alive.count - probes, 0)
+    # TCP_USER_TIMEOUT takes the place of the count (tcp_keepalive_timer): a probe is out, and it is that long since
+    # anything came.
+    silent = min(state.tcp.last_data_received_ms, state.tcp.last_ack_received_ms) / 1000
+    missing = state.user_timeout_ns / 1e9 - silent - first
+    return first + interval * max(math.ceil(missing / interval), 0 if probes else 1)
 
 
 def _version(kernel: str) -> tuple[int, int]:

@@ -145,6 +145,15 @@ def user_timeout_ns(fd: int) -> int | None:
     return milliseconds * 10**6 if milliseconds else None
 
 
+def unsent(fd: int) -> int | None:
+    """Bytes that the peer has not acknowledged (SIOCOUTQ), None where the socket cannot tell."""
+    try:
+        (count,) = struct.unpack("=i", fcntl.ioctl(fd, termios.TIOCOUTQ, struct.pack("=i", 0)))
+    except OSError:
+        return None
+    return int(count)
+
+
 def nonblocking(fd: int) -> bool:
     """O_NONBLOCK of the shared file description."""
     return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NONBLOCK)

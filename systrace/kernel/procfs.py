@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -186,17 +187,46 @@ def inode_of(pid: int, fd: int) -> int | None:
     return int(match[1]) if match is not None else None
 
 
-def epoll_interest(pid: int, fd: int) -> tuple[tuple[int, str], ...]:
-    """What an epoll descriptor watches: (fd, "r", "w", "rw" or ""); descriptors closed since may still be named."""
+def epoll_interest(pid: int, fd: int, inodes: dict[int, int]) -> tuple[tuple[int, str], ...]:
+    """What an epoll descriptor watches: (fd, "r", "w", "rw" or "").
+
+    `inodes` are those of the process's sockets and pipes by number: a set keeps a file that lives on as a duplicate
+    under the number that it had when it was entered, which may be another file's now. Such are left out.
+    """
     found = []
     for line in (read(f"/proc/{pid}/fdinfo/{fd}") or b"").split(b"\n"):
         if line.startswith(b"tfd:"):
             words = line.split()
             try:
-                found.append((int(words[1]), poll_direction(int(words[3], 16))))
+                number, known = int(words[1]), re.search(rb"\bino:([0-9a-f]+)", line)  # since Linux 4.13
+                if known is None or inodes.get(number) in (None, int(known[1], 16)):
+                    found.append((number, poll_direction(int(words[3], 16))))
             except (IndexError, ValueError):
                 continue
     return tuple(found)
+
+
+def timerfd_left_ns(pid: int, fd: int) -> int | None:
+    """Until a timerfd fires (proc_pid_fdinfo(5)), None when it is not armed."""
+    match = re.search(rb"^it_value: \((\d+), (\d+)\)", read(f"/proc/{pid}/fdinfo/{fd}") or b"", re.MULTILINE)
+    left = int(match[1]) * 10**9 + int(match[2]) if match is not None else 0
+    return left or None
+
+
+def alarms_of(pid: int, status: dict[str, str]) -> str:
+    """What may break a wait of the process from within: a handler of SIGALRM, timers of timer_create(2); "" for nothing.
+
+    Whether alarm(2) or setitimer(2) runs, and when, the kernel tells nobody.
+    """
+    try:
+        caught = int(status.get("SigCgt", "0"), 16) >> (signal.SIGALRM - 1) & 1
+    except ValueError:
+        caught = 0
+    timers = (read(f"/proc/{pid}/timers") or b"").count(b"ID:")
+    words = ["it has a handler for SIGALRM"] * caught + [f"it has {timers} POSIX timer{'s' * (timers > 1)}"] * (
+        timers > 0
+    )
+    return " and ".join(words)
 
 
 def poll_direction(events: int) -> str:

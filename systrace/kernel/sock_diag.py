@@ -36,6 +36,7 @@ STATES = ("", "established", "syn-sent", "syn-received", "fin-wait-1", "fin-wait
           "last-ack", "listen", "closing", "syn-received", "bound")  # net/tcp_states.h  # fmt: skip
 TIMERS = ("", "on", "keepalive", "timewait", "persist")  # as ss(8) names them
 _MAPPED = bytes(10) + b"\xff\xff"
+_LISTEN, _ANY = 10, bytes(16)
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class Row:
     tcp: TcpInfo | None = None
     peer_inode: int | None = None
     type: str = ""
+    accepted: bool = False  # a socket of this namespace listens on its local address
 
 
 def namespace_socket(pid: int) -> socket.socket:
@@ -116,20 +118,26 @@ def inet_rows(sock: socket.socket, inodes: set[int]) -> list[Row]:
     for protocol, found in bodies.items():
         mine = [body for body in found if int.from_bytes(body[68:72], "little") in inodes]
         ends = {_key(body[4:6], body[6:8], body[8:24], body[24:40]): 0 for body in mine}
+        heard = {(body[4:6], _plain(body[8:24])) for body in found if body[1] == _LISTEN}
         for body in found:  # who is at the other end: the same pair of addresses, swapped
             key = _key(body[6:8], body[4:6], body[24:40], body[8:24])
             if key in ends:
                 ends[key] = int.from_bytes(body[68:72], "little")
         for body in mine:
             other = ends[_key(body[4:6], body[6:8], body[8:24], body[24:40])]
-            rows.append(_inet_row(body, protocol, other or None))
+            row = _inet_row(body, protocol, other or None)
+            row.accepted = body[1] != _LISTEN and any((body[4:6], a) in heard for a in (_plain(body[8:24]), _ANY))
+            rows.append(row)
     return rows
 
 
 def _key(port: bytes, other_port: bytes, address: bytes, other: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     """The pair of addresses with IPv4-mapped ones as IPv4: the two ends may be sockets of different families."""
-    plain = [a[12:] + bytes(12) if a.startswith(_MAPPED) else a for a in (address, other)]
-    return port, other_port, plain[0], plain[1]
+    return port, other_port, _plain(address), _plain(other)
+
+
+def _plain(address: bytes) -> bytes:
+    return address[12:] + bytes(12) if address.startswith(_MAPPED) else address
 
 
 def _inet_row(body: bytes, protocol: str, peer_inode: int | None) -> Row:
@@ -230,11 +238,18 @@ def unix_rows(sock: socket.socket, inodes: set[int]) -> list[Row]:
 def text_rows(pid: int, inodes: set[int]) -> list[Row]:
     """The same from /proc/PID/net/{tcp,tcp6,udp,udp6}: readable without any capability."""
     rows = []
+    heard: set[int] = set()
     for name in ("tcp", "tcp6", "udp", "udp6"):
         for line in (read(f"/proc/{pid}/net/{name}", 1 << 25) or b"").split(b"\n")[1:]:
             row = _text_row(line.split(), name)
+            if row is not None and row.state == "listen" and row.local is not None:
+                heard.add(row.local.port)
             if row is not None and row.inode in inodes:
                 rows.append(row)
+    for row in rows:  # by the port alone: connect(2) takes none that somebody listens on
+        row.accepted = (
+            row.protocol == "tcp" and row.state != "listen" and row.local is not None and row.local.port in heard
+        )
     return rows
 
 

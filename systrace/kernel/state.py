@@ -105,6 +105,7 @@ class SocketState:
     options_known: bool = False
     tcp: TcpInfo | None = None
     peer_inode: int | None = None  # other end on this host (unix, loopback)
+    accepted: bool = False  # somebody listens on its local address: it is the server's side
 
     @property
     def silent_ms(self) -> int | None:
@@ -133,6 +134,7 @@ class ProcessState:
     tracer_name: str = ""
     kernel_thread: bool = False
     frozen: bool = False  # by its control group
+    alarms: str = ""  # what might break a wait that has no limit of its own, and how that is known
     ns_pids: tuple[int, ...] = ()  # its number in our PID namespace, in the one below, ..., in its own
     witness: int = 0  # the thread whose /proc files speak for the process: another where the first has ended
 
@@ -188,6 +190,7 @@ class End:
     command: str
     readable: bool
     writable: bool
+    stopped: bool = False  # by a signal or a tracer: it does nothing for the other end
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,15 +130,6 @@ def test_connections_that_nobody_closes_are_noted() -> None:
     assert [(finding.cause, finding.count) for finding in findings[1:]] == [("stale-connection", 12)]
 
 
-def test_a_server_between_requests_is_no_hang() -> None:
-    listener = replace(IDLE, fd=4, state="listen", local=Endpoint("inet", "0.0.0.0", 41000), peer=None, tcp=None)
-    call = Call(232, "epoll_wait", (3,) + (0,) * 5, 3, ((4, "r"), (5, "r")), None, "epoll_wait")
-    thread = Thread(42, 42, "nginx", "S", "do_epoll_wait", call, 412 * 10**9)
-    process = ProcessState(42, 1, "nginx", ("nginx",), "S", 0, 1, "x86_64", (thread,))
-    first = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (listener, IDLE), (), {}, {}, ())).findings[0]
-    assert (first.variant, first.severity) == ("server", "info")
-
-
 def test_a_resting_pool_is_only_a_warning() -> None:
     rested = replace(INFO, last_data_sent_ms=412_300, last_data_received_ms=412_000)
     pool = tuple(replace(IDLE, fd=5 + n, tcp=rested) for n in range(2))

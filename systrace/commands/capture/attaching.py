@@ -95,8 +95,8 @@ def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str, layout:
 
 
 def _outcome(first: Finding) -> str:
-    """What has ended, belongs to the kernel or may not be seen is neither well nor ill."""
-    if first.cause == "inconclusive" or first.variant in ("zombie", "kernel", "hidden"):
+    """What has ended, belongs to the kernel, may not be seen or waits for who knows what is neither well nor ill."""
+    if first.cause == "inconclusive" or first.variant in ("zombie", "kernel", "hidden", "futex", "event", "other"):
         return "inconclusive"
     return OUTCOMES.get(first.severity, "healthy")
 

@@ -1,0 +1,122 @@
+"""Waits that are a server's daily bread: for a client, a request, a packet. And the sentences all socket judges share."""
+
+from __future__ import annotations
+
+from systrace.kernel import calls
+from systrace.kernel.judgement import Judgement, Wait
+from systrace.kernel.state import SocketState
+from systrace.kernel.wording import duration, name_of, socket_line
+from systrace.model import Finding
+
+_ON_MANY = calls.POLLS | calls.SELECTS | calls.EPOLLS
+_PORTS = "net.ipv4.ip_local_port_range"
+_LOW, _HIGH = 32768, 60999  # its default (ip-sysctl.rst)
+
+
+def at(wait: Wait, state: SocketState) -> str:
+    if wait.call.name in _ON_MANY:
+        return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
+    word = "from" if wait.direction == "r" else "to"
+    return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
+
+
+def finish(wait: Wait, finding: Finding, weight: int, headline: str) -> Judgement:
+    state = wait.state
+    assert state is not None
+    finding.peer = str(state.peer) if state.peer is not None else None
+    finding.lines.append(socket_line(state))
+    return Judgement(weight, finding, headline)
+
+
+def is_server(state: SocketState) -> bool:
+    """Whether it was accepted: somebody listens on its local address. Of UNIX sockets only servers have a name."""
+    if state.family == "unix":
+        return state.type != "dgram" and state.local is not None and bool(state.local.path)
+    return state.accepted
+
+
+def awaits_anybody(wait: Wait, state: SocketState) -> bool:
+    """Whether it takes what comes, from whomever: a bound datagram socket without a peer, packet and raw sockets.
+
+    A port outside the range that the kernel chooses from was asked for by number: by a server.
+    """
+    if state.peer is not None or state.protocol == "tcp" or wait.direction == "w":
+        return False
+    if state.family not in ("unix", "inet", "inet6") or state.type == "raw":
+        return True
+    if state.family == "unix":
+        return state.type == "dgram" and state.peer_inode is None and state.local is not None
+    ports = wait.snapshot.sysctls
+    low, high = ports.get(f"{_PORTS}.low", _LOW), ports.get(f"{_PORTS}.high", _HIGH)
+    return state.protocol == "udp" and state.local is not None and not low <= state.local.port <= high
+
+
+def anybody(wait: Wait, state: SocketState) -> Judgement:
+    """It waits for the next message of whoever sends one."""
+    headline = f"{at(wait, state)}: it waits for the next message, whoever sends one"
+    finding = wait.finding(
+        "hung-read",
+        "messages",
+        f"{headline}; normal for a daemon, a hang only for a job that expects an answer there.",
+        severity="info",
+        confidence="likely",
+        next_steps=[f"# is anything sent to {name_of(state)}?"],
+        refuted_by="a question that this very process has sent from this socket: then the answer is missing",
+    )
+    return finish(wait, finding, 12, headline)
+
+
+def accepting(wait: Wait, state: SocketState) -> Judgement:
+    """It waits for a client to connect."""
+    headline = f"{at(wait, state)}: it is a server that waits for a client to connect"
+    finding = wait.finding(
+        "hung-read",
+        "accept",
+        f"{headline}; normal for a daemon, a hang only for a job that expects to be called back.",
+        severity="info",
+        confidence="confirmed",
+        next_steps=[f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'"],
+        refuted_by="a connection waiting in the listen queue (Recv-Q above 0)",
+    )
+    return finish(wait, finding, 12, headline)
+
+
+def serving(wait: Wait, state: SocketState) -> Judgement:
+    """It waits for the next request of a client."""
+    headline = f"{at(wait, state)}: the server's side of a connection, it waits for the client's next bytes"
+    finding = wait.finding(
+        "hung-read",
+        "server",
+        f"{headline}; {exchange(state)}. Normal between requests.",
+        severity="info",
+        confidence="likely",
+        next_steps=[f"ss -tnoi dst {host_of(state)}"],
+        refuted_by="the client waits for this server: then the request got lost or is only half here",
+    )
+    return finish(wait, finding, 30, headline)
+
+
+def asked(state: SocketState) -> bool:
+    """Whether the last data went out: until then, nothing sent yet counts as no question (the SYN is one byte acked)."""
+    if state.tcp is None or (state.tcp.bytes_acked is not None and state.tcp.bytes_acked <= 1 and not state.unsent):
+        return False
+    return state.tcp.last_data_sent_ms <= state.tcp.last_data_received_ms
+
+
+def exchange(state: SocketState) -> str:
+    """What last went over the connection, and whether anything is on its way."""
+    if state.unread:
+        return f"{state.unread} bytes are there, fewer than it waits for (MSG_WAITALL, SO_RCVLOWAT)"
+    if state.tcp is None:
+        return "nothing to read"
+    outstanding = "nothing outstanding" if not state.unsent else f"{state.unsent} bytes on their way"
+    if state.tcp.bytes_received == 0:
+        return f"{outstanding}, not one byte received on this connection"
+    if asked(state):
+        return f"{outstanding}, last sent {duration(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
+    return f"{outstanding}, last data came {duration(state.tcp.last_data_received_ms / 1000)} ago"
+
+
+def host_of(state: SocketState) -> str:
+    """The peer's host as ss(8) and ping(8) take it."""
+    return state.peer.host if state.peer is not None and state.peer.host else "ADDRESS"

@@ -1,0 +1,82 @@
+"""Who serves and who asks: what tells them apart in the kernel's tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from systrace.kernel.diagnose import diagnose
+from systrace.kernel.judge_servers import asked, is_server
+from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.state import Call, ProcessState, SocketState, Thread
+from systrace.model import Endpoint, Finding
+from tests.kernel.test_judge_sockets import IDLE, INFO, RECV
+
+DATAGRAM = replace(IDLE, type="dgram", protocol="udp", peer=None, tcp=None, state="unconnected")
+LOCAL = replace(IDLE, family="unix", protocol="", tcp=None, local=None, peer=None)
+NAMED = Endpoint("unix", path="/run/s")
+
+
+def found(state: SocketState, sysctls: dict[str, int] | None = None) -> Finding:
+    """What a recvfrom of 412 s on it comes to."""
+    thread = Thread(42, 42, "job", "S", "wait_woken", RECV, 412 * 10**9)
+    process = ProcessState(42, 1, "job", ("job",), "S", 0, 1, "x86_64", (thread,))
+    return diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (state,), (), {}, sysctls or {}, ())).findings[0]
+
+
+def test_a_server_between_requests_is_no_hang() -> None:
+    listener = replace(IDLE, fd=4, state="listen", local=Endpoint("inet", "0.0.0.0", 41000), peer=None, tcp=None)
+    call = Call(232, "epoll_wait", (3,) + (0,) * 5, 3, ((4, "r"), (5, "r")), None, "epoll_wait")
+    thread = Thread(42, 42, "nginx", "S", "do_epoll_wait", call, 412 * 10**9)
+    process = ProcessState(42, 1, "nginx", ("nginx",), "S", 0, 1, "x86_64", (thread,))
+    accepted = replace(IDLE, accepted=True)
+    first = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (listener, accepted), (), {}, {}, ())).findings[0]
+    assert (first.variant, first.severity) == ("server", "info")
+
+
+def test_a_named_unix_stream_was_accepted() -> None:
+    assert is_server(replace(LOCAL, local=NAMED))
+    assert not is_server(replace(LOCAL, peer=NAMED))
+    assert not is_server(replace(LOCAL, local=NAMED, type="dgram"))
+
+
+@pytest.mark.parametrize(
+    ("port", "sysctls", "variant"),
+    [
+        (5514, {}, "messages"),
+        (41000, {}, "pending"),  # of the kernel's choice, as far as its default range tells
+        (41000, {"net.ipv4.ip_local_port_range.low": 50000, "net.ipv4.ip_local_port_range.high": 60000}, "messages"),
+        (5514, {"net.ipv4.ip_local_port_range.low": 1024, "net.ipv4.ip_local_port_range.high": 65535}, "pending"),
+    ],
+)
+def test_a_port_that_the_kernel_would_not_choose_is_a_servers(port: int, sysctls: dict[str, int], variant: str) -> None:
+    finding = found(replace(DATAGRAM, local=Endpoint("inet", "0.0.0.0", port)), sysctls)
+    assert (finding.variant, finding.severity) == (variant, "info" if variant == "messages" else "fatal")
+
+
+def test_a_datagram_socket_with_a_peer_asks() -> None:
+    assert found(replace(DATAGRAM, local=Endpoint("inet", "10.0.0.5", 123), peer=IDLE.peer)).variant == "pending"
+
+
+@pytest.mark.parametrize(
+    ("state", "variant"),
+    [
+        (replace(LOCAL, type="dgram", local=NAMED), "messages"),
+        (replace(LOCAL, type="dgram", local=NAMED, peer_inode=7), "no-deadline"),  # connected: it asks
+        (replace(LOCAL, family="vsock", local=None), "messages"),
+        (replace(DATAGRAM, type="raw", protocol="icmp"), "messages"),
+    ],
+)
+def test_who_takes_what_comes(state: SocketState, variant: str) -> None:
+    assert found(state).variant == variant
+
+
+def test_who_has_sent_nothing_has_asked_nothing() -> None:
+    """The sending time of a connection starts with its SYN, which counts as one byte acknowledged."""
+    tie = replace(INFO, last_data_sent_ms=412_000, last_data_received_ms=412_000)
+    assert asked(replace(IDLE, tcp=tie))
+    assert not asked(replace(IDLE, tcp=replace(tie, bytes_acked=1)))
+    assert asked(replace(IDLE, tcp=replace(tie, bytes_acked=1), unsent=5))
+    assert asked(replace(IDLE, tcp=replace(tie, bytes_acked=None)))  # before Linux 4.2
+    assert not asked(replace(IDLE, tcp=None))
