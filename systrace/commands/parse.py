@@ -77,20 +77,21 @@ def parse(
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:
-    from systrace.reporters.text import safe
+    from systrace.reporters.text import encoded, safe
 
-    out.write(f"== {safe(recording.name)} ==\n\n".encode("utf-8", "backslashreplace"))
+    out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
 
 
 def _write(analysis: Analysis, style: str, socket: str | None, everything: bool, out: BinaryIO) -> None:
     from systrace.reporters import REPORTERS
     from systrace.reporters.layout import Layout
     from systrace.reporters.table import render, timeline
+    from systrace.reporters.text import encoded
 
     if socket is not None:
         timeline(analysis, socket, out, Layout.of(out))
     elif everything and style == "table":
-        out.write(render(analysis, Layout.of(out, everything=True)).encode("utf-8", "backslashreplace"))
+        out.write(encoded(render(analysis, Layout.of(out, everything=True))))
     else:
         REPORTERS[style].write(analysis, out)
     out.flush()
@@ -100,7 +101,8 @@ def _requests(analysis: Analysis, out: BinaryIO) -> None:
     """The HTTP requests, below the report."""
     from systrace.reporters.layout import Layout
     from systrace.reporters.request_table import requests_table
+    from systrace.reporters.text import encoded
 
     text = "\n".join(["", *requests_table(analysis, Layout.of(out)), ""])
-    out.write(text.encode("utf-8", "backslashreplace"))
+    out.write(encoded(text))
     out.flush()

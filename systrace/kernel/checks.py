@@ -137,7 +137,7 @@ def ptrace(scope: int, have_capability: bool, uid: int, *, own_users: bool = Fal
         mend = "docker run --cap-add SYS_PTRACE; Kubernetes capabilities.add: [SYS_PTRACE]; the same in ECS"
         return Check("ptrace", WARNING, who, "root without the capability (a container): attach is refused", mend)
     if scope == 2:
-        return Check("ptrace", WARNING, who, "only root may trace", "sudo systrace …")
+        return Check("ptrace", WARNING, who, "only root may trace", "sudo systrace ...")
     if scope == 1:
         mend = "sudo systrace attach PID, or until the next boot: sudo sysctl kernel.yama.ptrace_scope=0"
         return Check("ptrace", WARNING, who, "run works; attach to a process already running is refused", mend)

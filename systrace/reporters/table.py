@@ -9,7 +9,7 @@ from systrace.model import Analysis, Finding, Line
 from systrace.reporters import reporter
 from systrace.reporters.layout import Layout
 from systrace.reporters.socket_table import socket_table
-from systrace.reporters.text import columns, cut, cut_middle, duration, safe, size, wrap
+from systrace.reporters.text import columns, cut, cut_middle, duration, encoded, safe, size, wrap
 from systrace.reporters.timeline import timeline
 from systrace.shell import word
 
@@ -31,7 +31,7 @@ class TableReport:
 
     def write(self, analysis: Analysis, out: BinaryIO) -> None:
         """Write the report as it fits the stream."""
-        out.write(render(analysis, Layout.of(out)).encode("utf-8", "backslashreplace"))
+        out.write(encoded(render(analysis, Layout.of(out))))
 
 
 def render(analysis: Analysis, layout: Layout) -> str:

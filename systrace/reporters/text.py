@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
+from functools import cache
+from pathlib import Path
 
 # Printable by Unicode's book and yet invisible: joiners, fillers, vowel inherents, variation selectors.
 _INVISIBLE = re.compile(
@@ -51,6 +54,37 @@ def payload(data: bytes, width: int) -> str:
     return cut(f'"{safe(text)}"', width)
 
 
+@cache
+def ascii_only() -> bool:
+    """Whether the locale (locale(7)) promises no UTF-8, as under cron: then nothing else than ASCII is written.
+
+    Python itself sets LC_CTYPE to C.UTF-8 in the C locale (PEP 538): what it was started with counts.
+    """
+    names = ["LC_ALL", "LC_CTYPE", "LANG"]
+    if os.environ.get("LC_CTYPE") == "C.UTF-8" and not _was_set("LC_CTYPE"):
+        names.remove("LC_CTYPE")
+    chosen = next((os.environ[name] for name in names if os.environ.get(name)), "C")
+    return not re.search(r"(?i)utf-?8", chosen)
+
+
+def _was_set(name: str) -> bool:
+    try:
+        started_with = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return True
+    return any(pair.startswith(f"{name}=".encode()) for pair in started_with.split(b"\0"))
+
+
+_ASCII = str.maketrans({"…": "...", "“": '"', "”": '"', "×": "x"})
+
+
+def encoded(text: str) -> bytes:
+    """Text as bytes for the user's terminal, mail or file: UTF-8, or ASCII with escapes where the locale has no more."""
+    if ascii_only():
+        return text.translate(_ASCII).encode("ascii", "backslashreplace")
+    return text.encode("utf-8", "backslashreplace")
+
+
 def columns(text: str) -> int:
     """How many terminal columns safe text takes: East Asian wide characters two, combining marks none."""
     if text.isascii():
@@ -66,7 +100,10 @@ def _columns(char: str) -> int:
 
 def cut(text: str, width: int) -> str:
     """The beginning of safe text, with … where something was cut."""
-    return text if columns(text) <= width else _fitting(text, max(width - 1, 0)) + "…"
+    if columns(text) <= width:
+        return text
+    dots = _dots()
+    return _fitting(text, max(width - len(dots), 0)) + dots
 
 
 def cut_middle(text: str, width: int) -> str:
@@ -75,8 +112,13 @@ def cut_middle(text: str, width: int) -> str:
         return text
     if width < 12:
         return cut(text, width)
-    tail = (width - 3) * 2 // 5
-    return _fitting(text, width - 3 - tail) + " … " + _fitting(text[::-1], tail)[::-1]
+    dots = f" {_dots()} "
+    tail = (width - len(dots)) * 2 // 5
+    return _fitting(text, width - len(dots) - tail) + dots + _fitting(text[::-1], tail)[::-1]
+
+
+def _dots() -> str:
+    return "..." if ascii_only() else "…"
 
 
 def _fitting(text: str, width: int) -> str:

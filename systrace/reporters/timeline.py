@@ -24,7 +24,7 @@ from systrace.model import (
 )
 from systrace.reporters.endings import ending, unended, user
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import cut_middle, duration, payload, safe, size, wrap
+from systrace.reporters.text import cut_middle, duration, encoded, payload, safe, size, wrap
 
 SILENCE_NS = 1_000_000_000  # a second without a call on the socket gets a line of its own
 _DETAIL_AT_LEAST = 20  # columns
@@ -46,7 +46,7 @@ def timeline(analysis: Analysis, uid: str, out: BinaryIO, layout: Layout | None 
     for finding in analysis.findings:
         if finding.socket == uid:
             lines += ["", *wrap(f"{finding.cause}: {finding.summary}", layout.width)]
-    out.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+    out.write(encoded("\n".join(lines) + "\n"))
 
 
 def _heading(analysis: Analysis, socket: Socket, layout: Layout) -> list[str]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import doctest
 import os
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 
 import pyte
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systrace.reporters import text
-from systrace.reporters.text import columns, cut, cut_middle, payload, safe, wrap
+from systrace.reporters.text import ascii_only, columns, cut, cut_middle, encoded, payload, safe, wrap
 
 
 @pytest.mark.parametrize(
@@ -89,3 +92,42 @@ def test_wrap_keeps_long_words_whole() -> None:
 
 def test_examples_in_docstrings() -> None:
     assert doctest.testmod(text).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("locale", "written"),
+    [
+        ({"LANG": "de_DE.UTF-8"}, "“\u00e4…”".encode()),
+        ({"LANG": "C.utf8"}, "“\u00e4…”".encode()),
+        ({"LANG": "de_DE.UTF-8", "LC_ALL": "C"}, b'"\\xe4..."'),
+        ({"LANG": "de_DE.ISO-8859-1"}, b'"\\xe4..."'),
+        ({"LC_CTYPE": "C.UTF-8"}, b'"\\xe4..."'),  # this process was not started with it: Python's own doing
+        ({}, b'"\\xe4..."'),
+    ],
+)
+def test_a_locale_without_utf8_gets_ascii(
+    locale: dict[str, str], written: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in locale.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(text, "_was_set", lambda _name: False)
+    ascii_only.cache_clear()
+    try:
+        assert encoded("“\u00e4…”") == written
+        assert columns(cut("a" * 20, 10)) == columns(cut_middle("a" * 20 + "b" * 20, 30)) - 20 == 10
+        assert cut("a" * 20, 10).isascii() == written.isascii()
+    finally:
+        ascii_only.cache_clear()
+
+
+def test_under_cron_a_report_is_ascii() -> None:
+    """No locale at all, as cron starts jobs; the whole way, as Python sets LC_CTYPE itself."""
+    log = Path(__file__).parents[2] / "samples" / "hung-read" / "trace.strace"
+    command = [sys.executable, "-m", "systrace", "parse", str(log)]
+    plain = {name: value for name, value in os.environ.items() if name not in ("LC_ALL", "LC_CTYPE", "LANG")}
+    for environment, ascii_expected in ((plain, True), (plain | {"LANG": "C.UTF-8"}, False)):
+        report = subprocess.run(command, capture_output=True, env=environment, check=False).stdout
+        assert report.startswith(b"HUNG")
+        assert report.isascii() == ascii_expected

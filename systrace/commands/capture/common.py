@@ -88,9 +88,10 @@ def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     """The report in one of the formats."""
     from systrace.reporters import REPORTERS
     from systrace.reporters.table import render
+    from systrace.reporters.text import encoded
 
     if style == "table":
-        return render(analysis, layout).encode("utf-8", "backslashreplace")
+        return encoded(render(analysis, layout))
     out = io.BytesIO()
     REPORTERS[style].write(analysis, out)
     return out.getvalue()
@@ -209,4 +210,6 @@ class ReportTo:
 
 def complain(text: str) -> None:
     """One line on standard error about the capture, never about the job."""
-    ReportTo(None).write(f"systrace: {text}\n".encode("utf-8", "replace"))
+    from systrace.reporters.text import encoded
+
+    ReportTo(None).write(encoded(f"systrace: {text}\n"))

@@ -240,6 +240,8 @@ def _report(options: Options, to: ReportTo, recording: Recording, analyst: Analy
         return False
     if options.quiet and conclusion.healthy and not fault:
         return conclusion.failed
+    from systrace.reporters.text import encoded
+
     brief = conclusion.healthy and options.style == "table" and not to.is_file
-    to.write(conclusion.line.rstrip("\n").encode() + b"\n" if brief else conclusion.report)
+    to.write(encoded(conclusion.line.rstrip("\n") + "\n") if brief else conclusion.report)
     return conclusion.failed
