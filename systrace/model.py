@@ -463,7 +463,7 @@ class Span:
     direction: str = "r"  # waiting to read or to write
     calls: int = 1
     ended_by: str = ""  # data, timeout, signal NAME, close, exit, end of log, detach
-    detail: str = ""
+    detail: str = ""  # of a socket: "ready" when the last call said so
 
     @property
     def duration_ns(self) -> int | None:
@@ -722,6 +722,8 @@ class Health:
     limits: list[str] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     torn: bool = False  # the last line has no end: the log was cut, or its writer killed
+    torn_in: int | None = None  # the thread whose call was being written then
+    torn_tick: bool = False  # that call was one of those by which helper threads pass their time
 
 
 @dataclass(slots=True)

@@ -146,3 +146,36 @@ def trim_spliced(args: bytes, retval: int | None) -> bytes:
     if count[1] != digits and count[1].startswith(digits):
         return args[: count.start(1)] + digits
     return args[: count.end()] if args[count.end() : count.end() + 1] not in (b"", b",", b" ") else args
+
+
+# strace prints what the kernel must be asked for first, the rest when the call has returned: of these calls, all behind the
+# descriptor (or pid). Of others it prints all arguments first: so many.
+_FILLED_IN = frozenset(
+    "read readv recv recvfrom recvmsg recvmmsg epoll_wait epoll_pwait epoll_pwait2 accept accept4 wait4 waitpid".split()
+)
+_ASKED_WITH = {
+    "write": 3, "writev": 3, "send": 4, "sendto": 6, "sendmsg": 3, "sendmmsg": 4, "connect": 3, "poll": 3, "ppoll": 5,
+    "select": 5, "pselect6": 6, "flock": 2,
+}  # fmt: skip
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_FIRST = re.compile(rb"\w*=?-?\d+(?:<[^\n]*?>)?,\s*")
+_NESTED = re.compile(rb"[\[{(]|[\]})]|,")
+
+
+def torn(call: str, text: bytes) -> bool:
+    """Whether a call whose line has no end was cut while strace wrote, not while it waited for the kernel: within a string, a
+    structure or an argument, behind what only the kernel's answer tells, or in the result. `text` is what follows `name(`.
+    """
+    if call in _FILLED_IN and (first := _FIRST.match(text)) is not None and first.end() < len(text):
+        return True
+    rest = _STRING.sub(b"", text)
+    note = rest.rfind(b"<")
+    if b'"' in rest or b") = " in rest or (note >= 0 and b">" not in rest[note:]):
+        return True
+    depth, arguments = 0, 1
+    for mark in _NESTED.findall(rest):
+        if mark == b",":
+            arguments += depth == 0
+        else:
+            depth += 1 if mark in b"[{(" else -1
+    return depth > 0 or arguments - rest.endswith(b",") < _ASKED_WITH.get(call, 0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Record, Style
-from systrace.parser.calls import parse_result, split_call, trim_spliced
+from systrace.parser.calls import parse_result, split_call, torn, trim_spliced
 from systrace.parser.leader import Shape
 
 _MESSAGE = re.compile(
@@ -32,6 +32,8 @@ _BELONGING = re.compile(
     rb"|[^\"(]{0,80}\[ Process PID=\d+ runs in"
 )
 _UNFINISHED = b"<unfinished ...>"
+_TICKS = frozenset(("nanosleep", "clock_nanosleep", "futex", "restart_syscall"))  # of helper threads that never rest
+_BEGUN = re.compile(rb"(\d{1,8}) [^+]*$")  # a line without its end that is no call yet
 _DETACHED = b"<detached ...>"
 _RESULT_AT_END = re.compile(rb"\) += (?:-?\d|0x|\?)|<unfinished \.\.\.>\s*\Z|<detached \.\.\.>\s*\Z")
 _FACT = b"# systrace: "
@@ -426,8 +428,15 @@ class Irregular:
         if len(self._health.unparsed_samples) < _SAMPLES:
             self._health.unparsed_samples.append(line.strip()[:200].decode("utf-8", "replace"))
 
-    def finish(self) -> Iterator[Record]:
-        """Calls that never got a result, in order of their start."""
+    def finish(self, last: bytes = b"") -> Iterator[Record]:
+        """Calls that never got a result, in order of their start. The last one of a log that was cut may have got one."""
+        half = self.open
+        if self._health.torn and half is None and (begun := _BEGUN.match(last)) is not None:
+            self._health.torn_in = int(begun[1])
+        if half is not None and half.call is not None and self._health.torn and torn(half.call, half.text.rstrip()):
+            self.open, self._health.torn_in = None, half.tid
+            self._health.torn_tick = half.call in _TICKS
+            yield self._record(half, half.text, None, None, ENDED, None, b"")
         yield from self._close_open()
         for half in sorted(self.pending.values(), key=lambda h: h.lineno):
             if half.call is not None:

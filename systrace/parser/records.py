@@ -149,7 +149,7 @@ class Reader:
         health.lines += lineno
         health.records += calls
         health.torn |= first.endswith(b"\n") and not line.endswith(b"\n")  # a tracer's lines come without their ends
-        yield from slow.finish()
+        yield from slow.finish(line)
 
     def _second(self, clock: bytes, fraction: bytes | None, kind: str) -> int:
         """Nanoseconds at the start of that second; a time of day that falls back by half a day is the next day."""

@@ -168,6 +168,11 @@ class Case:
         name = process.command or "process"
         return f"{name}[{process.pid}]" if process.pid else name
 
+    def cut_at_work(self, process: Process | None) -> bool:
+        """The log was cut while strace wrote a call of this process: that thread was at work, whatever others waited for."""
+        tid = self.evidence.health.torn_in
+        return tid is not None and process is not None and self.evidence.owners.get(tid) == process.pid
+
     def blind_to_threads(self, process: Process | None) -> bool:
         """It began threads that the log leaves out (no -f): what the others read or waited for is unknown."""
         return process is not None and process.began_threads and self.evidence.source.style.pid == "none"

@@ -159,11 +159,13 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
         return None
     best: tuple[int, Process, Span] | None = None
     for process in case.evidence.processes.values():
-        if case.fate(process) in ("ok", "failed"):
+        if case.fate(process) in ("ok", "failed") or case.cut_at_work(process):
             continue
         for span in process.spans:
             if not _still(case, process, span) or span.kind in ("signal",):
                 continue
+            if span.limit_source == "restart_syscall":
+                continue  # what it waits for the log does not tell (restart_syscall(2)): it may be a socket
             if span.kind == "child" and any(case.fate(c) == "open" and c.traced for c in case.descendants(process)):
                 continue  # the child is what hangs, or it is at work
             depth = 0 if span.kind in ("child", "futex", "unknown") else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from systrace.decoders.tls_messages import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Process, Sent, Socket, Span
 from systrace.rules.case import SECOND, Case
 
@@ -56,11 +57,16 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
         if fault.kind in ("error", "eof") and (last is None or case.ended(fault.event) >= last):
             return None
     process = case.process(socket)
+    at_work = case.cut_at_work(process) and not case.evidence.health.torn_tick
+    if at_work and case.fate(process) == "open" and not socket.closed_by:
+        return None  # how it went on is not in the log
     span = case.last_wait(socket)
     if case.blind_to_threads(process) and (span is None or socket.edges):
         return None  # its event loop may be shared among threads: another one may have got the answer
     if span is None:
         return _inferred(case, socket, process)
+    if span.detail == "ready":
+        return None  # something had come, or room to send, and the program did not look
     phase = _phase(case, socket)
     ended = span.ended_by or "log end"
     if span.timed_out and not ended.startswith("signal"):
@@ -94,6 +100,8 @@ def ends_in(case: Case, span: Span) -> bool:
     if record.outcome != UNFINISHED or case.last_ns is None or record.time_ns is None:
         return record.outcome == UNFINISHED and record.time_ns is None
     text = record.raw
+    if case.evidence.health.torn_in is not None:
+        return False  # it ends in another call, somebody else's
     if b"<unfinished" in text:
         return case.last_ns - record.time_ns < SECOND and b"resumed" not in text
     return _AT_ENTRY.search(text.rstrip(b"\r\n")) is not None
@@ -129,6 +137,8 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
         return None
     if turn.request_calls >= _UPLOAD_CALLS and not socket.unsent:
         return None  # an upload: whether it waited to send or to receive is hidden
+    if any(isinstance(m, TlsAlert) and m.direction == "sent" for m in socket.messages[-2:]):
+        return None  # whoever says why it leaves waits for no answer (RFC 8446 6)
     request = turn.events[0]
     if not isinstance(request, Sent) or request.record.syscall not in _NETWORK_SENDS:
         return None  # who sends by write(2) may receive by read(2), which the log may hide

@@ -6,27 +6,46 @@ from systrace.model import DETACHED, Finding, Process, Socket, Verdict
 from systrace.rules.case import Case
 from systrace.rules.stalls import torn_apart
 
+_WAITS = ("hung-read", "idle-timeout", "send-blocked", "not-network")  # at the end of the log, by their nature
+
 
 def may_cope(case: Case, findings: list[Finding], index: int) -> str:
-    """The log breaks off within a job, one of whose children has failed and which goes on, or did so when another child
-    failed in the same way: a loop that tries again looks like this. Why nothing can be said, or "".
+    """The log breaks off, and a failure in it need not have been the end: the process goes on with other connections, or its
+    job with other children, or did so when the same had failed before (a loop that tries again). Why nothing can be said,
+    or "".
     """
     finding = findings[index]
     process = case.owner_of(finding.pid)
-    if not case.evidence.health.torn or case.job_fate() != "open" or process is None or process.end_ns is None:
+    if not case.evidence.health.torn or case.job_fate() != "open" or process is None or finding.cause in _WAITS:
         return ""
-    if case.fate(process) != "failed" or case.root_of(process) is process:
+    fate = case.fate(process)
+    if fate not in ("failed", "open") or (fate == "failed" and not _is_child(case, process)):
         return ""
-    before = {f.pid for f in findings if f.cause == finding.cause and f.peer == finding.peer} - {process.pid}
-    later = any(
-        (p.start_ns or 0) >= process.end_ns and case.root_of(p) is case.root_of(process)
-        for p in case.evidence.processes.values()
-    )
-    if not (before or later or finding.count > 1):
+    before = {f.pid for f in findings if f.cause == finding.cause} - {process.pid}  # of other peers: mirrors, checks
+    if not (before or finding.count > 1 or _goes_on(case, finding, process)):
         return ""
+    root = case.root_of(process)
     return (
-        f"The log breaks off while {case.name_of(case.root_of(process))} is at work: it goes on after {finding.cause} at "
+        f"The log breaks off while {case.name_of(root)} is at work: it goes on after {finding.cause} at "
         f"{finding.peer or 'no peer'} in {case.name_of(process)}, and how that ended is unknown."
+    )
+
+
+def _is_child(case: Case, process: Process) -> bool:
+    return case.root_of(process) is not process or (not case.sees_close and case.roots()[0] is not process)
+
+
+def _goes_on(case: Case, finding: Finding, process: Process) -> bool:
+    """After the failure: another child, or bytes or an attempt on another socket."""
+    if case.fate(process) == "failed":
+        ended = process.end_ns
+        return ended is not None and any(
+            (p.start_ns or 0) >= ended and case.same_job(p, process) for p in case.evidence.processes.values()
+        )
+    after = max((e.record.lineno for e in finding.evidence), default=0)
+    return any(
+        s.uid != finding.socket and s.timeline and s.timeline[-1].record.lineno > after and case.process(s) is process
+        for s in case.clients
     )
 
 
@@ -97,6 +116,8 @@ def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
 
 def _waits(case: Case, process: Process) -> bool:
     """A wait of this process, on a socket or not, had no end when the log ended."""
+    if case.cut_at_work(process):
+        return False
     waits = [span.events[-1] for span in process.spans if not span.ended_by]
     waits += [
         s.waits[-1].events[-1] for s in case.clients

@@ -46,12 +46,12 @@ def waited(books: Books, task: Task, event: model.Waited) -> None:
             continue
         if event.limit_ns == 0:
             continue
-        spans.append(
-            waits.extend(
-                socket, task, event, limit_ns=event.limit_ns, source=record.syscall,
-                timed_out=event.timed_out, direction="w" if want == "w" else "r", pending=stuck,
-            )
+        span = waits.extend(
+            socket, task, event, limit_ns=event.limit_ns, source=record.syscall,
+            timed_out=event.timed_out, direction="w" if want == "w" else "r", pending=stuck,
         )  # fmt: skip
+        spans.append(span)
+        mark_ready(span, text)
         note(socket, event, socket.uid == books.watch)
     task.last_wait = spans
     if not found and (stuck or interrupted or (record.duration_ns or 0) >= NOTABLE_NS):
@@ -86,8 +86,16 @@ def seen_ready(socket: Socket, event: model.Waited, text: str) -> None:
     attempt = connecting.pending(socket)
     if attempt is not None and attempt.ready_ns is None:
         attempt.ready_ns, attempt.ready_text = event.record.end_ns or event.record.time_ns, text
+    if socket.waiting is not None:
+        mark_ready(socket.waiting, text)
     if "ERR" in text:
         socket.error_ready = event
+
+
+def mark_ready(span: Span, text: str) -> None:
+    """What it waited for has come: what follows is not the peer's doing, until it waits again."""
+    if ("OUT" in text) if span.direction == "w" else (text and text not in ("POLLOUT", "EPOLLOUT")):
+        span.detail = "ready"
 
 
 def watched(

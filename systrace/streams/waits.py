@@ -33,6 +33,7 @@ def extend(
         socket.waiting = span
         return span
     span.calls += 1
+    span.detail = ""
     span.end_ns = end
     if timed_out or limit_ns is None or span.limit_source != "SIGALRM":
         span.limit_ns, span.limit_source = limit_ns, source

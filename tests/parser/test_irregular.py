@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.model import DETACHED, UNFINISHED, Health, Input, Record, Style
+from systrace.model import DETACHED, ENDED, UNFINISHED, Health, Input, Record, Style
 from systrace.parser import EVERY_NAME, records
 
 Read = Callable[..., list[Record]]
@@ -153,9 +153,9 @@ def test_trap_27_a_thread_that_calls_exec_becomes_the_leader(read: Read, mark: s
 
 
 def test_trap_23_cut_at_both_ends(read: Read, health: Health) -> None:
-    """A resumed line without its start is counted; a call without its end is told as unfinished."""
+    """A resumed line without its start is counted; a call that was being written did not wait: it may have ended."""
     found = read('7 <... read resumed>"a", 1) = 1\n7 close(1) = 0\n7 poll([{fd=3, eve')
-    assert [(r.syscall, r.retval, r.outcome == UNFINISHED) for r in found] == [
+    assert [(r.syscall, r.retval, r.outcome == ENDED) for r in found] == [
         ("read", 1, False), ("close", 0, False), ("poll", None, True),
     ]  # fmt: skip
     assert health.orphan_resumes == 1

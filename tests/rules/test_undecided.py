@@ -189,3 +189,75 @@ def test_a_wait_that_is_armed_once_and_taken_back(answered: bool) -> None:
         "9 3.9 +++ exited with 3 +++",
     ).verdict  # fmt: skip
     assert verdict.cause == ("inconclusive" if answered else "read-timeout")
+
+
+_SENT = '9 1.2 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 27, 0, NULL, 0) = 27 <0.0001>'
+_STANDS = [f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (80, 7)}) = 0 <0.0001>", _SENT]
+
+
+@pytest.mark.parametrize("clock", [True, False])
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        ("recvfrom(3, ", "hung-read"),
+        ('recvfrom(3, "HTTP/1.1 200 OK\\r\\nServer', "inconclusive"),
+        ('recvfrom(3, "HTTP/1.1 200 OK\\r\\n\\r\\n", 4096, 0, NU', "inconclusive"),
+        ('sendto(3, "GET /second HTT', "inconclusive"),
+        ("recvfrom(3<TCP:[192.0.2.", "inconclusive"),
+    ],
+)
+def test_a_log_cut_within_a_call(clock: bool, end: str, cause: str) -> None:
+    """What strace was writing is no wait; only the end of the log at a call's entry may be one."""
+    lines = [
+        *_STANDS,
+        *([] if "sendto" not in end else ['9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\n", 9, 0, 0, 0) = 9 <0.1>']),
+    ]
+    torn = f"9 1.5 {end}"
+    if not clock:
+        lines, torn = [re.sub(r"^9 \S+|<[\d.]+>$", "9 ", line) for line in lines], torn.replace(" 1.5", "")
+    assert judged(*lines, torn=torn).verdict.cause == cause
+
+
+def test_other_threads_of_a_torn_process_may_wait() -> None:
+    """The one whose call was being written was at work."""
+    thread = "9 0.9 clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 10 <0.0001>"
+    verdict = judged(
+        thread, "10 1.0 futex(0x7f00, FUTEX_WAIT, 1, NULL <unfinished ...>", torn='9 4.0 write(1, "to'
+    ).verdict
+    assert verdict.cause == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("ready", "cause"), [("1 ([{fd=3, revents=POLLIN}])", "inconclusive"), ("0 (Timeout)", "read-timeout")]
+)
+def test_what_was_ready_is_not_waited_for(ready: str, cause: str) -> None:
+    """The program died of something else before it looked at what had come."""
+    verdict = judged(*_STANDS, f"9 1.3 poll([{{fd=3, events=POLLIN}}], 1, 2000) = {ready} <2.0>",
+                     "9 3.4 close(3) = 0 <0.0001>", "9 3.5 +++ exited with 1 +++").verdict  # fmt: skip
+    assert verdict.cause == cause
+
+
+def test_whoever_says_goodbye_waits_for_no_answer() -> None:
+    """A TLS alert ends the connection; its sender failed of what it tells."""
+    log = [f"9 socket({_STREAM}) = 3", f"9 connect(3, {_TO % (443, 7)}) = 0", "9 sendto(3, %s, MSG_NOSIGNAL, NULL, 0) = 7",
+           "9 +++ exited with 60 +++"]  # fmt: skip
+    for said, cause in ((r'"\25\3\3\0\2\2-", 7', "tls-error"), ('"LIST 7\\n", 7', "read-timeout")):
+        assert judged(*(line.replace("%s", said) for line in log)).verdict.cause == cause
+
+
+def test_a_wait_that_strace_met_half_way_may_be_for_a_socket() -> None:
+    """restart_syscall(2) tells nothing of what it restarts."""
+    term = "--- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---"
+    verdict = judged(
+        "9 1.0 restart_syscall(<... resuming interrupted read ...> <unfinished ...>", "8 9.0 +++ exited with 0 +++",
+        f"9 9.1 {term}", "9 9.2 +++ killed by SIGTERM +++",
+    ).verdict  # fmt: skip
+    assert verdict.cause == "inconclusive"
+
+
+def test_a_process_that_goes_on_elsewhere_may_cope() -> None:
+    """The log breaks off while the program already talks to another mirror."""
+    refused = [f"9 0.1 socket({_STREAM}) = 4 <0.0001>", f"9 0.2 connect(4, {_TO % (80, 9)}) = {_REFUSED}"]
+    torn = '9 1.5 recvfrom(3, "HTTP/1.1 200 O'
+    assert judged(*refused, *_STANDS, torn=torn).verdict.cause in ("inconclusive", "fallback-ok")
+    assert judged(*refused, torn='9 1.5 write(2, "refused').verdict.cause == "connect-refused"
