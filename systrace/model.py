@@ -7,8 +7,8 @@ changes them after they are made, except that a call without `-T` gets its end f
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -490,7 +490,7 @@ class Fault:
     unanswered: int  # bytes of request sent in this turn
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Keepalive:
     """SO_KEEPALIVE and its timers in seconds, as set by the program; None where the log does not show it."""
 
@@ -498,6 +498,9 @@ class Keepalive:
     idle_s: int | None = None
     interval_s: int | None = None
     count: int | None = None
+
+
+NO_KEEPALIVE = Keepalive()
 
 
 @dataclass(slots=True)
@@ -532,30 +535,30 @@ class Socket:
     closed_ns: int | None = None
     closed_by: str = ""  # close, exit, exec, "" while open
     holders: list[Holder] = field(default_factory=list)
-    keepalive: Keepalive = field(default_factory=Keepalive)
+    keepalive: Keepalive = NO_KEEPALIVE
     rcvtimeo_ns: int | None = None
     sndtimeo_ns: int | None = None
     user_timeout_ns: int | None = None
     sent: Stream = field(default_factory=Stream)
     received: Stream = field(default_factory=Stream)
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: Sequence[Attempt] = ()  # these are tuples: most sockets of a large log have none
     turns: int = 0
     turn: Turn | None = None  # the last one
     longest_turn: Turn | None = None  # slowest to its first answer byte
-    waits: list[Span] = field(default_factory=list)  # ended waits worth a line, see streams.waits
+    waits: Sequence[Span] = ()  # ended waits worth a line, see streams.waits
     waiting: Span | None = None  # the wait under way
     unseen: bool = False  # a transfer's result is missing in the log: bytes, ends and errors may have come unseen
     unsent: bool = False  # the last send was refused for now (EAGAIN): bytes of ours still wait
     error_ready: Event | None = None  # a wait reported POLLERR/POLLHUP, and nobody read the error
-    faults: list[Fault] = field(default_factory=list)
-    idle: list[tuple[int, Event, Event]] = field(default_factory=list)  # survived silences: ns, before, after
+    faults: Sequence[Fault] = ()
+    idle: Sequence[tuple[int, Event, Event]] = ()  # survived silences: ns, before, after
     longest_silence_ns: int = 0
     last_progress_ns: int | None = None
     timeline: list[Event] = field(default_factory=list)  # bounded: see streams.timeline
     dropped_events: int = 0
     alike: int = 0  # sockets that failed just as this one did and are no longer kept: see streams.forgetting
     other_end: str | None = None  # uid of the other end of a socketpair or pipe
-    messages: list[Message] = field(default_factory=list)  # bounded: see decoders.conversation
+    messages: Sequence[Message] = ()  # bounded: see decoders.conversation
     dropped_messages: int = 0  # decoded and not kept
     app_protocol: str | None = None  # http, tls, dns, ... once content proved it
 
@@ -599,6 +602,9 @@ class Output:
         return pieces[0][0] if pieces else b""
 
 
+MOST_OUTPUT = 96
+
+
 @dataclass(slots=True)
 class Process:
     """A thread group."""
@@ -614,13 +620,13 @@ class Process:
     start_ns: int | None = None
     end_ns: int | None = None
     exit_event: Event | None = None
-    signals: list[Signalled] = field(default_factory=list)
+    signals: Sequence[Signalled] = ()
     killed_by: int | None = None  # traced pid that sent the deadly signal
-    output: deque[Output] = field(default_factory=lambda: deque(maxlen=96))  # last writes to fd 1, 2 and log files
-    spans: list[Span] = field(default_factory=list)  # notable waits that are not on sockets
-    pending: list[Event] = field(default_factory=list)  # calls without a result at the end, one a thread
-    faults: list[Event] = field(default_factory=list)  # EMFILE and other resource errors
-    opened_files: set[str] = field(default_factory=set)  # libraries and modules, for naming the client
+    output: Sequence[Output] = ()  # the last MOST_OUTPUT writes to fd 1, 2 and log files
+    spans: Sequence[Span] = ()  # notable waits that are not on sockets
+    pending: Sequence[Event] = ()  # calls without a result at the end, one a thread
+    faults: Sequence[Event] = ()  # EMFILE and other resource errors
+    opened_files: AbstractSet[str] = frozenset()  # libraries and modules, for naming the client
     traced: bool = True  # False: only heard of (no -f)
     child_statuses: dict[int, tuple[int | None, str | None]] = field(default_factory=dict)
     ns_pid: int | None = None  # as its parent knows it, where that lives in another PID namespace than the tracer

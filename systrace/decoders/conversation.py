@@ -44,6 +44,7 @@ class Conversation:
         "holes",
         "kept_between",
         "last_side",
+        "messages",
         "midstream",
         "pending",
         "pending_bytes",
@@ -60,6 +61,7 @@ class Conversation:
         self.ended: set[bool] = set()
         self.kept_between = 0
         self.midstream = socket.inherited
+        self.messages: list[Message] = []  # the socket's
         self.restart()
 
     def restart(self) -> None:
@@ -344,9 +346,10 @@ class Decoding:
 
     def _keep(self, conversation: Conversation, message: Message) -> None:
         """Keep a message, and drop an older one when the socket or the trace has too many."""
-        messages = conversation.socket.messages
+        messages = conversation.messages
         if not messages:
             self._sockets[conversation.socket.uid] = conversation.socket
+            messages = conversation.messages = conversation.socket.messages = []
         messages.append(message)
         self._kept += 1
         weight = weigh(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def _silent(case: Case, socket: Socket) -> list[Limit]:
     facts = case.evidence.source.facts.get("sysctls") or {}
     idle = facts.get("net.ipv4.tcp_keepalive_time") if isinstance(facts, dict) else None
     if socket.keepalive.on and socket.keepalive.idle_s is None and isinstance(idle, int):
-        socket.keepalive.idle_s = idle
+        socket.keepalive = replace(socket.keepalive, idle_s=idle)
     return [
         limit
         for limit in catalogue()

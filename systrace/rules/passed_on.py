@@ -11,7 +11,7 @@ from systrace.decoders.bodies.body import Body
 from systrace.decoders.bodies.content_codings import decode_content
 from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.tls_messages import TlsRecords
-from systrace.model import Output, Process, Sent, Socket
+from systrace.model import MOST_OUTPUT, Output, Process, Sent, Socket
 from systrace.rules.case import Case
 
 _GZIP = b"\x1f\x8b"
@@ -80,7 +80,7 @@ def _sealed_bytes(sockets: list[Socket]) -> int:
 
 def _outputs(process: Process) -> list[Output]:
     """All that it wrote to the one of its outputs that got most; nothing where the first of its writes are forgotten."""
-    if len(process.output) == process.output.maxlen:
+    if len(process.output) == MOST_OUTPUT:
         return []
     groups: dict[tuple[int, str], list[Output]] = {}
     for output in process.output:

@@ -5,6 +5,7 @@ a second connect, SO_SNDTIMEO, SIGALRM (verdicts 2.2, 2.4).
 from __future__ import annotations
 
 from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Attempt, Connected, Event, OptionGot, Socket
+from systrace.streams.growing import grown
 from systrace.streams.states import after
 
 _ASYNCHRONOUS = ("EINPROGRESS", "EAGAIN")
@@ -40,7 +41,7 @@ def connect(socket: Socket, event: Connected) -> None:
             return
         attempt = Attempt(event.peer, record.time_ns, [event], blocking=not socket.nonblock)
         if len(socket.attempts) < _MOST:
-            socket.attempts.append(attempt)
+            socket.attempts = grown(socket.attempts, attempt)
         socket.state = after(socket.state, "connect")
     else:
         attempt.events.append(event)

@@ -18,8 +18,21 @@ class Description:
     end: str = ""  # of a pipe: r, w
     refs: int = 0
     head: bytes = b""  # the first argument as last printed, to notice a changed annotation cheaply
-    interest: dict[int, tuple[Description, str, int | None]] = field(default_factory=dict)  # of an epoll: by fd
-    armed: dict[int, Event] = field(default_factory=dict)  # of an epoll: EPOLLONESHOT waits to read, by fd
+    epoll: Watching | None = None
+
+    def watching(self) -> Watching:
+        """What an epoll watches."""
+        if self.epoll is None:
+            self.epoll = Watching()
+        return self.epoll
+
+
+@dataclass(slots=True, eq=False)
+class Watching:
+    """What an epoll watches, by descriptor."""
+
+    interest: dict[int, tuple[Description, str, int | None]] = field(default_factory=dict)
+    armed: dict[int, Event] = field(default_factory=dict)  # EPOLLONESHOT waits to read
 
 
 @dataclass(slots=True, eq=False)
@@ -27,14 +40,14 @@ class Table:
     """One descriptor table; threads share it, fork copies it."""
 
     fds: dict[int, Description] = field(default_factory=dict)
-    cloexec: set[int] = field(default_factory=set)
+    cloexec: set[int] | None = None
     users: int = 1
 
     def copy(self) -> Table:
         """What a child gets from fork."""
         for description in self.fds.values():
             description.refs += 1
-        return Table(dict(self.fds), set(self.cloexec))
+        return Table(dict(self.fds), set(self.cloexec) if self.cloexec else None)
 
     def put(self, fd: int, description: Description, cloexec: bool = False) -> Description | None:
         """Let a number refer to a description; returns the one that it referred to before, if any."""
@@ -43,31 +56,40 @@ class Table:
             return None
         self.fds[fd] = description
         description.refs += 1
-        if cloexec:
-            self.cloexec.add(fd)
-        else:
-            self.cloexec.discard(fd)
+        self.mark(fd, cloexec)
         return before
+
+    def mark(self, fd: int, cloexec: bool) -> None:
+        """Set or clear FD_CLOEXEC."""
+        if not cloexec:
+            if self.cloexec:
+                self.cloexec.discard(fd)
+        elif self.cloexec is None:
+            self.cloexec = {fd}
+        else:
+            self.cloexec.add(fd)
 
     def take(self, first: int, last: int) -> Iterator[tuple[int, Description]]:
         """Remove a range of numbers."""
         if first == last:
             description = self.fds.pop(first, None)
             if description is not None:
-                self.cloexec.discard(first)
+                if self.cloexec:
+                    self.cloexec.discard(first)
                 yield first, description
             return
         for fd in [n for n in self.fds if first <= n <= last]:
-            self.cloexec.discard(fd)
+            if self.cloexec:
+                self.cloexec.discard(fd)
             yield fd, self.fds.pop(fd)
 
     def take_cloexec(self) -> Iterator[tuple[int, Description]]:
         """Remove what exec closes."""
-        for fd in sorted(self.cloexec):
+        for fd in sorted(self.cloexec or ()):
             description = self.fds.pop(fd, None)
             if description is not None:
                 yield fd, description
-        self.cloexec.clear()
+        self.cloexec = None
 
 
 def standard_table() -> Table:

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fault, Received, Sent, Socket, Span
+from collections.abc import Sequence
+
+from systrace.model import (
+    DETACHED,
+    MOST_OUTPUT,
+    RESTARTED,
+    UNFINISHED,
+    Event,
+    Fault,
+    Output,
+    Received,
+    Sent,
+    Socket,
+    Span,
+)
 from systrace.streams import waits
 from systrace.streams.books import Books
+from systrace.streams.growing import grown
 from systrace.streams.snapshots import blocked_before
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
@@ -33,7 +48,8 @@ def add_fault(books: Books, socket: Socket, event: Event, kind: str, errno: str 
     answered = turn.answer_bytes if turn is not None else 0
     idle = turn.idle_before_ns if turn is not None and not answered and turn.start_ns is not None else silent
     if len(socket.faults) < 32:
-        socket.faults.append(
+        socket.faults = grown(
+            socket.faults,
             Fault(
                 kind, errno, event, direction, socket.sent.original_len, socket.received.original_len, idle,
                 now - asked if now is not None and asked is not None else None, socket.turns, answered,
@@ -63,13 +79,22 @@ def add_span(books: Books, task: Task, event: Event, kind: str, limit_ns: int | 
     if before is not None:
         span.kind, span.limit_source, span.start_ns = before[0] or kind, before[1], before[2]
     span.ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
-    _append(task.process.spans, span, 64, pending)
-    _append(books.spans, span, _SPANS, pending)
+    task.process.spans = _added(task.process.spans, span, 64, pending)
+    books.spans = _added(books.spans, span, _SPANS, pending)
 
 
-def _append(spans: list[Span], span: Span, most: int, pending: bool) -> None:
+def _added(spans: Sequence[Span], span: Span, most: int, pending: bool) -> list[Span]:
     """The first ones are kept, and of those that never ended also the latest: the end of a log is what matters."""
-    if len(spans) < most or pending:
-        spans.append(span)
-        if len(spans) > most + _PENDING:
-            del spans[most]
+    if len(spans) >= most and not pending:
+        return spans if isinstance(spans, list) else list(spans)
+    kept = grown(spans, span)
+    if len(kept) > most + _PENDING:
+        del kept[most]
+    return kept
+
+
+def add_output(task: Task, output: Output) -> None:
+    """A write to standard output, standard error or a file."""
+    task.process.output = outputs = grown(task.process.output, output)
+    if len(outputs) > MOST_OUTPUT:
+        del outputs[0]

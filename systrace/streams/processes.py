@@ -10,6 +10,7 @@ from systrace.model import RESTARTED, Event, Process
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
 from systrace.streams.forgetting import ended
+from systrace.streams.growing import grown
 from systrace.streams.snapshots import adopt_snapshot, nanoseconds
 from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
@@ -41,7 +42,7 @@ def executed(books: Books, task: Task, event: model.Executed) -> None:
     process = task.process
     process.path = event.path
     process.argv = event.argv or (event.path,)
-    process.opened_files = set()
+    process.opened_files = frozenset()
     if task.table.users > 1:  # exec gives the process a table of its own
         task.table.users -= 1
         task.table = task.table.copy()
@@ -115,9 +116,9 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
                     span.limit_ns = timer[1]
                     span.events = [timer[2], *span.events]
         if timer is None:
-            task.process.signals.append(event)
+            task.process.signals = grown(task.process.signals, event)
     elif event.signal not in _IDLE_SIGNALS and len(task.process.signals) < 32:
-        task.process.signals.append(event)
+        task.process.signals = grown(task.process.signals, event)
         _sent_by(books, task, event)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from systrace.model import Attempt, Fact, Process, Record, Socket, Span
+from systrace.model import Attempt, Fact, Keepalive, Process, Record, Socket, Span
 from systrace.streams.descriptors import Description, standard_table
+from systrace.streams.growing import grown
 from systrace.streams.lookup import Lookup, parse_endpoint
 from systrace.streams.tasks import Task, Tasks
 
@@ -55,7 +56,7 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
         for entry in item.get("fds") or []:
             if isinstance(entry, list) and len(entry) == 2 and entry[0] in task.table.fds:
                 events = "EPOLLOUT" if entry[1] == "w" else "EPOLLIN"
-                epoll.interest[entry[0]] = (task.table.fds[entry[0]], events, None)
+                epoll.watching().interest[entry[0]] = (task.table.fds[entry[0]], events, None)
 
 
 def _adopt_number(item: dict[str, Any], tasks: Tasks) -> None:
@@ -84,7 +85,8 @@ def _adopt_wait(event: Fact, task: Task) -> None:
         )
         socket.waiting = span
         if socket.state == "connecting" and not socket.attempts:
-            socket.attempts.append(Attempt(socket.peer, start, [event], blocking=not socket.nonblock))
+            attempt = Attempt(socket.peer, start, [event], blocking=not socket.nonblock)
+            socket.attempts = grown(socket.attempts, attempt)
         task.last_wait = [*task.last_wait, span]
 
 
@@ -141,9 +143,8 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     socket.nonblock = bool(item.get("nonblock"))
     keepalive = item.get("keepalive")
     if isinstance(keepalive, dict):
-        socket.keepalive.on = keepalive.get("on")
-        for name in ("idle_s", "interval_s", "count"):
-            setattr(socket.keepalive, name, _int(keepalive.get(name)))
+        numbers = {name: _int(keepalive.get(name)) for name in ("idle_s", "interval_s", "count")}
+        socket.keepalive = Keepalive(keepalive.get("on"), **numbers)
     socket.rcvtimeo_ns = nanoseconds(item.get("rcvtimeo"))
     socket.sndtimeo_ns = nanoseconds(item.get("sndtimeo"))
     socket.user_timeout_ns = nanoseconds(item.get("user_timeout"))

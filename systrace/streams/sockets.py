@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from systrace import model
@@ -11,6 +12,7 @@ from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
 from systrace.streams.forgetting import failed, forget
+from systrace.streams.growing import grown
 from systrace.streams.marks import add_fault, add_span, end_wait
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
@@ -25,7 +27,7 @@ def opened(books: Books, task: Task, event: model.Opened) -> None:
     record = event.record
     if event.fd < 0:
         if record.errno in _RESOURCE:
-            task.process.faults.append(event)
+            task.process.faults = grown(task.process.faults, event)
         return
     socket = books.lookup.new_socket(event.family, event.type, event.protocol, record.time_ns)
     socket.nonblock = event.nonblock
@@ -83,10 +85,14 @@ def retire(books: Books, socket: Socket) -> None:
 def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
     record = event.record
     if event.path.endswith(_LIBRARY) and len(task.process.opened_files) < 400:
-        task.process.opened_files.add(event.path)
+        files = task.process.opened_files
+        if isinstance(files, set):
+            files.add(event.path)
+        else:
+            task.process.opened_files = {event.path}
     if event.fd < 0:
         if record.errno in _RESOURCE:
-            task.process.faults.append(event)
+            task.process.faults = grown(task.process.faults, event)
         return
     place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, record)
 
@@ -95,7 +101,7 @@ def paired(books: Books, task: Task, event: model.Paired) -> None:
     record = event.record
     if event.fds[0] < 0:
         if record.errno in _RESOURCE:
-            task.process.faults.append(event)
+            task.process.faults = grown(task.process.faults, event)
         return
     if event.kind == "pipe":
         pipe = books.lookup.new_socket("pipe", "stream", "", record.time_ns, "P")
@@ -184,7 +190,7 @@ def accepted(books: Books, task: Task, event: model.Accepted) -> None:
         note(socket, event)
         return
     if record.errno in _RESOURCE:
-        task.process.faults.append(event)
+        task.process.faults = grown(task.process.faults, event)
     if listener is not None:
         listener.role = "listener"
         note(listener, event)
@@ -225,7 +231,7 @@ def duplicated(books: Books, task: Task, event: model.Duplicated) -> None:
     description = books.lookup.find(task, event.fd, event.record)
     if event.new_fd < 0:
         if event.record.errno in _RESOURCE:
-            task.process.faults.append(event)
+            task.process.faults = grown(task.process.faults, event)
         return
     if description is None:
         for _, gone in task.table.take(event.new_fd, event.new_fd):
@@ -238,7 +244,7 @@ def flags_set(books: Books, task: Task, event: model.FlagsSet) -> None:
     if event.record.errno is not None:
         return
     if event.cloexec is not None and event.fd in task.table.fds:
-        (task.table.cloexec.add if event.cloexec else task.table.cloexec.discard)(event.fd)
+        task.table.mark(event.fd, event.cloexec)
     if event.nonblock is not None:
         description = task.table.fds.get(event.fd)
         if description is not None and description.socket is not None:
@@ -249,16 +255,16 @@ def option_set(books: Books, task: Task, event: model.OptionSet) -> None:
     socket = socket_of(books, task, event.fd, event.record)
     if socket is None or event.record.errno is not None:
         return
-    keepalive, value = socket.keepalive, event.value
+    value = event.value
     match event.name:
         case "SO_KEEPALIVE":
-            keepalive.on = bool(value)
+            socket.keepalive = replace(socket.keepalive, on=bool(value))
         case "TCP_KEEPIDLE":
-            keepalive.idle_s = value
+            socket.keepalive = replace(socket.keepalive, idle_s=value)
         case "TCP_KEEPINTVL":
-            keepalive.interval_s = value
+            socket.keepalive = replace(socket.keepalive, interval_s=value)
         case "TCP_KEEPCNT":
-            keepalive.count = value
+            socket.keepalive = replace(socket.keepalive, count=value)
         case "TCP_USER_TIMEOUT":
             socket.user_timeout_ns = value * 1_000_000 if value else None
         case "SO_RCVTIMEO":

@@ -11,7 +11,7 @@ from systrace import model
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Received, Record, Sent, Socket
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
-from systrace.streams.marks import add_fault, add_span
+from systrace.streams.marks import add_fault, add_output, add_span
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import note
 from systrace.streams.transfers import end_of_file, progress, waits_in_call
@@ -37,7 +37,7 @@ def spliced(books: Books, task: Task, event: model.Spliced) -> None:
         if target is not None:
             progress(books, target, task, sent, True)
         if event.fd in (1, 2) or (into is not None and into.kind == "file"):
-            task.process.output.append(Output(event.fd, into.path if into is not None else "", sent))
+            add_output(task, Output(event.fd, into.path if into is not None else "", sent))
     elif record.outcome in (UNFINISHED, DETACHED, RESTARTED):
         _waits(books, task, event, origin, target)
     elif record.errno is not None:

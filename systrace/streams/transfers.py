@@ -10,7 +10,8 @@ from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Event, Output
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
-from systrace.streams.marks import add_fault, add_span, end_wait
+from systrace.streams.growing import grown
+from systrace.streams.marks import add_fault, add_output, add_span, end_wait
 from systrace.streams.short import is_end, is_short, left_over
 from systrace.streams.sockets import place
 from systrace.streams.states import after
@@ -38,7 +39,7 @@ def moved(books: Books, task: Task, event: Sent | Received) -> None:
             return
         progress(books, socket, task, event, type(event) is Sent)
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
-            task.process.output.append(Output(event.fd, "", event))
+            add_output(task, Output(event.fd, "", event))
     elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED:
         if socket.kind == "pipe":
             add_span(books, task, event, "pipe", None, "")
@@ -50,7 +51,7 @@ def moved(books: Books, task: Task, event: Sent | Received) -> None:
         again(books, socket, task, event)
     elif record.errno is not None:
         if record.errno in _RESOURCE:
-            task.process.faults.append(event)
+            task.process.faults = grown(task.process.faults, event)
         if record.errno == "ECONNREFUSED" and socket.type == "unknown":
             socket.type = "dgram"  # udp(7): the port was closed; TCP says this of a connect only
         add_fault(books, socket, event, "error", record.errno)
@@ -116,7 +117,7 @@ def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, s
         if silence > socket.longest_silence_ns:
             socket.longest_silence_ns = silence
         if silence > _IDLE_NS and len(socket.idle) < 16 and socket.timeline:
-            socket.idle.append((silence, socket.timeline[-1], event))
+            socket.idle = grown(socket.idle, (silence, socket.timeline[-1], event))
     if socket.state != "established":
         socket.state = after(socket.state, "data")
         attempt = connecting.unsettled(socket)
@@ -230,9 +231,9 @@ def other_moved(books: Books, task: Task, event: Sent | Received, description: D
     if type(event) is Sent:
         if event.size and (event.fd in (1, 2) or kind in ("stdio", "file")) and event.size <= 65536:
             path = description.path if description is not None else ""
-            task.process.output.append(Output(event.fd, path, event))
+            add_output(task, Output(event.fd, path, event))
         elif record.errno in _RESOURCE or record.errno == "ENOSPC":
-            task.process.faults.append(event)
+            task.process.faults = grown(task.process.faults, event)
     if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in (UNFINISHED, DETACHED, RESTARTED):
         name = "stdin" if event.fd == 0 and kind in ("stdio", "unknown", "file") else kind
         add_span(books, task, event, name, None, description.path if description is not None else "")

@@ -114,15 +114,15 @@ def watched(
     epoll = books.lookup.find(task, event.epoll_fd, event.record)
     if epoll is None:
         return found
-    if not notable and len(epoll.interest) > 8 and not ready:
+    if not notable and len(epoll.watching().interest) > 8 and not ready:
         return found
-    for fd, (description, events, data) in epoll.interest.items():
+    for fd, (description, events, data) in epoll.watching().interest.items():
         if description.socket is None or description.socket.kind != "socket" or description.socket.closed_by:
             continue
         text = ready.get(data if data is not None else fd, "") or ready.get(fd, "")
         writes = "OUT" in events and ("IN" not in events or description.socket.unsent)
         want = "w" if writes else "r"
-        if text or notable or len(epoll.interest) <= 8:
+        if text or notable or len(epoll.watching().interest) <= 8:
             found.append((fd, want, description.socket, text))
     return found
 
@@ -152,14 +152,14 @@ def epoll_changed(books: Books, task: Task, event: model.EpollChanged) -> None:
     if epoll is None:
         return
     epoll.kind = "epoll"
-    if epoll.armed or "ONESHOT" in event.events:
+    if epoll.watching().armed or "ONESHOT" in event.events:
         one_shot(books, task, event, epoll)
     if event.op == "DEL":
-        epoll.interest.pop(event.fd, None)
+        epoll.watching().interest.pop(event.fd, None)
         return
     description = task.table.fds.get(event.fd) or books.lookup.from_poll(task, event.fd, event.record)
     if description is not None:
-        epoll.interest[event.fd] = (description, event.events, event.data)
+        epoll.watching().interest[event.fd] = (description, event.events, event.data)
         if description.socket is not None and "EPOLLET" in event.events:
             description.socket.edges = True
 
@@ -168,11 +168,11 @@ def one_shot(books: Books, task: Task, event: model.EpollChanged, epoll: Descrip
     """With EPOLLONESHOT each wait is armed on its own (epoll_ctl(2)), and may be met by a thread that waited before. One
     that is taken back, with nothing moved since, lasted until then: the program had waited long enough.
     """
-    armed = epoll.armed.pop(event.fd, None)
+    armed = epoll.watching().armed.pop(event.fd, None)
     if event.op != "DEL" and "IN" in event.events:
-        epoll.armed[event.fd] = armed or event
+        epoll.watching().armed[event.fd] = armed or event
         return
-    watched = epoll.interest.get(event.fd)
+    watched = epoll.watching().interest.get(event.fd)
     socket = watched[0].socket if watched is not None else None
     if armed is None or socket is None or socket.kind != "socket":
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from systrace.model import Event, Socket, Span
+from systrace.streams.growing import grown
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS
 
@@ -59,7 +60,7 @@ def end(socket: Socket, ended_by: str, time_ns: int | None) -> Span | None:
     if ended_by != "data" or duration is None or duration >= NOTABLE_NS:
         if len(socket.waits) >= _MOST:
             shortest = min(range(len(socket.waits) - 1), key=lambda i: socket.waits[i].duration_ns or 0)
-            del socket.waits[shortest]
-        socket.waits.append(span)
+            socket.waits = [*socket.waits[:shortest], *socket.waits[shortest + 1 :]]
+        socket.waits = grown(socket.waits, span)
         return span
     return None

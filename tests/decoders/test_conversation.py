@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar
 
 import pytest
@@ -43,7 +43,7 @@ def run(call: Call, socket: Socket, said: Iterable[tuple[bool, bytes]], how: str
     return decoding.finish()
 
 
-def names(messages: list[Message]) -> list[str]:
+def names(messages: Sequence[Message]) -> list[str]:
     return [type(m).__name__ for m in messages]
 
 
