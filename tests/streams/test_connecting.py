@@ -88,4 +88,4 @@ def test_trap_7_what_is_no_attempt(follow: Follow) -> None:
         f"1 3 {CONNECT.replace('80', '53')} = 0 <0.0001>"
     )  # fmt: skip
     (socket,) = tracker.lookup.sockets.values()
-    assert (socket.attempts, str(socket.peer)) == ([], "192.0.2.1:53")
+    assert (socket.attempts, str(socket.peer)) == ((), "192.0.2.1:53")
