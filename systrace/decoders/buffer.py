@@ -39,8 +39,10 @@ class Buffer:
         self._data = bytearray()  # the known run at the front
         self._pos = 0  # of it, taken
         self._hole = 0  # missing bytes right after the run
-        self._later: deque[tuple[bytes, int]] = deque()  # (known, missing) after that hole
-        self._marks: deque[tuple[int, Transfer]] = deque()  # (offset of its end, call)
+        self._later: deque[tuple[bytes, int]] | None = None  # (known, missing) after that hole
+        self._marks: deque[tuple[int, Transfer]] | None = (
+            None  # (offset of its end, call); an empty one takes 760 bytes
+        )
         self._front = 0  # offset where the first of these calls began
         self._owed = 0  # bytes to drop as they come
         self._searched = (b"", 0)  # needle, offset up to which it is not there
@@ -86,14 +88,19 @@ class Buffer:
             return
         for known, missing in piece.parts:
             if self._hole:
+                if self._later is None:
+                    self._later = deque()
                 self._later.append((known, missing))
             else:
                 self._data += known
                 self._hole = missing
-        if not self._marks:
-            self._front = self.taken
         self.size += size
-        self._marks.append((self.taken + self.size, piece.event))
+        mark = self.taken + self.size, piece.event
+        if self._marks:
+            self._marks.append(mark)
+        else:
+            self._front = self.taken
+            self._marks = deque((mark,))
         if self._owed:
             owed, self._owed = self._owed, 0
             self.skip(owed)
@@ -205,7 +212,9 @@ class Buffer:
         marks = self._marks
         while marks and marks[0][0] <= self.taken:
             self._front, self.last = marks.popleft()
-        if marks and self._front < self.taken:
+        if not marks:
+            self._marks = None
+        elif self._front < self.taken:
             self.last = marks[0][1]
         while n:
             run = len(self._data) - self._pos
@@ -230,6 +239,8 @@ class Buffer:
         while later and not self._hole:
             known, self._hole = later.popleft()
             self._data += known
+        if not later:
+            self._later = None
 
 
 class StreamDecoder:

@@ -82,7 +82,7 @@ class Http1:
         self.handed_over = False
         self._client = Side(True)
         self._server = Side(False)
-        self._requests: deque[HttpRequest] = deque(maxlen=UNANSWERED)  # whose response has not begun
+        self._requests: deque[HttpRequest] | None = None  # whose response has not begun
         self._missed = False  # the server sent something that could not be read since the last request
 
     @classmethod
@@ -334,13 +334,15 @@ class Http1:
             self._finish(server, out, server.message.incomplete_reason or "clipped")
             server.state = LOST
         if self._missed:
-            self._requests.clear()
+            self._requests = None
             self._missed = False
         message = HttpRequest(
             "http", self.socket.uid, direction(self.socket, True), None, None, request_summary(method, target), False
         )
         message.head, message.method, message.target = head, method, target
         message.start_ns = times(event, None)[0]
+        if not self._requests:
+            self._requests = deque(maxlen=UNANSWERED)
         self._requests.append(message)
         return message
 
@@ -361,6 +363,8 @@ class Http1:
             if not message.interim:
                 message.request.answered = True
                 message.request.answer_ns = message.start_ns
+            if not self._requests:
+                self._requests = None
         return message
 
     def _finish(self, side: Side, out: list[Message], reason: str) -> None:

@@ -12,6 +12,7 @@ from systrace import model
 from systrace.model import Event, Received, Record, Sent
 from systrace.streams import connecting, processes, sockets, splicing, transfers, waiting
 from systrace.streams.books import Books, Listener
+from systrace.streams.growing import grown
 from systrace.streams.marks import end_wait
 from systrace.streams.snapshots import nanoseconds, waits_unseen
 
@@ -149,7 +150,7 @@ class Tracker(Books):
             self.first_ns = min(self.looked_ns, end_ns)
             for task, span in waits_unseen(self.tasks):
                 task.process.traced = True
-                task.process.spans.append(span)
+                task.process.spans = grown(task.process.spans, span)
                 self.spans.append(span)
         if self.first_ns is not None:
             self.last_ns = max(self.last_ns or end_ns, end_ns)
