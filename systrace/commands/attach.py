@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app
+from systrace.commands.options import Save, StringLimit, Style, TracerName
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
@@ -27,21 +28,13 @@ def attach(
         float | None,
         typer.Option("--for", min=0.001, metavar="N", help="Seconds to trace; else until Ctrl-C or its end."),
     ] = None,
-    save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the recording (also .gz, .xz, .bz2, .zst).")
-    ] = None,
+    save: Save = None,
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report there, not to standard output.")
     ] = None,
-    style: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="Format of the report: table or json.")
-    ] = "table",
-    tracer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="strace or embedded; else the first that works.")
-    ] = None,
-    string_limit: Annotated[
-        int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
-    ] = 4096,
+    style: Style = "table",
+    tracer: TracerName = None,
+    string_limit: StringLimit = 4096,
 ) -> None:
     """See HELP."""
     from systrace.commands.capture.attaching import Options, attach_to

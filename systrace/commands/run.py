@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from systrace.commands import app
+from systrace.commands.options import Save, StringLimit, Style, TracerName
 
 if TYPE_CHECKING:
     from systrace.commands.capture.job import Options
@@ -36,11 +37,9 @@ several processors at once: they see one."""
 )
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
-    save: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")
-    ] = None,
+    save: Save = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="For the report, not standard error.")] = None,
-    style: Annotated[str, typer.Option("--format", metavar="NAME", help="The report: table or json.")] = "table",
+    style: Style = "table",
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
     verdict_status: Annotated[
         bool, typer.Option("--verdict-status", help="Exit with 1 on errors found, else 0, not with the job's status.")
@@ -63,12 +62,8 @@ def run(
         bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
     ] = False,
     one_cpu: Annotated[bool, typer.Option("--one-cpu", help=ONE_CPU)] = False,
-    tracer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="strace or embedded; else the first that works.")
-    ] = None,
-    string_limit: Annotated[
-        int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
-    ] = 4096,
+    tracer: TracerName = None,
+    string_limit: StringLimit = 4096,
 ) -> None:
     """See HELP."""
     from systrace.commands.capture.job import Options, run_job
