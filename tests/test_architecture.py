@@ -56,7 +56,6 @@ LONG_ON_PURPOSE = {
     "systrace/parser/records.py read": "the hot loop: a call per line would cost a third of the speed",
 }
 UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
-    "commands": "capture.attaching capture.common capture.job",
     "decoders": "code_replies dialogue http1_heads http1_side tls_certificate tls_cipher tls_hello tls_messages "
     "tls_secrets tls_suites whole",
     "kernel": "addresses clock gather judgement netns wording",
