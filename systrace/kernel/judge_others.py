@@ -148,7 +148,7 @@ def _file_lock(wait: Wait) -> Judgement:
 
 def _mutex_circle(wait: Wait) -> list[int]:
     """The threads of a circle of mutexes that leads back to this one, itself first; empty when there is none."""
-    owners = {t.tid: t.call.detail for t in wait.process.threads if t.call is not None}
+    owners = {t.tid: t.call.detail for t in wait.process.threads if t.call is not None and t.call.limit_ns is None}
     circle = [wait.thread.tid]
     while len(circle) <= len(owners):
         _, found, owner = owners.get(circle[-1], "").partition(_OWNED)
@@ -221,10 +221,17 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
         verb = "write" if reading else "read"
         text = f"{doing}: {who(stuck)} would have to {verb}, but it waits for this very process to end"
         return _deadlock(wait, text, "read the pipe before (or while) waiting for the child: subprocess.communicate()")
-    if others and not outside and reading:
+    alone = (
+        len(wait.process.threads) == 1 and wait.call.name in calls.READS
+    )  # no other thread, no loop that signals wake
+    if others and not outside and reading and alone:
         text = f"{doing}: this process holds the only write end itself, so no data and no end of file will ever come"
         return _deadlock(wait, text, "close the unused write end after fork")
     word = "no data yet from" if reading else "full, not read by"
+    own = bool(others) and not outside
+    if own and reading:
+        headline = f"{doing} of its own: it waits until another thread or a signal handler wakes it"
+        return _plain(wait, "event", 10, headline)
     headline = f"{doing}: {word} {names or 'anybody in sight'}"
     in_tree = any(end.pid == p.pid for end in outside for p in wait.snapshot.processes)
     return _plain(

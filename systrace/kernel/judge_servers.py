@@ -42,13 +42,35 @@ def awaits_anybody(wait: Wait, state: SocketState) -> bool:
     """
     if state.peer is not None or state.protocol == "tcp" or wait.direction == "w":
         return False
-    if state.family not in ("unix", "inet", "inet6") or state.type == "raw":
+    if state.type == "raw" or (state.type == "dgram" and state.family not in ("unix", "inet", "inet6")):
         return True
     if state.family == "unix":
         return state.type == "dgram" and state.peer_inode is None and state.local is not None
     ports = wait.snapshot.sysctls
     low, high = ports.get(f"{_PORTS}.low", _LOW), ports.get(f"{_PORTS}.high", _HIGH)
     return state.protocol == "udp" and state.local is not None and not low <= state.local.port <= high
+
+
+def rests(wait: Wait, state: SocketState) -> bool:
+    """Whether a server that waits for clients holds it in reserve: nothing was asked on it since its last answer."""
+    waited = {fd for fd, _ in wait.call.fds}
+    listens = any(s.state == "listen" and s.pid == wait.process.pid and s.fd in waited for s in wait.snapshot.sockets)
+    return listens and not asked(state)
+
+
+def resting(wait: Wait, state: SocketState) -> Judgement:
+    """A connection of a server's pool, between two uses."""
+    headline = f"{at(wait, state)}: a connection that rests while its program waits for clients"
+    finding = wait.finding(
+        "hung-read",
+        "resting",
+        f"{headline}; {exchange(state)}.",
+        severity="info",
+        confidence="likely",
+        next_steps=[f"ss -tnoi dst {ss_host(state)}"],
+        refuted_by="a client that waits for what this connection has to bring",
+    )
+    return finish(wait, finding, 11, headline)
 
 
 def anybody(wait: Wait, state: SocketState) -> Judgement:
@@ -90,7 +112,7 @@ def serving(wait: Wait, state: SocketState) -> Judgement:
         f"{headline}; {exchange(state)}. Normal between requests.",
         severity="info",
         confidence="likely",
-        next_steps=[f"ss -tnoi dst {host_of(state)}"],
+        next_steps=[f"ss -tnoi dst {ss_host(state)}"],
         refuted_by="the client waits for this server: then the request got lost or is only half here",
     )
     return finish(wait, finding, 30, headline)
@@ -120,3 +142,9 @@ def exchange(state: SocketState) -> str:
 def host_of(state: SocketState) -> str:
     """The peer's host as ss(8) and ping(8) take it."""
     return state.peer.host if state.peer is not None and state.peer.host else "ADDRESS"
+
+
+def ss_host(state: SocketState) -> str:
+    """The same as ss(8) filters take it: IPv6 in brackets."""
+    host = host_of(state)
+    return f"[{host}]" if ":" in host else host

@@ -13,7 +13,10 @@ from systrace.kernel.judge_servers import (
     finish,
     host_of,
     is_server,
+    resting,
+    rests,
     serving,
+    ss_host,
 )
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import SocketState
@@ -123,7 +126,7 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
             "if a NAT gateway or firewall is in the path: it forgot the connection while it was idle "
             f"({_NAT_LIMIT_S} s for a NAT gateway or NLB) and now drops its packets",
         ],
-        next_steps=[f"ss -tnoi dst {host_of(state)}", f"ping -c3 {host_of(state)}; tracepath -n {host_of(state)}"],
+        next_steps=[f"ss -tnoi dst {ss_host(state)}", f"ping -c3 {host_of(state)}; tracepath -n {host_of(state)}"],
         remedy=["TCP_USER_TIMEOUT of 60-180 s in the client, so that this takes minutes less"],
         refuted_by="an acknowledgement arrives (backoff returns to 0): the path was only interrupted",
     )
@@ -155,7 +158,7 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
             "a proxy in between that buffers for a slow reader",
         ],
         next_steps=[
-            f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnoi dst {host_of(state)}",
+            f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnoi dst {ss_host(state)}",
             "# look at the peer: what does its program wait for?",
         ],
         remedy=["SO_SNDTIMEO or a write timeout in the client; read while writing"],
@@ -217,7 +220,7 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
         severity="warning",
         confidence="possible",
         causes=["the server is slow or stuck on this request", "nothing was asked: the program waits for what comes"],
-        next_steps=[f"ss -tnoi dst {host_of(state)}", "# look again after the timer: is it the same wait?"],
+        next_steps=[f"ss -tnoi dst {ss_host(state)}", "# look again after the timer: is it the same wait?"],
         refuted_by="data arrive",
     )
     return finish(wait, finding, 55, headline)
@@ -226,9 +229,12 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
 def _silent(wait: Wait, state: SocketState) -> Judgement:
     if is_server(state):
         return serving(wait, state)
+    if rests(wait, state):
+        return resting(wait, state)
     ends = patience.keepalive_gives_up_s(state)
     seconds = wait.seconds or 0.0
-    local = state.peer is None or state.peer.is_local or state.peer_inode is not None
+    elsewhere = state.family not in ("inet", "inet6", "unix")  # vsock, Bluetooth: no IP network is in between
+    local = elsewhere or state.peer is None or state.peer.is_local or state.peer_inode is not None
     answered = _keepalive_answered(state, seconds)
     endless = ends is None or answered
     spoke = _request_is_out(wait, state)
@@ -300,6 +306,8 @@ def _inference(state: SocketState, seconds: float, *, local: bool, idle: bool) -
         )
     if state.timer == "keepalive" and state.tcp is not None and state.tcp.probes:
         return "Keepalive probes go unanswered: the path or the peer's host is probably gone."
+    if state.family not in ("inet", "inet6", "unix"):
+        return f"What is at the other end of a {state.family} socket these tables do not tell."
     if local:
         return "The other end is on this host: look at what that process does."
     if seconds < 60:
@@ -322,7 +330,7 @@ def _silent_steps(state: SocketState, *, local: bool) -> list[str]:
     if local:
         return [f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnp src {state.peer}"]
     return [
-        f"ss -tnoi dst {host_of(state)}",
+        f"ss -tnoi dst {ss_host(state)}",
         "# the server's log at the time of the request: did it answer?",
         "# CloudWatch IdleTimeoutCount (NAT gateway), TCP_ELB_Reset_Count (NLB)",
     ]

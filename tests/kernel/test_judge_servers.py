@@ -64,7 +64,8 @@ def test_a_datagram_socket_with_a_peer_asks() -> None:
     [
         (replace(LOCAL, type="dgram", local=NAMED), "messages"),
         (replace(LOCAL, type="dgram", local=NAMED, peer_inode=7), "no-deadline"),  # connected: it asks
-        (replace(LOCAL, family="vsock", local=None), "messages"),
+        (replace(LOCAL, family="packet", type="dgram"), "messages"),
+        (replace(LOCAL, family="vsock"), "no-deadline"),  # a stream: it has a peer, though no table names it
         (replace(DATAGRAM, type="raw", protocol="icmp"), "messages"),
     ],
 )
@@ -80,3 +81,9 @@ def test_who_has_sent_nothing_has_asked_nothing() -> None:
     assert asked(replace(IDLE, tcp=replace(tie, bytes_acked=1), unsent=5))
     assert asked(replace(IDLE, tcp=replace(tie, bytes_acked=None)))  # before Linux 4.2
     assert not asked(replace(IDLE, tcp=None))
+
+
+def test_a_stream_of_another_family_accuses_no_network() -> None:
+    finding = found(replace(LOCAL, family="vsock"))
+    assert "What is at the other end of a vsock socket these tables do not tell." in finding.summary
+    assert "NAT" not in " ".join([finding.summary, *finding.causes])

@@ -16,7 +16,7 @@ from systrace.commands.capture.attaching import passive_report
 from systrace.kernel import patience, procfs
 from systrace.kernel.diagnose import Diagnosis, diagnose
 from systrace.kernel.snapshot import Snapshot
-from systrace.model import Finding
+from systrace.model import Endpoint, Finding
 from systrace.reporters.layout import Layout
 from tests.kernel.conftest import YOUNG, Until, Victim
 
@@ -276,3 +276,56 @@ def test_resting_workers_beside_a_server_that_accepts_are_no_hang(make: Make) ->
     made = make("resting_workers")
     assert made.kind == ("hung-read", "accept", "info")
     assert b"HEALTHY: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+
+
+@pytest.mark.parametrize("kind", ["own_pipe_of_threads", "own_pipe_in_poll"])
+def test_a_pipe_by_which_a_process_wakes_itself_is_no_deadlock(make: Make, kind: str) -> None:
+    """Another thread, or a signal handler, writes into it."""
+    made = make(kind)
+    finding = next(f for f in made.diagnosis.findings if "a pipe" in f.summary)
+    assert (finding.variant, finding.severity) == ("event", "info")
+    assert "of its own: it waits until another thread or a signal handler wakes it" in finding.summary
+
+
+def test_a_server_with_a_resting_pool_waits_for_its_clients(make: Make) -> None:
+    made = make("server_with_a_pool")
+    assert made.kind == ("hung-read", "accept", "info")
+    assert b"HEALTHY: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+
+
+def test_a_server_that_has_asked_waits_for_the_answer(make: Make) -> None:
+    made = make("server_with_a_question")
+    assert made.kind[:2] == ("hung-read", "no-deadline")
+    assert f"for fd {made.victim.words[0]} to " in made.first.summary
+
+
+def test_who_waits_for_news_from_the_kernel_has_no_peer(make: Make) -> None:
+    made = make("netlink")
+    assert made.kind == ("not-network", "other", "info")
+
+
+def test_commands_for_ipv6_are_such_that_ss_takes_them(make: Make) -> None:
+    made = make("ipv6_unanswered")
+    assert "from [::1]:" in made.first.summary
+    port = made.first.peer.rsplit(":", 1)[1] if made.first.peer else ""
+    assert made.first.next_steps == [f"ss -tnp src [::1]:{port}"]
+    away = tuple(
+        replace(s, peer=Endpoint("inet6", "2001:db8::7", 443), peer_inode=None)
+        if s.fd == int(made.victim.words[0])
+        else s
+        for s in made.snapshot.sockets
+    )
+    assert "ss -tnoi dst [2001:db8::7]" in diagnose(replace(made.snapshot, sockets=away)).findings[0].next_steps
+
+
+def test_an_accept_with_a_limit_is_a_server_all_the_same(make: Make) -> None:
+    assert make("accept_with_a_limit").kind == ("hung-read", "accept", "info")
+
+
+def test_multipath_tcp_is_followed_too(make: Make) -> None:
+    if not Path("/proc/sys/net/mptcp/enabled").exists():
+        pytest.skip("this kernel has no MPTCP")
+    made = make("mptcp")
+    assert made.kind[:2] == ("hung-read", "no-deadline")
+    assert f"127.0.0.1:{made.victim.words[1]}" in made.first.summary
+    assert make("mptcp_accept").kind == ("hung-read", "accept", "info")

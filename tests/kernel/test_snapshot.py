@@ -382,7 +382,7 @@ def test_a_32_bit_program_is_read_with_its_own_numbers(program32: int, until: Un
     call = snapshot.threads[0].call
     assert call is not None
     assert (call.name, call.limit_ns, call.fds) == ("poll", 54321 * 10**6, ((3, "r"),))
-    assert "a pipe: this process holds the only write end itself" in diagnose(snapshot).headline
+    assert "in poll on fd 3, a pipe of its own" in diagnose(snapshot).headline
 
 
 def test_a_hostile_name_reaches_no_terminal(tmp_path: Path) -> None:

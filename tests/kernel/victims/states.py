@@ -352,6 +352,100 @@ def resting_workers() -> None:
         listener.accept()
 
 
+def own_pipe_of_threads() -> None:
+    """One thread wakes another through a pipe of the process's own."""
+    reader, writer = os.pipe()
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    ready(reader, writer)
+    os.read(reader, 1)
+
+
+def own_pipe_in_poll() -> None:
+    """As supervisors do: a signal handler writes into the pipe that the loop polls."""
+    reader, writer = os.pipe()
+    signal.signal(signal.SIGUSR1, lambda *_: os.write(writer, b"."))
+    poller = select.poll()
+    poller.register(reader, select.POLLIN)
+    ready(reader)
+    poller.poll()
+
+
+def server_with_a_pool() -> None:
+    """A server between two clients, whose own connection to a database rests after an answer."""
+    upstream, database = pair()
+    upstream.sendall(b"?")
+    database.recv(1)
+    time.sleep(0.05)
+    database.sendall(b"!")
+    upstream.recv(1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        poller = select.epoll()
+        poller.register(upstream, select.EPOLLIN)
+        poller.register(listener, select.EPOLLIN)
+        ready(upstream.fileno(), listener.fileno())
+        poller.poll()
+
+
+def server_with_a_question() -> None:
+    """The same, while the database owes an answer."""
+    upstream, _database = pair()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        poller = select.epoll()
+        poller.register(upstream, select.EPOLLIN)
+        poller.register(listener, select.EPOLLIN)
+        time.sleep(0.05)
+        upstream.sendall(b"?")
+        ready(upstream.fileno(), listener.fileno())
+        poller.poll()
+
+
+def netlink() -> None:
+    """Waits for news of the network from the kernel: no peer at all."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+        sock.bind((0, 1))
+        ready(sock.fileno())
+        sock.recv(4096)
+
+
+def ipv6_unanswered() -> None:
+    """A request over IPv6."""
+    client, _server = pair("::1", socket.AF_INET6)
+    client.sendall(b"?")
+    ready(client.fileno())
+    client.recv(1)
+
+
+def accept_with_a_limit() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("=qq", 300, 0))
+        ready(listener.fileno())
+        libc.accept(listener.fileno(), None, None)
+
+
+def mptcp() -> None:
+    """A connection of Multipath TCP, which the tables of sockets show by its subflows only."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+        client.connect(listener.getsockname())
+        conn, _ = listener.accept()
+    client.sendall(b"?")
+    ready(client.fileno(), client.getpeername()[1])
+    client.recv(1)
+    conn.close()
+
+
+def mptcp_accept() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        ready(listener.fileno())
+        poller = select.poll()
+        poller.register(listener, select.POLLIN)
+        poller.poll()
+
+
 if __name__ == "__main__":
     kinds: dict[str, Callable[[], None]] = {
         name: value for name, value in list(globals().items()) if callable(value) and not name.startswith("_")
