@@ -49,7 +49,13 @@ class User:
         places = [str(self.top), sys.base_prefix, str(Path(pytest.__file__).parents[1]), str(ROOT)]
         return subprocess.Popen(
             ["unshare", "--mount", "--propagation=private", "sh", "-c", BECOME, "sh", *places, *map(str, command)],
-            env={"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHONPATH": self._path, "LC_ALL": "C.UTF-8"},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.home),
+                "PYTHONPATH": self._path,
+                "LD_LIBRARY_PATH": f"{self.top}/python/lib",  # of an interpreter that is a shared library
+                "LC_ALL": "C.UTF-8",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
