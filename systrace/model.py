@@ -396,7 +396,7 @@ class Attached(Event):
 # ----------------------------------------------------------------------------------------------------- sockets and waits
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Stream:
     """One direction of a socket or pipe. Bytes are kept by decoders; here they are counted."""
 
@@ -404,6 +404,9 @@ class Stream:
     calls: int = 0
     first_ns: int | None = None
     last_ns: int | None = None
+
+
+NO_BYTES = Stream()  # of all sockets over which nothing went yet
 
 
 @dataclass(slots=True)
@@ -539,8 +542,8 @@ class Socket:
     rcvtimeo_ns: int | None = None
     sndtimeo_ns: int | None = None
     user_timeout_ns: int | None = None
-    sent: Stream = field(default_factory=Stream)
-    received: Stream = field(default_factory=Stream)
+    sent: Stream = NO_BYTES
+    received: Stream = NO_BYTES
     attempts: Sequence[Attempt] = ()  # these are tuples: most sockets of a large log have none
     turns: int = 0
     turn: Turn | None = None  # the last one

@@ -58,10 +58,10 @@ class Conversation:
         self.socket = socket
         self.reversed = socket.role == "server"  # what we send is the server's
         self.datagrams = socket.type == "dgram"
-        self.ended: set[bool] = set()
+        self.ended: frozenset[bool] = frozenset()
         self.kept_between = 0
         self.midstream = socket.inherited
-        self.messages: list[Message] = []  # the socket's
+        self.messages: list[Message] | None = None  # the socket's
         self.restart()
 
     def restart(self) -> None:
@@ -139,7 +139,7 @@ class Decoding:
         conversation = self._open.get(socket.uid)
         if conversation is None or (from_client := sent != conversation.reversed) in conversation.ended:
             return
-        conversation.ended.add(from_client)
+        conversation.ended |= {from_client}
         if conversation.decoders[from_client] is None or conversation.unchecked:
             conversation.pending.append((from_client, None, how))
             if len(conversation.ended) == 2 or conversation.unchecked:
@@ -347,7 +347,7 @@ class Decoding:
     def _keep(self, conversation: Conversation, message: Message) -> None:
         """Keep a message, and drop an older one when the socket or the trace has too many."""
         messages = conversation.messages
-        if not messages:
+        if messages is None:
             self._sockets[conversation.socket.uid] = conversation.socket
             messages = conversation.messages = conversation.socket.messages = []
         messages.append(message)
@@ -392,7 +392,7 @@ def _reverse(conversation: Conversation) -> None:
     conversation.heads.reverse()
     conversation.holes.reverse()
     conversation.pending = [(not side, piece, how) for side, piece, how in conversation.pending]
-    conversation.ended = {not side for side in conversation.ended}
+    conversation.ended = frozenset(not side for side in conversation.ended)
     conversation.first = not conversation.first
 
 

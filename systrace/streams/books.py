@@ -50,7 +50,9 @@ class Books:
         self.listener = listener
         self.watch = watch
         self.passed: list[Description] = []  # descriptors under way in SCM_RIGHTS
+        self.unused: deque[str] = deque()  # sockets of which only the opening is known, unless they were used since
         self.retired: list[str] = []  # sockets that ended well, the oldest first
         self.retired_names: list[str] = []  # the same of resolvers
-        self.failures: dict[tuple[object, ...], tuple[list[Socket], deque[str]]] = {}  # alike: the first, the last
+        self.failures: dict[tuple[object, ...], list[Socket]] = {}  # those that failed alike: the first,
+        self.latest_failures: dict[tuple[object, ...], deque[str]] = {}  # and the last, where there are more
         self.timers: dict[int, tuple[int | None, int, Event]] = {}  # by process

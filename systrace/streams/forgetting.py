@@ -14,6 +14,7 @@ from systrace.streams.tasks import Task
 
 _FIRST, _LAST = 32, 64  # sockets kept of those that failed alike
 _DNS = 53
+_UNUSED = 20_000  # opened sockets whose first call is kept, used or not
 _MOST = 4000  # ended tasks remembered; beyond, the oldest quarter is looked through
 
 
@@ -58,13 +59,24 @@ def failed(books: Books, socket: Socket) -> None:
     how = tuple((fault.kind, fault.errno, fault.direction) for fault in socket.faults[:4])
     tried = (attempt.outcome, attempt.errno) if attempt is not None else None
     kind = (process.path if process is not None else "", socket.type, socket.peer, tried, how, bool(socket.waits))
-    first, last = books.failures.setdefault(kind, ([], deque()))
+    first = books.failures.setdefault(kind, [])
     if len(first) < _FIRST:
         first.append(socket)
         return
+    last = books.latest_failures.setdefault(kind, deque())
     last.append(socket.uid)
     if len(last) > _LAST:
         first[0].alike += forget(books, last.popleft())
+
+
+def never_used(books: Books, uid: str) -> None:
+    """A socket was opened: of very many that are opened and not used, the oldest lose the call that opened them."""
+    books.unused.append(uid)
+    if len(books.unused) > _UNUSED:
+        socket = books.lookup.sockets.get(books.unused.popleft())
+        if socket is not None and len(socket.timeline) == 1 and socket.uid != books.watch:
+            socket.timeline = []
+            socket.dropped_events += 1
 
 
 def forget(books: Books, uid: str) -> bool:

@@ -11,7 +11,7 @@ from systrace.model import DETACHED, RESTARTED, UNFINISHED, Endpoint, Event, Hol
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
-from systrace.streams.forgetting import failed, forget
+from systrace.streams.forgetting import failed, forget, never_used
 from systrace.streams.growing import grown
 from systrace.streams.marks import add_fault, add_span, end_wait
 from systrace.streams.states import after
@@ -33,6 +33,7 @@ def opened(books: Books, task: Task, event: model.Opened) -> None:
     socket.nonblock = event.nonblock
     place(books, task, event.fd, Description("socket", socket), event.cloexec, record)
     note(socket, event)
+    never_used(books, socket.uid)
 
 
 def place(books: Books, task: Task, fd: int, description: Description, cloexec: bool, record: Record) -> None:

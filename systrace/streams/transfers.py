@@ -6,7 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Event, Output, Received, Sent, Socket, Transfer, Turn
+from systrace.model import (
+    DETACHED,
+    ENDED,
+    NO_BYTES,
+    RESTARTED,
+    UNFINISHED,
+    Event,
+    Output,
+    Received,
+    Sent,
+    Socket,
+    Stream,
+    Transfer,
+    Turn,
+)
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
@@ -127,9 +141,9 @@ def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, s
         socket.unsent = left_over(event)
         if socket.peer is None and event.address is not None:
             socket.peer, socket.role = event.address(), "client"
-        stream = socket.sent
+        stream = socket.sent = Stream() if socket.sent is NO_BYTES else socket.sent
     else:
-        stream = socket.received
+        stream = socket.received = Stream() if socket.received is NO_BYTES else socket.received
     socket.error_ready = None
     stream.original_len += event.size
     stream.calls += 1

@@ -6,6 +6,7 @@ import pytest
 
 from systrace.model import Analysis, Input
 from systrace.pipeline import analyze
+from systrace.streams import forgetting
 from tests.streams.conftest import Follow
 
 FORK = "clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD, child_tidptr=0x7f) = %d <0.0001>"
@@ -93,3 +94,17 @@ def test_a_parent_stays_while_a_child_of_it_lives(follow: Follow) -> None:
     )  # fmt: skip
     assert tracker.tasks.processes[51].parent == 50
     assert 50 in tracker.tasks.processes
+
+
+def test_of_many_sockets_that_are_never_used_the_oldest_lose_their_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stay, and one that is used then is followed as before."""
+    monkeypatch.setattr(forgetting, "_UNUSED", 10)
+    lines = [f"7 {n}.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = {n} <0.0001>" for n in range(3, 33)]
+    address = '{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}'
+    lines.append(f"7 90.0 connect(4, {address}, 16) = -1 ECONNREFUSED (Connection refused) <0.0001>")
+    lines += ["7 91.0 exit_group(1) = ?", "7 92.0 +++ exited with 1 +++"]
+    analysis = analyze([Input("log", [line.encode() + b"\n" for line in lines])])
+    sockets = analysis.evidence.sockets
+    assert [len(socket.timeline) for socket in sockets.values()] == [0, 1, *[0] * 18, *[1] * 10]
+    assert sockets["S1"].dropped_events == 1
+    assert (analysis.verdict.cause, analysis.verdict.peer) == ("connect-refused", "192.0.2.7:80")
