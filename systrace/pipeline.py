@@ -34,6 +34,7 @@ from systrace.streams.evidence import finished_evidence
 from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
 
+_BATCH_BYTES = 1 << 24  # of arguments, about: `-s 1000000` makes lines of a megabyte
 BATCH = 256  # records that pass one stage before the next has its turn: the processor's caches hold one stage's code
 
 
@@ -116,7 +117,10 @@ def analyze(
 def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]:
     """All records in order of completion; the files of -ff come so already."""
     completion = Completion()
-    while batch := list(islice(source, BATCH)):
+    size = BATCH // 8
+    while batch := list(islice(source, size)):
+        held = sum([len(record.args) for record in batch])
+        size = min(BATCH, max(1, len(batch) * _BATCH_BYTES // (held + 1)))
         yield completion.ordered(batch) if one_file else batch
     yield completion.rest()
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.model import Input
-from systrace.pipeline import analyze, raw_records
+from systrace.model import Health, Input, Style
+from systrace.parser import EVERY_NAME, records
+from systrace.pipeline import _batches, analyze, raw_records
 from systrace.reporters.table import one_line
 from systrace.tracers.logfile import recordings
 
@@ -130,3 +131,24 @@ def test_of_nothing_nothing_is_hidden() -> None:
     """An empty log has no options that could hide a call."""
     analysis = analyze([Input("log", [b"\n"])])
     assert analysis.evidence.health.limits == []
+
+
+def test_very_long_lines_are_not_held_by_the_hundred() -> None:
+    """Batches are bounded in bytes, too, and the first one is small."""
+    waiting = 0
+    most = 0
+
+    def lines() -> Iterator[bytes]:
+        nonlocal waiting, most
+        for number in range(200):
+            waiting += 1
+            most = max(most, waiting)
+            yield b'7 %d.000000 sendto(3, "%b", 1000000, 0, NULL, 0) = 1000000 <0.000001>\n' % (
+                number,
+                b"x" * 1_000_000,
+            )
+
+    source = lines()
+    for batch in _batches(records([Input("log", source)], EVERY_NAME, Health(), Style(), as_is=True), one_file=True):
+        waiting -= len(batch)
+    assert most <= 34

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from systrace.model import Record
 
-_LOOKS = 16  # batches in which an overlap must show; after them nothing is looked at any more
+_LOOKS = 17  # batches in which an overlap must show; after them nothing is looked at any more
 _OVERLAP_NS = 20_000_000  # on a busy machine lines come milliseconds late; shorter waits mean nothing either
 _SECOND = 1_000_000_000
 
