@@ -40,13 +40,14 @@ def _one(
     source: int, each: Input, keep: Mapping[bytes, str], health: Health, style: Style, as_is: bool
 ) -> Iterator[Record]:
     lines: Iterable[bytes] = each.lines
+    place = None
     if not as_is:
 
         def name(wrapper: str) -> None:
             style.wrapper = f"{style.wrapper}+{wrapper}" if style.wrapper else wrapper
 
-        lines = unwrap(lines, name)
-    return Reader(source, keep, health, style, each.tid).read(lines)
+        lines, place = unwrap(lines, name)
+    return Reader(source, keep, health, style, each.tid).read(lines, place)
 
 
 def _keyed(stream: Iterator[Record]) -> Iterator[tuple[int, Record]]:

@@ -40,6 +40,7 @@ _FACT = b"# systrace: "
 _MAX_OPEN = 1 << 20  # bytes of an unclosed record that are waited for
 _SAMPLES = 5
 LONG = 700
+HALVES = b" || "  # between what the evidence quotes of a call in two halves
 
 
 FORKS = frozenset(("clone", "clone3", "fork", "vfork"))
@@ -331,7 +332,7 @@ class Irregular:
         if orphan and time_ns is not None:
             half.time_ns = time_ns - (duration or 0)
         if half.raw is not line:
-            half.raw = half.raw.rstrip()[:400] + b" || " + line.lstrip()[:300]
+            half.raw = half.raw.rstrip()[:400] + HALVES + line.lstrip()[:300]
         yield self._record(half, done[0], retval, errno, outcome, duration, result_text)
 
     def _ended(self, lineno: int, line: bytes, tid: int, time_ns: int | None, body: bytes) -> Iterator[Record]:

@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from itertools import pairwise
 
 from systrace.model import Record
+from systrace.parser.irregular import HALVES
 
 _LOOKS = 17  # batches in which an overlap must show; after them nothing is looked at any more
 _OVERLAP_NS = 20_000_000  # on a busy machine lines come milliseconds late; shorter waits mean nothing either
@@ -58,7 +59,7 @@ def _overlap(batch: list[Record]) -> bool:
     for record, after in pairwise(batch):
         if not record.duration_ns or record.duration_ns <= _OVERLAP_NS or record.tid == after.tid:
             continue
-        if record.time_ns is None or after.time_ns is None or after.lineno != record.lineno + 1:
+        if record.time_ns is None or after.time_ns is None or after.lineno < record.lineno or HALVES in record.raw:
             continue  # the second half of a call stands later than its start
         whole_seconds = after.time_ns % _SECOND == 0  # of -t
         if record.time_ns + record.duration_ns > after.time_ns + _OVERLAP_NS and not whole_seconds:

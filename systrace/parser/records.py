@@ -7,13 +7,13 @@ whatever does not split cleanly goes to the slow, quote-aware path. Names that n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from itertools import chain, count
 
 from systrace.model import Health, Record, Style
 from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
 from systrace.parser.irregular import LONG, TELLING, Irregular
 from systrace.parser.leader import note_style, recognise
-from systrace.parser.wrappers import plain_text
+from systrace.parser.wrappers import Place, plain_text
 
 _DAY = 86_400 * 10**9
 _DURATIONS, _TIDS = 8192, 65536  # remembered
@@ -38,8 +38,15 @@ class Reader:
         self._irregular = Irregular(source, keep, health, style, tid)
         self._source = source
 
-    def read(self, lines: Iterable[bytes]) -> Iterator[Record]:  # noqa: C901 - one loop, on purpose: each call costs
-        """Records in the order in which the calls completed; calls without a result last. Never raises on input."""
+    def read(  # noqa: C901 - one loop, on purpose: each call costs
+        self, lines: Iterable[bytes], place: Place | None = None
+    ) -> Iterator[Record]:
+        """Records in the order in which the calls completed; calls without a result last. Never raises on input.
+
+        Args:
+            lines: as strace prints them.
+            place: where in the file the line begins that was taken last; None: they are the lines of the file.
+        """
         slow = self._irregular
         keep = self._keep.get
         source = self._source
@@ -56,8 +63,8 @@ class Reader:
         timed = False
         lines = iter(lines)
         line = first = next(lines, b"")
-        for line in chain((first,) if first else (), lines):
-            lineno += 1
+        numbers = count(1) if place is None else place.numbers()
+        for line, lineno in zip(chain((first,) if first else (), lines), numbers, strict=False):
             match = match_line(line) if match_line is not None else None
             if match is None:
                 found = recognise(line)
@@ -146,7 +153,7 @@ class Reader:
             yield from slow.line(lineno, line, match, time_ns)
         self._style.duration |= timed
         health = self._health
-        health.lines += lineno
+        health.lines += lineno if place is None else place.total
         health.records += calls
         health.torn |= first.endswith(b"\n") and not line.endswith(b"\n")  # a tracer's lines come without their ends
         yield from slow.finish(line)

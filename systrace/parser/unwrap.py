@@ -16,6 +16,7 @@ from systrace.parser.wrappers import (
     ENDED,
     PREFIXES,
     Layer,
+    Place,
     column_layer,
     cri_layer,
     dollar_layer,
@@ -35,8 +36,13 @@ _ENTITIES = re.compile(rb"&lt;(?:unfinished|\.\.\.|\d+\.\d+&gt;|TCP|UDP|socket:|
 _RAW_ANGLES = re.compile(rb"<(?:unfinished|\.\.\.|\d+\.\d+>|TCP|UDP|socket:|pipe:|/)")
 
 
-def unwrap(lines: Iterable[bytes], name_wrapper: Callable[[str], None]) -> Iterator[bytes]:
-    """The lines as strace printed them. Tells `name_wrapper` what was taken off, if anything, the outermost first."""
+def unwrap(lines: Iterable[bytes], name_wrapper: Callable[[str], None]) -> tuple[Iterator[bytes], Place | None]:
+    """Take off what a log has round its lines.
+
+    Returns:
+        The lines as strace printed them, and where in the file each of them began; None where nothing was taken off:
+        they are then the lines of the file. `name_wrapper` was told of each layer, the outermost first.
+    """
     source = iter(lines)
     head = _take(source, _HEAD)
     layers = _layers(head)
@@ -44,10 +50,14 @@ def unwrap(lines: Iterable[bytes], name_wrapper: Callable[[str], None]) -> Itera
         head += _take(source, _LONGER_HEAD)
         layers = _layers([line for line in head if b"(" in line][:_HEAD]) or []
     everything: Iterator[bytes] = chain(head, source)
+    if not layers:
+        return everything, None
+    place = Place()
+    everything = place.counted(everything)
     for name, layer in layers:
         name_wrapper(name)
-        everything = layer(everything)
-    return everything
+        everything = layer(everything, place)
+    return everything, place
 
 
 def _take(source: Iterator[bytes], most: int) -> list[bytes]:
@@ -69,7 +79,7 @@ def _layers(lines: list[bytes]) -> list[tuple[str, Layer]] | None:
     def add(name: str, layer: Layer) -> None:
         nonlocal head
         found.append((name, layer))
-        head = list(layer(head))
+        head = list(layer(head, Place()))
 
     score = _score(head)
     for _ in range(_LAYERS):
@@ -104,15 +114,22 @@ def _best_layer(head: list[bytes], plain: int) -> tuple[str, Layer, int] | None:
     candidates.append(("cri", cri_layer))
     candidates += [(name, prefix_layer(prefix)) for name, prefix in PREFIXES.items()]
     for name, layer in candidates:
-        score = _score(layer(head))
+        score = _score(layer(head, Place()))
         if score > (best[2] if best is not None else plain):
             best = name, layer, score
     if numbered:
         layer = prefix_layer(re.compile(rb" *\d{1,9}[ \t]"))
-        score = _score(layer(head))
+        score = _score(layer(head, Place()))
         if score >= plain // 2 and score > (best[2] if best is not None else 0):
             return "numbered", layer, score
-    return best or _learned(head, plain)
+    return best or (None if _broken_only(head) else _learned(head, plain))
+
+
+def _broken_only(head: list[bytes]) -> bool:
+    """Whether its lines are strace's once those that a terminal broke are joined, so that no prefix is to be learned."""
+    width = _wrapped_at(head)
+    joined = [line for line in column_layer(width)(head, Place()) if line.strip()] if width else []
+    return _recognised(joined) * 2 > len(joined)
 
 
 def _learned(head: list[bytes], plain: int) -> tuple[str, Layer, int] | None:
@@ -134,7 +151,7 @@ def _learned(head: list[bytes], plain: int) -> tuple[str, Layer, int] | None:
         forms = Counter(re.sub(rb"[0-9]+", b"0", before) for before in good)
         if forms.most_common(1)[0][1] * 2 >= len(good):
             layer = prefix_layer(prefix)
-            return "prefixed", layer, _score(layer(head))
+            return "prefixed", layer, _score(layer(head, Place()))
     return None
 
 

@@ -1,6 +1,7 @@
 """What logs travel through, each as a layer that takes it off: lines -> lines.
 
 `unwrap` decides which of these a log needs. A layer never drops a line that it does not understand: it passes it on.
+One that joins lines, or looks ahead, says in the log's `Place` where in the file what it gives began.
 """
 
 from __future__ import annotations
@@ -12,7 +13,32 @@ from collections.abc import Callable, Iterable, Iterator
 
 from systrace.parser.leader import recognise
 
-Layer = Callable[[Iterable[bytes]], Iterator[bytes]]
+
+class Place:
+    """Where in its file the line begins that was given last: one for all layers of a log, who work line by line.
+
+    `line` is valid from the moment a line comes out of the outermost layer until the next one is asked for.
+    """
+
+    __slots__ = ("line", "total")
+
+    def __init__(self) -> None:
+        self.line = 0  # 1-based
+        self.total = 0  # lines of the file, once it was read to its end
+
+    def counted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The lines of the file itself."""
+        for self.line, line in enumerate(lines, 1):
+            self.total = self.line
+            yield line
+
+    def numbers(self) -> Iterator[int]:
+        """For each line that was taken, where it began."""
+        while True:
+            yield self.line
+
+
+Layer = Callable[[Iterable[bytes], Place], Iterator[bytes]]
 
 _RFC3339 = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?"
 _ANSI = re.compile(
@@ -45,7 +71,7 @@ ENDED = re.compile(
 def prefix_layer(prefix: re.Pattern[bytes]) -> Layer:
     """Cuts what the pattern matches at the start of a line."""
 
-    def layer(lines: Iterable[bytes]) -> Iterator[bytes]:
+    def layer(lines: Iterable[bytes], _place: Place) -> Iterator[bytes]:
         match = prefix.match
         for line in lines:
             found = match(line)
@@ -59,33 +85,41 @@ def plain_text(line: bytes) -> bytes:
     return _ANSI.sub(b"", line) if b"\x1b" in line or b"\0" in line else line
 
 
-def terminal_layer(lines: Iterable[bytes]) -> Iterator[bytes]:
+def terminal_layer(lines: Iterable[bytes], _place: Place) -> Iterator[bytes]:
     """script(1), tmux, a coloured `strace --color=always`, grep's marks."""
     return map(plain_text, lines)
 
 
-def dollar_layer(lines: Iterable[bytes]) -> Iterator[bytes]:
+def dollar_layer(lines: Iterable[bytes], _place: Place) -> Iterator[bytes]:
     """`cat -A`: a mark at the end of each line."""
     for line in lines:
         text = line.rstrip(b"\r\n")
         yield text.removesuffix(b"$").removesuffix(b"^M").replace(b"^I", b"\t") + b"\n" if text[-1:] == b"$" else line
 
 
-def json_layer(lines: Iterable[bytes]) -> Iterator[bytes]:
+def json_layer(lines: Iterable[bytes], place: Place) -> Iterator[bytes]:
     """One JSON object a line, the text under a well-known key; docker cuts long lines and leaves the newline out."""
-    parts: dict[object, bytes] = {}  # by stream: both are cut
+    parts: dict[object, tuple[int, bytes]] = {}  # by stream, because both are cut: where it began, what came
     for line in lines:
         found = _json_text(line)
         if found is None:
             yield line
             continue
         stream, text, whole = found
-        text = parts.pop(stream, b"") + text
+        began, before = parts.pop(stream, (place.line, b""))
+        text = before + text
         if whole or text.endswith(b"\n") or len(text) > _MOST_JOINED:
+            place.line = began
             yield text if text.endswith(b"\n") else text + b"\n"
         elif len(parts) < 16:
-            parts[stream] = text
-    yield from parts.values()
+            parts[stream] = began, text
+    yield from _never_ended(parts.values(), place)
+
+
+def _never_ended(parts: Iterable[tuple[int, bytes]], place: Place) -> Iterator[bytes]:
+    for began, text in parts:
+        place.line = began
+        yield text
 
 
 def _json_text(line: bytes) -> tuple[object, bytes, bool] | None:
@@ -117,23 +151,25 @@ def _has_other_surrogate(text: str) -> bool:
 _CRI = re.compile(_RFC3339 + rb" (stdout|stderr) ([FP])(?::\w+)? ")
 
 
-def cri_layer(lines: Iterable[bytes]) -> Iterator[bytes]:
+def cri_layer(lines: Iterable[bytes], place: Place) -> Iterator[bytes]:
     """containerd cuts long lines: `P` marks a part, `F` its end."""
-    parts: dict[bytes, bytes] = {}
+    parts: dict[bytes, tuple[int, bytes]] = {}
     for line in lines:
         match = _CRI.match(line)
         if match is None:
             yield line
             continue
-        text = parts.pop(match[1], b"") + line[match.end() :]
+        began, before = parts.pop(match[1], (place.line, b""))
+        text = before + line[match.end() :]
         if match[2] == b"P" and len(text) < _MOST_JOINED:
-            parts[match[1]] = text.rstrip(b"\r\n")
+            parts[match[1]] = began, text.rstrip(b"\r\n")
         else:
+            place.line = began
             yield text
-    yield from parts.values()
+    yield from _never_ended(parts.values(), place)
 
 
-def html_layer(lines: Iterable[bytes]) -> Iterator[bytes]:
+def html_layer(lines: Iterable[bytes], _place: Place) -> Iterator[bytes]:
     """Copied out of a page's source."""
     for line in lines:
         text = without_tags(line).decode("utf-8", "surrogateescape")
@@ -148,22 +184,28 @@ def without_tags(text: bytes) -> bytes:
 def column_layer(width: int) -> Layer:
     """Undoes hard wraps: a line that reaches the edge goes on, unless its record has ended and another one begins."""
 
-    def layer(lines: Iterable[bytes]) -> Iterator[bytes]:
+    def layer(lines: Iterable[bytes], place: Place) -> Iterator[bytes]:
         parts: list[bytes] = []
-        size = 0
+        size = began = 0
         for line in lines:
+            here = place.line
             piece = line.rstrip(b"\r\n")
             if parts and not _goes_on(parts, piece, width):
+                place.line = began
                 yield b"".join(parts) + b"\n"
                 parts, size = [], 0
             if parts:
                 parts[-1] = parts[-1].ljust(width)  # blanks at the edge were not copied
+            else:
+                began = here
             parts.append(piece)
             size += len(piece)
             if not width - 2 <= len(piece) <= width or size > _MOST_JOINED:
+                place.line = began
                 yield b"".join(parts) + b"\n"
                 parts, size = [], 0
         if parts:
+            place.line = began
             yield b"".join(parts) + b"\n"
 
     return layer

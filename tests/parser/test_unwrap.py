@@ -22,7 +22,7 @@ STAMP = "2024-05-01T10:00:00.123456789Z"
 def unwrapped(lines: list[bytes]) -> tuple[list[str], str]:
     """The lines without their ends, and what was taken off."""
     names: list[str] = []
-    found = [line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in unwrap(lines, names.append)]
+    found = [line.decode("utf-8", "surrogateescape").rstrip("\r\n") for line in unwrap(lines, names.append)[0]]
     return found, "+".join(names)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from systrace.parser.wrappers import (
     Layer,
+    Place,
     column_layer,
     cri_layer,
     dollar_layer,
@@ -24,21 +25,21 @@ STAMP = b"2024-05-01T10:00:00.123456789Z "
 )
 def test_a_foreign_line_passes(layer: Layer, line: bytes) -> None:
     """As it is, but for a newline at the end."""
-    assert b"".join(layer([line])).rstrip(b"\n") == line.rstrip(b"\n")
+    assert b"".join(layer([line], Place())).rstrip(b"\n") == line.rstrip(b"\n")
 
 
 def test_json_strings_with_half_a_character() -> None:
     r"""A surrogate that stands for no byte becomes a question mark."""
-    assert list(json_layer([b'{"message": "a\\ud800b \\udce9"}\n'])) == [b"a?b ?\n"]
-    assert list(json_layer([b'{"message": "a\\udce9b"}\n'])) == [b"a\xe9b\n"]
+    assert list(json_layer([b'{"message": "a\\ud800b \\udce9"}\n'], Place())) == [b"a?b ?\n"]
+    assert list(json_layer([b'{"message": "a\\udce9b"}\n'], Place())) == [b"a\xe9b\n"]
 
 
 def test_parts_of_both_streams() -> None:
     """Each stream is cut on its own; what never ends is given at the end."""
     lines = [b'{"log":"a","stream":"stdout"}', b'{"log":"b","stream":"stderr"}', b'{"log":"c\\n","stream":"stdout"}']
-    assert list(json_layer(lines)) == [b"ac\n", b"b"]
+    assert list(json_layer(lines, Place())) == [b"ac\n", b"b"]
     wrapped = [STAMP + b"stdout P a\n", STAMP + b"stderr P b\n", STAMP + b"stdout F c\n", b"other\n"]
-    assert list(cri_layer(wrapped)) == [b"ac\n", b"other\n", b"b"]
+    assert list(cri_layer(wrapped, Place())) == [b"ac\n", b"other\n", b"b"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_parts_of_both_streams() -> None:
 )  # fmt: skip
 def test_forty_columns(pieces: list[bytes], lines: list[bytes]) -> None:
     """Whether the next line goes on is decided by both."""
-    found = column_layer(40)(piece + b"\n" for piece in pieces)
+    found = column_layer(40)((piece + b"\n" for piece in pieces), Place())
     assert [line.rstrip(b"\n") for line in found] == lines
 
 
