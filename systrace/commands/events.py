@@ -22,7 +22,6 @@ def events(
     network: Annotated[bool, typer.Option("--network", help="Only calls on sockets and waits.")] = False,
 ) -> None:
     """See HELP."""
-    from contextlib import nullcontext
 
     from systrace.commands.reading.interrupt import end_of_input_on_interrupt
     from systrace.commands.reading.logs import recordings, say
@@ -38,7 +37,7 @@ def events(
         for recording in found:
             names = [each.name for each in recording.inputs]
             try:
-                with end_of_input_on_interrupt() if "-" in names else nullcontext(), progress(names):
+                with end_of_input_on_interrupt(names), progress(names):
                     records = raw_records(recording.inputs)
                     chosen = network_calls(records) if network else records
                     write_calls(chosen, out, names if several else None, live=any(map(is_live, names)))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
 
 LOG is a file (plain, gzip, xz, zstd or bzip2), several files of one -ff recording, a directory of them, or - for
-standard input, where Ctrl-C ends the input. Files that do not belong together get a report each.
+standard input. Ctrl-C ends the input of a pipe. Files that do not belong together get a report each.
 
 Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read.
 """

@@ -41,9 +41,7 @@ class Place:
 Layer = Callable[[Iterable[bytes], Place], Iterator[bytes]]
 
 _RFC3339 = rb"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,\d]*(?:Z|[+-]\d\d:?\d\d)?"
-_ANSI = re.compile(
-    rb"\x1b(?:\[[0-?]{0,16}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78])|\x00"
-)
+_ANSI = re.compile(rb"\x1b(?:\[[0-?]{0,16}[ -/]{0,4}[@-~]|\][^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)|[()][0-9A-B]|[=>78])")
 PREFIXES: dict[str, re.Pattern[bytes]] = {
     "compose": re.compile(rb"[\w.-]{1,80} {1,30}\| "),
     "kubectl": re.compile(rb"(?:\[pod/[^\]\n]{1,200}\] )?" + _RFC3339 + rb" "),
@@ -82,7 +80,9 @@ def prefix_layer(prefix: re.Pattern[bytes]) -> Layer:
 
 def plain_text(line: bytes) -> bytes:
     """The line without what only a terminal obeys, and without the NULs that a crash left."""
-    return _ANSI.sub(b"", line) if b"\x1b" in line or b"\0" in line else line
+    if b"\0" in line:
+        line = line.replace(b"\0", b"")
+    return _ANSI.sub(b"", line) if b"\x1b" in line else line
 
 
 def terminal_layer(lines: Iterable[bytes], _place: Place) -> Iterator[bytes]:

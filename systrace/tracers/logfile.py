@@ -7,23 +7,23 @@ import codecs
 import contextlib
 import gzip
 import io
+import json
 import lzma
 import re
 import resource
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from systrace.errors import InputError
 from systrace.model import Input
+from systrace.tracers.line_ends import EndlessLineError, bounded_lines, bounded_text
 
 _FF_NAME = re.compile(r"(.+)\.(\d{1,8})(\.(?:gz|xz|bz2|zst))?")
 _OTHER_FILES = 64  # descriptors that are open beside the logs
 _STEP = 1024  # bytes of zstd at a time
-_LONGEST_LINE = 1 << 24  # bytes
 _DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError)
 
 
@@ -85,6 +85,10 @@ def _decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
         try:
             stream = _decompressed(path, stream)
             yield from _text_lines(stream)
+        except EndlessLineError as error:
+            if not error.lines_before:
+                raise InputError(f"{path}: this is no strace log: {error}") from None
+            yield b"# systrace: " + json.dumps({"damage": f"{error}: what came before was read"}).encode() + b"\n"
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno:
                 raise InputError(f"{path}: {error.strerror or error}") from None
@@ -175,23 +179,12 @@ def _text_lines(stream: BinaryIO) -> Iterable[bytes]:
     head = _peek(stream, 64)
     if head.startswith(codecs.BOM_UTF8):
         stream.read(3)
-        return _bounded(stream)
+        return bounded_lines(stream)
     encoding = ""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-16"
     elif len(head) >= 8 and abs(zeros := head[1::2].count(0) - head[::2].count(0)) * 2 > len(head) * 0.9:
         encoding = "utf-16-le" if zeros > 0 else "utf-16-be"  # both sides NUL is a hole that a crash left
     if encoding:
-        return _recoded(stream, encoding)
-    return _bounded(stream)
-
-
-def _bounded(stream: BinaryIO) -> Iterable[bytes]:
-    """Lines, the longest cut: what has no line ends at all (/dev/zero) must not fill the memory."""
-    return iter(partial(stream.readline, _LONGEST_LINE), b"")
-
-
-def _recoded(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
-    with io.TextIOWrapper(stream, encoding, errors="replace", newline="\n") as text:
-        for line in text:
-            yield line.encode("utf-8", "replace")
+        return bounded_text(stream, encoding)
+    return bounded_lines(stream)

@@ -6,11 +6,13 @@ import gzip
 import json
 import os
 import pty
+import shlex
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -184,17 +186,44 @@ def test_ctrl_c_ends_an_endless_input_and_the_report_comes() -> None:
         assert json.loads(out)["verdict"]["cause"] in ("connect-refused", "retry-storm")
 
 
-def test_ctrl_c_while_a_file_is_read_is_clean(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_pipe_with_a_name_too(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    words = [sys.executable, "-m", "systrace", "parse", "--format", "json", str(fifo)]
+    job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with job, fifo.open("wb") as writer:
+        writer.write(REFUSED.encode() * 400)  # more than a pipe holds: it is past its start
+        writer.flush()
+        job.send_signal(signal.SIGINT)
+        out, err = job.communicate(timeout=30)
+    assert (job.returncode, err) == (1, b"")
+    assert json.loads(out)["verdict"]["cause"] in ("connect-refused", "retry-storm")
+
+
+def test_ctrl_c_before_anybody_writes_is_clean(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     words = [sys.executable, "-m", "systrace", "parse", str(fifo)]
-    job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    with job, fifo.open("wb") as writer:  # opened: it is past its start
-        writer.write(REFUSED.encode() * 400)
-        writer.flush()
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as job:
+        until = time.monotonic() + 10
+        while "(sleeping)" not in Path(f"/proc/{job.pid}/status").read_text() and time.monotonic() < until:
+            time.sleep(0.01)
         job.send_signal(signal.SIGINT)
         assert job.communicate(timeout=30) == (b"", b"")
-    assert job.returncode == 128 + signal.SIGINT
+    assert abs(job.returncode) in (signal.SIGINT, 128 + signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"), [("/dev/zero", "a line goes on for more than 4 GB"), ("/dev/urandom", "it begins with")]
+)
+def test_endless_devices(path: str, words: str) -> None:
+    """One line on standard error, in little memory."""
+    shell = f"ulimit -v 400000; exec {shlex.quote(sys.executable)} -m systrace parse {path}"  # kB
+    job = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
+    assert (job.returncode, job.stdout) == (2, "")
+    assert job.stderr.startswith(f"systrace: {path}: this is no strace log")
+    assert job.stderr.count("\n") == 1
+    assert words in job.stderr
 
 
 @pytest.mark.parametrize(

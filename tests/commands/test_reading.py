@@ -15,6 +15,7 @@ import pytest
 from systrace.commands.reading import progress as shown
 from systrace.commands.reading.interrupt import end_of_input_on_interrupt
 from systrace.commands.reading.logs import recordings
+from systrace.errors import InputError
 
 SLOW = """
 import sys, time
@@ -67,15 +68,34 @@ def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     assert b"reading" in text
 
 
-def test_the_second_interrupt_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_interrupt_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     replaced = []
-    monkeypatch.setattr(os, "dup2", lambda source, target: replaced.append(target))
-    with end_of_input_on_interrupt():
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    opened = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    monkeypatch.setattr(os, "dup2", lambda _source, target, inheritable=True: replaced.append(target))
+    with end_of_input_on_interrupt(["-", str(fifo), str(tmp_path / "nowhere")]):
         signal.raise_signal(signal.SIGINT)
-        assert replaced == [0]
+        assert sorted(replaced) == [0, opened]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    os.close(opened)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_first_interrupt_stops_the_reading_of_files() -> None:
+    with end_of_input_on_interrupt([__file__]), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_the_rest_of_what_is_no_log_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"one line of many\n" * 1000)
+    (recording,), _ = recordings([str(path)])
+    lines = iter(recording.inputs[0].lines)
+    assert sum(len(next(lines)) for _ in range(300)) == 300 * 17
+    with pytest.raises(InputError, match=r'file: this is no strace log; it begins with "one line of many"'):
+        next(lines)
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import contextlib
 import gzip
 import lzma
+import os
 import random
 import resource
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from systrace.errors import InputError
+from systrace.tracers import line_ends
 from systrace.tracers.logfile import recordings
 
 TEXT = b"7 1700000000.000001 close(3) = 0\n7 1700000000.000002 close(4) = -1 EBADF (\xc3\xa4)\n"
@@ -100,13 +104,57 @@ def test_a_hole_of_nuls_at_the_start_is_no_utf_16(tmp_path: Path) -> None:
     assert content(path).endswith(TEXT)
 
 
-def test_what_has_no_line_ends_comes_in_pieces(tmp_path: Path) -> None:
-    """So that /dev/zero cannot fill the memory."""
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_very_long_line_is_cut_and_the_next_keep_their_numbers(tmp_path: Path, encoding: str) -> None:
+    """So that no line fills the memory."""
+    path = tmp_path / "log"
+    path.write_bytes((TEXT.decode() + "x" * (40 << 20) + "\n" + TEXT.decode()).encode(encoding))
+    ((each,),) = recordings([str(path)])
+    lines = list(each.lines)
+    assert b"".join(lines[:2]) == b"".join(lines[-2:]) == TEXT
+    assert len(lines) == 5
+    assert 16 << 20 <= len(lines[2]) < 17 << 20
+    assert lines[2].strip(b"x") in (b"", b"\n")
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+@pytest.mark.parametrize("size", [20 << 20, (20 << 20) + 1, 70_000])
+def test_a_hole_is_left_out_and_what_follows_it_is_not(tmp_path: Path, size: int, sparse: bool) -> None:
+    """What a program writes to a log that was truncated stands behind NULs."""
     path = tmp_path / "log"
     with path.open("wb") as file:
-        file.truncate(40 << 20)
-    ((each,),) = recordings([str(path)])
-    assert [len(line) for line in each.lines] == [16 << 20, 16 << 20, 8 << 20]
+        file.write(TEXT)
+        if sparse:
+            file.seek(size, os.SEEK_CUR)
+        else:
+            file.write(bytes(size))
+        file.write(TEXT * 10_000)
+    found = content(path)
+    assert found.replace(b"\0", b"") == TEXT * 10_001
+    assert len(found) < len(TEXT) * 10_001 + 200_000
+
+
+def test_a_pipe_without_line_ends_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a line before, it is no log; else what came before is one."""
+    monkeypatch.setattr(line_ends, "_ENDLESS", 1 << 20)
+    for before in (b"", TEXT):
+        reader, writer = os.pipe()
+        thread = threading.Thread(target=_fill, args=(writer, before))
+        thread.start()
+        if before:
+            assert content(Path(f"/dev/fd/{reader}")).startswith(TEXT)
+        else:
+            with pytest.raises(InputError, match="a line goes on for more than"):
+                content(Path(f"/dev/fd/{reader}"))
+        os.close(reader)
+        thread.join()
+
+
+def _fill(descriptor: int, before: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(descriptor, "wb") as file:
+        file.write(before)
+        while True:
+            file.write(b"x" * 100_000)
 
 
 def test_more_siblings_than_a_shell_allows_open_files(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +30,7 @@ def analysis_of(
     from systrace.pipeline import analyze
 
     names = [each.name for each in recording.inputs]
-    with progress(names), end_of_input_on_interrupt() if "-" in names else nullcontext():
+    with progress(names), end_of_input_on_interrupt(names):
         keys = keys_for(recording.inputs, keylog)
         analysis = analyze(
             recording.inputs, watch=watch, transcript=transcript, every_request=every_request, keylog=keys

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from systrace.errors import SystraceError
+from systrace.errors import InputError, SystraceError
 from systrace.model import Input
 
 _HEAD = 300  # lines looked at
@@ -76,7 +76,7 @@ def recordings(paths: Sequence[str]) -> tuple[list[Recording], bool]:
     for inputs in grouped(readable) if readable else []:
         recording = Recording(inputs)
         for each in inputs:
-            each.lines = _tapped(each.lines, recording.head)
+            each.lines = _tapped(each.lines, recording)
         found.append(recording)
     return found, len(readable) < len(paths)
 
@@ -96,11 +96,19 @@ def _problem(path: str) -> str | None:
     return None
 
 
-def _tapped(lines: Iterable[bytes], head: list[bytes]) -> Iterator[bytes]:
+def _tapped(lines: Iterable[bytes], recording: Recording) -> Iterator[bytes]:
+    """The lines; the first of them go to the recording's head.
+
+    Raises:
+        InputError: one file, and none of these is of strace: its rest, which may be endless, is not read.
+    """
     source = iter(lines)
+    head = recording.head
     for line in islice(source, max(0, _HEAD - len(head))):
         head.append(line[:4096])
         yield line
+    if len(head) >= _HEAD and len(recording.inputs) == 1 and (complaint := recording.complaint()) is not None:
+        raise InputError(complaint)
     yield from source
 
 
