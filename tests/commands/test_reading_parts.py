@@ -72,7 +72,7 @@ def test_a_directory_counts_its_files(tmp_path: Path) -> None:
     assert sorted(shown._sizes([str(tmp_path)]).values()) == [3, 5]
 
 
-def test_the_first_interrupt_ends_standard_input_only() -> None:
+def test_the_first_interrupt_ends_standard_input() -> None:
     """In a process of its own: descriptor 0 becomes /dev/null."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -80,7 +80,7 @@ def test_the_first_interrupt_ends_standard_input_only() -> None:
         status = 1
         try:
             os.dup2(reader, 0)
-            with end_of_input_on_interrupt():
+            with end_of_input_on_interrupt(["-"]):
                 signal.raise_signal(signal.SIGINT)
                 status = 0 if os.read(0, 10) == b"" and str(Path("/proc/self/fd/0").readlink()) == os.devnull else 2
         finally:
@@ -96,7 +96,7 @@ def test_the_handler_from_before_is_back_afterwards() -> None:
 
     before = signal.signal(signal.SIGINT, mine)
     try:
-        with end_of_input_on_interrupt():
+        with end_of_input_on_interrupt(["-"]):
             assert signal.getsignal(signal.SIGINT) is not mine
         assert signal.getsignal(signal.SIGINT) is mine
     finally:
