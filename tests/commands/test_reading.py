@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from systrace.commands.reading import logs
 from systrace.commands.reading import progress as shown
 from systrace.commands.reading.interrupt import end_of_input_on_interrupt
 from systrace.commands.reading.logs import recordings
@@ -88,12 +89,13 @@ def test_the_first_interrupt_stops_the_reading_of_files() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-def test_the_rest_of_what_is_no_log_is_not_read(tmp_path: Path) -> None:
+def test_the_rest_of_what_is_no_log_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
+    monkeypatch.setattr(logs, "_PATIENCE", 1700)
     path.write_bytes(b"one line of many\n" * 1000)
     (recording,), _ = recordings([str(path)])
     lines = iter(recording.inputs[0].lines)
-    assert sum(len(next(lines)) for _ in range(300)) == 300 * 17
+    assert sum(len(next(lines)) for _ in range(401)) == 401 * 17
     with pytest.raises(InputError, match=r'file: this is no strace log; it begins with "one line of many"'):
         next(lines)
 

@@ -15,6 +15,7 @@ from systrace.errors import InputError, SystraceError
 from systrace.model import Input
 
 _HEAD = 300  # lines looked at
+_PATIENCE = 1 << 24  # bytes behind them in which a recording of ours may begin
 _SIGNS = re.compile(
     rb"\)\s*= (?:-?\d|0x[0-9a-f]|\?)|<(?:unfinished|detached) \.\.\.>|<\.\.\. \w+ resumed>"
     rb"|^[^a-z]{0,60}(?:--- SIG|\+\+\+ )"
@@ -100,7 +101,8 @@ def _tapped(lines: Iterable[bytes], recording: Recording) -> Iterator[bytes]:
     """The lines; the first of them go to the recording's head.
 
     Raises:
-        InputError: one file, and none of these is of strace: its rest, which may be endless, is not read.
+        InputError: one file, and none of its first lines is of strace, nor of ours for a while: the rest, which may be
+            endless, is not read.
     """
     source = iter(lines)
     head = recording.head
@@ -108,7 +110,14 @@ def _tapped(lines: Iterable[bytes], recording: Recording) -> Iterator[bytes]:
         head.append(line[:4096])
         yield line
     if len(head) >= _HEAD and len(recording.inputs) == 1 and (complaint := recording.complaint()) is not None:
-        raise InputError(complaint)
+        left = _PATIENCE
+        for line in source:
+            yield line
+            if line.startswith(b"# systrace: {"):
+                break
+            left -= len(line)
+            if left < 0:
+                raise InputError(complaint)
     yield from source
 
 
