@@ -155,7 +155,7 @@ _FILLED_IN = frozenset(
 )
 _ASKED_WITH = {
     "write": 3, "writev": 3, "send": 4, "sendto": 6, "sendmsg": 3, "sendmmsg": 4, "connect": 3, "poll": 3, "ppoll": 5,
-    "select": 5, "pselect6": 6, "flock": 2,
+    "select": 5, "pselect6": 6, "flock": 2, "futex": 3,
 }  # fmt: skip
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _FIRST = re.compile(rb"\w*=?-?\d+(?:<[^\n]*?>)?,\s*")

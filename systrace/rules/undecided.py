@@ -19,7 +19,7 @@ def may_cope(case: Case, findings: list[Finding], index: int) -> str:
     if not case.evidence.health.torn or case.job_fate() != "open" or process is None or finding.cause in _WAITS:
         return ""
     fate = case.fate(process)
-    if fate not in ("failed", "open") or (fate == "failed" and not _is_child(case, process)):
+    if fate == "ok" or (fate != "open" and not _is_child(case, process)):
         return ""
     before = {f.pid for f in findings if f.cause == finding.cause} - {process.pid}  # of other peers: mirrors, checks
     if not (before or finding.count > 1 or _goes_on(case, finding, process)):
@@ -37,7 +37,7 @@ def _is_child(case: Case, process: Process) -> bool:
 
 def _goes_on(case: Case, finding: Finding, process: Process) -> bool:
     """After the failure: another child, or bytes or an attempt on another socket."""
-    if case.fate(process) == "failed":
+    if case.fate(process) != "open":
         ended = process.end_ns
         return ended is not None and any(
             (p.start_ns or 0) >= ended and case.same_job(p, process) for p in case.evidence.processes.values()

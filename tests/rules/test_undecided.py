@@ -45,11 +45,14 @@ def test_checks_that_the_job_lets_fail() -> None:
     assert judged(*refused(9, 1), "8 4.1 +++ exited with 1 +++").verdict.cause == "connect-refused"
 
 
-@pytest.mark.parametrize("later", ["another child", "the same before", "nothing"])
+@pytest.mark.parametrize("later", ["another child", "another child after a timeout", "the same before", "nothing"])
 def test_a_loop_that_breaks_off(later: str) -> None:
     """The log ends within a job that tries again, or did so before: how it ended nobody knows."""
     again = [*refused(9, 1)]
-    if later == "another child":
+    if later == "another child after a timeout":
+        again[3] = "9 1.3 +++ killed by SIGTERM +++"
+        again[4] = "8 1.4 wait4(-1, [{WIFSIGNALED(s) && WTERMSIG(s) == SIGTERM}], 0, NULL) = 9 <0.0001>"
+    if later.startswith("another child"):
         again += ["8 2.0 clone(child_stack=NULL, flags=SIGCHLD) = 10 <0.0001>"]
         torn = '10 2.1 execve("/bin/sl'
     elif later == "the same before":
