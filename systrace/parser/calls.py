@@ -157,6 +157,10 @@ _ASKED_WITH = {
     "write": 3, "writev": 3, "send": 4, "sendto": 6, "sendmsg": 3, "sendmmsg": 4, "connect": 3, "poll": 3, "ppoll": 5,
     "select": 5, "pselect6": 6, "flock": 2, "futex": 3,
 }  # fmt: skip
+_AT_ONCE = frozenset(
+    "socket socketpair bind listen shutdown setsockopt getsockopt getsockname getpeername epoll_create epoll_create1 epoll_ctl "
+    "dup dup2 dup3 pipe pipe2 eventfd eventfd2 kill tgkill alarm setitimer getpid gettid".split()
+)  # these never wait
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _FIRST = re.compile(rb"\w*=?-?\d+(?:<[^\n]*?>)?,\s*")
 _NESTED = re.compile(rb"[\[{(]|[\]})]|,")
@@ -166,6 +170,8 @@ def torn(call: str, text: bytes) -> bool:
     """Whether a call whose line has no end was cut while strace wrote, not while it waited for the kernel: within a string, a
     structure or an argument, behind what only the kernel's answer tells, or in the result. `text` is what follows `name(`.
     """
+    if call in _AT_ONCE:
+        return True
     if call in _FILLED_IN and (first := _FIRST.match(text)) is not None and first.end() < len(text):
         return True
     rest = _STRING.sub(b"", text)

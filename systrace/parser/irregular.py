@@ -33,7 +33,7 @@ _BELONGING = re.compile(
 )
 _UNFINISHED = b"<unfinished ...>"
 _TICKS = frozenset(("nanosleep", "clock_nanosleep", "futex", "restart_syscall"))  # of helper threads that never rest
-_BEGUN = re.compile(rb"(\d{1,8})(?: [^+]*)?$")  # a line without its end that is no call yet
+_BEGUN = re.compile(rb"(\d{1,8})(?:<[^>\n]{0,64}>)?(?: [^+]*)?$")  # a line without its end that is no call yet
 _DETACHED = b"<detached ...>"
 _RESULT_AT_END = re.compile(rb"\) += (?:-?\d|0x|\?)|<unfinished \.\.\.>\s*\Z|<detached \.\.\.>\s*\Z")
 _FACT = b"# systrace: "

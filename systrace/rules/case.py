@@ -40,6 +40,7 @@ class Case:
         self.clients = [s for s in evidence.sockets.values() if s.kind == "socket" and self._is_client(s)]
         self.agents: dict[int, list[str]] | None = None  # User-Agents by process: filled by `clients`
         self._ends = {p.pid: p for p in evidence.processes.values()}
+        self.sees_parents = any(p.parent is not None for p in evidence.processes.values())
 
     def _is_client(self, socket: Socket) -> bool:
         if socket.family in ("netlink", "packet", "unspec"):
@@ -122,10 +123,10 @@ class Case:
         return process
 
     def same_job(self, one: Process | None, other: Process | None) -> bool:
-        """Whether both descend from one process, as far as can be told: a log of network calls only does not show who began
-        whom (one SIGCHLD may stand for several children, signal(7)), and is of one job all the same.
+        """Whether both descend from one process, as far as can be told: a log without forks does not show who began whom
+        (one SIGCHLD may stand for several children, signal(7)), and is of one job all the same.
         """
-        return not self.sees_close or self.root_of(one) is self.root_of(other)
+        return not self.sees_close or not self.sees_parents or self.root_of(one) is self.root_of(other)
 
     def job_fate(self, process: Process | None = None) -> str:
         """The fate of the first process: of the one that this process descends from, or of the job's."""

@@ -111,7 +111,7 @@ def _asked_without_answer(case: Case) -> Iterator[tuple[Process | None, list[Soc
     for pid, sockets in by_process.items():
         if any(s.received.calls for s in sockets):
             continue
-        asked = [s for s in sockets if s.sent.calls or any(w.ended_by != "data" for w in s.waits)]
+        asked = [s for s in sockets if s.sent.calls or any(w.timed_out for w in s.waits)]
         if asked:
             yield case.owner_of(pid), asked
 

@@ -32,7 +32,8 @@ def may_cope(case: Case, findings: list[Finding], index: int) -> str:
 
 
 def _is_child(case: Case, process: Process) -> bool:
-    return case.root_of(process) is not process or (not case.sees_close and case.roots()[0] is not process)
+    blind = not case.sees_close or not case.sees_parents  # then all are of the one that outlived the others
+    return case.root_of(process) is not process or (blind and case.roots()[0] is not process)
 
 
 def _goes_on(case: Case, finding: Finding, process: Process) -> bool:

@@ -61,8 +61,9 @@ class Lookup:
             description.head = head
             if not note or self._agrees(description, note):
                 return description
-        if description is None and not self.sees_clone and record.syscall in _NETWORK_CALLS:
-            joined = self._tasks.join(task, fd)
+        pair = self._is_pair(note)
+        if description is None and (pair or (not self.sees_clone and record.syscall in _NETWORK_CALLS)):
+            joined = self._tasks.join(task, fd, note_socket(note) if pair else None)
             description = task.table.fds.get(fd) if joined is not None else None
             if description is not None and (not note or self._agrees(description, note)):
                 return description
@@ -72,6 +73,11 @@ class Lookup:
         description.head = head
         task.table.put(fd, description)
         return description
+
+    @staticmethod
+    def _is_pair(note: bytes) -> bool:
+        """The annotation tells both addresses: there is one such connection."""
+        return b"->" in note and note.startswith((b"TCP", b"UDP"))
 
     def closed(self, description: Description) -> None:
         """The last descriptor is gone: its inode number may come back for something else."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from systrace.model import Event, Process, Record, Span
+from systrace.model import MOST_OUTPUT, Endpoint, Event, Process, Record, Socket, Span
 from systrace.streams.descriptors import Table, standard_table
 
+Facts = tuple[str, str, Endpoint | None, Endpoint | None]  # family, type, local, peer
 _NUMBERS = 4096  # children of other PID namespaces whose end their parents may still ask for
 
 
@@ -103,25 +104,43 @@ class Tasks:
         """The child of `pid` that `pid` knows by this number, as the tracer knows it."""
         return self._inner.get((pid, number), number) if self._inner else number
 
-    def join(self, task: Task, fd: int) -> Task | None:
+    def join(self, task: Task, fd: int, same: Facts | None = None) -> Task | None:
         """Without clone in the log, threads look like processes of their own: one that uses a socket which it never
-        opened, and which another task holds under that number, is taken for a thread of that one.
+        opened, and which another task holds under that number, is taken for a thread of that one. Where clones are seen,
+        it is one that was there before the log began; it must use the `same` connection, and that must have been opened in
+        the log: then no fork can have handed it on.
         """
-        if task.process.parent is not None or len(task.process.threads) > 1 or fd < 3:
+        if task.process.parent is not None or fd < 3 or (same is None and len(task.process.threads) > 1):
             return None
         for other in reversed(self.by_tid.values()):
             held = other.table.fds.get(fd)
             if other is task or not other.alive or held is None or held.socket is None or held.socket.kind != "socket":
                 continue
-            self.processes.pop(task.process.pid, None)
-            for number, description in task.table.fds.items():
-                if number not in other.table.fds:
-                    other.table.fds[number] = description
-            other.table.users += 1
-            other.process.threads.add(task.tid)
-            task.table, task.process = other.table, other.process
+            if other.table is task.table or (
+                same is not None and (held.socket.inherited or not _is_same(held.socket, same))
+            ):
+                continue
+            self._merge(task, other)
             return other
         return None
+
+    def _merge(self, task: Task, other: Task) -> None:
+        """Both are of one process: that of `other`."""
+        gone, table, process = task.process, task.table, other.process
+        self.processes.pop(gone.pid, None)
+        for number, description in table.fds.items():
+            if number not in other.table.fds:
+                other.table.fds[number] = description
+        for each in [one for one in self.by_tid.values() if one.process is gone]:
+            other.table.users += 1
+            process.threads.add(each.tid)
+            each.table, each.process = other.table, process
+        process.output = [*process.output, *gone.output][-MOST_OUTPUT:]
+        process.spans = [*process.spans, *gone.spans]
+        process.signals = [*process.signals, *gone.signals]
+        for child in self.processes.values():
+            if child.parent == gone.pid:
+                child.parent = process.pid
 
     def rename(self, tid: int) -> None:
         """The first process, unnamed so far, is `tid`."""
@@ -158,3 +177,8 @@ def _began_within(task: Task, called_ns: int | None) -> bool:
     """Whether it is the child of a fork called then, though it has ended: one of vfork(2) may do all its work first."""
     began = task.process.start_ns
     return called_ns is not None and began is not None and began >= called_ns and task.process.pid == task.tid
+
+
+def _is_same(socket: Socket, facts: Facts) -> bool:
+    _, _, local, peer = facts
+    return peer is not None and socket.peer == peer and socket.local in (None, local)

@@ -18,6 +18,7 @@ from systrace.streams.snapshots import nanoseconds, waits_unseen
 
 _ENDED = (model.RETURNED, model.RESTARTED)  # a call that a signal broke has lasted until that signal
 _BLOCKING = (model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted)
+_AGAIN = ("EAGAIN", "EWOULDBLOCK")
 _AT_ONCE = frozenset(("EINPROGRESS", "EALREADY"))
 
 
@@ -73,6 +74,8 @@ class Tracker(Books):
             return False
         if isinstance(event, model.Connected) and record.errno in _AT_ONCE and not self._limits_sends(event):
             return False  # it did not wait, and another thread may ask for the outcome first
+        if record.errno in _AGAIN and isinstance(event, Sent | Received) and not self._limited(event):
+            return False  # it did not wait, and what the thread does next is no end of it
         if record.tid in self._ready and isinstance(event, Sent | Received):
             self._ready.discard(record.tid)  # a wait has just said that this call need not wait
             return False
@@ -90,6 +93,13 @@ class Tracker(Books):
                 del self.held[tid]
                 held.record.duration_ns = time_ns - (held.record.time_ns or time_ns)
                 self._handle(held)
+
+    def _limited(self, event: Sent | Received) -> bool:
+        """SO_RCVTIMEO or SO_SNDTIMEO is set: EAGAIN may be the end of a wait (socket(7))."""
+        task = self._by_tid.get(event.record.tid)
+        description = task.table.fds.get(event.fd) if task is not None else None
+        socket = description.socket if description is not None else None
+        return socket is not None and (socket.sndtimeo_ns if type(event) is Sent else socket.rcvtimeo_ns) is not None
 
     def _limits_sends(self, event: model.Connected) -> bool:
         """SO_SNDTIMEO is set: a blocking connect, too, returns EINPROGRESS, after that limit."""

@@ -32,6 +32,8 @@ _TORN = [
     ("pselect6", "4, [3], NULL, NULL, {tv_sec=1, tv_nsec=0}"),
     ("connect", "3, {sa_family=AF_INET, sin_port=htons(80"),
     ("sendto", '3, "GET / HTTP/1.1\\r\\n\\r\\n", 18, 0, NULL,'),
+    ("setsockopt", "3, SOL_TCP, TCP_NODELAY, [1], 4"),
+    ("futex", "0x7f00, FU"),
     ("write", '2<\\x2f\\x76>, "lost"'),
 ]
 

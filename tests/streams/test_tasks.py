@@ -81,3 +81,44 @@ def test_many_threads_take_time_in_proportion() -> None:
         return time.process_time() - began
 
     assert min(seconds(16_000) / seconds(4_000) for _ in range(3)) < 8  # 4 in proportion, 16 with every pair
+
+
+_SOCKET = "9 1.0 socket(AF_INET, SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 5<TCP:[77]> <0.0001>\n" \
+    '9 1.1 connect(5<TCP:[77]>, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.0001>\n' \
+    '9 1.2 write(5<TCP:[192.0.2.10:40000->192.0.2.7:80]>, "Q\\n", 2) = 2 <0.0001>\n'  # fmt: skip
+_FORK = "9 0.5 clone(child_stack=NULL, flags=SIGCHLD) = 99 <0.0001>\n"
+
+
+def users(text: str) -> list[tuple[set[int], int]]:
+    """(threads, number of TCP sockets) of all processes that were traced."""
+    lines = re.sub(r"(?m)^(\d+) (\d)\.(\d) ", r"\1 170000000\2.\g<3>00000 ", text).encode().splitlines(keepends=True)
+    evidence = analyze([Input("log", lines)]).evidence
+    tcp = [s for s in evidence.sockets.values() if s.type == "stream"]
+    return [
+        (tids, len(tcp))
+        for p in evidence.processes.values()
+        if (tids := {tid for tid, pid in evidence.owners.items() if pid == p.pid and tid != 99})
+    ]
+
+
+def test_threads_that_were_there_before_the_log_are_known_by_their_connections() -> None:
+    """The head of the log is missing, and with it who began whom. A connection that was opened in it, and that another task
+    uses under its number, is shared by them: both are threads of one process, and so are those that they are joined with.
+    """
+    read = '10 1.3 read(5<TCP:[192.0.2.10:40000->192.0.2.7:80]>, "A\\n", 64) = 2 <0.0001>\n'
+    assert users(_FORK + _SOCKET + read) == [({9, 10}, 1)]
+    assert users(_SOCKET + read) == [({9, 10}, 1)]
+    other = (
+        _SOCKET.replace("9 1.", "11 1.")
+        .replace("5<", "6<")
+        .replace("= 5", "= 6")
+        .replace("77", "78")
+        .replace("40000", "40001")
+    )
+    both = other + '10 1.4 read(6<TCP:[192.0.2.10:40001->192.0.2.7:80]>, "B\\n", 64) = 2 <0.0001>\n'
+    assert users(_FORK + _SOCKET + read + both) == [({9, 10, 11}, 2)]
+
+
+def test_another_connection_under_the_same_number_joins_nobody() -> None:
+    read = '10 1.3 read(5<TCP:[192.0.2.10:40002->192.0.2.7:80]>, "A\\n", 64) = 2 <0.0001>\n'
+    assert users(_FORK + _SOCKET + read) == [({9}, 2), ({10}, 2)]

@@ -92,3 +92,16 @@ def test_without_durations_the_thread_s_next_line_ends_a_call(follow: Follow) ->
 def test_trap_6_waits_for_other_things(follow: Follow, story: str, kind: str) -> None:
     """Locks, children, sleeps and input are no sockets."""
     assert [span.kind for span in follow(story).spans] == [kind]
+
+
+def test_without_durations_a_refusal_to_wait_is_no_wait(follow: Follow) -> None:
+    """EAGAIN of a non-blocking socket: what the thread does 3 s later tells nothing of it. With SO_RCVTIMEO it may."""
+    opened = "9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3\n" \
+        '9 1.1 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0\n'  # fmt: skip
+    limit = "9 1.2 setsockopt(3, SOL_SOCKET, SO_RCVTIMEO_OLD, {tv_sec=3, tv_usec=0}, 16) = 0\n"
+    asked = (
+        '9 1.3 write(3, "Q\\n", 2) = 2\n9 1.4 read(3, 0x55d0, 64) = -1 EAGAIN (Resource temporarily unavailable)\n'
+        "9 4.4 getpid() = 9\n9 4.5 close(3) = 0\n"
+    )
+    assert not follow(opened + asked).lookup.sockets["S1"].waits
+    assert [w.limit_source for w in follow(opened + limit + asked).lookup.sockets["S1"].waits] == ["SO_RCVTIMEO"]
