@@ -28,13 +28,6 @@ def finish(wait: Wait, finding: Finding, weight: int, headline: str) -> Judgemen
     return Judgement(weight, finding, headline)
 
 
-def is_server(state: SocketState) -> bool:
-    """Whether it was accepted: somebody listens on its local address. Of UNIX sockets only servers have a name."""
-    if state.family == "unix":
-        return state.type != "dgram" and state.local is not None and bool(state.local.path)
-    return state.accepted
-
-
 def awaits_anybody(wait: Wait, state: SocketState) -> bool:
     """Whether it takes what comes, from whomever: a bound datagram socket without a peer, packet and raw sockets.
 
@@ -55,7 +48,7 @@ def rests(wait: Wait, state: SocketState) -> bool:
     """Whether a server that waits for clients holds it in reserve: nothing was asked on it since its last answer."""
     waited = {fd for fd, _ in wait.call.fds}
     listens = any(s.state == "listen" and s.pid == wait.process.pid and s.fd in waited for s in wait.snapshot.sockets)
-    return listens and not asked(state)
+    return listens and not state.asked
 
 
 def resting(wait: Wait, state: SocketState) -> Judgement:
@@ -118,13 +111,6 @@ def serving(wait: Wait, state: SocketState) -> Judgement:
     return finish(wait, finding, 30, headline)
 
 
-def asked(state: SocketState) -> bool:
-    """Whether the last data went out: until then, nothing sent yet counts as no question (the SYN is one byte acked)."""
-    if state.tcp is None or (state.tcp.bytes_acked is not None and state.tcp.bytes_acked <= 1 and not state.unsent):
-        return False
-    return state.tcp.last_data_sent_ms <= state.tcp.last_data_received_ms
-
-
 def exchange(state: SocketState) -> str:
     """What last went over the connection, and whether anything is on its way."""
     if state.unread:
@@ -134,7 +120,7 @@ def exchange(state: SocketState) -> str:
     outstanding = "nothing outstanding" if not state.unsent else f"{state.unsent} bytes on their way"
     if state.tcp.bytes_received == 0:
         return f"{outstanding}, not one byte received on this connection"
-    if asked(state):
+    if state.asked:
         return f"{outstanding}, last sent {duration(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
     return f"{outstanding}, last data came {duration(state.tcp.last_data_received_ms / 1000)} ago"
 

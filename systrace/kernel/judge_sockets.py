@@ -6,13 +6,11 @@ from systrace.kernel import patience
 from systrace.kernel.judge_servers import (
     accepting,
     anybody,
-    asked,
     at,
     awaits_anybody,
     exchange,
     finish,
     host_of,
-    is_server,
     resting,
     rests,
     serving,
@@ -227,7 +225,7 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
 
 
 def _silent(wait: Wait, state: SocketState) -> Judgement:
-    if is_server(state):
+    if state.serves:
         return serving(wait, state)
     if rests(wait, state):
         return resting(wait, state)
@@ -261,7 +259,7 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
 
 def _request_is_out(wait: Wait, state: SocketState) -> bool:
     """The program spoke last, or waits for nothing else: one of a pool may rest after its answer."""
-    return asked(state) or len(wait.call.fds) == 1
+    return state.asked or len(wait.call.fds) == 1
 
 
 def _guards(wait: Wait, state: SocketState) -> str:

@@ -22,6 +22,7 @@ lists below. A reader joins the lists of all lines; unknown keys are to be ignor
 `rcvtimeo`, `sndtimeo` and `user_timeout` are seconds. `local` and `peer` are written as `str(Endpoint)` writes them
 (`unix:/path` for AF_UNIX). A socket that several processes hold appears once for each (pid, fd).
 `ns_pids`, of processes in another PID namespace than ours, are their numbers in each namespace below ours.
+`role` is "server" for accepted sockets; `rested`: the last data were the peer's.
 `held_by` names who holds the other end of a local socket that is waited for ("sshd[77]").
 """
 
@@ -172,6 +173,7 @@ def _thread(thread: Thread, now_ns: int) -> dict[str, Any]:
         "fd": call.fd if call is not None else None,
         "fds": [list(pair) for pair in call.fds] if call is not None else [],
         "limit": _seconds(call.limit_ns) if call is not None else None,
+        "limit_source": call.limit_source or None if call is not None else None,
         "since": (now_ns - thread.blocked_ns) / 1e9 if thread.blocked_ns is not None else None,
         "wchan": thread.wchan,
     }
@@ -198,6 +200,8 @@ def _socket(state: SocketState, holders: dict[int, tuple[End, ...]]) -> dict[str
         "rcvtimeo": _seconds(state.rcvtimeo_ns),
         "sndtimeo": _seconds(state.sndtimeo_ns),
         "user_timeout": _seconds(state.user_timeout_ns),
+        "role": "server" if state.serves else None,
+        "rested": state.rested,
         "unread": state.unread,
         "unsent": state.unsent,
         "last_data_sent_ms": state.tcp.last_data_sent_ms if state.tcp is not None else None,

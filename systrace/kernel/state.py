@@ -108,6 +108,25 @@ class SocketState:
     accepted: bool = False  # somebody listens on its local address: it is the server's side
 
     @property
+    def serves(self) -> bool:
+        """Whether it was accepted: somebody listens on its local address. Of UNIX streams only servers' have a name."""
+        if self.family == "unix":
+            return self.type != "dgram" and self.local is not None and bool(self.local.path)
+        return self.accepted
+
+    @property
+    def asked(self) -> bool:
+        """Whether the last data went out: until then, nothing sent yet counts as no question (the SYN is a byte acked)."""
+        if self.tcp is None or (self.tcp.bytes_acked is not None and self.tcp.bytes_acked <= 1 and not self.unsent):
+            return False
+        return self.tcp.last_data_sent_ms <= self.tcp.last_data_received_ms
+
+    @property
+    def rested(self) -> bool:
+        """Whether the last word was the peer's: what was asked has been answered, as far as the kernel can tell."""
+        return self.tcp is not None and bool(self.tcp.bytes_received) and not self.asked
+
+    @property
     def silent_ms(self) -> int | None:
         """Since the last data in either direction, None before a connection and where unknown."""
         if self.tcp is None or self.state in ("syn-sent", "listen", "close"):

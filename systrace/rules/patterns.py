@@ -8,7 +8,7 @@ from itertools import pairwise
 from systrace.model import Finding, Process, Span
 from systrace.rules import rule
 from systrace.rules.case import SECOND, Case, seconds
-from systrace.rules.stalls import torn_apart
+from systrace.rules.stalls import awaits_clients, torn_apart
 
 _CONNECT = (
     '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'
@@ -166,6 +166,8 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
                 continue
             if span.limit_source == "restart_syscall":
                 continue  # what it waits for the log does not tell (restart_syscall(2)): it may be a socket
+            if span.kind in ("accept", "futex") and awaits_clients(case, process):
+                continue
             if span.kind == "child" and any(case.fate(c) == "open" and c.traced for c in case.descendants(process)):
                 continue  # the child is what hangs, or it is at work
             depth = 0 if span.kind in ("child", "futex", "unknown") else 1

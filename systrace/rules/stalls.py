@@ -30,6 +30,15 @@ def torn_apart(event: Event) -> bool:
     return b'"' in text or any(text.count(a) - text.count(b) - (a == b"(") > 0 for a, b in _PAIRS)
 
 
+def awaits_clients(case: Case, process: Process) -> bool:
+    """Attached to a server between two clients: nothing of that process hangs, its workers neither."""
+    if "attached" not in case.evidence.source.facts:
+        return False  # a job's own listener may wait for somebody who was to call it back
+    listeners = [s for s in case.evidence.sockets.values() if s.role == "listener" and s.waits]
+    pending = any(s.waits[-1].end_ns is None and s.waits[-1].pid == process.pid for s in listeners)
+    return pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans)
+
+
 @dataclass(slots=True)
 class Stall:
     """A wait on a standing connection that nothing came of."""
@@ -110,7 +119,7 @@ def ends_in(case: Case, span: Span) -> bool:
 def _phase(case: Case, socket: Socket) -> str:
     turn = socket.turn
     if turn is None:
-        return "greeting"
+        return "idle" if socket.rested else "greeting"
     if not turn.answer_bytes:
         return "answer"
     if turn.start_ns is None and not turn.request_bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from systrace.model import DETACHED, Finding, Process, Socket, Verdict
 from systrace.rules.case import Case
-from systrace.rules.stalls import torn_apart
+from systrace.rules.stalls import awaits_clients, torn_apart
 
 _WAITS = ("hung-read", "idle-timeout", "send-blocked", "not-network")  # at the end of the log, by their nature
 
@@ -79,7 +79,8 @@ def unknown(case: Case) -> Verdict | None:
 
 def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
     """The log stops before the job does: is what it shows enough to call it well?"""
-    if any(e.record.outcome == DETACHED for p in case.evidence.processes.values() for e in p.pending):
+    busy = [p for p in case.evidence.processes.values() if not awaits_clients(case, p)]
+    if any(e.record.outcome == DETACHED for p in busy for e in p.pending):
         return Verdict(
             "inconclusive", "inconclusive", None, None,
             f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "

@@ -15,6 +15,8 @@ def only_watched(stall: Stall) -> bool:
     """
     if stall.span is None or not stall.span.events[-1].record.syscall.startswith("epoll_"):
         return False
+    if stall.socket.rested and stall.socket.turn is None:
+        return True  # what was asked before the trace had been answered
     answers = [m for m in stall.socket.messages if isinstance(m, HttpResponse) and m.direction == "received"]
     last = answers[-1] if answers else None
     return last is not None and last.complete and last.framing in ("length", "chunked") and last.status >= 200

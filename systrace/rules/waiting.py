@@ -203,7 +203,7 @@ def hung_read(case: Case) -> Iterator[Finding]:
         waited = "" if ended == _CUT else f"{seconds(stall.waited_ns)} "
         finding.summary = (
             f"{case.name_of(stall.process)} waited {waited}for {_what(stall)} from "
-            f"{case.label(stall.socket)}, with no limit of its own ({ended})."
+            f"{case.label(stall.socket)}, {_own_limit(stall)} ({ended})."
         )
         finding.causes = [
             "the server is working, stuck, or has lost the request",
@@ -339,6 +339,12 @@ def _repeated(socket: Socket, clock: str) -> list[str]:
     return (
         [f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}  # the same with a clock"] if urls and urls[-1] else []
     )
+
+
+def _own_limit(stall: Stall) -> str:
+    if stall.limit_ns is None or stall.limit_ns <= (stall.waited_ns or 0):  # slices of a loop are no limit
+        return "with no limit of its own"
+    return f"within its own limit of {seconds(stall.limit_ns)} ({stall.limit_source})"
 
 
 _CUT = "the log ends in this call: how long it lasted cannot be told"

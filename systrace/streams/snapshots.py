@@ -79,7 +79,7 @@ def _adopt_wait(event: Fact, task: Task) -> None:
             continue
         socket = description.socket
         direction = "w" if entry[1] == "w" else "r"
-        source = str(item.get("call") or "")
+        source = "timerfd" if item.get("limit_source") == "timerfd" else str(item.get("call") or "")
         span = Span(
             task.tid, task.process.pid, "socket", start, None, limit, source, False, [event], (socket.uid,), direction
         )
@@ -133,6 +133,9 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     state = str(item.get("state") or "")
     socket.state = {"established": "established", "listen": "listening", "syn-sent": "connecting"}.get(state, state)
     socket.role = "listener" if state == "listen" else "client" if socket.peer is not None else "unknown"
+    if item.get("role") == "server":
+        socket.role = "server"
+    socket.rested = bool(item.get("rested"))
     now, ages = nanoseconds(snapshot_time), [_int(item.get(f"last_data_{way}_ms")) for way in ("sent", "received")]
     known = [age for age in ages if age is not None]
     if now is not None and known and socket.type == "stream":

@@ -36,7 +36,11 @@ def extend(
     span.calls += 1
     span.detail = ""
     span.end_ns = end
-    if timed_out or limit_ns is None or span.limit_source != "SIGALRM":
+    if (
+        timed_out
+        or span.limit_source not in ("SIGALRM", "timerfd")
+        or (limit_ns is None and span.limit_source == "SIGALRM")
+    ):
         span.limit_ns, span.limit_source = limit_ns, source
     span.timed_out = timed_out
     span.direction = direction

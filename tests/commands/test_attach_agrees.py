@@ -59,6 +59,19 @@ OTHERS = {
     "lock": "import fcntl\nfirst, second = open(__import__('sys').argv[1], 'w'), open(__import__('sys').argv[1], 'w')\n"
     "fcntl.flock(first, fcntl.LOCK_EX)\nprint(flush=True)\nfcntl.flock(second, fcntl.LOCK_EX)\n",
 }
+HEALTHY = {  # idle servers, of which neither the look nor the trace may say that they hang
+    "accept": PAIR + "threading.Thread(target=threading.Event().wait, daemon=True).start()\nprint(flush=True)\n"
+    "client.close(); server.accept()[0].close(); server.accept()\n",
+    "epoll on a listener, with workers": PAIR + "peer, _ = server.accept(); client.close(); peer.close()\n"
+    "threading.Thread(target=threading.Event().wait, daemon=True).start()\nprint(flush=True)\n"
+    "epoll = select.epoll(); epoll.register(server, select.EPOLLIN); epoll.poll()\n",
+    "a connection without the listener": PAIR + "peer, _ = server.accept()\nprint(flush=True)\n"
+    "if os.fork() == 0:\n if os.fork() == 0: time.sleep(600)\n os._exit(0)\n"  # its listener, no child of it any more
+    "os.wait(); server.close(); client.close(); peer.recv(1)\n",
+    "a resting pool": PAIR + "peer, _ = server.accept()\nclient.send(b'?'); peer.recv(1); time.sleep(0.05)\n"
+    "peer.send(b'!'); client.recv(1)\nprint(flush=True)\nepoll = select.epoll()\n"
+    "epoll.register(server, select.EPOLLIN); epoll.register(client, select.EPOLLIN); epoll.poll()\n",
+}
 LIMITED = {  # calls that a stop interrupts and restart_syscall(2) goes on with
     "poll": ("hung-read", ACCEPTED + "poll = select.poll(); poll.register(client, select.POLLIN); poll.poll(300000)\n"),
     "futex": ("not-network", TIMED_FUTEX),
@@ -180,3 +193,21 @@ def test_what_goes_on_in_restart_syscall_is_the_same_to_the_look_and_to_both_tra
         assert report["findings"][0]["duration_s"] >= least
         if kind != "poll":
             assert report["findings"][0]["variant"] == kind
+
+
+@pytest.mark.parametrize("tracer", ["strace", "embedded"])
+@pytest.mark.parametrize("kind", HEALTHY)
+def test_an_idle_server_hangs_on_nobody(hang: Hang, kind: str, tracer: str) -> None:
+    process, _word = hang(HEALTHY[kind])
+    words = [sys.executable, "-m", "systrace", "attach", str(process.pid), "--format", "json"]
+    for more in (["--passive"], ["--for", "0.3", "--tracer", tracer]):
+        done = subprocess.run([*words, *more], capture_output=True, timeout=60, check=False, text=True)
+        assert json.loads(done.stdout)["verdict"]["outcome"] == "healthy", done.stdout
+        assert done.returncode == 0
+
+
+def test_a_limit_that_is_not_reached_is_said(hang: Hang) -> None:
+    process, _port = hang(LIMITED["poll"][1])
+    _verdict, finding, first = attach(process.pid)
+    assert "its own limit of 300 s (poll) ends it in 29" in first
+    assert "within its own limit of 300 s (" in str(finding["summary"])

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from systrace.kernel.diagnose import diagnose
-from systrace.kernel.judge_servers import asked, is_server
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import Call, ProcessState, SocketState, Thread
 from systrace.model import Endpoint, Finding
@@ -36,9 +35,9 @@ def test_a_server_between_requests_is_no_hang() -> None:
 
 
 def test_a_named_unix_stream_was_accepted() -> None:
-    assert is_server(replace(LOCAL, local=NAMED))
-    assert not is_server(replace(LOCAL, peer=NAMED))
-    assert not is_server(replace(LOCAL, local=NAMED, type="dgram"))
+    assert replace(LOCAL, local=NAMED).serves
+    assert not replace(LOCAL, peer=NAMED).serves
+    assert not replace(LOCAL, local=NAMED, type="dgram").serves
 
 
 @pytest.mark.parametrize(
@@ -76,11 +75,11 @@ def test_who_takes_what_comes(state: SocketState, variant: str) -> None:
 def test_who_has_sent_nothing_has_asked_nothing() -> None:
     """The sending time of a connection starts with its SYN, which counts as one byte acknowledged."""
     tie = replace(INFO, last_data_sent_ms=412_000, last_data_received_ms=412_000)
-    assert asked(replace(IDLE, tcp=tie))
-    assert not asked(replace(IDLE, tcp=replace(tie, bytes_acked=1)))
-    assert asked(replace(IDLE, tcp=replace(tie, bytes_acked=1), unsent=5))
-    assert asked(replace(IDLE, tcp=replace(tie, bytes_acked=None)))  # before Linux 4.2
-    assert not asked(replace(IDLE, tcp=None))
+    assert replace(IDLE, tcp=tie).asked
+    assert not replace(IDLE, tcp=replace(tie, bytes_acked=1)).asked
+    assert replace(IDLE, tcp=replace(tie, bytes_acked=1), unsent=5).asked
+    assert replace(IDLE, tcp=replace(tie, bytes_acked=None)).asked  # before Linux 4.2
+    assert not replace(IDLE, tcp=None).asked
 
 
 def test_a_stream_of_another_family_accuses_no_network() -> None:
