@@ -180,7 +180,7 @@ def dns_timeout(case: Case) -> Iterator[Finding]:
         if lookup.solved:
             yield from _slow(case, lookup, sockets)
             continue
-        if lookup.answers or any(_is_closed(s) for s in sockets):
+        if lookup.answers or any(_is_closed(s) for s in sockets) or all(s.unseen for s in sockets):
             continue
         finding = _unanswered(case, lookup, sockets)
         if finding is not None:
@@ -257,7 +257,8 @@ def dns_error(case: Case) -> Iterator[Finding]:
         `truncated` (the answer needs TCP, and TCP failed).
     Why it matters: the name is wrong, or this server does not know it: a private zone, a split horizon, a deleted endpoint.
     What proves it: the code in the answer's header, for the last candidate of the search list too.
-    Not this: NXDOMAIN for the first search-list candidates, NODATA for AAAA alone: both are normal.
+    Not this: NXDOMAIN for the first search-list candidates, NODATA for AAAA alone: both are normal. NODATA where the log
+        lacks the result of another read from the resolver (grep): it may have been the address.
     What to do: correct the name; attach the zone to this network; retry only SERVFAIL.
     Source: RFC 1035 4.1.1, resolv.conf(5), RFC 2308 2.2
     """
@@ -269,7 +270,7 @@ def dns_error(case: Case) -> Iterator[Finding]:
             continue
         if case.fate(lookup.process) == "ok" and not _used_later(case, lookup):
             continue
-        if _other_type_solved(lookups, lookup):
+        if _other_type_solved(lookups, lookup) or (_is_nodata(lookup) and any(s.unseen for s in sockets)):
             continue
         finding = _finding(case, "dns-error", lookup, closed if not lookup.answers else sockets)
         finding.confidence = "confirmed"
@@ -286,11 +287,16 @@ def dns_error(case: Case) -> Iterator[Finding]:
             yield finding
 
 
+def _is_nodata(lookup: _Lookup) -> bool:
+    """All its answers say that the name has no address of the type that they were asked for."""
+    return bool(lookup.answers) and all(a.rcode == "NOERROR" and not a.truncated for a in lookup.answers)
+
+
 def _other_type_solved(lookups: list[_Lookup], lookup: _Lookup) -> bool:
     """The name has no address of this type (NODATA) and one of another, asked for on its own: resolvers that ask for A and
     AAAA on two sockets may send the second question when the first is answered (RFC 8305 3).
     """
-    if not lookup.answers or any(a.rcode != "NOERROR" or a.truncated for a in lookup.answers):
+    if not _is_nodata(lookup):
         return False
     return any(each.solved and each.process is lookup.process and each.names & lookup.names for each in lookups)
 

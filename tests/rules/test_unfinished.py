@@ -185,3 +185,12 @@ def test_without_durations_a_question_is_no_later_than_its_answer() -> None:
         "10 1.6 +++ exited with 1 +++", "9 1.7 +++ exited with 1 +++",
     ).verdict  # fmt: skip
     assert (verdict.cause, verdict.peer) == ("http-error-status", _SITE), verdict.headline
+
+
+def test_nodata_beside_an_answer_that_the_log_lacks_says_nothing() -> None:
+    """grep dropped the `resumed` line of the read that may have brought the address."""
+    (*asked, _read, closed), nodata = looked_up(4, "0.1", _A, _ADDRESS, 37), looked_up(5, "0.2", _AAAA, _NODATA, 21)
+    lost = [*asked, "9 0.13 read(4,  <unfinished ...>", closed]
+    died = [f"9 9.0 {_TERM % 1}", "9 9.1 +++ killed by SIGTERM +++"]
+    assert "dns-error" not in {f.cause for f in judged(*lost, *nodata, *died).findings}
+    assert "dns-timeout" not in {f.cause for f in judged(*lost, *died).findings}
