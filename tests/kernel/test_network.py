@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from systrace.kernel import procfs, sock_diag
+from systrace.kernel import patience, pidfd, procfs, sock_diag
 from systrace.kernel.diagnose import diagnose
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import SocketState
@@ -163,3 +165,21 @@ def test_keepalive_ends_the_hang_of_a_connection_that_is_dead_already(hang: Hang
     assert socket_of(job).keepalive.on is False
     subprocess.run([*command, "--idle", "1", "--interval", "1", "--count", "3"], capture_output=True, check=True)
     assert job.line() == "error TimeoutError 110\n"
+
+
+@_NFT
+@pytest.mark.parametrize("user_timeout_ms", [1000, 7000])
+def test_when_a_user_timeout_ends_a_dead_connection_is_foretold(hang: Hang, lab: Any, user_timeout_ms: int) -> None:
+    """TCP_USER_TIMEOUT takes the place of TCP_KEEPCNT, which alone would end it after 3 s or after 21 s."""
+    hang("serve", PORT, prefix=lab.inside("server"))
+    job = hang("ask", lab.server, PORT, "silent", prefix=lab.inside("client"))
+    job.settle("recvfrom")
+    drop = "add table ip krn; add chain ip krn f { type filter hook forward priority 0; policy drop; }"
+    lab.at("router", "nft", drop)
+    with pidfd.Target(job.pid) as target, target.duplicate(int(job.words[0])) as mine:
+        pidfd.set_option(mine, socket.IPPROTO_TCP, 18, user_timeout_ms)
+        pidfd.set_keepalive(mine, 1, 2, 1 if user_timeout_ms > 3000 else 10)
+    foretold = patience.keepalive_gives_up_s(socket_of(job))
+    began = time.monotonic()
+    assert job.line() == "error TimeoutError 110\n"
+    assert foretold == pytest.approx(time.monotonic() - began, abs=0.7)
