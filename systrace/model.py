@@ -533,7 +533,7 @@ class Socket:
     role: str = "unknown"  # client, server, listener, pair
     state: str = "new"
     inherited: bool = False  # open before the trace began
-    rested: bool = False  # then: the last word was the peer's
+    last_word: str = ""  # then: whose data had come last, "ours", "theirs", "both" at once, "" unknown
     nonblock: bool = False
     opened_ns: int | None = None
     closed_ns: int | None = None

@@ -35,6 +35,7 @@ _KERNEL_FUNCTIONS = (
     ("io_schedule", "a disk"),
     ("folio_wait", "a disk"),
 )
+_LOOPS = calls.POLLS | calls.SELECTS | calls.EPOLLS
 _SPAWNS = ("vfork", "clone", "clone3")  # the parent sleeps until the child's execve or exit
 
 
@@ -64,7 +65,13 @@ def judge_call(wait: Wait) -> Judgement:
     if wait.thread.wchan.startswith("wait_for_partner"):
         text = f"{wait.subject} of the FIFO {call.detail or '?'}: nobody has opened its other end"
         return _plain(wait, "pipe", 55, text, severity=wait.severity(endless=True))
-    descriptor = _first(wait)
+    return _on_descriptor(wait)
+
+
+def _on_descriptor(wait: Wait) -> Judgement:
+    call, descriptor = wait.call, _first(wait)
+    if _loops(wait):
+        return _events(wait)
     if descriptor is not None and descriptor.kind == "pipe":
         return _pipe(wait, descriptor)
     if descriptor is not None and descriptor.kind == "timerfd" and call.name in calls.READS:
@@ -73,11 +80,24 @@ def judge_call(wait: Wait) -> Judgement:
         return _terminal(wait, descriptor)
     if call.name in calls.DISK | calls.PATHS or wait.thread.state == "D" or _is_file(descriptor):
         return _disk(wait, descriptor)
-    if call.name in calls.EPOLLS or call.name in calls.POLLS or call.name in calls.SELECTS:
-        what = ", ".join(sorted({d.kind for fd, _ in call.fds if (d := wait.process.descriptor(fd)) is not None}))
-        return _plain(wait, "event", 10, f"{wait.subject}: it waits for events of {what or 'nothing that is open'}")
+    if call.name in _LOOPS:
+        return _events(wait)
     target = f" on {descriptor.target}" if descriptor is not None else f" of {call.detail}" if call.detail else ""
     return _plain(wait, "other", 40 if call.fd is not None else 20, f"{wait.subject}{target}")
+
+
+def _kinds(wait: Wait) -> set[str]:
+    return {d.kind for fd, _ in wait.call.fds if (d := wait.process.descriptor(fd)) is not None}
+
+
+def _loops(wait: Wait) -> bool:
+    """An event loop: among what it waits for are descriptors by which a process is woken for work of its own."""
+    return wait.call.name in _LOOPS and bool(_kinds(wait) & {"eventfd", "signalfd", "timerfd", "inotify", "pidfd"})
+
+
+def _events(wait: Wait) -> Judgement:
+    what = ", ".join(sorted(_kinds(wait))) or "nothing that is open"
+    return _plain(wait, "event", 10, f"{wait.subject}: it waits for events of {what}")
 
 
 def _held(wait: Wait) -> Judgement | None:

@@ -48,7 +48,7 @@ def rests(wait: Wait, state: SocketState) -> bool:
     """Whether a server that waits for clients holds it in reserve: nothing was asked on it since its last answer."""
     waited = {fd for fd, _ in wait.call.fds}
     listens = any(s.state == "listen" and s.pid == wait.process.pid and s.fd in waited for s in wait.snapshot.sockets)
-    return listens and not state.asked
+    return listens and state.last_word != "ours" and not state.unsent
 
 
 def resting(wait: Wait, state: SocketState) -> Judgement:
@@ -120,6 +120,8 @@ def exchange(state: SocketState) -> str:
     outstanding = "nothing outstanding" if not state.unsent else f"{state.unsent} bytes on their way"
     if state.tcp.bytes_received == 0:
         return f"{outstanding}, not one byte received on this connection"
+    if state.last_word == "both":
+        return f"{outstanding}, last data went both ways {duration(state.tcp.last_data_sent_ms / 1000)} ago"
     if state.asked:
         return f"{outstanding}, last sent {duration(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
     return f"{outstanding}, last data came {duration(state.tcp.last_data_received_ms / 1000)} ago"

@@ -46,6 +46,10 @@ def judge(wait: Wait) -> Judgement:
         return anybody(wait, state)
     if state.protocol == "udp":
         return _datagram(wait, state)
+    if state.serves:
+        return serving(wait, state)
+    if rests(wait, state):
+        return resting(wait, state)
     if wait.deadline_s is not None:
         return _limited(wait, state)
     return _silent(wait, state)
@@ -225,10 +229,6 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
 
 
 def _silent(wait: Wait, state: SocketState) -> Judgement:
-    if state.serves:
-        return serving(wait, state)
-    if rests(wait, state):
-        return resting(wait, state)
     ends = patience.keepalive_gives_up_s(state)
     seconds = wait.seconds or 0.0
     elsewhere = state.family not in ("inet", "inet6", "unix")  # vsock, Bluetooth: no IP network is in between

@@ -22,7 +22,7 @@ lists below. A reader joins the lists of all lines; unknown keys are to be ignor
 `rcvtimeo`, `sndtimeo` and `user_timeout` are seconds. `local` and `peer` are written as `str(Endpoint)` writes them
 (`unix:/path` for AF_UNIX). A socket that several processes hold appears once for each (pid, fd).
 `ns_pids`, of processes in another PID namespace than ours, are their numbers in each namespace below ours.
-`role` is "server" for accepted sockets; `rested`: the last data were the peer's.
+`role` is "server" for accepted sockets; `last_word` is "ours", "theirs" or "both".
 `held_by` names who holds the other end of a local socket that is waited for ("sshd[77]").
 """
 
@@ -201,7 +201,7 @@ def _socket(state: SocketState, holders: dict[int, tuple[End, ...]]) -> dict[str
         "sndtimeo": _seconds(state.sndtimeo_ns),
         "user_timeout": _seconds(state.user_timeout_ns),
         "role": "server" if state.serves else None,
-        "rested": state.rested,
+        "last_word": state.last_word or None,
         "unread": state.unread,
         "unsent": state.unsent,
         "last_data_sent_ms": state.tcp.last_data_sent_ms if state.tcp is not None else None,

@@ -122,9 +122,14 @@ class SocketState:
         return self.tcp.last_data_sent_ms <= self.tcp.last_data_received_ms
 
     @property
-    def rested(self) -> bool:
-        """Whether the last word was the peer's: what was asked has been answered, as far as the kernel can tell."""
-        return self.tcp is not None and bool(self.tcp.bytes_received) and not self.asked
+    def last_word(self) -> str:
+        """Whose data came last: "ours", "theirs", "both" within one tick of the kernel's clock (4 ms), "" not known."""
+        if self.tcp is None:
+            return ""
+        if not self.asked:
+            return "theirs" if self.tcp.bytes_received else ""
+        tied = self.tcp.last_data_sent_ms == self.tcp.last_data_received_ms
+        return "both" if tied and self.tcp.bytes_received else "ours"
 
     @property
     def silent_ms(self) -> int | None:

@@ -119,7 +119,7 @@ def ends_in(case: Case, span: Span) -> bool:
 def _phase(case: Case, socket: Socket) -> str:
     turn = socket.turn
     if turn is None:
-        return "idle" if socket.rested else "greeting"
+        return "idle" if socket.last_word == "theirs" else "greeting"
     if not turn.answer_bytes:
         return "answer"
     if turn.start_ns is None and not turn.request_bytes:

@@ -15,7 +15,7 @@ def only_watched(stall: Stall) -> bool:
     """
     if stall.span is None or not stall.span.events[-1].record.syscall.startswith("epoll_"):
         return False
-    if stall.socket.rested and stall.socket.turn is None:
+    if stall.socket.last_word == "theirs" and stall.socket.turn is None:
         return True  # what was asked before the trace had been answered
     answers = [m for m in stall.socket.messages if isinstance(m, HttpResponse) and m.direction == "received"]
     last = answers[-1] if answers else None

@@ -10,7 +10,7 @@ from systrace.rules.advice import keepalive_remedies, timeout_remedies
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.clients import client_note
 from systrace.rules.limits import matching_limits, silent_limit_ns
-from systrace.rules.stalls import Stall, stall_of
+from systrace.rules.stalls import Stall, awaits_clients, stall_of
 from systrace.rules.unfinished import gave_up_on_stream, is_slow_transfer, last_moment, only_watched
 from systrace.shell import word
 
@@ -31,9 +31,15 @@ def _stalls(case: Case, direction: str) -> Iterator[Stall]:
             continue
         if stall.phase == "idle" and only_watched(stall):
             continue
+        if socket.inherited and socket.turn is None and socket.last_word != "ours" and _serves(case, stall):
+            continue  # a pool at rest, the channel to a parent: what is waited for are clients
         if socket.family == "unix" and socket.inherited and not _hung_at_attach(stall):
             continue  # standard input or the like, given by whoever started the job
         yield stall
+
+
+def _serves(case: Case, stall: Stall) -> bool:
+    return stall.process is not None and awaits_clients(case, stall.process)
 
 
 def _hung_at_attach(stall: Stall) -> bool:

@@ -135,7 +135,7 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     socket.role = "listener" if state == "listen" else "client" if socket.peer is not None else "unknown"
     if item.get("role") == "server":
         socket.role = "server"
-    socket.rested = bool(item.get("rested"))
+    socket.last_word = str(item.get("last_word") or "")
     now, ages = nanoseconds(snapshot_time), [_int(item.get(f"last_data_{way}_ms")) for way in ("sent", "received")]
     known = [age for age in ages if age is not None]
     if now is not None and known and socket.type == "stream":

@@ -65,6 +65,12 @@ HEALTHY = {  # idle servers, of which neither the look nor the trace may say tha
     "epoll on a listener, with workers": PAIR + "peer, _ = server.accept(); client.close(); peer.close()\n"
     "threading.Thread(target=threading.Event().wait, daemon=True).start()\nprint(flush=True)\n"
     "epoll = select.epoll(); epoll.register(server, select.EPOLLIN); epoll.poll()\n",
+    "epoll with a limit, a client, and workers in loops": PAIR + "peer, _ = server.accept()\n"
+    "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\ninner = select.epoll()\n"
+    "inner.register(os.pipe()[0], select.EPOLLIN); threading.Thread(target=inner.poll, daemon=True).start()\n"
+    "client.send(b'?'); peer.recv(1); time.sleep(0.05); peer.send(b'!'); client.recv(1); print(flush=True)\n"
+    "epoll = select.epoll(); epoll.register(server, select.EPOLLIN); epoll.register(peer, select.EPOLLIN)\n"
+    "epoll.poll(300)\n",
     "a connection without the listener": PAIR + "peer, _ = server.accept()\nprint(flush=True)\n"
     "if os.fork() == 0:\n if os.fork() == 0: time.sleep(600)\n os._exit(0)\n"  # its listener, no child of it any more
     "os.wait(); server.close(); client.close(); peer.recv(1)\n",

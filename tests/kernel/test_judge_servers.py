@@ -34,6 +34,16 @@ def test_a_server_between_requests_is_no_hang() -> None:
     assert (first.variant, first.severity) == ("server", "info")
 
 
+def test_a_limit_of_the_loop_makes_no_request_of_a_clients_silence() -> None:
+    """Event loops wake up for their timers: the connection that was accepted waits for its client all the same."""
+    accepted = replace(IDLE, accepted=True)
+    call = Call(232, "epoll_wait", (3, 0, 0, 5000, 0, 0), 3, ((5, "r"),), 500 * 10**9, "epoll_wait")
+    thread = Thread(42, 42, "node", "S", "do_epoll_wait", call, 10**9)
+    process = ProcessState(42, 1, "node", ("node",), "S", 0, 1, "x86_64", (thread,))
+    first = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (accepted,), (), {}, {}, ())).findings[0]
+    assert (first.variant, first.severity) == ("server", "info")
+
+
 def test_a_named_unix_stream_was_accepted() -> None:
     assert replace(LOCAL, local=NAMED).serves
     assert not replace(LOCAL, peer=NAMED).serves
@@ -86,3 +96,34 @@ def test_a_stream_of_another_family_accuses_no_network() -> None:
     finding = found(replace(LOCAL, family="vsock"))
     assert "What is at the other end of a vsock socket these tables do not tell." in finding.summary
     assert "NAT" not in " ".join([finding.summary, *finding.causes])
+
+
+@pytest.mark.parametrize(
+    ("sent_ms", "received_ms", "received", "word"),
+    [
+        (400, 900, 100, "ours"),
+        (900, 400, 100, "theirs"),
+        (400, 400, 100, "both"),  # on a fast path question and answer are of one tick
+        (400, 400, 0, "ours"),
+        (900, 400, 0, ""),
+    ],
+)
+def test_whose_word_was_the_last(sent_ms: int, received_ms: int, received: int, word: str) -> None:
+    info = replace(INFO, last_data_sent_ms=sent_ms, last_data_received_ms=received_ms, bytes_received=received)
+    assert replace(IDLE, tcp=info).last_word == word
+
+
+@pytest.mark.parametrize(("sent_ms", "variant"), [(412_000, "accept"), (411_000, "no-deadline")])
+def test_a_tie_is_no_question_of_a_server(sent_ms: int, variant: str) -> None:
+    """Beside a listening socket; a client alone in a tight loop of questions has asked for all we know."""
+    listener = replace(IDLE, fd=4, state="listen", local=Endpoint("inet", "0.0.0.0", 80), peer=None, tcp=None)
+    pooled = replace(IDLE, tcp=replace(INFO, last_data_sent_ms=sent_ms, last_data_received_ms=412_000))
+    call = Call(232, "epoll_wait", (3,) + (0,) * 5, 3, ((4, "r"), (5, "r")), None, "epoll_wait")
+    thread = Thread(42, 42, "app", "S", "do_epoll_wait", call, 412 * 10**9)
+    process = ProcessState(42, 1, "app", ("app",), "S", 0, 1, "x86_64", (thread,))
+    findings = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (listener, pooled), (), {}, {}, ())).findings
+    assert findings[0].variant == ("waiting" if variant == "no-deadline" else variant)  # 203.0.113.10, 412 s
+    alone = replace(thread, call=replace(call, fds=((5, "r"),)))
+    process = replace(process, threads=(alone,))
+    findings = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (pooled,), (), {}, {}, ())).findings
+    assert (findings[0].variant, findings[0].severity) == ("waiting", "fatal")
