@@ -12,7 +12,7 @@ from systrace.decoders.bodies.content_codings import decode_content
 from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.tls_messages import TlsRecords
 from systrace.model import MOST_OUTPUT, Output, Process, Sent, Socket
-from systrace.rules.case import Case
+from systrace.rules.case import Case, once
 
 _GZIP = b"\x1f\x8b"
 _TELLING = 16  # bytes that are not the same by chance
@@ -20,12 +20,23 @@ OVERHEAD = 16 << 10  # bytes that heads, certificates and tickets may add to a b
 HIDDEN_BY_TLS, HIDDEN_BY_OPTIONS = "TLS hides it on the socket", "the log does not show its reads"
 
 
+@once
+def _by_process(case: Case) -> dict[int, list[Socket]]:
+    """The network sockets of each process that used them last, resolvers' left out."""
+    found: dict[int, list[Socket]] = {}
+    for socket in case.clients:
+        process = case.process(socket) if socket.is_network and not case.is_dns(socket) else None
+        if process is not None:
+            found.setdefault(process.pid, []).append(socket)
+    return found
+
+
 def passed_on(case: Case, process: Process) -> Iterator[tuple[Socket, HttpResponse, str]]:
     """(socket, what was passed on in the place of an answer, why that is not known) of a process with one hidden peer.
 
     A process that received from several peers is left out: nobody can tell whose bytes it passed on.
     """
-    sockets = [s for s in case.clients if s.is_network and not case.is_dns(s) and case.process(s) is process]
+    sockets = _by_process(case).get(process.pid, [])
     hidden = [(socket, why) for socket in sockets if (why := _hidden(case, socket))]
     if len({str(socket.peer) for socket in sockets}) != 1 or not hidden:
         return

@@ -142,6 +142,8 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
     turn = socket.turn
     if turn is None or turn.answer_bytes or not turn.request_bytes or not turn.events:
         return None
+    if socket.inherited and socket.peer is None and not socket.messages:
+        return None  # what it is, and whether anybody owes it an answer, is unknown
     if case.sees_waits and case.has_clock and case.sees_read:
         return None
     if turn.request_calls >= _UPLOAD_CALLS and not socket.unsent:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from systrace.model import DETACHED, Finding, Process, Socket, Verdict
-from systrace.rules.case import Case
+from systrace.model import DETACHED, Event, Finding, Process, Socket, Verdict
+from systrace.rules.case import Case, once
 from systrace.rules.stalls import awaits_clients, torn_apart
 
 _WAITS = ("hung-read", "idle-timeout", "send-blocked", "not-network")  # at the end of the log, by their nature
@@ -121,11 +121,22 @@ def _waits(case: Case, process: Process) -> bool:
     if case.cut_at_work(process):
         return False
     waits = [span.events[-1] for span in process.spans if not span.ended_by]
-    waits += [
-        s.waits[-1].events[-1] for s in case.clients
-        if s.waits and s.waits[-1].ended_by in ("", "end of log") and case.process(s) is process
-    ]  # fmt: skip
+    waits += _on_sockets(case).get(process.pid, [])
     return any(not torn_apart(event) for event in [*waits, *process.pending])
+
+
+@once
+def _on_sockets(case: Case) -> dict[int, list[Event]]:
+    """The calls that wait on sockets when the log ends, by process."""
+    found: dict[int, list[Event]] = {}
+    for socket in case.clients:
+        if (
+            socket.waits
+            and socket.waits[-1].ended_by in ("", "end of log")
+            and (process := case.process(socket)) is not None
+        ):
+            found.setdefault(process.pid, []).append(socket.waits[-1].events[-1])
+    return found
 
 
 def _under_way(case: Case, socket: Socket) -> bool:

@@ -19,6 +19,9 @@ _NETWORK_CALLS = frozenset(
 )
 
 
+_USERS = 4096  # connections remembered with who uses them
+
+
 class Lookup:
     """Finds and creates sockets and descriptions."""
 
@@ -27,6 +30,7 @@ class Lookup:
         self.sees_clone = False
         self.sockets: dict[str, Socket] = {}
         self._by_inode: dict[int, Description] = {}
+        self._users: dict[bytes, Task] = {}  # by annotation with both addresses
         self._counts = {"S": 0, "P": 0}
         self.annotations = "plain"  # path, socket: what -y or -yy printed behind descriptors
 
@@ -60,11 +64,11 @@ class Lookup:
         if description is not None:
             description.head = head
             if not note or self._agrees(description, note):
+                if b"->" in note:
+                    self._remember(note, task)
                 return description
-        pair = self._is_pair(note)
-        if description is None and (pair or (not self.sees_clone and record.syscall in _NETWORK_CALLS)):
-            joined = self._tasks.join(task, fd, note_socket(note) if pair else None)
-            description = task.table.fds.get(fd) if joined is not None else None
+        elif (joined := self._joined(task, fd, record, note)) is not None:
+            description = joined.table.fds.get(fd)
             if description is not None and (not note or self._agrees(description, note)):
                 return description
         description = self._from_note(task, fd, note, record) if note else self._from_call(task, fd, record)
@@ -74,10 +78,21 @@ class Lookup:
         task.table.put(fd, description)
         return description
 
-    @staticmethod
-    def _is_pair(note: bytes) -> bool:
-        """The annotation tells both addresses: there is one such connection."""
-        return b"->" in note and note.startswith((b"TCP", b"UDP"))
+    def _joined(self, task: Task, fd: int, record: Record, note: bytes) -> Task | None:
+        """The task that this one is a thread of, as both use the connection behind this number."""
+        if b"->" in note and note.startswith((b"TCP", b"UDP")):  # both addresses: there is one such connection
+            user = self._users.get(note)
+            if user is not None and (facts := note_socket(note)) is not None:
+                return self._tasks.join_user(task, user, fd, facts)
+        if self.sees_clone or record.syscall not in _NETWORK_CALLS:
+            return None
+        return self._tasks.join(task, fd)
+
+    def _remember(self, note: bytes, task: Task) -> None:
+        """Who uses this connection."""
+        if len(self._users) >= _USERS:
+            del self._users[next(iter(self._users))]
+        self._users[note] = task
 
     def closed(self, description: Description) -> None:
         """The last descriptor is gone: its inode number may come back for something else."""

@@ -104,25 +104,31 @@ class Tasks:
         """The child of `pid` that `pid` knows by this number, as the tracer knows it."""
         return self._inner.get((pid, number), number) if self._inner else number
 
-    def join(self, task: Task, fd: int, same: Facts | None = None) -> Task | None:
+    def join(self, task: Task, fd: int) -> Task | None:
         """Without clone in the log, threads look like processes of their own: one that uses a socket which it never
-        opened, and which another task holds under that number, is taken for a thread of that one. Where clones are seen,
-        it is one that was there before the log began; it must use the `same` connection, and that must have been opened in
-        the log: then no fork can have handed it on.
+        opened, and which another task holds under that number, is taken for a thread of that one.
         """
-        if task.process.parent is not None or fd < 3 or (same is None and len(task.process.threads) > 1):
+        if task.process.parent is not None or len(task.process.threads) > 1 or fd < 3:
             return None
         for other in reversed(self.by_tid.values()):
             held = other.table.fds.get(fd)
             if other is task or not other.alive or held is None or held.socket is None or held.socket.kind != "socket":
                 continue
-            if other.table is task.table or (
-                same is not None and (held.socket.inherited or not _is_same(held.socket, same))
-            ):
-                continue
             self._merge(task, other)
             return other
         return None
+
+    def join_user(self, task: Task, user: Task, fd: int, facts: Facts) -> Task | None:
+        """The same where `user` is known to use just this connection under this number. If it was opened in the log, and
+        `task` was there before (its creation is not in the log), no fork can have handed it on: they share their tables.
+        """
+        held = user.table.fds.get(fd)
+        if task.process.parent is not None or fd < 3 or not user.alive or user.table is task.table:
+            return None
+        if held is None or held.socket is None or held.socket.inherited or not _is_same(held.socket, facts):
+            return None
+        self._merge(task, user)
+        return user
 
     def _merge(self, task: Task, other: Task) -> None:
         """Both are of one process: that of `other`."""

@@ -46,3 +46,14 @@ def test_four_times_the_sockets_take_no_sixteen_times_as_long(line: Callable[[in
         assert many >= 6000
         ratio = min(ratio, long / short)
     assert ratio < 9
+
+
+def test_four_times_the_processes_take_no_sixteen_times_as_long() -> None:
+    """Each with a connection of its own, and nobody's child as far as the log shows."""
+
+    def lonely(number: int) -> str:
+        pair = f"192.0.2.10:{number}->192.0.2.7:80"
+        return f'{100_000 + number} {1700000000 + number / 1000:.6f} read(5<TCP:[{pair}]>, "A", 64) = 1 <0.000009>'
+
+    ratio = min(seconds(lonely, 4000)[0] / seconds(lonely, 1000)[0] for _ in range(3))
+    assert ratio < 9
