@@ -7,12 +7,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Record, Style
 from systrace.parser.calls import parse_result, split_call, torn, trim_spliced
 from systrace.parser.leader import Shape
+from systrace.parser.threads import FORKS, Half, Threads
 
 _MESSAGE = re.compile(
     rb"(?:\S{0,200}strace[^\s:]{0,40}: )?Process (\d{1,8}) (attached|detached|suspended|resumed)\b[^\n]*"
@@ -43,22 +42,6 @@ LONG = 700
 HALVES = b" || "  # between what the evidence quotes of a call in two halves
 
 
-FORKS = frozenset(("clone", "clone3", "fork", "vfork"))
-TELLING = FORKS | {"exit_group"}  # calls that say which threads there are
-
-
-@dataclass(slots=True)
-class _Half:
-    """A call whose end has not been seen."""
-
-    lineno: int
-    tid: int
-    time_ns: int | None
-    call: str | None  # None: nobody asked for it
-    text: bytes  # after "name("
-    raw: bytes
-
-
 def abridged(line: bytes) -> bytes:
     """The text kept as evidence: a long line loses its middle."""
     return line if len(line) <= LONG else line[:460] + b" ... " + line[-200:]
@@ -73,77 +56,18 @@ class Irregular:
         self._health = health
         self._style = style
         self._fixed_tid = tid
-        self.pending: dict[int, _Half] = {}
-        self.open: _Half | None = None  # an unclosed record, whose rest may follow on the next line
+        self.threads = Threads(style, tid)
+        self.pending = self.threads.pending
+        self.open: Half | None = None  # an unclosed record, whose rest may follow on the next line
         self._open_output = b""
-        self._root = tid  # who prints lines without a pid, first of all the first process
-        self._alive: set[int] = {tid}
-        self._announced: set[int] = set()
-        self._last_tid = tid
-        self._shape: Shape | None = None
-        self.notices: list[Record] = []
-        self.facts: dict[str, Any] = {}
-
-    # ------------------------------------------------------------------------------------------------------- threads
-
-    def thread(self, pid: bytes | None) -> int:
-        """Whose line it is. Without a pid column: the only task alive, which changes over time (trap 3)."""
-        if pid:
-            tid = int(pid)
-            if tid not in self._alive:
-                self._meet(tid)
-            self._last_tid = tid
-            return tid
-        if self._fixed_tid or len(self._alive) == 0:
-            return self._root
-        if len(self._alive) == 1:
-            (only,) = self._alive
-            return only
-        return self._last_tid if self._last_tid in self._alive else self._root
-
-    def announce(self, tid: int) -> None:
-        """A fork returned this number: whoever has it is not the first process."""
-        if 0 in self._alive:
-            self._announced.add(tid)
-
-    def told(self, call: str, tid: int, retval: int | None) -> None:
-        """A call of TELLING is over. After exit_group, with -qq, no other line says that this task is gone."""
-        if call == "exit_group":
-            if len(self._alive) > 1:
-                self._alive.discard(tid)
-        elif retval:
-            self.announce(retval)
-
-    def _meet(self, tid: int) -> None:
-        if self._style.pid == "none":
-            self._style.pid = "bracket"  # its pattern also matched the lines without a pid so far
-        if 0 in self._alive and tid not in self._announced and self._style.pid == "bracket":
-            half = self.pending.get(0)
-            if half is None or (half.call is not None and half.call not in FORKS):
-                self._name_root(tid)
-                return
-        self._alive.add(tid)
-        if self._root == 0 and self._style.pid == "bare":
-            self._alive.discard(0)
-            self._root = tid
-
-    def _name_root(self, tid: int) -> None:
-        """The unnamed first process turns out to be `tid`."""
-        self._alive.discard(0)
-        self._alive.add(tid)
-        self._root = tid
-        half = self.pending.pop(0, None)
-        if half is not None:
-            half.tid = tid
-            self.pending[tid] = half
-        self.notices.append(self._note("attached", tid, 0, None, b"renames", b""))
 
     def _note(self, what: str, tid: int, lineno: int, time_ns: int | None, args: bytes, raw: bytes) -> Record:
         return Record(self._source, lineno, tid, time_ns, None, what, args, None, None, RETURNED, raw)
 
     def take_notices(self) -> list[Record]:
         """What became known by the way (a thread got its name)."""
-        notices, self.notices = self.notices, []
+        notices = [self._note("attached", tid, 0, None, b"renames", b"") for tid in self.threads.renamed]
+        self.threads.renamed.clear()
         return notices
 
     # --------------------------------------------------------------------------------------------- lines with columns
@@ -156,13 +80,12 @@ class Irregular:
     def line(self, lineno: int, line: bytes, match: re.Match[bytes], time_ns: int | None) -> Iterator[Record]:
         """A line with the log's columns that is no plain call."""
         pid, _, _, name, other = match.groups()
-        if other == b"<... " and not pid and 0 not in self.pending and self._style.pid == "bracket":
-            tid = self._owner_of_resume(line, match)
-        elif other == b"<... " and pid and int(pid) not in self._alive:
-            tid = self._first_resume(int(pid), line, match)
+        if other == b"<... " and (not pid or int(pid) not in self.threads.alive):
+            found = _RESUMED.match(line, match.end())
+            tid = self.threads.of_resumed(pid, found[1].decode() if found is not None else None)
         else:
-            tid = self.thread(pid)
-        if self.notices:
+            tid = self.threads.of(pid)
+        if self.threads.renamed:
             yield from self.take_notices()
         if self.open is not None:
             yield from self._close_open()
@@ -179,28 +102,15 @@ class Irregular:
         else:
             yield from self._ended(lineno, line, tid, time_ns, body)
 
-    def _owner_of_resume(self, line: bytes, match: re.Match[bytes]) -> int:
-        found = _RESUMED.match(line, match.end())
-        waiting = [t for t, h in self.pending.items() if found and h.call == found[1].decode()]
-        return waiting[0] if len(waiting) == 1 and waiting[0] in self._alive else self.thread(None)
-
-    def _first_resume(self, tid: int, line: bytes, match: re.Match[bytes]) -> int:
-        """A pid seen for the first time, ending a call that began without a pid column: it is the first process."""
-        found = _RESUMED.match(line, match.end())
-        half = self.pending.get(0)
-        if found and half is not None and half.call == found[1].decode() and tid not in self._announced:
-            self._name_root(tid)
-        return self.thread(b"%d" % tid)
-
     def _call(
         self, lineno: int, line: bytes, tid: int, time_ns: int | None, name: bytes, body: bytes
     ) -> Iterator[Record]:
         call = self._keep.get(name)
-        half = _Half(lineno, tid, time_ns, call, body, line)
+        half = Half(lineno, tid, time_ns, call, body, line)
         self._health.records += 1
         yield from self._place(half)
 
-    def _place(self, half: _Half) -> Iterator[Record]:
+    def _place(self, half: Half) -> Iterator[Record]:
         """Decide what a call's text is: waiting for its second half, cut by a message, complete, or open."""
         text = half.text
         if text.endswith(_UNFINISHED):
@@ -251,7 +161,7 @@ class Irregular:
         if half.call is not None:
             yield self._record(half, half.text, None, None, ENDED, None, b"")
 
-    def _wait_for_end(self, half: _Half) -> Iterator[Record]:
+    def _wait_for_end(self, half: Half) -> Iterator[Record]:
         previous = self.pending.pop(half.tid, None)
         if previous is not None and previous.call is not None:
             yield self._unfinished(previous)
@@ -259,13 +169,13 @@ class Irregular:
         if half.call in FORKS:
             yield self._note("cloning", half.tid, half.lineno, half.time_ns, half.text, half.raw)
 
-    def _open(self, half: _Half) -> None:
+    def _open(self, half: Half) -> None:
         self.open = half
         self._open_output = b""
 
     def _record(
         self,
-        half: _Half,
+        half: Half,
         args: bytes,
         retval: int | None,
         errno: str | None,
@@ -275,15 +185,15 @@ class Irregular:
     ) -> Record:
         call = half.call or "?"
         if call in FORKS and retval:
-            self.announce(retval)
-        if call in ("getpid", "gettid") and half.tid == 0 and retval and 0 in self._alive:
-            self._name_root(retval)
+            self.threads.announce(retval)
+        if call in ("getpid", "gettid") and retval:
+            self.threads.told_itself(half, retval)
         raw = abridged(half.raw)
         return Record(
             self._source, half.lineno, half.tid, half.time_ns, duration, call, args, retval, errno, outcome, raw, text
         )
 
-    def _unfinished(self, half: _Half) -> Record:
+    def _unfinished(self, half: Half) -> Record:
         return self._record(half, half.text, None, None, UNFINISHED, None, b"")
 
     def _resumed(self, lineno: int, line: bytes, tid: int, time_ns: int | None, body: bytes) -> Iterator[Record]:
@@ -309,12 +219,12 @@ class Irregular:
             tail = tail[1:]  # up to 4.26 a blank follows "resumed>"
         if half is None:
             self._health.records += 1
-            lost = _Half(lineno, tid, None, call, b"", line)
+            lost = Half(lineno, tid, None, call, b"", line)
             yield from self._finish_resumed(lost, tail, time_ns, line)
             return
         yield from self._finish_resumed(half, half.text + tail, time_ns, line)
 
-    def _finish_resumed(self, half: _Half, text: bytes, time_ns: int | None, line: bytes) -> Iterator[Record]:
+    def _finish_resumed(self, half: Half, text: bytes, time_ns: int | None, line: bytes) -> Iterator[Record]:
         orphan = not half.text and half.time_ns is None and half.raw is line
         if text.endswith(_UNFINISHED):  # restarted under strace's eyes, or printed in two more parts
             half.text = text[: -len(_UNFINISHED)].rstrip()
@@ -340,20 +250,14 @@ class Irregular:
         killed = _KILLED.search(body)
         superseded = _SUPERSEDED.search(body)
         if superseded is not None:
-            gone = int(superseded[1])
-            self._alive.discard(gone)
-            self._alive.add(tid)
-            half = self.pending.get(gone)
-            if half is not None and half.call in ("execve", "execveat"):
-                half.tid = tid  # it stood there as unfinished already: then no line says <pid changed to ...>
-                self.pending[tid] = self.pending.pop(gone)
+            self.threads.superseded(int(superseded[1]), tid)
             yield self._note("superseded", tid, lineno, time_ns, superseded[1], line)
             return
         half = self.pending.pop(tid, None)
         if half is not None and half.call is not None:
             yield self._unfinished(half)
         if exited is not None or killed is not None:
-            self._alive.discard(tid)
+            self.threads.gone(tid)
             if exited is not None:
                 yield self._note("exited", tid, lineno, time_ns, exited[1], line)
             elif killed is not None:
@@ -390,7 +294,7 @@ class Irregular:
             self._unparsed(line)
         else:
             self._health.foreign += 1
-        yield self._note("text", self._last_tid, lineno, None, line[:4096], b"")
+        yield self._note("text", self.threads.last, lineno, None, line[:4096], b"")
 
     def _continues(self, line: bytes) -> bool:
         if self.open is None or len(self.open.text) > _MAX_OPEN:
@@ -405,13 +309,9 @@ class Irregular:
     def _process_message(self, message: re.Match[bytes], lineno: int, time_ns: int | None) -> Iterator[Record]:
         tid = int(message[1])
         if message[2] == b"attached":
-            self._announced.add(tid)
-            if tid not in self._alive:
-                if b"with" in message[0] or b"interrupt to quit" in message[0]:
-                    self._alive.discard(0)  # attached by -p: there is no unnamed first process
-                self._alive.add(tid)
+            self.threads.attached(tid, b"with" in message[0] or b"interrupt to quit" in message[0])
         elif message[2] == b"detached":
-            self._alive.discard(tid)
+            self.threads.gone(tid)
         else:
             return
         yield self._note(message[2].decode(), tid, lineno, time_ns, b"", message[0])

@@ -11,8 +11,9 @@ from itertools import chain, count
 
 from systrace.model import Health, Record, Style
 from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
-from systrace.parser.irregular import LONG, TELLING, Irregular
+from systrace.parser.irregular import LONG, Irregular
 from systrace.parser.leader import note_style, recognise
+from systrace.parser.threads import TELLING
 from systrace.parser.wrappers import Place, plain_text
 
 _DAY = 86_400 * 10**9
@@ -52,7 +53,7 @@ class Reader:
         source = self._source
         durations: dict[bytes, int] = {}  # text after " <": short calls take the same few microseconds again and again
         results = known_results
-        pending = slow.pending
+        threads, pending = slow.threads, slow.pending
         shape = None
         match_line = None
         clock_kind = "none"
@@ -123,18 +124,18 @@ class Reader:
                     calls += 1
                     tid = tids.get(pid)
                     if tid is None:
-                        tid = slow.thread(pid)
+                        tid = threads.of(pid)
                         if pid:
                             if len(tids) >= _TIDS:
                                 tids.clear()
                             tids[pid] = tid
-                        if slow.notices:
+                        if threads.renamed:
                             yield from slow.take_notices()
                     if tid in pending and pid:
                         yield from slow.overtaken(tid)
                     retval = result[0]
                     if call in TELLING:
-                        slow.told(call, tid, retval)
+                        threads.told(call, tid, retval)
                     yield Record(
                         source,
                         lineno,
