@@ -145,7 +145,8 @@ class Loop:
             if entry is None:
                 return
             tracee.in_call = self.calls.enter(tracee, entry)
-        self._resume(tracee)
+        to_its_end = tracee.in_call or tracee.coverage.full
+        requests.resume(requests.SYSCALL if to_its_end else requests.CONT, tracee.tid)
 
     def _at_syscall(self, tracee: Tracee) -> None:
         if not tracee.in_call:

@@ -37,7 +37,8 @@ class Calls:
     def enter(self, tracee: Tracee, entry: requests.Entry) -> bool:
         """A thread enters a call. False when its end need not be looked at."""
         _, arch, number, args = entry
-        call = self._lookup(arch, number)
+        known = self._calls.get(arch)
+        call = known.get(number) if known is not None else self._any(arch, number)
         if tracee.abi.audit != arch:
             tracee.abi = ABIS.get(arch, tracee.abi)
         if call is not None and call[0] == "socketcall":
@@ -59,24 +60,17 @@ class Calls:
         if name == "restart_syscall":
             tracee.head = f"<... resuming interrupted {tracee.interrupted or 'system call'} ...>"
         else:
-            tracee.head = self._decode_entry(tracee, decoder, args)
+            try:
+                tracee.head = decoder.enter(tracee, args)
+            except _MISTAKES:
+                tracee.head = unknown(tracee, args)
         if not decoder.returns:
             self.output.line(f"{_opening(tracee)}) = ?")
             tracee.decoder = None
             return False
         return True
 
-    @staticmethod
-    def _decode_entry(tracee: Tracee, decoder: Decoder, args: Args) -> str:
-        try:
-            return decoder.enter(tracee, args)
-        except _MISTAKES:
-            return unknown(tracee, args)
-
-    def _lookup(self, arch: int, number: int) -> tuple[str, Decoder] | None:
-        known = self._calls.get(arch)
-        if known is not None:
-            return known.get(number)
+    def _any(self, arch: int, number: int) -> tuple[str, Decoder] | None:
         abi = ABIS.get(arch)
         if not self._all or abi is None:
             return None
@@ -112,10 +106,10 @@ class Calls:
             tracee.interrupted = tracee.name
         lasted = now - tracee.clock_ns
         if tracee.printed:
-            start = f"{tracee.tid} {stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>{tail}"
+            start = f"{stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>"
         else:
-            start = _opening(tracee) + tail
-        self.output.line(f"{start}) = {result} <{stamp(lasted)}>")
+            start = f"{stamp(tracee.entered_ns)} {tracee.name}({tracee.head}"
+        self.output.line(f"{tracee.tid} {start}{tail}) = {result} <{stamp(lasted)}>")
         tracee.decoder = None
 
     def show_slow(self, tracees: Iterable[Tracee]) -> None:
