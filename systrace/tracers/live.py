@@ -36,10 +36,13 @@ from systrace.model import (
     Signalled,
     Waited,
 )
+from systrace.tracers.spare import Spare
 
 BLOCK = 1 << 20
 IDLE_MS = (5, 200)  # between two looks at a file that doesn't grow: at first, at last
 SHARE = 0.05  # of a processor for reading in passing: a job on all processors loses no more than that
+SPARE_SHARE = 0.5  # where SPARE processors have nothing else to do: mostly as fast as strace writes
+SPARE = 1.0  # a whole one: job and tracer take turns on the others, and each may be about to be woken on another one
 SIP = 1 << 15  # bytes read in passing at once: some milliseconds of analysis
 LOOK_MS = 250
 HELD_BACK = 1 << 16
@@ -75,7 +78,8 @@ def in_passing(path: Path, ended: int) -> Iterator[bytes]:
     """The same lines; before `ended` only as fast as costs whoever asks for them `SHARE` of a processor.
 
     What a job records in hours is then read when it ends, and one that fills the file faster than it can be read is
-    hardly disturbed. The last `HELD_BACK` bytes are left until `ended`: a full disk takes some of them back (`spool`).
+    hardly disturbed; where `SPARE` processors have nothing else to do, `SPARE_SHARE` is taken. The last `HELD_BACK` bytes
+    are left until `ended`: a full disk takes some of them back (`spool`).
     """
     return _in_passing(path.open("rb", buffering=0), ended)
 
@@ -88,6 +92,7 @@ def _at_end(file: io.FileIO, ended: int) -> Iterator[bytes]:
 def _in_passing(file: io.FileIO, ended: int) -> Iterator[bytes]:
     rest: list[bytes] = []
     pause_ms = float(LOOK_MS)
+    spare = Spare()
     with file:
         while not _over(ended, pause_ms):
             pause_ms = LOOK_MS
@@ -95,7 +100,8 @@ def _in_passing(file: io.FileIO, ended: int) -> Iterator[bytes]:
                 continue
             before = time.process_time()
             yield from _whole_lines(file.read(SIP), rest)
-            pause_ms = (time.process_time() - before) * 1000 * (1 / SHARE - 1)
+            share = SPARE_SHARE if spare.processors() >= SPARE else SHARE
+            pause_ms = (time.process_time() - before) * 1000 * (1 / share - 1)
         yield from _follow(file, ended, rest)
 
 
