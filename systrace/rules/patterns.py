@@ -140,6 +140,9 @@ def not_network(case: Case) -> Iterator[Finding]:
     if waited is None and span.start_ns is not None:
         end = process.end_ns or case.last_ns
         waited = end - span.start_ns if end is not None else None
+    rests = _sleeps_on_purpose(case, process, span)
+    if rests and any(case.answered(socket) for socket in case.clients):
+        return  # between two rounds of its work
     finding = case.finding("not-network", None, span.events, process)
     if process.exit_event is not None:
         finding.evidence.append(process.exit_event)
@@ -151,6 +154,14 @@ def not_network(case: Case) -> Iterator[Finding]:
     finding.causes = [_why(span)]
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]
+    if rests:
+        left = (
+            seconds(span.limit_ns - waited) if span.limit_ns is not None and waited is not None else "an unknown time"
+        )
+        finding.severity, finding.remedy = "info", []
+        finding.summary = (
+            f"{who} sleeps on purpose ({span.limit_source}): {seconds(waited)} so far, at most {left} more."
+        )
     finding.refuted_by = "the wait ending by itself shortly after"
     yield finding
 
@@ -178,6 +189,13 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
             if best is None or (depth, _length(case, process, span)) > (best[0], _length(case, best[1], best[2])):
                 best = (depth, process, span)
     return (best[1], best[2]) if best is not None else None
+
+
+def _sleeps_on_purpose(case: Case, process: Process, span: Span) -> bool:
+    """Attached to: its time is not over, and nobody ended it. It may be a daemon between two rounds."""
+    own = span.limit_ns is not None and _length(case, process, span) < span.limit_ns
+    attached = "attached" in case.evidence.source.facts
+    return attached and span.kind == "sleep" and own and case.fate(process) == "open"
 
 
 def _length(case: Case, process: Process, span: Span) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from systrace.model import DETACHED, Event, Finding, Process, Socket, Verdict
-from systrace.rules.case import Case, once
+from systrace.rules.case import SECOND, Case, once, seconds
 from systrace.rules.stalls import awaits_clients, torn_apart
 
 _WAITS = ("hung-read", "idle-timeout", "send-blocked", "not-network")  # at the end of the log, by their nature
@@ -77,14 +77,53 @@ def unknown(case: Case) -> Verdict | None:
     return None
 
 
+_DOING = {
+    "sleep": "slept",
+    "futex": "waited for a lock or another of its threads",
+    "lock": "waited for a file lock",
+    "signal": "waited for a signal",
+    "stdin": "waited for its standard input",
+    "child": "waited for a child",
+}
+
+
+def _stood_still(case: Case, pending: Event) -> bool:
+    """The call was under way when the tracer came, and still when it left: nothing else is known of that thread."""
+    record, first = pending.record, case.evidence.source.first_ns
+    attached = record.outcome == DETACHED or "attached" in case.evidence.source.facts
+    if not attached or record.syscall == "restart_syscall":
+        return attached
+    return record.time_ns is None or first is None or record.time_ns - first < SECOND
+
+
+def _all_the_while(case: Case, busy: list[Process]) -> str:
+    """What a process did from before the trace to its end, where the snapshot at its head tells."""
+    waits = [
+        (process, span)
+        for process in busy
+        for span in process.spans
+        if span.kind in _DOING and span.ended_by == "" and _stood_still(case, span.events[-1])
+        if span.limit_source not in ("", "restart_syscall")
+    ]
+    if not waits:
+        return ""
+    process, span = min(waits, key=lambda wait: list(_DOING).index(wait[1].kind))
+    lasted = case.last_ns - span.start_ns if case.last_ns is not None and span.start_ns is not None else None
+    return (
+        f"{case.name_of(process)} {_DOING[span.kind]} ({span.limit_source}) from before strace attached until it left, "
+        f"{seconds(lasted)}; what it does when it goes on is not in this log."
+    )
+
+
 def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
     """The log stops before the job does: is what it shows enough to call it well?"""
     busy = [p for p in case.evidence.processes.values() if not awaits_clients(case, p)]
-    if any(e.record.outcome == DETACHED for p in busy for e in p.pending):
+    if any(_stood_still(case, e) for p in busy for e in p.pending):
+        told = _all_the_while(case, busy)
         return Verdict(
             "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "
-            "tell. Look at it without strace: systrace attach PID --passive.",
+            told or f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log "
+            "does not tell. Look at it without strace: systrace attach PID --passive.",
         )  # fmt: skip
     hidden = _hidden_work(case)
     if hidden:

@@ -78,6 +78,7 @@ def add_span(books: Books, task: Task, event: Event, kind: str, limit_ns: int | 
     before = blocked_before(task, record) if task.blocked is not None else None
     if before is not None:
         span.kind, span.limit_source, span.start_ns = before[0] or kind, before[1], before[2]
+        span.limit_ns = limit_ns or before[3]
     span.ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
     task.process.spans = _added(task.process.spans, span, 64, pending)
     books.spans = _added(books.spans, span, _SPANS, pending)

@@ -90,9 +90,9 @@ def _adopt_wait(event: Fact, task: Task) -> None:
         task.last_wait = [*task.last_wait, span]
 
 
-def blocked_before(task: Task, record: Record) -> tuple[str, str, int] | None:
-    """(kind, syscall, since in ns) of a wait that is no socket's and that this record, the first wait of its thread,
-    goes on with; kind is empty where the record itself says it better.
+def blocked_before(task: Task, record: Record) -> tuple[str, str, int, int | None] | None:
+    """(kind, syscall, since in ns, limit in ns) of a wait that is no socket's and that this record, the first wait of its
+    thread, goes on with; kind is empty where the record itself says it better.
     """
     item, task.blocked = task.blocked, None
     if item is None:
@@ -102,7 +102,8 @@ def blocked_before(task: Task, record: Record) -> tuple[str, str, int] | None:
         return None
     if record.syscall not in (call, "restart_syscall") or not 0 <= record.time_ns - seen < _ATTACH_NS:
         return None
-    return _KINDS.get(call, "") if record.syscall != call else "", call, min(since, record.time_ns)
+    kind = _KINDS.get(call, "") if record.syscall != call else ""
+    return kind, call, min(since, record.time_ns), nanoseconds(item.get("limit"))
 
 
 def waits_unseen(tasks: Tasks) -> list[tuple[Task, Span]]:

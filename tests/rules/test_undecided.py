@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -264,3 +265,36 @@ def test_a_process_that_goes_on_elsewhere_may_cope() -> None:
     torn = '9 1.5 recvfrom(3, "HTTP/1.1 200 O'
     assert judged(*refused, *_STANDS, torn=torn).verdict.cause in ("inconclusive", "fallback-ok")
     assert judged(*refused, torn='9 1.5 write(2, "refused').verdict.cause == "connect-refused"
+
+
+_PING = [
+    f"9 2.0 socket({_STREAM}) = 3 <0.0001>", f"9 2.1 connect(3, {_TO % (80, 7)}) = 0 <0.001>",
+    '9 2.2 sendto(3, "PING", 4, 0, NULL, 0) = 4 <0.0001>', '9 2.3 recvfrom(3, "PONG", 9, 0, NULL, NULL) = 4 <0.1>',
+    "9 2.5 close(3) = 0 <0.0001>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("left", ["detached", "unfinished"])
+def test_a_daemon_that_rests_as_the_tracer_leaves_is_well(left: str) -> None:
+    """Attached between two rounds: that it sleeps at the end is its way, and no riddle."""
+    attached = '# systrace: {"attached": 9, "calls": ["read"]}'
+    asleep = "9 1.0 restart_syscall(<... resuming interrupted nanosleep ...>) = 0 <0.9>"
+    rests = f"9 3.0 clock_nanosleep(CLOCK_REALTIME, 0, {{tv_sec=5, tv_nsec=0}},  <{left} ...>"
+    end = '# systrace: {"end": 1700000006.0}'
+    assert judged(attached, asleep, *_PING, rests, end).verdict.outcome == "healthy"
+
+
+def test_who_stood_still_all_the_while_is_told_by_the_snapshot() -> None:
+    thread = {"pid": 9, "tid": 9, "state": "S", "since": 1_700_000_000.5, "call": "clock_nanosleep", "fds": [],
+              "limit": 99.0}  # fmt: skip
+    snapshot = {"pid": 9, "time": 1_700_000_001.0, "processes": [{"pid": 9, "ppid": 1, "argv": ["sleep", "99"]}],
+                "threads": [thread]}  # fmt: skip
+    lines = ['# systrace: {"attached": 9, "calls": ["read"]}', "# systrace: " + json.dumps({"snapshot": snapshot}),
+             "9 1.1 restart_syscall(<... resuming interrupted read ...> <detached ...>",
+             '# systrace: {"end": 1700000003.0}']  # fmt: skip
+    verdict = judged(*lines).verdict
+    assert (verdict.outcome, verdict.cause) == ("healthy", "not-network")
+    assert verdict.headline == "sleep[9] sleeps on purpose (clock_nanosleep): 2.50 s so far, at most 96.5 s more."
+    unseen = judged(lines[0], *lines[2:]).verdict
+    assert unseen.outcome == "inconclusive"
+    assert "which one the log does not tell" in unseen.headline
