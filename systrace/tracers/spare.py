@@ -18,7 +18,8 @@ class Spare:
     def __init__(self) -> None:
         """Begin to count."""
         self._found = 0.0
-        self._rationed = rationed()
+        confined = len(os.sched_getaffinity(0)) < (os.cpu_count() or 1)  # what is idle elsewhere is of no use here
+        self._rationed = confined or rationed()
         self._since = self._now()
 
     @staticmethod
@@ -28,7 +29,8 @@ class Spare:
     def processors(self) -> float:
         """As many of them as were idle between the last two looks, or busy with nothing but this process.
 
-        0 before the second look, where /proc/stat can't be read, and where a quota makes each second count.
+        0 before the second look, where /proc/stat can't be read, and where a quota, or processors of our own (taskset(1),
+        cpuset(7)), make each second count.
         """
         began, idle, own = self._since
         if time.monotonic() - began >= _LOOK_S and not self._rationed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class Clock:
         self.count(0)
         monkeypatch.setattr(spare, "_STAT", stat)
         monkeypatch.setattr(spare, "rationed", lambda: False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 2)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
         monkeypatch.setattr(time, "monotonic", lambda: self.seconds)
         monkeypatch.setattr(time, "process_time", lambda: self.own)
 
@@ -53,6 +56,16 @@ def test_under_a_quota_nothing_is_spare(monkeypatch: pytest.MonkeyPatch, tmp_pat
     found = Spare()
     clock.seconds = 1.0
     clock.count(2 * spare._TICKS)
+    assert found.processors() == 0.0
+
+
+def test_what_is_idle_elsewhere_is_not_spare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """taskset -c 0: only what the job itself runs on could be taken."""
+    clock = Clock(monkeypatch, tmp_path / "stat")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    found = Spare()
+    clock.seconds = 1.0
+    clock.count(spare._TICKS)
     assert found.processors() == 0.0
 
 
