@@ -152,7 +152,10 @@ def printed(books: Books, task: Task | None, event: model.Printed) -> None:
 
 def fact(books: Books, task: Task | None, event: model.Fact) -> None:
     if isinstance(event.values.get("snapshot"), dict):
-        adopt_snapshot(event, books.tasks, books.lookup)
+        try:
+            adopt_snapshot(event, books.tasks, books.lookup)
+        except (TypeError, ValueError, AttributeError, LookupError, OverflowError):
+            pass  # not as we write it: damaged, or made by somebody else
         books.looked_ns = nanoseconds(event.values["snapshot"].get("time"))
         return
     books.facts.update(event.values)

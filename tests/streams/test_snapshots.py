@@ -90,3 +90,19 @@ def test_a_trace_of_one_unfinished_call_lasts_to_the_end_of_the_recording() -> N
     lines = ['# systrace: {"start": 100.0}', "8 100.500000 recvfrom(3,  <unfinished ...>", '# systrace: {"end": 120.0}']
     source = analyze([Input("log", [each.encode() for each in lines])]).evidence.source
     assert (source.first_ns, source.last_ns) == (100_500_000_000, 120_000_000_000)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"sockets": [{"pid": [1], "fd": {}}]},
+        {"sockets": [{**SOCKET, "local": [], "peer": 7, "keepalive": {"on": []}, "timer": {}}]},
+        {"threads": [{"pid": 9, "tid": {}, "fds": [[[], "r"]]}]},
+        {"threads": [{"pid": 9, "tid": 9, "fds": [[[], "r"]], "call": []}]},
+        {"processes": [{"pid": 9, "argv": 5}], "epoll": [{"pid": [], "fd": 1, "fds": 3}]},
+        {"processes": 1, "threads": {}, "sockets": "x", "epoll": None, "time": float("nan")},
+    ],
+)
+def test_a_snapshot_that_nobody_wrote_is_no_traceback(odd: dict[str, object]) -> None:
+    lines = ["# systrace: " + json.dumps({"snapshot": {"processes": [PROCESS], **odd}}), "9 100.100000 close(3) = 0"]
+    assert analyze([Input("log", [each.encode() for each in lines])]).verdict.outcome in ("healthy", "inconclusive")
