@@ -1,5 +1,10 @@
 """What systrace raises on purpose: each error is one clear line for the user and an exit status."""
 
+from __future__ import annotations
+
+import errno
+import os
+
 
 class SystraceError(Exception):
     """Anything the user should read as one line; `exit_code` is what the process ends with."""
@@ -17,6 +22,15 @@ class CaptureError(SystraceError):
 
 class UsageError(SystraceError):
     """Options that do not fit together."""
+
+
+class CommandError(UsageError):
+    """The job's command can't be executed: status 127 where there is none, else 126, as env(1) and nice(1) have it."""
+
+    def __init__(self, command: str, said: int | str) -> None:
+        text = said if isinstance(said, str) else os.strerror(said)
+        super().__init__(f"{command}: {text}")
+        self.exit_code = 127 if said in (errno.ENOENT, errno.ENOTDIR) or isinstance(said, str) else 126
 
 
 class MissingExtraError(SystraceError):

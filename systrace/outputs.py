@@ -9,6 +9,7 @@ devices (/dev/null, /dev/stderr, a terminal) are written as they are, and never 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import select
@@ -42,6 +43,7 @@ class Place:
     kind: str  # new, file, device, pipe, descriptor
     descriptor: int = -1
     key: tuple[int, int] | None = None  # device and inode of what is there
+    changed_ns: int = 0  # when that was written
 
     @property
     def is_file(self) -> bool:
@@ -72,7 +74,7 @@ def place(name: str | Path) -> Place:
         raise RefusedError(f"cannot write {named}: {error.strerror}") from None
     except ValueError as error:  # a NUL in it
         raise RefusedError(f"cannot write {named!r}: {error}") from None
-    return Place(named, path, _kind(named, found), key=(found.st_dev, found.st_ino))
+    return Place(named, path, _kind(named, found), -1, (found.st_dev, found.st_ino), found.st_mtime_ns)
 
 
 def _descriptor(named: str) -> int | None:
@@ -102,7 +104,9 @@ def _kind(named: str, found: os.stat_result) -> str:
     if stat.S_ISFIFO(found.st_mode):
         return "pipe"
     if found.st_uid != os.geteuid():
-        raise RefusedError(f"cannot write {named}: the file belongs to {owner(found.st_uid)}: remove it, or name another")
+        raise RefusedError(
+            f"cannot write {named}: the file belongs to {owner(found.st_uid)}: remove it, or name another"
+        )
     return "file"
 
 
@@ -197,8 +201,11 @@ def beside(path: Path, suffix: str) -> tuple[int, Path]:
     for turn in range(1000):
         name = path.with_name(f"{path.name}{f'-{turn}' if turn else ''}{suffix}")
         with contextlib.suppress(FileExistsError):
-            return os.open(name, flags, 0o600), name
-    raise FileExistsError(17, "File exists", str(path))
+            descriptor = os.open(name, flags, 0o600)
+            with contextlib.suppress(OSError):
+                os.fchmod(descriptor, 0o600)  # a umask that takes the owner's rights away is not meant for it
+            return descriptor, name
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
 
 
 @contextlib.contextmanager
@@ -272,7 +279,7 @@ def _opened(where: Place) -> int:
         try:
             descriptor = os.open(where.path, flags | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno != 6:  # ENXIO, fifo(7): nobody reads it
+            if error.errno != errno.ENXIO:  # fifo(7): nobody reads it
                 raise
             if time.monotonic() > until:
                 raise RefusedError(f"cannot write {where.named}: nobody reads this pipe") from None
@@ -318,5 +325,5 @@ def write_all(descriptor: int, data: bytes, stall_seconds: float = STALL_SECONDS
     poll.register(descriptor, select.POLLOUT)
     while view:
         if not poll.poll(stall_seconds * 1000):
-            raise TimeoutError(110, "nobody reads it")
+            raise TimeoutError(errno.ETIMEDOUT, "nobody reads it")
         view = view[os.write(descriptor, view[: select.PIPE_BUF]) :]

@@ -15,3 +15,6 @@ TracerName = Annotated[
 StringLimit = Annotated[
     int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
 ]
+Strings = Annotated[
+    str, typer.Option("--string-limit", "-s", metavar="SIZE", help="Bytes recorded of each read or write (4096, 64k).")
+]

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Save, StringLimit, Style, TracerName
-
-if TYPE_CHECKING:
-    from systrace.commands.capture.job import Options
+from systrace.commands.options import Strings, Style, TracerName
 
 HELP = """Run COMMAND and report on its sockets when it ends.
 
 The command keeps its standard input, output and error, terminal, signals, working directory and (see --tls-keys)
 environment. The report goes to standard error: one line when all is well.
 
-Children that outlive the command keep running and are not recorded any more. If systrace is killed, the command and the
-recording go on (FILE.gz is then found as FILE.gz.part, plain text). If strace is killed, the command goes on; with
---no-seccomp without any trace of it, else a few of its calls may fail with ENOSYS in that instant. A program that is
-set-user-id gets no rights under a filter, nor under strace unless root runs it: --no-seccomp as root keeps them.
+The job comes first. Where it can't be recorded (disk full, no permission) or traced, it runs all the same, and one line
+says what is missing; --strict asks for the opposite. A recording that is saved is FILE.PID.part, plain text, until the
+job has ended: a FILE that was there stays until then, and two runs may name the same one.
 
-Exit status: the command's own (128+n for signal n), or 2 when nothing was started; see --verdict-status.
+If systrace is killed, the command and the recording go on. If the tracer is killed, the command goes on as well, and a
+few of its calls may fail with ENOSYS in that instant (not with --no-seccomp). An ordinary user's job is killed with the
+embedded tracer where kernel.yama.ptrace_scope is 1. Children that outlive the command keep running and are not recorded
+any more. A program that is set-user-id gets no rights under a filter, nor under strace unless root runs it:
+--no-seccomp as root keeps them.
+
+--on-failure runs a shell command when the job fails or the verdict is bad: the report is its standard input, and
+SYSTRACE_JOB, _STATUS, _OUTCOME, _CAUSE, _PEER, _REPORT and _RECORDING are in its environment.
+
+Exit status: the command's own (128+n for signal n), 127 when there is no such command, 126 when it can't be executed,
+2 for options that make no sense; see --verdict-status.
 """
 TLS_KEYS = """Look into TLS: set SSLKEYLOGFILE and NODE_OPTIONS so that the job logs its session keys (Node warns of
 that). They are deleted afterwards, but a recording that is saved holds them: who has it reads what was said. Never
@@ -37,21 +42,43 @@ several processors at once: they see one."""
 )
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
-    save: Save = None,
-    report: Annotated[Path | None, typer.Option(metavar="FILE", help="For the report, not standard error.")] = None,
+    save: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")] = None,
+    save_dir: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Keep it there, named by job, host, start and process.")
+    ] = None,
+    keep: Annotated[
+        str | None,
+        typer.Option(metavar="14,30d,2G", help="Of this job's recordings in --save-dir: number, age, size."),
+    ] = None,
+    save_if_bad: Annotated[
+        bool, typer.Option("--save-if-bad", help="Keep it only when the job fails or the verdict is not healthy.")
+    ] = False,
+    report: Annotated[
+        str | None,
+        typer.Option("--output", "--report", metavar="FILE", help="For the report, not standard error."),
+    ] = None,
     style: Style = "table",
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
+    on_failure: Annotated[
+        str | None, typer.Option(metavar="CMD", help="Shell command to run when the job fails or the verdict is bad.")
+    ] = None,
+    job: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The job's name in files and for --on-failure.")
+    ] = None,
     verdict_status: Annotated[
         bool, typer.Option("--verdict-status", help="Exit with 1 on errors found, else 0, not with the job's status.")
     ] = False,
     timeout: Annotated[
-        float | None, typer.Option(min=0.001, metavar="N", help="Seconds; the job then goes on unrecorded.")
+        str | None, typer.Option(metavar="TIME", help="30s, 2h: the job then goes on unrecorded.")
     ] = None,
     max_size: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Size of the recording (64M, 2G): then it stops.")
     ] = None,
     live: Annotated[
         str | None, typer.Option(metavar="TO", help="Say events as they happen (file or descriptor).")
+    ] = None,
+    limits: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Your own idle limits, as in rules/limits.toml.")
     ] = None,
     keepalive: Annotated[
         str | None,
@@ -62,15 +89,22 @@ def run(
         bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
     ] = False,
     one_cpu: Annotated[bool, typer.Option("--one-cpu", help=ONE_CPU)] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Do not start the job if it can't be traced and recorded as asked.")
+    ] = False,
     tracer: TracerName = None,
-    string_limit: StringLimit = 4096,
+    string_limit: Strings = "4096",
 ) -> None:
     """See HELP."""
-    from systrace.commands.capture.job import Options, run_job
+    from systrace.commands.capture.job import run_job
+    from systrace.commands.capture.plan import Options
 
     options = Options(
         command=command,
         save=save,
+        save_dir=save_dir,
+        keep=keep,
+        save_if_bad=save_if_bad,
         report=report,
         style=style,
         quiet=quiet,
@@ -84,10 +118,10 @@ def run(
         string_limit=string_limit,
         tls_keys=tls_keys,
         one_cpu=one_cpu,
+        limits=limits,
+        job=job,
+        on_failure=on_failure,
+        strict=strict,
     )
-    raise typer.Exit(_status(options, run_job(options)))
-
-
-def _status(options: Options, ended: tuple[int, bool]) -> int:
-    status, failed = ended
-    return int(failed) if options.verdict_status else status
+    status, failed = run_job(options)
+    raise typer.Exit(int(failed) if verdict_status else status)

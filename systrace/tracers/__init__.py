@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from systrace.registry import Registry
+from systrace.tracers.rescue import Heir
 from systrace.tracers.waiting import Running
 
 
@@ -33,6 +34,7 @@ class Request:
     argv0: str | None = None  # what the job sees as its own name; None: command[0]
     blocked: frozenset[int] | None = None  # the job's signal mask; None: the calling thread's
     one_cpu: bool = False  # job and tracer share one processor
+    heir: Heir | None = None  # who knows the job's status, should the tracer die
 
 
 class Capture(Protocol):
@@ -81,8 +83,8 @@ class Tracer(Protocol):
         execve(2) has happened. Leaving it does not end the job.
 
         Raises:
-            CaptureError: tracing is impossible; no instruction of the command ran.
-            UsageError: the command cannot be executed.
+            CaptureError: tracing is impossible; no instruction of the command ran, and none will.
+            CommandError: the command cannot be executed.
         """
         ...
 

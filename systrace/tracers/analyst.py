@@ -72,9 +72,14 @@ class Analyst:
 
     def hurry(self) -> None:
         """The recording is complete: read the rest, with as much of the processors as anybody else."""
+        self._close_end()  # which cannot fail, as a write might
         with contextlib.suppress(OSError):  # it may have died already
-            os.write(self._end, b".")
             os.sched_setscheduler(self.pid, os.SCHED_OTHER, os.sched_param(0))
+
+    def _close_end(self) -> None:
+        if self._end >= 0:
+            os.close(self._end)
+            self._end = -1
 
     def finish(self) -> bytes:
         """Wait for the answer; `hurry` at the latest now.
@@ -100,7 +105,7 @@ class Analyst:
                 os.kill(self.pid, signal.SIGKILL)
                 os.waitpid(self.pid, 0)
             self.pid = 0
-        os.close(self._end)
+        self._close_end()
         os.close(self._result)
 
 

@@ -1,8 +1,9 @@
 """Captures without strace(1): our own tracer, in a worker process (see `embedded_worker`).
 
-The worker starts the job, so the job is the worker's child: its status comes back over a socket. When the worker dies
-the kernel kills a job that it started (PTRACE_O_EXITKILL), because the job's seccomp filter is of no use without it; a
-process that it attached to goes on untraced.
+The worker starts the job, so the job is the worker's child: its status comes back over a socket. When the worker dies,
+another process takes the job over (`rescue`) and learns its status. Where that is forbidden (Yama's scope 1 without
+CAP_SYS_PTRACE) the kernel kills the job (PTRACE_O_EXITKILL), because with the seccomp filter it could not go on. A process
+that the worker attached to goes on untraced.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from systrace.errors import CaptureError, UsageError
+from systrace.errors import CaptureError, CommandError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import environment
 from systrace.tracers.one_cpu import pinning
 from systrace.tracers.permission import forbidden, yama
+from systrace.tracers.rescue import Heir, permitted
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 MACHINES = ("x86_64", "aarch64")
@@ -34,13 +36,26 @@ ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; g
 START_SECONDS = 60.0  # of a worker on a machine that has no time for it
 _PF_KTHREAD = 0x00200000  # linux/sched.h
 _KILLED = 128 + signal.SIGKILL
+# Standard error is the job's: what goes wrong before the worker can say it is told by its status alone.
+_WORKER = (
+    "import sys; sys.excepthook = lambda *_: None; from systrace.tracers.embedded_worker import __main__ as worker; "
+)
+_WORKER += "sys.exit(worker.main())"
 
 
 class EmbeddedCapture:
     """A job or an attached process under the worker: the `Capture` of both."""
 
-    def __init__(self, worker: subprocess.Popen[bytes], control: socket.socket, attached: Sequence[int]) -> None:
+    def __init__(
+        self,
+        worker: subprocess.Popen[bytes],
+        control: socket.socket,
+        attached: Sequence[int],
+        heir: Heir | None = None,
+    ) -> None:
         self.pid = 0
+        self._heir = heir
+        self._orphaned = False  # the worker is dead, the job goes on with the heir
         self.tracer_pid = worker.pid
         self._worker = worker
         self._control = control
@@ -70,11 +85,14 @@ class EmbeddedCapture:
                 continue  # a busy machine
             for message in self._messages():  # a short job's end may come along with its start
                 self._note(message)
-                if message["event"] in ("started", "failed"):
+                if message["event"] == "launched" and self._heir is not None:
+                    self._heir.guard(message["pid"], self.tracer_pid)
+                    self._control.send(b"go")
+                elif message["event"] in ("started", "failed"):
                     first = message
+                    self.pid = first.get("pid", 0)
             if first is None and self._status is not None:
                 raise CaptureError(f"cannot trace: {self._fault or 'the process has just ended'}")
-        self.pid = first.get("pid", 0)
         self._target = pidfd(self.pid) if self.pid else None
         return first
 
@@ -91,24 +109,41 @@ class EmbeddedCapture:
 
     def _ended(self) -> None:
         status = self._worker.wait()
-        if self._status is not None or self._stopped or (status == 0 and self._attached):
+        if self._status is not None or (self._attached and (self._stopped or status == 0)):
             self._status = self._status or 0
             return
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}{self._complaint}"
+        self._orphaned = not self._attached and self._heir is not None and self.pid != 0
         fate = "the process goes on untraced" if self._attached else "the job was killed with it"
-        self._fault = f"the embedded tracer[{self.tracer_pid}] {how}: the recording stops there, {fate}"
-        self._status = 0 if self._attached else _KILLED
+        self._fault = f"the embedded tracer[{self.tracer_pid}] {how}: the recording stops there"
+        if not self._orphaned:
+            self._fault += f", {fate}"
+            self._status = 0 if self._attached else _KILLED
 
     def wait(self, seconds: float | None = None) -> int | None:
         """See `Capture`."""
         deadline = None if seconds is None else time.monotonic() + seconds
         while self._status is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self._orphaned and self._heir is not None:
+                if not wait_any([self._heir.fileno()], left):
+                    return None
+                self._inherit(self._heir.status())
+                continue
             if not wait_any([self._control.fileno()], left):
                 return None
             for message in self._messages():
                 self._note(message)
         return self._status
+
+    def _inherit(self, status: int | None) -> None:
+        """What the heir knows of the job's end."""
+        if status is None:
+            return
+        self._status = status
+        if status < 0:  # it could not take over, or was killed as well
+            self._status = _KILLED
+            self._fault = f"{self._fault}; how the job ended is not known"
 
     def _note(self, message: dict[str, Any]) -> None:
         if message["event"] == "exited":
@@ -189,12 +224,13 @@ class Embedded:
             command=[_text(os.fsencode(word)) for word in (request.argv0 or command[0], *command[1:])],
             environment={_text(name): _text(value) for name, value in variables.items()},
             blocked=[int(number) for number in mask],
+            outlives=request.heir is not None and permitted(),
         )
         try:
             message = capture.started()
             if message["event"] == "failed":
                 if message["what"] == "execve":
-                    raise UsageError(f"{command[0]}: {os.strerror(message['errno'])}")
+                    raise CommandError(command[0], message["errno"])
                 raise CaptureError(forbidden(os.strerror(message["errno"])))
             yield capture
         finally:
@@ -229,13 +265,17 @@ class Embedded:
         with theirs:
             theirs.set_inheritable(True)
             # Not close_fds: what this process inherited is the job's. The worker keeps none of it.
-            worker = subprocess.Popen(
-                [sys.executable, "-P", "-S", "-m", "systrace.tracers.embedded_worker", str(theirs.fileno())],
-                close_fds=False,
-                env=_worker_environment(),
-                preexec_fn=pinning(request.one_cpu),
-            )
-        capture = EmbeddedCapture(worker, ours, attached=task.get("pids", ()))
+            try:
+                worker = subprocess.Popen(
+                    [sys.executable, "-P", "-S", "-c", _WORKER, str(theirs.fileno())],
+                    close_fds=False,
+                    env=_worker_environment(),
+                    preexec_fn=pinning(request.one_cpu),
+                )
+            except OSError as error:
+                ours.close()
+                raise CaptureError(f"the embedded tracer cannot be started: {error.strerror}") from None
+        capture = EmbeddedCapture(worker, ours, attached=task.get("pids", ()), heir=request.heir)
         with contextlib.suppress(OSError):  # it died: `started` says how
             ours.sendall(b"%08d" % len(data) + data)
         return capture

@@ -13,22 +13,27 @@ import os
 import sys
 
 FDS_MAX = 250  # in one message: SCM_MAX_FD of linux/net/scm.h is 253
+NAME = b"systrace-launch"  # until execve(2) gives it the job's: a dead process still tells which one it was
 
 
 def main() -> None:
-    """`launch.py SOCKET PATH ARG0 ...`: says `TRACER_PID` into the first descriptor, and ` ERRNO` if execve fails, or
-    ` -ERRNO` if the descriptors cannot be had.
+    """`launch.py SOCKET PATH ARG0 ...`: says `TRACER_PID ` into the first descriptor, and `ERRNO` if execve fails, or
+    `-ERRNO` if the descriptors cannot be had.
 
     The first message is `NUMBERS;SIGNALS;N`: N more come, of `NUMBERS` alone. N is left out where all is as usual.
+    The last one is `go` or `no`: whether a job without a tracer is to run at all is for systrace to decide.
     """
     tools = [int(sys.argv[1])]  # what must not be where the job's descriptors go: the socket, the pipe to report into
     text, found = _receive(tools[0])
     numbers, mask, more = ([int(word) for word in part.split()] for part in text.split(b";"))
     tools.append(found[0])
     os.set_inheritable(found[0], False)
-    os.write(tools[1], str(_tracer()).encode())
+    tracer = _tracer()
+    with open("/proc/self/comm", "wb", buffering=0) as name:  # noqa: PTH123
+        name.write(NAME)
+    os.write(tools[1], b"%d " % tracer)
     path, argv = os.fsencode(sys.argv[2]), [os.fsencode(word) for word in sys.argv[3:]]
-    sign = b" -"
+    sign = b"-"
     try:
         for number in {0, 1, 2}.difference(numbers):
             os.close(number)
@@ -37,9 +42,12 @@ def main() -> None:
             _place_many(batch, more[0], tools)
         else:
             _place(batch, tools)
+        word = _receive(tools[0])[0]
+        if word != b"go" and (word or not tracer):  # no word: systrace was killed, and with a tracer the job goes on
+            os._exit(127)
         os.close(tools[0])
         _restore_signals(set(mask))
-        sign = b" "
+        sign = b""
         _execute(path, argv, environment())
     except (OSError, ValueError) as error:
         os.write(tools[1], b"%s%d" % (sign, getattr(error, "errno", None) or errno.EINVAL))

@@ -2,12 +2,14 @@
 
 The first line says who recorded what, where and with which options; the last how it ended. Anything that reads strace
 text skips them as comments. A recording is written as plain text while the job runs, so that a killed systrace leaves
-it readable, and is compressed at the end: until then `FILE.gz` is `FILE.gz.part`.
+it readable, and is compressed and named at the end: until then `FILE.gz` is `FILE.gz.PID.part`, and yesterday's FILE.gz
+is what it was.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -18,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from systrace.errors import CaptureError, MissingExtraError, UsageError
+from systrace.errors import CaptureError, MissingExtraError
+from systrace.outputs import Place, beside
 
 MARK = b"# systrace: "
 FORMAT = 1
 PART = ".part"
+FIFO = "fifo"
 
 
 def comment(facts: Mapping[str, Any]) -> bytes:
@@ -72,45 +76,51 @@ class Recording:
     name: str
     directory: Path  # private: for the tracer's FIFO and messages, and the text itself when nothing is saved
     descriptor: int
-    final: Path | None  # where the user wants it
+    final: Place | None = None  # where the user wants it; `path` is beside it then
+    packed: bool = True  # as its suffix says
+    complaint: str | None = None  # why it is not saved as asked
 
     @classmethod
-    def create(cls, save: Path | None, header: Mapping[str, Any]) -> Recording:
-        """Start a recording with its first line.
+    def create(cls, save: Place | None, header: Mapping[str, Any]) -> Recording:
+        """Start a recording with its first line. What can't be saved is recorded all the same, for the report.
 
         Raises:
-            UsageError: the file cannot be written.
-            MissingExtraError: no module for the suffix.
             CaptureError: no place for temporary files.
         """
-        if save is not None:
-            compressor(save)
+        directory = private_directory(save.path.parent if save is not None and save.is_file else None)
+        complaint, packed = None, True
+        first = comment({"format": FORMAT, "start": time.time(), **header})
         try:
-            directory = Path(tempfile.mkdtemp(prefix="systrace-"))
-        except OSError as error:
-            raise CaptureError(f"no place for temporary files: {error.strerror}; set TMPDIR") from None
-        path = directory / "trace"
-        if save is not None:
-            path = save if compressor(save) is None else save.with_name(save.name + PART)
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            os.fchmod(descriptor, 0o600)
-            os.write(descriptor, comment({"format": FORMAT, "start": time.time(), **header}))
+            if save is not None and save.is_file:
+                try:
+                    compressor(save.path)
+                except MissingExtraError as error:
+                    complaint, packed = f"{save.named} is written uncompressed: {error}", False
+                try:
+                    descriptor, path = beside(save.path, f".{os.getpid()}{PART}")
+                    _begin(descriptor, path, first)
+                    return cls(path, save.named, directory, descriptor, save, packed, complaint)
+                except OSError as error:
+                    complaint = f"the recording cannot be saved as {save.named}: {error.strerror}"
+            elif save is not None and save.path != Path(os.devnull):
+                complaint = f"the recording cannot be saved as {save.named}: it is a {save.kind}, no file"
+            path = directory / "trace"
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            _begin(descriptor, path, first)
         except OSError as error:
             shutil.rmtree(directory, ignore_errors=True)
-            raise UsageError(f"cannot write {path}: {error.strerror}") from None
-        try:
-            os.mkfifo(directory / "fifo", 0o600)
-        except OSError as error:  # some file systems have none
-            os.close(descriptor)
-            shutil.rmtree(directory, ignore_errors=True)
-            raise CaptureError(f"no named pipe can be made in {directory}: {error.strerror}; set TMPDIR") from None
-        return cls(path, str(save or "the trace"), directory, descriptor, save)
+            raise CaptureError(f"nothing can be recorded in {directory}: {error.strerror}; set TMPDIR") from None
+        return cls(path, "the trace", directory, descriptor, complaint=complaint)
 
     @property
     def fifo(self) -> Path:
         """Where the tracer writes."""
-        return self.directory / "fifo"
+        return self.directory / FIFO
+
+    @property
+    def saved(self) -> bool:
+        """Something will be kept."""
+        return self.final is not None
 
     def add(self, *lines: bytes) -> None:
         """Write `#` lines before the tracer starts."""
@@ -135,36 +145,138 @@ class Recording:
             broken = end > 0 and os.pread(self.descriptor, 1, end - 1) != b"\n"  # the tracer died in a line
             os.write(self.descriptor, b"\n" * broken + b"".join(lines) + comment({"end": time.time(), **footer}))
 
-    def pack(self) -> str | None:
-        """Compress, if the suffix asks for it; says what went wrong and where the text is then."""
+    def pack(self) -> tuple[Path | None, str | None]:
+        """Compress, if the suffix asks for it, and give it its name.
+
+        Returns:
+            Where the recording is now, None when none was to be kept; and what is other than was asked for.
+        """
+        if self.final is None:
+            return None, None
         try:
-            if self.final is not None and self.final != self.path:
-                self._compress(self.final)
+            if self.packed and compressor(self.final.path) is not None:
+                self._compress(self.final.path)
         except OSError as error:
-            return f"cannot compress the recording ({error.strerror}): it is in {self.path}"
-        return None
+            return self.path, f"cannot compress the recording ({error.strerror}): it is in {self.path}"
+        try:
+            landed = _land(self.path, self.final)
+        except OSError as error:
+            return self.path, f"the recording cannot be named {self.final.named} ({error.strerror}): it is {self.path}"
+        if landed != self.final.path:
+            return landed, f"{self.final.named} was written by another run meanwhile: this recording is {landed}"
+        return landed, None
+
+    def discard(self) -> None:
+        """Keep nothing after all."""
+        if self.final is not None:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
 
     def _compress(self, final: Path) -> None:
+        """Into a file beside it, which takes its place: whatever happens, one of the two is whole."""
         wrap = compressor(final)
         assert wrap is not None
-        target = os.open(final, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        target, packed = beside(self.path, "~")
         try:
-            os.fchmod(target, 0o600)
             with (
-                os.fdopen(target, "wb", closefd=False) as raw,
-                wrap(raw) as packed,
-                self.path.open("rb") as plain,
+                os.fdopen(target, "wb") as raw,
+                wrap(raw) as into,
+                open(f"/proc/self/fd/{self.descriptor}", "rb") as plain,  # noqa: PTH123 (its name may be gone)
             ):
-                shutil.copyfileobj(plain, packed, 1 << 20)
+                shutil.copyfileobj(plain, into, 1 << 20)
+            packed.replace(self.path)
         except OSError:
             with contextlib.suppress(OSError):
-                final.unlink()
+                packed.unlink()
             raise
-        finally:
-            os.close(target)
-        self.path.unlink()
 
     def close(self) -> None:
         """Remove what nobody asked to keep."""
         os.close(self.descriptor)
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _begin(descriptor: int, path: Path, first: bytes) -> None:
+    """Write the first line; a file that can't take it goes again."""
+    try:
+        if os.write(descriptor, first) < len(first):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def private_directory(also: Path | None = None) -> Path:
+    """A directory of our own with a named pipe in it, in the first place that has room for both.
+
+    Raises:
+        CaptureError: there is none.
+    """
+    said = ""
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    for parent in dict.fromkeys((os.environ.get("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm", runtime, also)):  # noqa: S108
+        if not parent:
+            continue
+        directory = None
+        try:
+            directory = Path(tempfile.mkdtemp(prefix="systrace-", dir=parent))
+            os.mkfifo(directory / FIFO, 0o600)
+            with (directory / "room").open("wb") as file:
+                file.write(b"x")
+            (directory / "room").unlink()
+        except OSError as error:  # some file systems have no pipes
+            said = said or f"{parent}: {error.strerror}"
+            if directory is not None:
+                shutil.rmtree(directory, ignore_errors=True)
+        else:
+            return directory
+    raise CaptureError(f"no place for temporary files ({said}); set TMPDIR")
+
+
+def _land(part: Path, final: Place) -> Path:
+    """Give a whole recording its name, or another one where the name went to another run's since it was looked at.
+
+    Raises:
+        OSError: it keeps the name that it has.
+    """
+    path = final.path
+    try:
+        now = path.lstat()
+    except FileNotFoundError:
+        here: tuple[tuple[int, int] | None, int] = None, 0
+    else:
+        here = (now.st_dev, now.st_ino), now.st_mtime_ns
+    if here == (final.key, final.changed_ns):
+        if final.key is not None:
+            part.replace(path)
+            return path
+        with contextlib.suppress(FileExistsError):
+            return _linked(part, path)
+    stem, dot, suffixes = path.name.partition(".")
+    for turn in range(1000):
+        other = path.with_name(f"{stem}.{os.getpid()}{f'-{turn}' if turn else ''}{dot}{suffixes}")
+        with contextlib.suppress(FileExistsError):
+            return _linked(part, other)
+    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _linked(part: Path, path: Path) -> Path:
+    """A new name, never in the place of another file.
+
+    Raises:
+        FileExistsError: it is taken.
+        OSError: it cannot be made.
+    """
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # some file systems know no links
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        part.replace(path)
+    else:
+        part.unlink()
+    return path

@@ -1,100 +1,273 @@
-"""Keeps a job alive whose tracer was killed while a seccomp filter depends on it.
+"""Keeps a job alive whose tracer is killed while a seccomp filter depends on it.
 
-`--seccomp-bpf` puts a filter into the job that hands the wanted calls to the tracer (SECCOMP_RET_TRACE). Without a
-tracer each of these calls fails with ENOSYS (seccomp(2)), and the filter can never be taken out. So somebody has to
-seize the job at once and wave every call through.
+The filter hands the wanted calls to the tracer (SECCOMP_RET_TRACE). Without a tracer each of these calls fails with
+ENOSYS (seccomp(2)), and the filter can never be taken out. So somebody has to seize the job at once and wave every call
+through. To be there in time, the guard traces the tracer: a process that is killed stops once more before it lets go of
+its tracees (PTRACE_EVENT_EXIT, ptrace(2)). Until it goes on, the job's calls wait for it; then it takes microseconds to
+have all its tasks. Where the tracer may not be traced, the end of its output is the sign, and some calls may fail.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import os
+import select
 import signal
-import threading
+import struct
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from systrace.tracers.waiting import Running, stat_fields, status_field
+from systrace.tracers.permission import yama
+from systrace.tracers.waiting import Running, pidfd, stat_fields, status_field, wait_any
 
 # linux/ptrace.h
 PTRACE_CONT = 7
+PTRACE_GETEVENTMSG = 0x4201
 PTRACE_SEIZE = 0x4206
 PTRACE_LISTEN = 0x4208
+PTRACE_EVENT_EXIT = 6
 PTRACE_EVENT_STOP = 128
 OPTIONS = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP
+TRACEEXIT = 0x40
 WALL = 0x40000000  # __WALL of waitpid(2): threads, too
 GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+CAP_SYS_PTRACE = 19
+LET_GO_SECONDS = 0.5  # a dying tracer does so within a millisecond
+READY_SECONDS = 2.0  # for the guard to be in its place
+GUARDED = struct.Struct("=ii")  # the job and its tracer
 ROUNDS = 200  # tasks that appear while we seize are found by looking again
-LET_GO_SECONDS = 0.002
 
 
-class Rescue:
-    """One attempt for the tree of `pid`, whose tracer `tracer_pid` has just died. Made early: ctypes takes a while."""
+def permitted() -> bool:
+    """Whether one of our processes may take over a job that is not its descendant (Yama's scope 1 forbids it)."""
+    if not yama():
+        return True
+    effective = status_field(os.getpid(), "CapEff") or "0"
+    return yama() < 3 and bool(int(effective, 16) >> CAP_SYS_PTRACE & 1)
 
-    def __init__(self, pid: int, tracer_pid: int) -> None:
+
+class Heir:
+    """The guard as seen by whoever starts the job and waits for its status."""
+
+    def __init__(self, descriptor: int, tell: int) -> None:
+        self._descriptor = descriptor
+        self._tell = tell
+        self._text = b""
+        self._ready = False
+        self.words = ""  # how the job fared
+
+    def guard(self, pid: int, tracer_pid: int) -> None:
+        """Have the job guarded, before it begins. Without this word it is not."""
+        with contextlib.suppress(OSError):
+            os.write(self._tell, GUARDED.pack(pid, tracer_pid))
+            until = time.monotonic() + READY_SECONDS
+            while not self._ready and wait_any([self._descriptor], until - time.monotonic()):
+                if self.status() is not None:
+                    break
+
+    def fileno(self) -> int:
+        """Readable when there is news."""
+        return self._descriptor
+
+    def status(self) -> int | None:
+        """The job's status as a shell would say it; -1 when nobody will know it; None when it is not known yet."""
+        data = os.read(self._descriptor, 4096)
+        *lines, self._text = (self._text + data).split(b"\n")
+        for line in lines:
+            kind, _blank, text = line.decode().partition(" ")
+            if kind == "words":
+                self.words = text
+            elif kind == "ready":
+                self._ready = True
+            elif kind == "status":
+                return int(text)
+        return None if data else -1
+
+    def hear(self) -> str:
+        """The words that have come so far."""
+        while wait_any([self._descriptor], 0) and self.status() is None:
+            pass
+        return self.words
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        os.close(self._descriptor)
+        os.close(self._tell)
+
+
+class Guard:
+    """Watches over the tree of `pid`, whose tracer is `tracer_pid`, in a process that does nothing else."""
+
+    def __init__(self, pid: int, tracer_pid: int, reader: int, answer: int) -> None:
+        """Begin to watch.
+
+        Args:
+            pid: the job.
+            tracer_pid: who traces it.
+            reader: of the pipe into which the tracer writes.
+            answer: what `Heir` reads.
+        """
         self._pid = pid
         self._tracer_pid = tracer_pid
+        self._reader, self._answer = reader, answer
+        self._tracer_fd = pidfd(tracer_pid)
         self._ptrace = ctypes.CDLL(None, use_errno=True).ptrace
         self._ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
         self._ptrace.restype = ctypes.c_long
-        self._seized: set[int] = set()
+        self._taken: set[int] = set()
         self._refused: set[int] = set()
-        self._done = threading.Event()
+        self._watches_tracer = self._ptrace(PTRACE_SEIZE, tracer_pid, None, TRACEEXIT) == 0
 
-    def start(self) -> str:
-        """Seize and keep going until the last task has ended, in a thread of its own; says in words how it went."""
-        threading.Thread(target=self._work, name="rescue").start()
-        self._done.wait()
-        if self._refused:
-            return f"{len(self._refused)} of its threads could not be taken over: their calls fail with ENOSYS"
-        if self._seized:
-            return "its filter was taken over, the job goes on (calls made in that instant may have failed with ENOSYS)"
-        return ""
+    def serve(self, on_child: Callable[[int, int], None]) -> None:
+        """Until neither tracer nor tracees nor children are left; `on_child` is told of a child's end."""
+        self._say("ready", "")
+        if not self._watches_tracer:
+            self._await_end()
+            tasks = self._tasks()
+            self._seize(tasks)
+            self._complete(tasks)
+        while True:
+            try:
+                tid, status = os.waitpid(-1, WALL)
+            except ChildProcessError:
+                break
+            if os.WIFSTOPPED(status):
+                self._at_stop(tid, os.WSTOPSIG(status), status >> 16)
+            elif tid == self._pid:
+                code = os.waitstatus_to_exitcode(status)
+                self._say("status", str(code if code >= 0 else 128 - code))
+            elif tid not in self._taken and tid != self._tracer_pid:
+                on_child(tid, status)
 
-    def _work(self) -> None:
-        try:
-            for _round in range(ROUNDS):
-                if not self._seize_new():
-                    break
-        finally:
-            self._done.set()
-        while self._serve():
+    def _at_stop(self, tid: int, number: int, event: int) -> None:
+        if event == PTRACE_EVENT_EXIT and tid == self._tracer_pid:
+            tasks = self._tasks() if self._depends() else []
+            with held_back(tasks, tid):
+                self._ptrace(PTRACE_CONT, tid, None, None)
+                self._seize(tasks)
+            self._complete(tasks)
+        elif event == PTRACE_EVENT_STOP and number in GROUP_STOPS:
+            self._ptrace(PTRACE_LISTEN, tid, None, None)
+        else:
+            self._ptrace(PTRACE_CONT, tid, None, None if event else number)
+
+    def _depends(self) -> bool:
+        """Whether the tracer that ends leaves anybody behind: not where it has done its work."""
+        message = ctypes.c_ulong()
+        self._ptrace(PTRACE_GETEVENTMSG, self._tracer_pid, None, ctypes.addressof(message))
+        killed = message.value & 0x7F != 0
+        return killed or status_field(self._pid, "TracerPid") == str(self._tracer_pid)
+
+    def _await_end(self) -> None:
+        """Until the tracer has closed its file, and is dying."""
+        poll = select.poll()
+        poll.register(self._reader, 0)
+        while not any(events & select.POLLHUP for _fd, events in poll.poll()):
             pass
+        if self._tracer_fd is not None and tracer_lives(self._tracer_fd):
+            wait_any([self._tracer_fd], None)  # it only closed its file
 
-    def _seize_new(self) -> bool:
-        """Seize all tasks not yet ours; false when nothing is left to do."""
-        again = False
-        for tid in tree(self._pid, self._tracer_pid):
-            if tid in self._seized or status_field(tid, "Seccomp") != "2":
-                continue
-            if self._ptrace(PTRACE_SEIZE, tid, None, OPTIONS) == 0:
-                self._seized.add(tid)
-                self._refused.discard(tid)
-                again = True
-            elif (status_field(tid, "TracerPid") or "0") == str(self._tracer_pid):
-                again = True  # the dead tracer has not let go yet: a matter of microseconds
-                self._done.wait(LET_GO_SECONDS)
-            elif status_field(tid, "TracerPid") == "0" and status_field(tid, "State") != "Z (zombie)":
-                self._refused.add(tid)
-        return again
+    def _tasks(self) -> list[int]:
+        """The tasks that the filter leaves helpless, the job first, and the job itself in any case: for its status."""
+        tasks = [tid for tid in tree(self._pid, self._tracer_pid) if status_field(tid, "Seccomp") == "2"]
+        return [self._pid, *(tid for tid in tasks if tid != self._pid)]
 
-    def _serve(self) -> bool:
-        """Let one stopped task go on; false when none is left."""
-        try:
-            tid, status = os.waitpid(-1, WALL)
-        except ChildProcessError:
-            return False
-        if os.WIFSTOPPED(status):
-            number, event = os.WSTOPSIG(status), status >> 16
-            if event == PTRACE_EVENT_STOP and number in GROUP_STOPS:
-                self._ptrace(PTRACE_LISTEN, tid, None, None)
-            else:
-                self._ptrace(PTRACE_CONT, tid, None, None if event else number)
-        return True
+    def _complete(self, tasks: list[int]) -> None:
+        """Those that the tasks have made meanwhile; then it is said how it went."""
+        if not tasks:
+            return
+        for _round in range(ROUNDS):
+            new = [tid for tid in self._tasks() if tid not in self._taken and tid not in self._refused]
+            if not new:
+                break
+            self._seize(new)
+        if self._pid not in self._taken:
+            self._say("status", "-1")
+        if self._refused:
+            self._say(
+                "words", f"{len(self._refused)} of its threads could not be taken over: their calls fail with ENOSYS"
+            )
+        elif self._taken:
+            self._say("words", "the job goes on untraced")
+
+    def _seize(self, pending: list[int]) -> None:
+        """Each of them, as fast as it goes, as soon as the tracer lets go."""
+        ptrace, until = self._ptrace, time.monotonic() + LET_GO_SECONDS
+        while pending:
+            left = []
+            for tid in pending:
+                if ptrace(PTRACE_SEIZE, tid, None, OPTIONS) == 0:
+                    self._taken.add(tid)
+                elif ctypes.get_errno() != errno.ESRCH:
+                    left.append(tid)
+            pending = left
+            if pending and time.monotonic() > until:
+                self._refused.update(tid for tid in pending if stat_state(tid) not in "XZ")
+                return
+
+    def _say(self, kind: str, text: str) -> None:
+        with contextlib.suppress(OSError):
+            os.write(self._answer, f"{kind} {text}\n".encode())
 
 
-def tree(pid: int, tracer_pid: int) -> list[int]:
+@contextlib.contextmanager
+def held_back(tasks: list[int], tracer_pid: int) -> Iterator[None]:
+    """Nobody of the tasks gets a processor before us, as far as we are permitted to see to that.
+
+    With the right to real-time scheduling (sched(7)) they may run only where we run and come first. Without it, only
+    where the dying tracer runs. Afterwards all is as it was.
+    """
+    here = os.sched_getaffinity(0)
+    ours = {min(here)}
+    elsewhere: set[int] = set()
+    with contextlib.suppress(OSError):
+        elsewhere = os.sched_getaffinity(tracer_pid) - ours
+    if not tasks or not elsewhere:
+        yield
+        return
+    before: dict[int, set[int]] = {}
+    try:
+        first = _comes_first()
+        os.sched_setaffinity(0, ours)
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(tracer_pid, elsewhere)
+        for tid in tasks:
+            with contextlib.suppress(OSError):
+                before[tid] = os.sched_getaffinity(tid)
+                os.sched_setaffinity(tid, ours if first else elsewhere)
+        yield
+    finally:
+        for tid, allowed in before.items():
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(tid, allowed)
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        os.sched_setaffinity(0, here)
+
+
+def _comes_first() -> bool:
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:
+        return False
+    return True
+
+
+def tracer_lives(descriptor: int) -> bool:
+    """Whether the process of a pidfd has not ended."""
+    return not wait_any([descriptor], 0)
+
+
+def stat_state(pid: int) -> str:
+    """The state of a process (proc(5)), X when it is gone."""
+    return (status_field(pid, "State") or "X")[0]
+
+
+def tree(pid: int, tracer_pid: int) -> Iterator[int]:
     """The threads of a process and its descendants, then those of all other processes that `tracer_pid` traces."""
-    found: list[int] = []
     known: set[int] = set()
     todo = [pid]
     while todo:
@@ -103,12 +276,11 @@ def tree(pid: int, tracer_pid: int) -> list[int]:
             continue
         known.add(process)
         tids = threads(process)
-        found += tids
+        yield from tids
         todo += [child for tid in tids for child in children(process, tid)]
     for entry in os.listdir("/proc"):  # noqa: PTH208
         if entry.isdigit() and int(entry) not in known and status_field(int(entry), "TracerPid") == str(tracer_pid):
-            found += threads(int(entry))
-    return found
+            yield from threads(int(entry))
 
 
 def threads(pid: int) -> list[int]:

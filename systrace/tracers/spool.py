@@ -3,6 +3,8 @@
 The tracer writes into a FIFO; the spooler copies it to the recording. It outlives systrace (killed or done) for as long
 as the tracer writes, so that the tracer never meets a closed pipe; once the recording is over it reads and forgets. It
 sleeps while the pipe fills (never near to full), because a woken reader for each line would cost more than the copying.
+Should it be killed itself, its parent, the keeper, starts another one that reads and forgets: the recording stops, the
+tracer does not. The keeper also watches over the job (`rescue`).
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from systrace.tracers.rescue import Rescue
+from systrace.tracers.rescue import GUARDED, Guard, Heir
+from systrace.tracers.waiting import pidfd, wait_any
 
 PIPE_BYTES = 1 << 20  # what an unprivileged process may ask for (/proc/sys/fs/pipe-max-size)
 NAP_MS = 16
@@ -30,6 +33,8 @@ QUIET_MS = 60  # children outlive the job: after this silence its own lines are 
 QUIET_LIMIT_MS = 1000  # ... or, where they are busy, after this long
 EXECVE = re.compile(rb"^\d+ +\d+\.\d+ execve\(", re.MULTILINE)
 LAUNCHER = b"/tracers/launch.py"
+KILLED = "the recording process was killed: the recording stops there"
+ANSWER_SECONDS = 5.0
 ENDING = 4096  # bytes given back on a full disk, so that the last line about it can be written
 
 
@@ -41,7 +46,6 @@ class Spooled:
     lost: int = 0  # bytes that came after the recording was full
     fault: str = ""
     ended: bool = False  # the tracer has written its last line
-    rescue: str = ""
 
 
 class Spool:
@@ -60,15 +64,15 @@ class Spool:
 
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        heard, answer = os.pipe()
+        told, tell = os.pipe()
+        self.heir = Heir(heard, tell)
         self.pid = fork_apart()
         if self.pid == 0:
-            _child(_Spooler(reader, theirs.fileno(), target, limit, cleanup))
+            _child(_Spooler((reader, theirs.fileno(), target), limit, cleanup), told, answer)
         theirs.close()
-        os.close(reader)
-
-    def guard(self, pid: int, tracer_pid: int) -> None:
-        """A filter in the job depends on the tracer: rescue the job when the tracer dies."""
-        self._ask({"pid": pid, "tracer_pid": tracer_pid})
+        for descriptor in (reader, answer, told):
+            os.close(descriptor)
 
     def end_with_us(self, tracer_pid: int) -> None:
         """The tracer is attached to processes that can do without: end it should systrace itself be killed."""
@@ -76,15 +80,19 @@ class Spool:
 
     def finish(self) -> Spooled:
         """The job is over: wait for its last lines, then let the spooler forget what still comes."""
-        self._ask({"finish": True})
-        try:
-            return Spooled(**json.loads(self._control.recv(65536)))
-        except (OSError, ValueError):
-            return Spooled(fault="the recording process was killed: the recording stops there", written=-1)
+        for _attempt in range(3):  # a spooler that is killed takes the question with it
+            self._ask({"finish": True})
+            if not wait_any([self._control.fileno()], ANSWER_SECONDS):
+                continue
+            with contextlib.suppress(OSError, ValueError):
+                return Spooled(**json.loads(self._control.recv(65536)))
+            break
+        return Spooled(fault=KILLED, written=-1)
 
     def close(self) -> None:
         """Let go; the spooler ends with the tracer."""
         self._control.close()
+        self.heir.close()
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, os.WNOHANG)
 
@@ -93,15 +101,54 @@ class Spool:
             self._control.send(json.dumps(message).encode())
 
 
-def _child(spooler: _Spooler) -> NoReturn:
-    """The forked process: nothing of the job's may stay open in it."""
+def _child(spooler: _Spooler, told: int, answer: int) -> NoReturn:
+    """The forked process, the keeper: nothing of the job's may stay open in it."""
     status = 1
     try:
-        detach_descriptors({spooler.reader, spooler.control, spooler.target})
-        spooler.serve()
+        detach_descriptors({*spooler.descriptors, told, answer})
+        _keep(spooler, told, answer)
         status = 0
     finally:
         os._exit(status)
+
+
+def _keep(spooler: _Spooler, told: int, answer: int) -> None:
+    """Have a spooler running, and watch over the job once it is known."""
+
+    def start(work: Callable[[], None]) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.close(told)
+                os.close(answer)
+                work()
+            finally:
+                os._exit(0)
+        return pid
+
+    current = start(spooler.serve)
+
+    def replace(pid: int, status: int) -> None:
+        nonlocal current
+        if pid == current and os.WIFSIGNALED(status):
+            current = start(spooler.take_over)
+
+    ended = pidfd(current)
+    while ended in wait_any([told, ended], None) and told not in wait_any([told], 0):
+        _pid, status = os.waitpid(current, 0)
+        if not os.WIFSIGNALED(status):
+            return
+        replace(current, status)
+        ended = pidfd(current)
+    data = os.read(told, GUARDED.size)
+    if len(data) == GUARDED.size:
+        Guard(*GUARDED.unpack(data), spooler.reader, answer).serve(replace)
+    else:  # systrace is gone, or attached only
+        while True:
+            pid, status = os.waitpid(current, 0)
+            if not os.WIFSIGNALED(status):
+                return
+            replace(pid, status)
 
 
 def fork_apart(*, session: bool = True) -> int:
@@ -135,14 +182,14 @@ def detach_descriptors(kept: set[int]) -> None:
 class _Spooler:
     """The work of the forked process."""
 
-    def __init__(self, reader: int, control: int, target: int, limit: int | None, cleanup: Path) -> None:
-        self.reader, self.control, self.target = reader, control, target
+    def __init__(self, descriptors: tuple[int, int, int], limit: int | None, cleanup: Path) -> None:
+        self.descriptors = set(descriptors)
+        self.reader, self.control, self.target = descriptors
         self._limit = limit
         self._cleanup = cleanup
-        self._state = Spooled(written=os.lseek(target, 0, os.SEEK_CUR))
+        self._state = Spooled(written=os.lseek(self.target, 0, os.SEEK_CUR))
         self._take: Callable[[bytes], None] = self._head
         self._pending = b""
-        self._rescue: Rescue | None = None
         self._attached = 0
 
     def serve(self) -> None:
@@ -161,7 +208,7 @@ class _Spooler:
         only_control.register(self.control, select.POLLIN)
         nap = select.poll()
         nap.register(self.control, select.POLLIN)
-        nap.register(self.reader, 0)  # only the end: a dead tracer's job has to be rescued at once
+        nap.register(self.reader, 0)  # only the end
         while True:
             ready = dict((only_control if self._state.ended else both).poll())
             if self.control in ready:
@@ -171,6 +218,14 @@ class _Spooler:
                 nap_ms = min(NAP_MS, nap_ms * 2) if size < capacity // 16 else max(1, nap_ms // 4)
                 nap.poll(nap_ms)
         self._drop_until_end()
+
+    def take_over(self) -> None:
+        """The spooler was killed: what it had read and not written is lost, so the recording stops here."""
+        self._state.fault = KILLED
+        with contextlib.suppress(OSError):
+            self._state.written = os.lseek(self.target, 0, os.SEEK_END)
+        self._take = self._count
+        self.serve()
 
     def _copy(self) -> int:
         """Take what is there; 0 when there was nothing or the tracer has closed the FIFO."""
@@ -199,8 +254,6 @@ class _Spooler:
         self._state.ended = True
         if self._take == self._head:
             self._take(b"")
-        if self._rescue is not None:
-            self._state.rescue = self._rescue.start()
 
     def _head(self, data: bytes) -> None:
         """Drop the launcher's own calls: the job begins with the second execve."""
@@ -257,11 +310,6 @@ class _Spooler:
         """Read one message of the parent; false when the recording is over."""
         data = os.read(self.control, 65536)
         message = json.loads(data) if data else {}
-        if "pid" in message:
-            self._rescue = Rescue(message["pid"], message["tracer_pid"])
-            if self._state.ended and not self._state.rescue:
-                self._end()
-            return True
         if "attached" in message:
             self._attached = message["attached"]
             return True

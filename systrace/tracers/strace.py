@@ -7,6 +7,7 @@ strace is nobody's. See `launch` for how the job gets its descriptors without st
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import re
@@ -14,13 +15,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from systrace.errors import CaptureError, UsageError
+from systrace.errors import CaptureError, CommandError
 from systrace.tracers import TRACERS, Request
-from systrace.tracers.launch import FDS_MAX, environment
+from systrace.tracers.launch import FDS_MAX, NAME, environment
 from systrace.tracers.one_cpu import pinning
 from systrace.tracers.permission import forbidden
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
@@ -28,8 +30,10 @@ from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wa
 # Calls without which processes cannot be told apart: always recorded.
 PROCESS_CALLS = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3", "exit", "exit_group"})
 OLDEST = (4, 7)  # signals, exits and -y in today's form (strace's NEWS)
+VERSION_SECONDS = 10.0
 ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
 GONE_SECONDS = 0.5  # strace would have said by then that there was no such process
+START_SECONDS = 20.0  # of strace and the launcher, on a machine that has no time for them
 STOP_SECONDS = 5.0
 LAST_LINES_SECONDS = 0.5  # for strace to learn how the process ended, and to write it
 
@@ -39,8 +43,14 @@ Version = tuple[int, int]
 @functools.cache
 def version(program: str) -> Version:
     """(major, minor) of an strace; (0, 0) when it does not say."""
-    said = subprocess.run([program, "-V"], capture_output=True, check=False, env={**os.environ, "LC_ALL": "C"}).stdout
-    found = re.match(rb"strace -- version (\d+)\.(\d+)", said)
+    try:
+        asked = subprocess.run(
+            [program, "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=VERSION_SECONDS,
+            env={**os.environ, "LC_ALL": "C"},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):  # of another machine, no program at all, stuck
+        return 0, 0
+    found = re.match(rb"strace -- version (\d{1,4})\.(\d{1,4})", asked.stdout)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
@@ -186,6 +196,8 @@ class Strace:
         if program is None:
             return "strace is not installed (package strace)"
         found = version(program)
+        if found == (0, 0):
+            return f"{program} does not work (strace -V)"
         if found < OLDEST:
             return f"{program} is version {found[0]}.{found[1]}: 4.7 or newer is needed"
         return None
@@ -307,22 +319,16 @@ def _launch(
     """Start the command; returns when its execve has happened, with the tracer's process id.
 
     Raises:
-        CaptureError: strace or ptrace(2) refused.
-        UsageError: execve(2) failed.
+        CaptureError: strace or ptrace(2) refused, or said nothing; not one instruction of the command ran.
+        CommandError: execve(2) failed.
     """
-    import resource
     import socket
 
     numbers = inherited_descriptors()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if request.blocked is None else request.blocked
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
-    with ours, theirs, open(reader, "rb") as report, complaints.open("wb") as errors:  # noqa: PTH123
-        more = range(FDS_MAX - 1, len(numbers), FDS_MAX)
-        odd = more or numbers[-1:] >= [resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
-        fields = numbers[: FDS_MAX - 1], mask, [len(more)] if odd else []
-        text = ";".join(" ".join(str(int(each)) for each in field) for field in fields)
-        socket.send_fds(ours, [text.encode()], [writer, *numbers[: FDS_MAX - 1]])
+    with ours, theirs, open(reader, "rb", buffering=0) as report, complaints.open("wb") as errors:  # noqa: PTH123
+        more = _send_descriptors(ours, writer, numbers, request)
         os.close(writer)
         launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(theirs.fileno())]
         try:
@@ -332,26 +338,80 @@ def _launch(
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 pass_fds=(theirs.fileno(),),
+                restore_signals=False,  # strace lives on without a reader (SIGPIPE); the launcher restores the job's
                 env=environment() if request.environment is None else dict(request.environment),
-                preexec_fn=pinning(request.one_cpu),
+                preexec_fn=_before(pinning(request.one_cpu)),
             )
         except OSError as error:  # such as E2BIG: strace and the launcher come on top of the job's own words
-            raise UsageError(f"{command[0]}: {error.strerror}") from None
+            raise CaptureError(f"strace cannot be started: {error.strerror}") from None
         theirs.close()
-        with contextlib.suppress(ConnectionError):  # it ended: it said why
-            for batch in (numbers[at : at + FDS_MAX] for at in more):
+        with contextlib.suppress(OSError):  # it ended: it said why
+            for batch in more:
                 socket.send_fds(ours, [" ".join(map(str, batch)).encode()], batch)
-        tracer, _blank, errno = report.read().partition(b" ")
-    if tracer.isdigit() and int(tracer) and not errno:
-        return job, int(tracer)
+        tracer = _first_word(report)
+        if tracer and request.heir is not None and "--seccomp-bpf" in words:
+            request.heir.guard(job.pid, tracer)
+        with contextlib.suppress(OSError):
+            ours.send(b"go" if tracer else b"no")
+        said = report.readall() if tracer else b""
+    if tracer and not said and not _is_launcher(job.pid):
+        return job, tracer
     job.kill()
     job.wait()
-    if errno.startswith(b"-"):
-        reason = os.strerror(-int(errno))
+    if said.startswith(b"-"):
+        reason = os.strerror(-int(said))
         raise CaptureError(f"the job cannot be given all {len(numbers)} open descriptors: {reason} (see ulimit -n)")
-    if errno:
-        raise UsageError(f"{command[0]}: {os.strerror(int(errno))}")
+    if said and int(said) != errno.ENOSYS:  # which is what a filter answers whose tracer was killed
+        raise CommandError(command[0], int(said))
     raise CaptureError(forbidden(complaint(complaints) or "strace ended without a word"))
+
+
+def _before(pinned: Callable[[], None] | None) -> Callable[[], None]:
+    """What a new process runs before it becomes strace."""
+
+    def prepare() -> None:
+        # Whoever watches over strace (`rescue`) would be stopped for at each stop of the job, if it were delivered.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        if pinned is not None:
+            pinned()
+
+    return prepare
+
+
+def _is_launcher(pid: int) -> bool:
+    """Whether a child of ours has not become the job. A tracer that is killed leaves the launcher without most calls."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_bytes().rstrip() == NAME
+    except OSError:
+        return False
+
+
+def _send_descriptors(ours: Any, writer: int, numbers: list[int], request: Request) -> list[list[int]]:
+    """Queue the job's descriptors for the launcher, with what to report into; gives the batches that are to follow."""
+    import resource
+    import socket
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ()) if request.blocked is None else request.blocked
+    more = [numbers[at : at + FDS_MAX] for at in range(FDS_MAX - 1, len(numbers), FDS_MAX)]
+    odd = more or numbers[-1:] >= [resource.getrlimit(resource.RLIMIT_NOFILE)[0]]
+    fields = numbers[: FDS_MAX - 1], mask, [len(more)] if odd else []
+    text = ";".join(" ".join(str(int(each)) for each in field) for field in fields)
+    socket.send_fds(ours, [text.encode()], [writer, *numbers[: FDS_MAX - 1]])
+    return more
+
+
+def _first_word(report: Any) -> int:
+    """The tracer that the launcher names; 0 for none, or when nothing was said in time."""
+    text = b""
+    until = time.monotonic() + START_SECONDS
+    while not text.endswith(b" "):
+        if not wait_any([report.fileno()], until - time.monotonic()):
+            return 0
+        data = report.read(64)
+        if not data:
+            return 0
+        text += data
+    return int(text)
 
 
 def inherited_descriptors() -> list[int]:
@@ -365,14 +425,14 @@ def inherited_descriptors() -> list[int]:
 
 
 def complaint(messages: Path) -> str:
-    """strace's own messages as one line, printable, without its name; empty when it said nothing."""
+    """strace's own last message, printable, without its name; empty when it said nothing."""
     try:
         with messages.open("rb") as file:
             lines = file.read(4096).decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
-    said = dict.fromkeys(line.split("strace: ", 1)[-1].strip() for line in lines if line.strip())
-    return "".join(c if c.isprintable() else "?" for c in "; ".join(said))[:400]
+    said = [line.split("strace: ", 1)[-1].strip() for line in lines if line.strip()]
+    return "".join(c if c.isprintable() else "?" for c in said[-1])[:200] if said else ""
 
 
 TRACERS.add(Strace.name, Strace())

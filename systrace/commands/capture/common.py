@@ -11,15 +11,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from systrace.errors import CaptureError, UsageError
+from systrace.commands.capture.reporting import complain
+from systrace.errors import CaptureError, SystraceError, UsageError
+from systrace.units import LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from systrace.model import Analysis, Event
     from systrace.reporters.layout import Layout
     from systrace.tracers import Request, Tracer
-
-LONGEST_SECONDS = 2_000_000
-UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 @dataclass(slots=True)
@@ -30,6 +29,10 @@ class Conclusion:
     line: str
     healthy: bool
     failed: bool  # findings of severity error or fatal
+    outcome: str = "inconclusive"
+    cause: str = "inconclusive"
+    peer: str = ""
+    complaint: str = ""  # what could not be used
 
     @classmethod
     def read(cls, answer: bytes) -> Conclusion:
@@ -64,15 +67,24 @@ def prepare() -> None:
     len(RULES)
 
 
-def conclude(name: str, lines: Iterator[bytes], style: str, layout: Layout, keys: Path | None = None) -> bytes:
+def conclude(
+    name: str,
+    lines: Iterator[bytes],
+    style: str,
+    layout: Layout,
+    keys: Path | None = None,
+    limits: str | None = None,
+) -> bytes:
     """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
 
-    `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over.
+    `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
+    the user's own idle limits.
     """
     from systrace.model import Input
     from systrace.pipeline import analyze, session_keys
     from systrace.reporters.table import one_line
 
+    complaint = _use_limits(limits)
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
     analysis = analyze([Input(name, lines)], as_is=True, keylog=keylog)
@@ -80,8 +92,22 @@ def conclude(name: str, lines: Iterator[bytes], style: str, layout: Layout, keys
         "line": one_line(analysis),
         "healthy": analysis.verdict.outcome == "healthy",
         "failed": any(finding.severity in ("error", "fatal") for finding in analysis.findings),
+        "outcome": analysis.verdict.outcome,
+        "cause": analysis.verdict.cause,
+        "peer": analysis.verdict.peer or "",
+        "complaint": complaint,
     }
     return json.dumps(head).encode() + b"\n" + report_of(analysis, style, layout)
+
+
+def _use_limits(path: str | None) -> str:
+    from systrace.rules.limits import use
+
+    try:
+        use(path)
+    except SystraceError as error:
+        return str(error)
+    return ""
 
 
 def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
@@ -97,27 +123,47 @@ def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     return out.getvalue()
 
 
-def choose(name: str | None, *, quiet: bool = False) -> Tracer:
-    """The tracer of this name, or the first that works here; unless `quiet`, a second choice is said to be one.
+def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
+    """The tracers that work here, the one of this name or else strace first, and why the others do not.
 
     Raises:
         UsageError: no tracer of that name.
-        CaptureError: none works; says why.
     """
     from systrace.tracers import TRACERS
 
     if name is not None and name not in TRACERS:
         raise UsageError(f"there is no tracer {name!r}: choose from {', '.join(TRACERS)}")
-    names = [name] if name is not None else sorted(TRACERS, key=lambda each: each != "strace")
+    usable: list[Tracer] = []
     reasons: list[str] = []
-    for each in names:
+    for each in sorted(TRACERS, key=lambda each: each != (name or "strace")):
         reason = TRACERS[each].unavailable()
         if reason is None:
-            if reasons and not quiet:
-                complain(f"{'; '.join(reasons)}; the {each} tracer takes its place")
-            return TRACERS[each]
-        reasons.append(reason if reason.startswith(each) else f"{each}: {reason}")
-    raise CaptureError("; ".join(reasons))
+            usable.append(TRACERS[each])
+        else:
+            reasons.append(reason if reason.startswith(each) else f"{each}: {reason}")
+    return usable, reasons
+
+
+def choose(name: str | None) -> Tracer:
+    """The tracer of this name, or the first that works here; a second choice is said to be one.
+
+    Raises:
+        UsageError: no tracer of that name.
+        CaptureError: it does not work, or none does; says why.
+    """
+    from systrace.tracers import TRACERS
+
+    usable, reasons = tracers_for(name)
+    if name is not None:
+        reason = TRACERS[name].unavailable()
+        if reason is not None:
+            raise CaptureError(reason if reason.startswith(name) else f"{name}: {reason}")
+        return TRACERS[name]
+    if not usable:
+        raise CaptureError("; ".join(reasons))
+    if usable[0].name != "strace":
+        complain(f"{'; '.join(reasons)}; the {usable[0].name} tracer takes its place")
+    return usable[0]
 
 
 def wanted_calls() -> frozenset[str]:
@@ -136,22 +182,15 @@ def header(tracer: Tracer, request: Request, *, attach: bool = False, pid: int |
     facts: dict[str, Any] = {"systrace_version": __version__, "tracer": tracer.name}
     if isinstance(tracer, Described):
         facts |= tracer.describe(request, attach=attach)
-    return facts | {"user": os.getuid(), "cwd": os.getcwd()} | host_facts(pid)  # noqa: PTH109 (a string)
+    return facts | {"user": os.getuid(), "cwd": working_directory()} | host_facts(pid)
 
 
-def size(text: str | None) -> int | None:
-    """`64M` -> bytes.
-
-    Raises:
-        UsageError: no size.
-    """
-    if text is None:
+def working_directory() -> str | None:
+    """Where we are; None where that was removed, or may not be looked at."""
+    try:
+        return os.getcwd()  # noqa: PTH109 (a string)
+    except OSError:
         return None
-    digits = text.lower().rstrip("b").rstrip("kmg")
-    unit = text.lower().rstrip("b")[len(digits) :]
-    if not digits.isdecimal() or unit not in UNITS:
-        raise UsageError(f"{text!r} is no size: write 500k, 64M or 2G")
-    return int(digits) * UNITS[unit]
 
 
 def check_seconds(option: str, value: float | None) -> None:
@@ -161,7 +200,7 @@ def check_seconds(option: str, value: float | None) -> None:
         UsageError: another one, or no number (nan).
     """
     if value is not None and not 0 < value <= LONGEST_SECONDS:
-        raise UsageError(f"{option} {value:g}: at most {LONGEST_SECONDS:,} s ({LONGEST_SECONDS // 86400} days)")
+        raise UsageError(f"{option} {value:g}: at most {LONGEST_SECONDS:,.0f} s ({LONGEST_SECONDS // 86400:.0f} days)")
 
 
 def style_of(name: str) -> str:
@@ -177,39 +216,3 @@ def style_of(name: str) -> str:
     if name not in REPORTERS:
         raise UsageError(f"there is no report format {name!r}: choose from {', '.join(REPORTERS)}")
     return name
-
-
-class ReportTo:
-    """Where the report goes: standard error or output, or a file, opened early so that a wrong name is noticed."""
-
-    def __init__(self, path: Path | None, descriptor: int = 2) -> None:
-        self._descriptor = descriptor
-        self.is_file = path is not None
-        if path is not None:
-            try:
-                self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            except OSError as error:
-                raise UsageError(f"cannot write {path}: {error.strerror}") from None
-
-    def layout(self) -> Layout:
-        """Width and colour of the terminal, if it is one."""
-        from systrace.reporters.layout import Layout
-
-        with os.fdopen(self._descriptor, "wb", buffering=0, closefd=False) as stream:
-            return Layout.of(stream)
-
-    def write(self, report: bytes) -> None:
-        """Write it all; a reader that is gone is no reason to fail."""
-        view = memoryview(report)
-        try:
-            while view:
-                view = view[os.write(self._descriptor, view) :]
-        except OSError:
-            return
-
-
-def complain(text: str) -> None:
-    """One line on standard error about the capture, never about the job."""
-    from systrace.reporters.text import encoded
-
-    ReportTo(None).write(encoded(f"systrace: {text}\n"))

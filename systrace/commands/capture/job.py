@@ -1,34 +1,28 @@
-"""The course of `systrace run`: recording, spooler, analyst, tracer, job; and who is told what in the end."""
+"""The course of `systrace run`: recording, spooler, analyst, tracer, job; and who is told what in the end.
+
+The job comes first. What goes wrong before it has started leads to the next tracer and at last to none; what goes wrong
+later lets it run on. Its status is its own in any case.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from systrace.commands.capture.common import (
-    Conclusion,
-    ReportTo,
-    check_seconds,
-    choose,
-    complain,
-    conclude,
-    header,
-    prepare,
-    size,
-    style_of,
-    wanted_calls,
-    watch,
-)
+from systrace.commands.capture.common import Conclusion, conclude, header, prepare, wanted_calls, watch
 from systrace.commands.capture.keepalive import Keepalives
+from systrace.commands.capture.keeping import prune
+from systrace.commands.capture.notifying import notify
+from systrace.commands.capture.plan import Options, Plan, plan_of
+from systrace.commands.capture.reporting import ReportTo, complain, words
 from systrace.commands.capture.tls_keys import KeyFile
-from systrace.errors import UsageError
-from systrace.tracers import Capture, Request
+from systrace.errors import CaptureError, CommandError, SystraceError
+from systrace.outputs import appending
+from systrace.tracers import Capture, Request, Tracer, untraced
 from systrace.tracers.analyst import AnalysisFailed, Analyst
 from systrace.tracers.live import Printer, at_end, follow, in_passing
 from systrace.tracers.recording import Recording
@@ -41,24 +35,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """The options of the command line, unchecked."""
+class Session:
+    """What records one run, made anew for each tracer that is tried."""
 
-    command: list[str]
-    save: Path | None
-    report: Path | None
-    style: str
-    quiet: bool
-    verdict_status: bool
-    timeout: float | None
-    max_size: str | None
-    live: str | None
-    keepalive: str | None
-    seccomp: bool
-    tracer: str | None
-    string_limit: int
-    tls_keys: bool = False
-    one_cpu: bool = False
+    recording: Recording
+    spool: Spool
+    analyst: Analyst
+    watcher: Analyst | None
+    keepalives: Keepalives | None
+    keys: KeyFile | None
 
 
 def run_job(options: Options) -> tuple[int, bool]:
@@ -68,112 +53,256 @@ def run_job(options: Options) -> tuple[int, bool]:
         The job's status as a shell would say it, and whether there are findings of severity error or fatal.
 
     Raises:
-        SystraceError: the job was not started.
+        SystraceError: the job was not started: an option that makes no sense, no such command, or `--strict`.
     """
-    style_of(options.style)
-    check_seconds("--timeout", options.timeout)
-    limit = size(options.max_size)
-    program = find(options.command[0])
-    keepalives = Keepalives(options.keepalive) if options.keepalive else None
-    tracer = choose(options.tracer, quiet=options.quiet)
-    to = ReportTo(options.report)
-    live = open_live(options.live)
-    with contextlib.ExitStack() as stack, Relay() as relay:
-        request = _request(options, relay)
-        recording = Recording.create(options.save, _facts(options, header(tracer, request)))
-        stack.callback(recording.close)
-        keys = KeyFile(recording.directory) if options.tls_keys else None
-        request = replace(request, output=recording.fifo, environment=keys.environment() if keys else None)
-        spool = Spool(recording.fifo, recording.descriptor, limit, recording.directory)
-        stack.callback(spool.close)
-        analyst = _analyst(recording, options.style, to.layout(), keys)
-        stack.callback(analyst.close)
-        watcher = _watcher(recording, live, keepalives)
-        if watcher is not None:
-            stack.callback(watcher.close)
-        capture = stack.enter_context(tracer.run([program, *options.command[1:]], request))
-        if options.seccomp:
-            spool.guard(capture.pid, capture.tracer_pid)
-        if keepalives is not None:
-            keepalives.start()
-        relay.start(lambda number, sender, tty: _relay(capture, recording.path, number, sender, tty))
-        status = capture.wait(options.timeout)
-        spooled = spool.finish()
-        ended = {"exit_status": status, "fault": _fault(capture, spooled), "lost_bytes": spooled.lost}
-        recording.end(ended, keys.lines() if keys is not None and options.save is not None else ())
+    return Course(plan_of(options)).go()
+
+
+class Course:
+    """One run. It knows how far it has come, so that whatever fails, the job is started once and not harmed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._options = plan.options
+        self._relay = Relay()
+        self._relayed = False
+        self._capture: Capture | None = None
+        self._session: Session | None = None
+        self._live: int | None = None
+
+    def go(self) -> tuple[int, bool]:
+        """See `run_job`."""
+        with contextlib.ExitStack() as stack, self._relay:
+            try:
+                return self._recorded(stack)
+            except SystraceError as error:
+                if self._capture is None and (self._options.strict or isinstance(error, CommandError)):
+                    raise
+                return self._on_its_own(stack, error)
+            except Exception as error:  # noqa: BLE001 (the job is not to suffer from any mistake of ours)
+                if self._capture is None and self._options.strict:
+                    raise CaptureError(words(error)) from None
+                return self._on_its_own(stack, error)
+
+    def _on_its_own(self, stack: contextlib.ExitStack, error: Exception) -> tuple[int, bool]:
+        """Something failed that should not have: the job runs, or runs on."""
+        if self._capture is None:
+            complain(f"{words(error)}: the job runs without being traced")
+            request = Request(output=Path(), argv0=self._options.command[0], blocked=self._relay.original)
+            command = [self._plan.program, *self._options.command[1:]]
+            try:
+                self._capture = stack.enter_context(untraced.run(command, request))
+            except OSError:  # no process to be had
+                untraced.become(command, request)
+        else:
+            complain(f"{words(error)}: nothing more is recorded, the job goes on")
+        assert self._capture is not None
+        with contextlib.suppress(Exception):
+            self._pass_signals_on(self._capture)
+        status = self._capture.wait() or 0
+        with contextlib.suppress(Exception):
+            self._notify(status, Conclusion(b"", "", healthy=False, failed=False), None)
+        return status, False
+
+    def _recorded(self, stack: contextlib.ExitStack) -> tuple[int, bool]:
+        plan = self._plan
+        self._live = self._open_live()
+        session, capture = self._started(stack)
+        if session.keepalives is not None:
+            session.keepalives.start()
+        self._pass_signals_on(capture)
+        status = capture.wait(plan.timeout)
+        spooled = session.spool.finish()
+        ended = {"exit_status": status, "fault": _fault(capture, spooled, session.spool), "lost_bytes": spooled.lost}
+        keys = session.keys
+        session.recording.end(ended, keys.lines() if keys is not None and session.recording.saved else ())
         if status is None:
-            complain(f"the recording ends after {options.timeout:g} s (--timeout); the job goes on")
+            complain(f"the recording ends after {plan.timeout:g} s (--timeout); the job goes on")
             capture.stop()
-        analyst.hurry()
-        if watcher is not None:
-            _end(watcher)
-        if keepalives is not None:
-            _say_failures(keepalives)
-        failed = _report(options, to, recording, analyst, _fault(capture, spooled))
+        session.analyst.hurry()
+        if session.watcher is not None:
+            _end(session.watcher)
+        if session.keepalives is not None:
+            _say_failures(session.keepalives)
+        failed = self._report(session, _fault(capture, spooled, session.spool), status)
         if status is None:
             status = capture.wait()
-    return status if status is not None else 0, failed
+        return status if status is not None else 0, failed
+
+    # -------------------------------------------------------------------------------------------------- the start
+
+    def _started(self, stack: contextlib.ExitStack) -> tuple[Session, Capture]:
+        """The job under the first tracer that works.
+
+        Raises:
+            CommandError: there is nothing to start.
+            CaptureError: no tracer works here, and no instruction of the job has run.
+        """
+        reason = "; ".join(self._plan.reasons)
+        spoken = self._plan.quiet
+        for tracer in self._plan.tracers:
+            if reason and not spoken:
+                complain(f"{reason}; the {tracer.name} tracer takes its place")
+            attempt = contextlib.ExitStack()
+            try:
+                session, request = self._prepared(tracer, attempt)
+                command = [self._plan.program, *self._options.command[1:]]
+                capture = attempt.enter_context(tracer.run(command, request))
+                self._session, self._capture = session, capture
+                stack.push(attempt.pop_all())
+                return session, capture
+            except CaptureError as error:
+                _undo(attempt)
+                if self._options.strict:
+                    raise
+                reason, spoken = str(error), False
+            except BaseException:
+                _undo(attempt)
+                raise
+        raise CaptureError(reason)
+
+    def _prepared(self, tracer: Tracer, stack: contextlib.ExitStack) -> tuple[Session, Request]:
+        plan, options = self._plan, self._options
+        request = Request(
+            output=Path(),
+            syscalls=wanted_calls(),
+            string_limit=plan.string_limit,
+            seccomp=options.seccomp,
+            argv0=options.command[0],
+            blocked=self._relay.original,
+            one_cpu=options.one_cpu,
+        )
+        recording = Recording.create(plan.save, _facts(options, header(tracer, request)))
+        stack.callback(recording.close)
+        stack.callback(_discard_unstarted, recording, self)
+        if recording.complaint is not None:
+            if options.strict:
+                raise CaptureError(recording.complaint)
+            complain(recording.complaint)
+        keys = KeyFile(recording.directory) if options.tls_keys else None
+        spool = Spool(recording.fifo, recording.descriptor, plan.limit, recording.directory)
+        stack.callback(spool.close)
+        request = replace(
+            request, output=recording.fifo, environment=keys.environment() if keys else None, heir=spool.heir
+        )
+        keepalives = Keepalives(plan.keepalive) if plan.keepalive else None
+        analyst = _analyst(recording, plan, ReportTo(plan.report).layout(), keys)
+        stack.callback(analyst.close)
+        watcher = _watcher(recording, self._live, keepalives)
+        if watcher is not None:
+            stack.callback(watcher.close)
+        return Session(recording, spool, analyst, watcher, keepalives, keys), request
+
+    def _open_live(self) -> int | None:
+        if self._plan.live is None:
+            return None
+        try:
+            return appending(self._plan.live)
+        except SystraceError as error:
+            if self._options.strict:
+                raise
+            complain(f"{error}: no events are shown")
+            return None
+
+    @property
+    def started(self) -> bool:
+        """The job runs, or has run."""
+        return self._capture is not None
+
+    def _pass_signals_on(self, capture: Capture) -> None:
+        if self._relayed:
+            return
+        self._relayed = True
+        path = self._session.recording.path if self._session is not None else None
+        self._relay.start(lambda number, sender, tty: _relay(capture, path, number, sender, tty))
+
+    # ---------------------------------------------------------------------------------------------------- the end
+
+    def _report(self, session: Session, fault: str | None, status: int | None) -> bool:
+        """Compress while the analyst finishes; print. A Ctrl-C from here on ends the analysis, not the job's status."""
+        recording, options = session.recording, self._options
+        if fault:
+            complain(f"the capture is incomplete: {fault}")
+        where = None
+        try:
+            if not options.save_if_bad:
+                where = self._pack(recording)
+            conclusion = Conclusion.read(session.analyst.finish())
+        except AnalysisFailed as error:
+            where = where or self._pack(recording)
+            complain(f"no report: the analysis failed: {error}{f'; the recording is in {where}' if where else ''}")
+            self._notify(status, Conclusion(b"", "", healthy=False, failed=False), where)
+            return False
+        bad = bool(not conclusion.healthy or fault or status)
+        if options.save_if_bad:
+            where = self._pack(recording) if bad else recording.discard()
+        if conclusion.complaint:
+            complain(f"the idle limits are those of the catalogue: {conclusion.complaint}")
+        self._print(conclusion, fault)
+        if bad and where is not None and self._plan.directory is not None:
+            complain(f"the recording is {where}")
+        self._notify(status, conclusion, where)
+        return conclusion.failed
+
+    def _pack(self, recording: Recording) -> Path | None:
+        where, complaint = recording.pack()
+        if complaint:
+            complain(complaint)
+        directory = self._plan.directory
+        if directory is not None and self._plan.keep is not None:
+            for failure in prune(directory, self._plan.job, self._plan.keep, where):
+                complain(f"an old recording stays: {failure}")
+        return where
+
+    def _print(self, conclusion: Conclusion, fault: str | None) -> None:
+        if self._plan.quiet and conclusion.healthy and not fault:
+            return
+        from systrace.reporters.text import encoded
+
+        to = ReportTo(self._plan.report)
+        brief = conclusion.healthy and self._options.style == "table" and not to.is_file
+        to.write(encoded(conclusion.line.rstrip("\n") + "\n") if brief else conclusion.report)
+
+    def _notify(self, status: int | None, conclusion: Conclusion, where: Path | None) -> None:
+        """Tell whoever is to be told of a job that failed, or of a verdict of severity error or fatal."""
+        if self._options.on_failure is None or not (status or conclusion.failed):
+            return
+        facts = {
+            "job": self._plan.job,
+            "status": "" if status is None else str(status),
+            "outcome": conclusion.outcome,
+            "cause": conclusion.cause,
+            "peer": conclusion.peer,
+            "recording": str(where) if where is not None else "",
+            "report": ReportTo(self._plan.report).path,
+        }
+        directory = self._session.recording.directory if self._session is not None else None
+        complaint = notify(self._options.on_failure, conclusion.report, facts, directory)
+        if complaint:
+            complain(complaint)
+
+
+def _undo(attempt: contextlib.ExitStack) -> None:
+    """Take an attempt back, whatever fails in that."""
+    with contextlib.suppress(OSError, AnalysisFailed):
+        attempt.close()
+
+
+def _discard_unstarted(recording: Recording, course: Course) -> None:
+    if not course.started:
+        recording.discard()
 
 
 def _facts(options: Options, head: dict[str, Any]) -> dict[str, Any]:
     """The first line of the recording."""
-    asked = {"tls_keys": options.tls_keys, "one_cpu": options.one_cpu}
-    return {"command": options.command, **head} | {name: True for name, given in asked.items() if given}
+    asked = {"tls_keys": options.tls_keys, "one_cpu": options.one_cpu, "job": options.job}
+    return {"command": options.command, **head} | {name: value for name, value in asked.items() if value}
 
 
-def _request(options: Options, relay: Relay) -> Request:
-    return Request(
-        output=Path(),
-        syscalls=wanted_calls(),
-        string_limit=options.string_limit,
-        seccomp=options.seccomp,
-        argv0=options.command[0],
-        blocked=relay.original,
-        one_cpu=options.one_cpu,
-    )
-
-
-def find(word: str) -> str:
-    """The path of a program, as execvp(3) searches.
-
-    Raises:
-        UsageError: there is none.
-    """
-    if "/" in word:
-        if not Path(word).exists():
-            raise UsageError(f"{word}: No such file or directory")
-        return word
-    found = shutil.which(word)
-    if found is None:
-        raise UsageError(f"{word}: command not found")
-    return found
-
-
-def open_live(target: str | None) -> int | None:
-    """A descriptor for `--live`: of its own for a path, the inherited one for a number.
-
-    Raises:
-        UsageError: cannot be written.
-    """
-    if target is None:
-        return None
-    try:
-        if target.isdecimal():
-            os.fstat(int(target))
-            return int(target)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
-        if Path(target).is_fifo():
-            flags = os.O_RDWR | os.O_CLOEXEC  # its reader may come later: never wait for it
-        return os.open(target, flags, 0o600)
-    except OSError as error:
-        raise UsageError(f"--live {target}: {error.strerror}") from None
-    except OverflowError:
-        raise UsageError(f"--live {target}: no number of a descriptor") from None
-
-
-def _analyst(recording: Recording, style: str, layout: Layout, keys: KeyFile | None) -> Analyst:
+def _analyst(recording: Recording, plan: Plan, layout: Layout, keys: KeyFile | None) -> Analyst:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(recording.name, lines, style, layout, keys.path if keys is not None else None)
+        path = keys.path if keys is not None else None
+        return conclude(recording.name, lines, plan.options.style, layout, path, plan.limits)
 
     return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
 
@@ -215,33 +344,12 @@ def _say_failures(keepalives: Keepalives) -> None:
         complain(complaint)
 
 
-def _relay(capture: Capture, recording: Path, number: signal.Signals, sender: int, tty: bool) -> None:
-    if not tty and not delivered(recording, capture.pid, number, sender):
+def _relay(capture: Capture, recording: Path | None, number: signal.Signals, sender: int, tty: bool) -> None:
+    if not tty and not (recording is not None and delivered(recording, capture.pid, number, sender)):
         capture.signal(number)
 
 
-def _fault(capture: Capture, spooled: Spooled) -> str | None:
-    faults = [capture.fault(), spooled.rescue, spooled.fault]
+def _fault(capture: Capture, spooled: Spooled, spool: Spool) -> str | None:
+    of_tracer = capture.fault()
+    faults = [of_tracer, spool.heir.hear() if of_tracer else None, spooled.fault]
     return "; ".join(fault for fault in faults if fault) or None
-
-
-def _report(options: Options, to: ReportTo, recording: Recording, analyst: Analyst, fault: str | None) -> bool:
-    """Compress while the analyst finishes; print. A Ctrl-C from here on ends the analysis, not the job's status."""
-    if fault:
-        complain(f"the capture is incomplete: {fault}")
-    try:
-        unpacked = recording.pack()
-        if unpacked:
-            complain(unpacked)
-        conclusion = Conclusion.read(analyst.finish())
-    except AnalysisFailed as error:
-        where = f"; the recording is in {options.save}" if options.save else ""
-        complain(f"no report: the analysis failed: {error}{where}")
-        return False
-    if options.quiet and conclusion.healthy and not fault:
-        return conclusion.failed
-    from systrace.reporters.text import encoded
-
-    brief = conclusion.healthy and options.style == "table" and not to.is_file
-    to.write(encoded(conclusion.line.rstrip("\n") + "\n") if brief else conclusion.report)
-    return conclusion.failed

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from systrace.errors import UsageError
+from systrace.units import seconds
 
 if TYPE_CHECKING:
     from systrace.kernel.pidfd import Target
@@ -28,20 +29,31 @@ class Keepalives:
     """The setting, and the pipe between who sees and who acts."""
 
     def __init__(self, text: str) -> None:
-        """Parse `IDLE,INTERVAL,COUNT` (seconds, seconds, probes).
-
-        Raises:
-            UsageError: not three numbers in tcp(7)'s ranges.
-        """
-        words = text.split(",")
-        numbers = [int(word) if word.isdecimal() else 0 for word in words]
-        if len(numbers) != 3 or not all(1 <= number <= 32767 for number in numbers) or numbers[2] > 127:
-            raise UsageError(f"--keepalive {text}: write IDLE,INTERVAL,COUNT in seconds and probes, such as 60,15,4")
-        self._numbers = numbers
+        """Raises UsageError as `parse`."""
+        self._numbers = self.parse(text)
         self._reader, self.writer = os.pipe()
         self._failures: list[str] = []
         self._failed = 0
         self._server: threading.Thread | None = None
+
+    @staticmethod
+    def parse(text: str) -> list[int]:
+        """`IDLE,INTERVAL,COUNT`: two durations in whole seconds, and a number of probes.
+
+        Raises:
+            UsageError: not three in tcp(7)'s ranges.
+        """
+        wrong = UsageError(f"--keepalive {text}: write IDLE,INTERVAL,COUNT in seconds and probes, such as 60,15,4")
+        words = text.split(",")
+        if len(words) != 3 or not words[2].isdecimal():
+            raise wrong
+        try:
+            numbers = [*(seconds(word) for word in words[:2]), float(words[2][:4])]
+        except UsageError:
+            raise wrong from None
+        if not all(1 <= number <= 32767 and number == int(number) for number in numbers) or numbers[2] > 127:
+            raise wrong
+        return [int(number) for number in numbers]
 
     def see(self, event: Event) -> None:
         """In the analyst: pass on a connect to an internet address that began."""

@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ptrace import PtraceError
@@ -49,6 +50,7 @@ class Task:
     command: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     blocked: list[int] = field(default_factory=list)
+    outlives: bool = False  # somebody takes the job over if this process is killed (`rescue`)
 
 
 class Worker:
@@ -62,6 +64,7 @@ class Worker:
         self._main = 0  # the job, or the first attached process
         self._started = False
         self._exited = False
+        self._unbind: Callable[[int], None] | None = None
 
     def say(self, event: str, **more: object) -> None:
         """Tell the other side; it may be gone."""
@@ -90,6 +93,7 @@ class Worker:
 
     def _run_job(self, loop: Loop, plan: Plan) -> int:
         task = self._task
+        options = requests.O_FOLLOW | (requests.O_TRACESECCOMP if plan.filter else 0)
         job = launch(
             Command(
                 task.path.encode("latin-1"),
@@ -98,8 +102,11 @@ class Worker:
                 frozenset(task.blocked),
             ),
             plan.install,
-            requests.O_FOLLOW | (requests.O_TRACESECCOMP if plan.filter else 0),
+            options,
         )
+        if task.outlives:
+            loop.unbound = options
+            self._unbind = loop.unbind
         loop.add(job.pid, coverage=plan.coverage).muted = True
         self._main = job.pid
         loop.on_exec = self._on_exec
@@ -107,6 +114,9 @@ class Worker:
         if not plan.filter:
             requests.interrupt(job.pid)
         _keep_only((self._control.fileno(), self._output.fileno(), *job.descriptors()))
+        if task.outlives:
+            self.say("launched", pid=job.pid)
+            self._control.recv(2)  # the guard is in its place; or systrace is gone, and the job runs as it would
         _tick(self._control)
         job.go()
         loop.run()
@@ -120,7 +130,9 @@ class Worker:
     def _on_exec(self, tid: int) -> None:
         if tid == self._main and not self._started:
             self._started = True
-            self.say("started", pid=tid)
+            self.say("started", pid=tid)  # before it may outlive us: what was not said to have started is not running
+            if self._unbind is not None:
+                self._unbind(tid)
 
     def _on_exit(self, tid: int, status: int) -> None:
         if tid == self._main and self._started:
@@ -190,7 +202,8 @@ def main() -> int:
     control.set_inheritable(False)
     length = int(control.recv(8, socket.MSG_WAITALL))
     task = Task(**json.loads(control.recv(length, socket.MSG_WAITALL)))
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    # Whoever watches over us (`rescue`) would be stopped for at each stop of the job, if that signal were delivered.
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGCHLD})
     gc.freeze()
     gc.set_threshold(50_000)  # nothing here refers to itself: looking for such things after each few calls is in vain
     worker = Worker(control, task)

@@ -31,6 +31,7 @@ class Loop:
         self._filtered = filtered
         self._quiet = False
         self._detaching = False
+        self.unbound = 0  # PTRACE_O_* of tracees that may outlive this process; 0: the kernel kills them with it
         self.on_stop: Callable[[int], None] = lambda _tid: None
         self.on_exec: Callable[[int], None] = lambda _tid: None
         self.on_exit: Callable[[int, int], None] = lambda _tid, _status: None
@@ -178,17 +179,25 @@ class Loop:
                 tracee.in_call = self.calls.enter(tracee, entry)
         self._resume(tracee)
 
+    def unbind(self, tid: int) -> None:
+        """Let a stopped tracee outlive this process, and all that it makes."""
+        requests.set_options(tid, self.unbound)
+
     def _widened(self, tracee: Tracee) -> bool:
         """Look at descriptors that a call made. True when the tracee has reached another stop, or its end."""
         if self._widener is None:
             tracee.fresh.clear()
             return False
+        if self.unbound:  # in the middle of this its registers are not its own: better killed than let go so
+            requests.set_options(tracee.tid, self.unbound | requests.O_EXITKILL)
         try:
             status = self._widener.widen(tracee)
         except Abandoned as gone:
             if gone.status is not None:
                 self._ended(tracee.tid, gone.status)
             return True
+        if self.unbound:
+            self.unbind(tracee.tid)
         if status is None:
             return False
         self._stopped(tracee.tid, status)

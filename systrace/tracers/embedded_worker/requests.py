@@ -27,6 +27,7 @@ from ptrace.binding.func import (
 from ptrace.ctypes_libc import libc
 
 SEIZE = 0x4206
+SETOPTIONS = 0x4200
 INTERRUPT = 0x4207
 LISTEN = 0x4208
 GET_SYSCALL_INFO = 0x420E
@@ -137,6 +138,11 @@ def seize(tid: int, options: int) -> None:
         ptrace.PtraceError: refused or gone; `.errno` says which (ptrace(2)).
     """
     ptrace(SEIZE, tid, 0, options)
+
+
+def set_options(tid: int, options: int) -> bool:
+    """Change the PTRACE_O_* of a stopped tracee; what it makes from now on inherits them. False when it is gone."""
+    return bool(_raw(SETOPTIONS, tid, _NONE, ctypes.c_ulong(options)) != -1)
 
 
 def interrupt(tid: int) -> bool:

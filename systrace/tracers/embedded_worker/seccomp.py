@@ -1,7 +1,8 @@
 """The filter that stops a started job only at the calls that are wanted (seccomp(2), SECCOMP_RET_TRACE).
 
 All other calls run at full speed. A filter cannot be taken off again, and without a tracer its RET_TRACE calls fail
-with ENOSYS: that is why jobs with a filter are killed when their tracer dies, and never let go.
+with ENOSYS: that is why jobs with a filter are never let go, and are killed with their tracer where nobody may take
+them over (`rescue`).
 """
 
 from __future__ import annotations
