@@ -1,4 +1,4 @@
-"""`systrace attach PID`: why does this running job hang? First without touching it, then by tracing it."""
+"""`systrace attach PID...`: why does this running job hang? First without touching it, then by tracing it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,31 @@ The first verdict comes from the kernel's tables and disturbs nobody. Tracing do
 moment are interrupted, and most programs simply repeat them; which ones is said before. --passive stops after the
 first look. The processes go on when the tracing ends.
 
-Exit status: 0 nothing of severity error or fatal, 1 something, 2 PID could not be looked at or traced.
+NAME is that of a program or script (nightly_export.sh, export.php, x.jar), exact or with * and ?. Several processes
+are traced together, into one report.
+
+Exit status: 0 nothing of severity error or fatal, 1 something, 2 no PID could be looked at or traced.
 """
 
 
 @app.command(help=HELP, short_help="What a running process waits for: look, then trace.")
 def attach(
-    pid: Annotated[int, typer.Argument(min=1, metavar="PID", help="The process.")],
+    pids: Annotated[list[int] | None, typer.Argument(min=1, metavar="PID...", help="The processes.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Option("--name", metavar="NAME", help="All processes of that name; may be repeated.")
+    ] = None,
+    wait_for: Annotated[
+        str | None, typer.Option("--wait-for", metavar="NAME", help="Wait for a new process of that name.")
+    ] = None,
     passive: Annotated[bool, typer.Option("--passive", help="Only look: stop and interrupt nothing.")] = False,
     seconds: Annotated[
-        float | None,
-        typer.Option("--for", min=0.001, metavar="N", help="Seconds to trace; else until Ctrl-C or its end."),
+        str | None,
+        typer.Option("--for", metavar="TIME", help="Trace so long: 30s, 5m, 2h; else until Ctrl-C or its end."),
     ] = None,
     save: Save = None,
     report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the report there, not to standard output.")
+        Path | None,
+        typer.Option("--report", "--output", metavar="FILE", help="Write the report there, not to standard output."),
     ] = None,
     style: Style = "table",
     tracer: TracerName = None,
@@ -39,4 +49,16 @@ def attach(
     """See HELP."""
     from systrace.commands.capture.attaching import Options, attach_to
 
-    raise typer.Exit(int(attach_to(Options(pid, passive, seconds, save, report, style, tracer, string_limit))))
+    options = Options(
+        pids=tuple(pids or ()),
+        names=tuple(names or ()),
+        wait_for=wait_for,
+        passive=passive,
+        seconds=seconds,
+        save=save,
+        report=report,
+        style=style,
+        tracer=tracer,
+        string_limit=string_limit,
+    )
+    raise typer.Exit(attach_to(options))

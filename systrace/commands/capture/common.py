@@ -136,7 +136,15 @@ def header(tracer: Tracer, request: Request, *, attach: bool = False, pid: int |
     facts: dict[str, Any] = {"systrace_version": __version__, "tracer": tracer.name}
     if isinstance(tracer, Described):
         facts |= tracer.describe(request, attach=attach)
-    return facts | {"user": os.getuid(), "cwd": os.getcwd()} | host_facts(pid)  # noqa: PTH109 (a string)
+    return facts | {"user": os.getuid(), "cwd": _directory()} | host_facts(pid)
+
+
+def _directory() -> str | None:
+    """The working directory; None when it was deleted or cannot be reached any more."""
+    try:
+        return os.getcwd()  # noqa: PTH109 (a string)
+    except OSError:
+        return None
 
 
 def size(text: str | None) -> int | None:
