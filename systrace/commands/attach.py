@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from systrace.commands import app
+from systrace.commands import app, completing
 from systrace.commands.options import Save, StringLimit, Style, TracerName
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
@@ -25,9 +25,17 @@ Exit status: 0 nothing of severity error or fatal, 1 something, 2 no PID could b
 
 @app.command(help=HELP, short_help="What a running process waits for: look, then trace.")
 def attach(
-    pids: Annotated[list[int] | None, typer.Argument(min=1, metavar="PID...", help="The processes.")] = None,
+    pids: Annotated[
+        list[int] | None, typer.Argument(min=1, metavar="PID...", help="The processes.", autocompletion=completing.pids)
+    ] = None,
     names: Annotated[
-        list[str] | None, typer.Option("--name", metavar="NAME", help="All processes of that name; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--name",
+            metavar="NAME",
+            help="All processes of that name; may be repeated.",
+            autocompletion=completing.names,
+        ),
     ] = None,
     wait_for: Annotated[
         str | None, typer.Option("--wait-for", metavar="NAME", help="Wait for a new process of that name.")

@@ -7,10 +7,20 @@ from typing import Annotated
 
 import typer
 
+from systrace.commands import completing
+
 Save = Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")]
-Style = Annotated[str, typer.Option("--format", metavar="NAME", help="The report: table or json.")]
+Style = Annotated[
+    str, typer.Option("--format", metavar="NAME", help="The report: table or json.", autocompletion=completing.formats)
+]
 TracerName = Annotated[
-    str | None, typer.Option("--tracer", metavar="NAME", help="strace or embedded; else the first that works.")
+    str | None,
+    typer.Option(
+        "--tracer",
+        metavar="NAME",
+        help="strace or embedded; else the first that works.",
+        autocompletion=completing.tracers,
+    ),
 ]
 StringLimit = Annotated[
     int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")

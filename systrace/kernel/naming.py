@@ -137,6 +137,13 @@ def find(pattern: str) -> Found:
     return Found(tuple(named for named in found if not ancestors(named.pid) & pids), left_out)
 
 
+def visible() -> list[int]:
+    """Whom `find` would look at and may, the youngest first."""
+    own = ancestors(os.getpid()) | {os.getpid()}
+    found = [named for pid in _numbers() if pid not in own and may_look(pid) and (named := _living(pid)) is not None]
+    return [named.pid for named in sorted(found, key=lambda named: -named.start_ticks)]
+
+
 def wait_for(pattern: str, there_already: tuple[Named, ...]) -> Named:
     """Wait until another process than these, and those below them, goes by that name and may be looked at."""
     own = ancestors(os.getpid()) | {os.getpid()}

@@ -53,7 +53,9 @@ def start(job: Path) -> subprocess.Popen[bytes]:
     """Run it, in a process group of its own, until all of it hangs."""
     process = subprocess.Popen([sys.executable, job], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
-    assert [process.stdout.readline() for _ in range(2)] == [b"up\n"] * 2
+    if [process.stdout.readline() for _ in range(2)] != [b"up\n"] * 2:
+        end(process)
+        pytest.fail("the job has not come up")
     for pid in family(process.pid):
         asleep(pid)
     return process
