@@ -269,15 +269,18 @@ def test_a_process_that_comes_is_traced_at_once(job: Path, two: list[int], trace
     assert not set(two) & {each["pid"] for each in json.loads(out)["processes"]}
 
 
-def test_ctrl_c_ends_the_waiting(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_kill_end_the_waiting(tmp_path: Path, number: signal.Signals) -> None:
     report = tmp_path / "report"
     command = [*SYSTRACE, "attach", "--wait-for", "no_such_job", "--report", str(report)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         assert b"waiting for" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        while not int(status_field(process.pid, "SigCgt") or "0", 16) >> (number - 1) & 1:
+            time.sleep(0.01)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, b"", b"")
+    assert (process.returncode, out, err) == (128 + number, b"", b"")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator, Sequence
 
 from systrace.commands.capture.common import complain
 from systrace.errors import CaptureError, UsageError
@@ -65,9 +68,23 @@ def awaited(name: str) -> int:
         listed = ", ".join(_shown(named) for named in there[:_SHOWN])
         complain(f"already there, and not waited for: {listed}{more} (to look at them: systrace attach PID)")
     complain(f"waiting for a process called {safe(name)}; Ctrl-C ends it")
-    named = naming.wait_for(name, there)
+    with _ending_in_order():
+        named = naming.wait_for(name, there)
     complain(f"{_shown(named)} has come")
     return named.pid
+
+
+@contextlib.contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """kill(1) and a hang-up end the waiting as Ctrl-C does: what was begun (a report's file) is removed."""
+    changed = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    try:
+        for number in changed:
+            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _shown(named: Named) -> str:
