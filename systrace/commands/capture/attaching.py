@@ -346,9 +346,12 @@ def _trace(
         relay.start(lambda number, _sender, _tty: _stop(capture, number))
         complain(_under_way(len(family), limit))
         ended = _wait(capture, living, limit)
+        broken = capture.fault() if ended else None  # a tracer that was killed ends the waiting, too
         capture.stop()
         spooled = spool.finish()
-        fault = "; ".join(each for each in (capture.fault(), spooled.fault) if each) or None
+        fault = "; ".join(each for each in (broken or capture.fault(), spooled.fault) if each) or None
+        if broken is not None and any(snapshot.still_running() for snapshot in roots):
+            ended = False
         recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
         return _report(options, to, recording, analyst, fault)
 
