@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from systrace.commands import app
+from systrace.commands import app, completing
 
 HELP = """Explain CAUSE, one of the causes that reports name: what it is, what proves it, what to do.
 
@@ -17,7 +17,10 @@ _WIDEST = 100  # columns; longer lines are hard to read
 
 @app.command(help=HELP, short_help="What a cause means, what proves it, what to do.")
 def explain(
-    cause: Annotated[str | None, typer.Argument(metavar="[CAUSE]", help="As in a report: read-timeout.")] = None,
+    cause: Annotated[
+        str | None,
+        typer.Argument(metavar="[CAUSE]", help="As in a report: read-timeout.", autocompletion=completing.causes),
+    ] = None,
 ) -> None:
     """See HELP."""
     import shutil

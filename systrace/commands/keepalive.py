@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from systrace.commands import app
+from systrace.commands import app, completing
 
 if TYPE_CHECKING:
     from systrace.kernel.keepalive import Change
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @app.command(short_help="Turn on TCP keepalive in a running process.")
 def keepalive(
-    pid: int = typer.Argument(metavar="PID", help="The process whose connections are meant."),
+    pid: int = typer.Argument(
+        metavar="PID", help="The process whose connections are meant.", autocompletion=completing.pids
+    ),
     fd: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this descriptor; may be repeated.")] = None,
     idle: int = typer.Option(60, metavar="N", help="Seconds of silence before the first probe."),
     interval: int = typer.Option(15, metavar="N", help="Seconds between unanswered probes."),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-Save = Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")]
-Style = Annotated[str, typer.Option("--format", metavar="NAME", help="The report: table or json.")]
-TracerName = Annotated[
-    str | None, typer.Option("--tracer", metavar="NAME", help="strace or embedded; else the first that works.")
+from systrace.commands import completing
+
+Save = Annotated[str | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")]
+Style = Annotated[
+    str, typer.Option("--format", metavar="NAME", help="The report: table or json.", autocompletion=completing.formats)
 ]
-StringLimit = Annotated[
-    int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
+TracerName = Annotated[
+    str | None,
+    typer.Option(
+        "--tracer",
+        metavar="NAME",
+        help="strace or embedded; else the first that works.",
+        autocompletion=completing.tracers,
+    ),
 ]
 Strings = Annotated[
     str, typer.Option("--string-limit", "-s", metavar="SIZE", help="Bytes recorded of each read or write (4096, 64k).")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from systrace.commands import app
+from systrace.commands import app, completing
 
 if TYPE_CHECKING:
     from systrace.commands.reading.logs import Recording
@@ -26,7 +26,13 @@ Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could no
 def parse(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     style: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="table, or json: one object a line for each recording.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="table, or json: one object a line for each recording.",
+            autocompletion=completing.formats,
+        ),
     ] = "table",
     socket: Annotated[str | None, typer.Option(metavar="ID", help="Show one socket call by call: S4.")] = None,
     everything: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from systrace.commands import app
+from systrace.commands import app, completing
 
 HELP = """List the HTTP requests of strace logs: method, URL, status, where the time went, sizes, content type, process.
 
@@ -25,7 +25,13 @@ Exit status: 0, or 2 when a LOG could not be read.
 def requests(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     style: Annotated[
-        str, typer.Option("--format", metavar="NAME", help="table, or json: one object a line for each request.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="table, or json: one object a line for each request.",
+            autocompletion=completing.formats,
+        ),
     ] = "table",
     keylog: Annotated[
         Path | None,

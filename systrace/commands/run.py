@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Strings, Style, TracerName
+from systrace.commands.options import Save, Strings, Style, TracerName
 
 HELP = """Run COMMAND and report on its sockets when it ends.
 
@@ -42,7 +42,7 @@ several processors at once: they see one."""
 )
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
-    save: Annotated[str | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")] = None,
+    save: Save = None,
     save_dir: Annotated[
         str | None, typer.Option(metavar="DIR", help="Keep it there, named by job, host, start and process.")
     ] = None,

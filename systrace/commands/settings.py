@@ -80,13 +80,16 @@ def settings() -> Settings:
         text = os.environ.get(variable)
         if text is None or (text == "" and kind is not bool):
             continue
-        value: Any = text
-        if kind is list:
-            value = [text]
-        elif kind is bool and text.lower() in (*_YES, *_NO):
-            value = text.lower() in _YES
-        _take(found, complaints, name, value, variable)
+        _take(found, complaints, name, _read_text(text, kind), variable)
     return Settings(found, complaints)
+
+
+def _read_text(text: str, kind: type) -> Any:
+    if kind is list:
+        return [text]
+    if kind is bool and text.lower() in (*_YES, *_NO):
+        return text.lower() in _YES
+    return text
 
 
 def _read(path: Path, complaints: list[str]) -> dict[str, Any]:
@@ -110,7 +113,7 @@ def _read(path: Path, complaints: list[str]) -> dict[str, Any]:
 
 
 def _take(found: dict[str, Setting], complaints: list[str], name: str, value: Any, source: str) -> None:
-    kind = NAMES.get(name)
+    kind: Any = NAMES.get(name)
     if kind is None:
         complaints.append(f"{source}: there is no setting {name!r}: it is passed over")
     elif not isinstance(value, kind) or (kind is list and not all(isinstance(each, str) for each in value)):

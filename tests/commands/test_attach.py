@@ -168,6 +168,27 @@ def test_a_killed_systrace_lets_the_process_go(hung: subprocess.Popen[bytes], tm
         calls = [line for line in saved.read_text().splitlines() if not line.startswith("#")]  # none, if it was quick
 
 
+@pytest.mark.parametrize("tracer", ["strace", "embedded"])
+def test_a_killed_tracer_is_told_and_the_process_goes_on(
+    hung: subprocess.Popen[bytes], tmp_path: Path, tracer: str
+) -> None:
+    saved = tmp_path / "t"
+    command = [*SYSTRACE, "attach", str(hung.pid), "--save", str(saved), "--tracer", tracer]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "Ctrl-C ends it" not in process.stderr.readline():
+            assert process.poll() is None
+        killed = tracer_of(hung.pid)
+        os.kill(killed, signal.SIGKILL)
+        _out, err = process.communicate(timeout=60)
+    assert f"[{killed}] was killed" in err
+    assert "the capture is incomplete: " in err
+    footer = json.loads(saved.read_text().splitlines()[-1].removeprefix("# systrace: "))
+    assert footer["ended"] is False
+    assert f"[{killed}] was killed" in footer["fault"]
+    assert hung.poll() is None
+
+
 def test_a_process_that_is_not_there() -> None:
     done = attach(4194303)
     assert done.returncode == 2

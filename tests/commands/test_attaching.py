@@ -30,7 +30,7 @@ from systrace.tracers.recording import Recording
 from systrace.tracers.waiting import Running, status_field, tracer_of
 
 pytestmark = pytest.mark.real
-OPTIONS = Options(0, False, 0.2, None, None, "json", "fake", 4096)
+OPTIONS = Options((0,), (), None, False, "0.2", None, None, "json", "fake", 4096)
 
 
 class FakeCapture:
@@ -89,7 +89,7 @@ def sleeper() -> Iterator[int]:
         process.kill()
 
 
-def attached(monkeypatch: pytest.MonkeyPatch, tracer: FakeTracer, options: Options) -> bool:
+def attached(monkeypatch: pytest.MonkeyPatch, tracer: FakeTracer, options: Options) -> int:
     monkeypatch.setattr(attaching, "choose", lambda _name: tracer)
     return attach_to(options)
 
@@ -101,7 +101,7 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
         found = diagnose(Snapshot.take(sleeper))
         changed = replace(found, findings=(replace(found.findings[0], severity=severity),))
         monkeypatch.setattr(attaching, "diagnose", lambda _snapshot, changed=changed: changed)
-        assert attach_to(replace(OPTIONS, pid=sleeper, passive=True)) == failed
+        assert attach_to(replace(OPTIONS, pids=(sleeper,), passive=True)) == failed
     assert capfd.readouterr().err == ""
 
 
@@ -140,7 +140,7 @@ def test_what_somebody_else_traces_in_the_tree_is_left_to_him(
             while tracer_of(taken) != strace.pid:
                 time.sleep(0.01)
             tracer = FakeTracer()
-            attached(monkeypatch, tracer, replace(OPTIONS, pid=root.pid))
+            attached(monkeypatch, tracer, replace(OPTIONS, pids=(root.pid,)))
             strace.terminate()
         numbers = [process.pid for process in tracer.family]
         for pid in {*numbers, taken}:
@@ -156,7 +156,7 @@ def test_the_recording_says_whether_the_process_ended(
     sleeper: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: bool
 ) -> None:
     saved = tmp_path / "t"
-    attached(monkeypatch, FakeTracer(ends=ends), replace(OPTIONS, pid=sleeper, save=saved))
+    attached(monkeypatch, FakeTracer(ends=ends), replace(OPTIONS, pids=(sleeper,), save=saved))
     first, *_, last = saved.read_text().splitlines()
     assert json.loads(first.removeprefix("# systrace: "))["attached"] == sleeper
     footer = json.loads(last.removeprefix("# systrace: "))
@@ -169,7 +169,7 @@ def test_a_refusal_keeps_what_was_seen(
 ) -> None:
     tracer = FakeTracer(b'4711 1.0 read(0, "secret", 6) = 6 <0.1>\n' * 100, refuses="cannot attach: no")
     with pytest.raises(CaptureError, match="cannot attach: no"):
-        attached(monkeypatch, tracer, replace(OPTIONS, pid=sleeper, save=tmp_path / name))
+        attached(monkeypatch, tracer, replace(OPTIONS, pids=(sleeper,), save=tmp_path / name))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     words = [sys.executable, "-m", "systrace", "parse", "--format", "json", str(tmp_path / name)]
     report = json.loads(subprocess.run(words, capture_output=True, check=False).stdout)
@@ -184,7 +184,7 @@ def test_a_recording_that_cannot_be_packed_is_named(
 ) -> None:
     saved = tmp_path / "t.gz"
     saved.mkdir()
-    attached(monkeypatch, FakeTracer(), replace(OPTIONS, pid=sleeper, save=saved))
+    attached(monkeypatch, FakeTracer(), replace(OPTIONS, pids=(sleeper,), save=saved))
     assert f"cannot compress the recording (Is a directory): it is in {saved}.part" in capfd.readouterr().err
 
 
@@ -221,5 +221,5 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
 def test_options_are_named_as_on_the_command_line() -> None:
     assert [field.name for field in dataclasses.fields(Options)] == (
-        "pid passive seconds save report style tracer string_limit".split()
+        "pids names wait_for passive seconds save report style tracer string_limit".split()
     )

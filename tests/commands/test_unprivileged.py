@@ -89,7 +89,9 @@ def test_a_process_of_roots_is_refused_with_what_grants_it(user: User, words: tu
     said = done.stdout + done.stderr
     assert "belongs to user root: run as that user (sudo -u root" in " ".join(said.split())
     assert f"sudo systrace {words[0]} {target.pid}" in " ".join(said.split())
-    assert done.returncode == (0 if "--passive" in words else 2)
+    assert done.returncode == 2
+    assert ("systrace: not looked at: " in done.stderr) == ("--passive" in words)
+    assert (f"process {target.pid}" in done.stdout) == ("--passive" in words)  # the little that may be seen
 
 
 def test_doctor_tells_him_what_he_may_not(user: User) -> None:

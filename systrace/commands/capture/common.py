@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from systrace.commands.capture.reporting import complain
 from systrace.errors import CaptureError, SystraceError, UsageError
-from systrace.units import LONGEST_SECONDS
 
 if TYPE_CHECKING:
     from systrace.model import Analysis, Event
@@ -144,8 +143,8 @@ def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
     return usable, reasons
 
 
-def choose(name: str | None) -> Tracer:
-    """The tracer of this name, or the first that works here; a second choice is said to be one.
+def choose(name: str | None, *, quiet: bool = False) -> Tracer:
+    """The tracer of this name, or the first that works here; unless `quiet`, a second choice is said to be one.
 
     Raises:
         UsageError: no tracer of that name.
@@ -161,7 +160,7 @@ def choose(name: str | None) -> Tracer:
         return TRACERS[name]
     if not usable:
         raise CaptureError("; ".join(reasons))
-    if usable[0].name != "strace":
+    if usable[0].name != "strace" and not quiet:
         complain(f"{'; '.join(reasons)}; the {usable[0].name} tracer takes its place")
     return usable[0]
 
@@ -191,16 +190,6 @@ def working_directory() -> str | None:
         return os.getcwd()  # noqa: PTH109 (a string)
     except OSError:
         return None
-
-
-def check_seconds(option: str, value: float | None) -> None:
-    """Only times that poll(2), which counts milliseconds in 31 bits, can wait for.
-
-    Raises:
-        UsageError: another one, or no number (nan).
-    """
-    if value is not None and not 0 < value <= LONGEST_SECONDS:
-        raise UsageError(f"{option} {value:g}: at most {LONGEST_SECONDS:,.0f} s ({LONGEST_SECONDS // 86400:.0f} days)")
 
 
 def style_of(name: str) -> str:

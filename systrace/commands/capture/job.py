@@ -235,7 +235,9 @@ class Course:
             return False
         bad = bool(not conclusion.healthy or fault or status)
         if options.save_if_bad:
-            where = self._pack(recording) if bad else recording.discard()
+            where = self._pack(recording) if bad else None
+            if not bad:
+                recording.discard()
         if conclusion.complaint:
             complain(f"the idle limits are those of the catalogue: {conclusion.complaint}")
         self._print(conclusion, fault)
