@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from systrace.errors import CaptureError, UsageError
+from systrace.outputs import place
 from systrace.tracers import TRACERS, Described, Request, Tracer
 from systrace.tracers.recording import Recording
 from systrace.tracers.spool import Spool
@@ -268,7 +269,7 @@ def test_a_traced_systrace_says_so(tmp_path: Path) -> None:
 
 @contextmanager
 def _attached(pids: list[int], path: Path) -> Iterator[tuple[StraceAttach, Recording, Spool]]:
-    recording = Recording.create(path, {})
+    recording = Recording.create(place(path), {})
     spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
     try:
         request = Request(output=recording.fifo, syscalls=frozenset({"read", "write"}))

@@ -160,7 +160,7 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
         "pid = os.spawnv(os.P_NOWAIT, '/bin/sleep', ['sleep', '600'])\n"
         "with stack:\n"
         "    try:\n"
-        "        attaching.attach_to(attaching.Options(pid, False, 1.0, None, None, 'table', 'strace', 4096))\n"
+        "        attaching.attach_to(attaching.Options((pid,), (), None, False, '1', None, None, 'table', 'strace', '4096'))\n"
         "    except Exception as error:\n"
         "        print(type(error).__name__, error)\n"
     )
@@ -176,7 +176,7 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
 
 
 _LATE = """
-import os, signal, subprocess, sys, pathlib
+import os, signal, subprocess, sys
 from systrace.commands.capture import attaching
 from tests.tracers.successor import kill_and_reap, stranger
 victim = subprocess.Popen(['/bin/sleep', '600'])
@@ -189,7 +189,7 @@ def late(words, *rest, **more):
     return start(words, *rest, **more)
 subprocess.Popen = late
 try:
-    options = attaching.Options(victim.pid, False, 1.0, pathlib.Path(sys.argv[1]), None, 'table', 'strace', 4096)
+    options = attaching.Options((victim.pid,), (), None, False, '1', sys.argv[1], None, 'table', 'strace', '4096')
     attaching.attach_to(options)
 except Exception as error:
     print(type(error).__name__, error)
