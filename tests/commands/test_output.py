@@ -90,7 +90,9 @@ def test_help_fits_the_terminal(width: int) -> None:
         env = {**os.environ, "COLUMNS": str(width)}
         done = _systrace(*command.split(), "--help", stdout=subprocess.PIPE, env=env)
         assert max(map(len, done.stdout.splitlines())) <= min(width, 80)
-        assert "..." not in done.stdout.replace("LOG...", "").replace("COMMAND...", "").replace("ARGS]...", "")
+        assert "..." not in done.stdout.replace("LOG...", "").replace("COMMAND...", "").replace("PID...", "").replace(
+            "ARGS]...", ""
+        )
         assert command == "" or "Exit status: " in done.stdout.replace("\n", " ").replace("  ", " ")
 
 
