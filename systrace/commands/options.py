@@ -1,4 +1,4 @@
-"""Options that mean the same in `run` and `attach`."""
+"""Options that mean the same in several commands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ Style = Annotated[str, typer.Option("--format", metavar="NAME", help="The report
 TracerName = Annotated[
     str | None, typer.Option("--tracer", metavar="NAME", help="strace or embedded; else the first that works.")
 ]
+Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")]
 StringLimit = Annotated[
     int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app
+from systrace.commands.options import Output
 
 if TYPE_CHECKING:
     from systrace.commands.reading.logs import Recording
@@ -40,14 +41,12 @@ def parse(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
-    ] = None,
+    output: Output = None,
 ) -> None:
     """See HELP."""
     from systrace.commands.reading.analysis import analysis_of
     from systrace.commands.reading.logs import recordings, say
-    from systrace.commands.reading.output import opened
+    from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
     from systrace.reporters import REPORTERS
     from systrace.rules.limits import use
@@ -56,10 +55,11 @@ def parse(
         raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
     if socket is not None and style != "table":
         raise UsageError("--socket shows a table: it does not go with --format")
+    where = output_place(output, logs, (limits, keylog))
     use(str(limits) if limits is not None else None)
     found, unreadable = recordings(logs)
-    failed = False
-    with opened(output) as out:
+    failed = reported = False
+    with opened(where) as out:
         for recording in found:
             try:
                 analysis = analysis_of(recording, watch=socket, keylog=keylog)
@@ -72,7 +72,10 @@ def parse(
                 say(error)
                 unreadable = True
                 continue
+            reported = True
             failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
+        if not reported:
+            raise typer.Exit(2)  # within the block: what is in FILE stays there
     raise typer.Exit(2 if unreadable else int(failed))
 
 

@@ -55,6 +55,12 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
     return [[Input(path, _lines(path), tid) for tid, path in sorted(members)] for members in groups.values()]
 
 
+def stem_of_siblings(path: str) -> str | None:
+    """What the files of one `strace -ff` have in common: `name` of `name.PID`; None for another file."""
+    match = _FF_NAME.fullmatch(path)
+    return match[1] if match is not None and int(match[2]) > 0 else None
+
+
 def _allow_open_files(count: int) -> None:
     """The siblings of `-ff` are read side by side, one for each thread of the job: more than a shell allows by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

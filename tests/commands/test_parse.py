@@ -104,7 +104,7 @@ def test_socket(refused: Path) -> None:
         (["--socket", "S1", "--format", "json"], b"systrace: --socket shows a table: it does not go with --format\n"),
         (["--format", "xml"], b"systrace: there is no report format 'xml': choose from "),
         (["--limits", "/nowhere.toml"], b"systrace: /nowhere.toml: "),
-        (["--output", "/nowhere/report"], b"systrace: cannot write /nowhere/report: No such file or directory\n"),
+        (["--output", "/nowhere/report"], b"systrace: cannot write /nowhere/report: /nowhere: No such directory\n"),
     ],
 )
 def test_usage_errors_are_one_line(refused: Path, words: list[str], message: bytes) -> None:
