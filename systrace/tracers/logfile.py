@@ -93,7 +93,8 @@ def _decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
             yield from _text_lines(stream)
         except EndlessLineError as error:
             if not error.lines_before:
-                raise InputError(f"{path}: this is no strace log: {error}") from None
+                name = "standard input" if path == "-" else path
+                raise InputError(f"{name}: this is no strace log: {error}") from None
             yield b"# systrace: " + json.dumps({"damage": f"{error}: what came before was read"}).encode() + b"\n"
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno:

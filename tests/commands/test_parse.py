@@ -226,6 +226,13 @@ def test_endless_devices(path: str, words: str) -> None:
     assert words in job.stderr
 
 
+def test_endless_blank_lines_from_a_pipe() -> None:
+    line = f"ulimit -v 400000; yes '' | exec {shlex.quote(sys.executable)} -m systrace parse -"
+    job = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60)
+    assert (job.returncode, job.stdout, job.stderr.count("\n")) == (2, "", 1)
+    assert job.stderr.startswith("systrace: standard input: this is no strace log: nothing but empty lines")
+
+
 @pytest.mark.parametrize(
     ("closed", "words", "message"),
     [

@@ -28,7 +28,7 @@ WAITS = {
     "lock": "9 1700000100.300000 flock(4</run/job.lock>, LOCK_EX <unfinished ...>\n" + TICK,
     "child": "9 1700000100.300000 wait4(-1,  <unfinished ...>\n" + TICK,
     "cut answer": ASK
-    + '9 1700000100.400000 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\nabc", 4096, 0, NULL, NULL) = 41 <0.1>\n'
+    + '9 1700000100.400000 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\nabc", 99, 0, NULL, NULL) = 41 <0.1>\n'
     + "9 1700000100.600000 recvfrom(3,  <unfinished ...>\n"
     + TICK,
 }
