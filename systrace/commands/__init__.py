@@ -16,10 +16,12 @@ import pkgutil
 import shutil
 import signal
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from systrace.errors import SystraceError
+from systrace.errors import SystraceError, UsageError
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name
 
@@ -28,7 +30,38 @@ EXAMPLES = """Examples:
   systrace parse job.strace.gz
   systrace run -- ./nightly_export.sh"""
 
+
+class _Commands(TyperGroup):
+    """The sub-commands; what is none of them gets one line that says what may have been meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        if args and args[0][:1] not in ("", "-") and args[0] not in self.commands and not ctx.resilient_parsing:
+            raise UsageError(f"there is no command {_meant(args[0], list(self.commands))}")
+        return super().resolve_command(ctx, args)
+
+
+def _meant(given: str, commands: list[str]) -> str:
+    from difflib import get_close_matches
+
+    from systrace.reporters.text import safe
+    from systrace.shell import word
+
+    name = safe(word(given))
+    near = get_close_matches(given.lower(), commands, 1)
+    if os.path.exists(given):  # noqa: PTH110 (pathlib raises for names with a NUL)
+        return f"{name}: did you mean `systrace parse {name}`?"
+    if given.isascii() and given.isdecimal():
+        return f"{name}: did you mean `systrace attach {name}`?"
+    return f"{name}: did you mean `systrace {near[0]}`?" if near else f"{name}: `systrace --help` lists them"
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -19,7 +19,8 @@ HELP = """Read strace logs of any version and option style, and say what went wr
 LOG is a file (plain, gzip, xz, zstd or bzip2), several files of one -ff recording, a directory of them, or - for
 standard input. Ctrl-C ends the input of a pipe. Files that do not belong together get a report each.
 
-Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read.
+Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read,
+or has no system call in it.
 """
 
 
@@ -44,7 +45,7 @@ def parse(
     output: Output = None,
 ) -> None:
     """See HELP."""
-    from systrace.commands.reading.analysis import analysis_of
+    from systrace.commands.reading.analysis import analysis_of, without_calls
     from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
@@ -73,6 +74,9 @@ def parse(
                 unreadable = True
                 continue
             reported = True
+            if (lack := without_calls(recording, analysis)) is not None:
+                say(lack)
+                unreadable = True
             failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
         if not reported:
             raise typer.Exit(2)  # within the block: what is in FILE stays there

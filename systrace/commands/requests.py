@@ -18,7 +18,7 @@ session keys (--keylog); without, their connections are listed. Secrets in URLs 
 
 --format json prints one object a line for each request.
 
-Exit status: 0, or 2 when a LOG could not be read.
+Exit status: 0, or 2 when a LOG could not be read, or has no system call in it.
 """
 
 
@@ -35,7 +35,7 @@ def requests(
     output: Output = None,
 ) -> None:
     """See HELP."""
-    from systrace.commands.reading.analysis import analysis_of
+    from systrace.commands.reading.analysis import analysis_of, without_calls
     from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
@@ -53,6 +53,9 @@ def requests(
                 heading = recording.name if len(found) > 1 else ""
                 write_requests(analysis, out, style, heading)
                 reported = True
+                if (lack := without_calls(recording, analysis)) is not None:
+                    say(lack)
+                    unreadable = True
             except SystraceError as error:
                 say(error)
                 unreadable = True
