@@ -23,6 +23,13 @@ from typer.core import TyperGroup
 
 from systrace.errors import SystraceError, UsageError
 
+# Ctrl-C ends other commands at once and by the signal itself, wherever Python is. These leave something behind unless they
+# are unwound: a tracer, a recording, a changed process. What they need is imported before KeyboardInterrupt may come.
+_UNWOUND = {
+    "run": "systrace.commands.capture.job",
+    "attach": "systrace.commands.capture.attaching",
+    "keepalive": "systrace.kernel.keepalive",
+}
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name
 
 EXAMPLES = """Examples:
@@ -42,6 +49,10 @@ class _Commands(TyperGroup):
         """
         if args and args[0][:1] not in ("", "-") and args[0] not in self.commands and not ctx.resilient_parsing:
             raise UsageError(f"there is no command {_meant(args[0], list(self.commands))}")
+        if args and args[0] in _UNWOUND and not ctx.resilient_parsing:
+            importlib.import_module(_UNWOUND[args[0]])
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # one that is ignored stays so (nohup, &)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
         return super().resolve_command(ctx, args)
 
 
@@ -89,19 +100,31 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line on standard error."""
+    """Run the command line; every expected error is one line on standard error, and Ctrl-C is silent to the last moment."""
+    try:
+        try:
+            _main()
+        finally:
+            _end_on_interrupt()  # Python takes its time to end, and would show where it was
+    except KeyboardInterrupt:  # wherever it came, in a handler of another error too
+        _end_on_interrupt()
+        sys.exit(128 + signal.SIGINT)
+
+
+def _end_on_interrupt() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _main() -> None:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__; one that is ignored stays so (nohup, &)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(50_000, 50, 100)  # most of what an analysis makes lives to its end: looking for garbage costs 10 %
     try:
         app(terminal_width=min(max(shutil.get_terminal_size().columns, 40), 80) - 2)
     except SystraceError as error:
         _say(f"systrace: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `| head`: the reader has seen enough
         _drop_output()
         sys.exit(128 + signal.SIGPIPE)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from systrace.errors import UsageError
 from systrace.outputs import Place, distinct, place, writing
 
-_STOPS = (signal.SIGTERM, signal.SIGHUP)
+_STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 def output_place(
@@ -98,7 +98,7 @@ class _Stopped(BaseException):
 
 @contextlib.contextmanager
 def _stopped_in_order() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the program as ever, but after the half-written file beside the output has been removed."""
+    """SIGTERM, SIGHUP and SIGINT end the program as ever, once the half-written file beside the output has been removed."""
     came = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
