@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from systrace.commands import app
+from systrace.commands.options import Output
 
 if TYPE_CHECKING:
     from systrace.model import Analysis, Transcript
+    from systrace.outputs import Place
 
 HELP = """Print one conversation, both directions, with times, silences, and the holes that strace -s left.
 
@@ -47,24 +49,24 @@ def follow(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
-    ] = None,
+    output: Output = None,
 ) -> None:
     """See HELP."""
-    from systrace.commands.reading.output import opened
+    from systrace.commands.reading.output import opened, output_place
     from systrace.errors import UsageError
     from systrace.model import Transcript
     from systrace.reporters.follow import follow as write
 
     if message is not None and save_body is None:
         raise UsageError("--message goes with --save-body FILE")
+    option, path = ("--output", output) if save_body is None else ("--save-body", save_body)
+    where = output_place(path, logs, (keylog,), option)
     transcript = Transcript(socket.strip().upper(), limit << 20)
     analysis = _read(logs, transcript, keylog)
-    if save_body is not None:
-        _save(analysis, transcript, save_body, message)
+    if where is not None and save_body is not None:
+        _save(analysis, transcript, where, message)
         return
-    with opened(output) as out:
+    with opened(where) as out:
         write(analysis, transcript, out, hexdump=hexdump, show_secrets=show_secrets)
 
 
@@ -86,19 +88,17 @@ def _read(logs: list[str], transcript: Transcript, keylog: Path | None) -> Analy
     return analysis_of(found[0], transcript=transcript, keylog=keylog)
 
 
-def _save(analysis: Analysis, transcript: Transcript, path: Path, number: int | None) -> None:
-    import os
-    import stat
-
+def _save(analysis: Analysis, transcript: Transcript, where: Place, number: int | None) -> None:
     from systrace.commands.reading.logs import say
     from systrace.commands.reading.output import opened
+    from systrace.errors import UsageError
     from systrace.reporters.follow import watched
     from systrace.reporters.saved_body import saved_body
 
     watched(analysis, transcript)
     body = saved_body(transcript, number)
-    with opened(path) as out:
-        if stat.S_ISREG(os.fstat(out.fileno()).st_mode):
-            os.fchmod(out.fileno(), 0o600)  # one that was there already may have been readable by others
+    with opened(where) as out:
+        if out.isatty():
+            raise UsageError(f"--save-body {where.named}: a terminal would obey what the bytes say: name a file")
         body.write(out)
-    say(f"{path}: {body.summary()}")
+    say(f"{where.named}: {body.summary()}")

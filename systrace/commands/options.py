@@ -1,7 +1,8 @@
-"""Options that mean the same in `run` and `attach`."""
+"""Options that mean the same in several commands."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,7 @@ TracerName = Annotated[
         autocompletion=completing.tracers,
     ),
 ]
+Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")]
 Strings = Annotated[
     str, typer.Option("--string-limit", "-s", metavar="SIZE", help="Bytes recorded of each read or write (4096, 64k).")
 ]
