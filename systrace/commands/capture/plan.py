@@ -13,7 +13,7 @@ from systrace.commands.capture.common import style_of, tracers_for
 from systrace.commands.capture.keepalive import Keepalives
 from systrace.commands.capture.keeping import Keep, job_name, new_name
 from systrace.commands.capture.reporting import complain
-from systrace.commands.settings import Settings, settings
+from systrace.settings import Settings, settings
 from systrace.errors import CommandError, SystraceError, UsageError
 from systrace.outputs import Place, distinct, place
 from systrace.tracers import Tracer
