@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Output
+from systrace.commands.options import READING, Output
 
 HELP = """Print every system call of strace logs as one JSON object a line, in order of completion.
 
@@ -17,7 +17,7 @@ Exit status: 0, or 2 when a LOG could not be read, or has no system call in it.
 """
 
 
-@app.command(help=HELP, short_help="Every call of a log as a line of JSON.")
+@app.command(help=HELP, short_help="Every call of a log as a line of JSON.", context_settings=READING)
 def events(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     network: Annotated[bool, typer.Option("--network", help="Only calls on sockets and waits.")] = False,

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+# run and attach say --report where the commands that read logs say --output: these take both words.
+READING = {"token_normalize_func": lambda name: "output" if name == "report" else name}
 Save = Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")]
 Style = Annotated[str, typer.Option("--format", metavar="NAME", help="The report: table or json.")]
 TracerName = Annotated[
@@ -16,3 +18,16 @@ Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a fi
 StringLimit = Annotated[
     int, typer.Option("--string-limit", "-s", min=64, metavar="N", help="Bytes recorded of each read or write.")
 ]
+
+
+def table_or_json(style: str) -> str:
+    """The `--format` of a command that has these two.
+
+    Raises:
+        UsageError: another one.
+    """
+    if style not in ("table", "json"):
+        from systrace.errors import UsageError
+
+        raise UsageError(f"there is no format {style!r}: choose table or json")
+    return style

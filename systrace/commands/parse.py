@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Output
+from systrace.commands.options import READING, Output
 
 if TYPE_CHECKING:
     from systrace.commands.reading.logs import Recording
@@ -24,7 +24,7 @@ or has no system call in it.
 """
 
 
-@app.command(help=HELP, short_help="What went wrong, from a strace log.")
+@app.command(help=HELP, short_help="What went wrong, from a strace log.", context_settings=READING)
 def parse(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     style: Annotated[

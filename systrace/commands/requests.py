@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Output
+from systrace.commands.options import READING, Output
 
 HELP = """List the HTTP requests of strace logs: method, URL, status, where the time went, sizes, content type, process.
 
@@ -22,7 +22,7 @@ Exit status: 0, or 2 when a LOG could not be read, or has no system call in it.
 """
 
 
-@app.command(help=HELP, short_help="The HTTP requests of a log, and their times.")
+@app.command(help=HELP, short_help="The HTTP requests of a log, and their times.", context_settings=READING)
 def requests(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     style: Annotated[
