@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from systrace.commands import app
+from systrace.commands.options import table_or_json
 
 _SIGNS = {"ok": "ok     ", "note": "note   ", "warning": "WARNING", "fault": "FAULT  "}
 _INDENT = " " * 9
@@ -12,7 +13,8 @@ _INDENT = " " * 9
 
 @app.command(short_help="What this machine allows, and what is missing.")
 def doctor(
-    json_output: bool = typer.Option(False, "--json", help="One JSON object a line instead of text."),
+    style: str = typer.Option("table", "--format", metavar="NAME", help="table, or json: one object a line."),
+    json_output: bool = typer.Option(False, "--json", hidden=True),
 ) -> None:
     """Check strace, permissions, the kernel, its TCP settings and the optional tools.
 
@@ -29,6 +31,7 @@ def doctor(
     from systrace.reporters.text import wrap
     from systrace.tracers.embedded import Embedded
 
+    json_output |= table_or_json(style) == "json"
     checks = all_checks(Embedded().unavailable())
     width = max(len(check.name) for check in checks)
     columns = Layout.of(sys.stdout.buffer).width if sys.stdout is not None else PIPED_WIDTH

@@ -13,7 +13,7 @@ HELP = """Print every system call of strace logs as one JSON object a line, in o
 
 --network keeps the calls on sockets, and the waits for descriptors (poll, select, epoll).
 
-Exit status: 0, or 2 when a LOG could not be read, or has no system call in it.
+Exit status: 0, or 2 when a LOG could not be read.
 """
 
 
@@ -26,7 +26,7 @@ def events(
     """See HELP."""
 
     from systrace.commands.reading.interrupt import end_of_input_on_interrupt
-    from systrace.commands.reading.logs import Counted, recordings, say
+    from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened, output_place
     from systrace.commands.reading.progress import progress
     from systrace.errors import SystraceError
@@ -43,16 +43,13 @@ def events(
             try:
                 with end_of_input_on_interrupt(names), progress(names):
                     records = raw_records(recording.inputs)
-                    counted = Counted(records)
-                    chosen = network_calls(counted) if network else counted
+                    chosen = network_calls(records) if network else records
                     write_calls(chosen, out, names if several else None, live=any(map(is_live, names)))
             except SystraceError as error:
                 say(error)
                 unreadable = True
                 continue
             complaint = recording.complaint()
-            if complaint is None and not counted.any and not recording.is_ours:
-                complaint = recording.without_calls()
             if complaint is not None:
                 say(complaint)
                 unreadable = True

@@ -25,6 +25,7 @@ Passwords, tokens, cookies and Authorization fields are hidden, where they are t
 
 Exit status: 0, or 2 when LOG could not be read or has no such conversation.
 """
+_LEAST, _MOST = 64 << 10, 4 << 30  # bytes kept of a conversation
 
 
 @app.command(help=HELP, short_help="One conversation of a log, both directions.")
@@ -43,8 +44,9 @@ def follow(
         int | None, typer.Option(metavar="N", help="The body of another message: N as in #N.", min=1)
     ] = None,
     limit: Annotated[
-        int, typer.Option(metavar="N", help="Megabytes kept; the middle is left out.", min=1, max=4096)
-    ] = 8,
+        str,
+        typer.Option(metavar="SIZE", help="Kept of it (500k, 64M; a bare number: megabytes); the middle is left out."),
+    ] = "8M",
     keylog: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
@@ -61,13 +63,28 @@ def follow(
         raise UsageError("--message goes with --save-body FILE")
     option, path = ("--output", output) if save_body is None else ("--save-body", save_body)
     where = output_place(path, logs, (keylog,), option)
-    transcript = Transcript(socket.strip().upper(), limit << 20)
+    transcript = Transcript(socket.strip().upper(), _size(limit))
     analysis = _read(logs, transcript, keylog)
     if where is not None and save_body is not None:
         _save(analysis, transcript, where, message)
         return
     with opened(where) as out:
         write(analysis, transcript, out, hexdump=hexdump, show_secrets=show_secrets)
+
+
+def _size(text: str) -> int:
+    """A bare number means megabytes, as it always did here.
+
+    Raises:
+        UsageError: no size, or one that keeps nothing or fills the memory.
+    """
+    from systrace.errors import UsageError
+    from systrace.units import size
+
+    bytes_ = size(f"{text.strip()}M" if text.strip().isdecimal() else text)
+    if not _LEAST <= bytes_ <= _MOST:
+        raise UsageError(f"--limit {text}: from 64k to 4G")
+    return bytes_
 
 
 def _read(logs: list[str], transcript: Transcript, keylog: Path | None) -> Analysis:

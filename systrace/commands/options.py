@@ -22,7 +22,23 @@ TracerName = Annotated[
         autocompletion=completing.tracers,
     ),
 ]
-Output = Annotated[Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "--report", metavar="FILE", help="Write to a file instead of standard output."),
+]
 Strings = Annotated[
     str, typer.Option("--string-limit", "-s", metavar="SIZE", help="Bytes recorded of each read or write (4096, 64k).")
 ]
+
+
+def table_or_json(style: str) -> str:
+    """The `--format` of a command that has these two.
+
+    Raises:
+        UsageError: another one.
+    """
+    if style not in ("table", "json"):
+        from systrace.errors import UsageError
+
+        raise UsageError(f"there is no format {style!r}: choose table or json")
+    return style

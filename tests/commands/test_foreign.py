@@ -141,8 +141,10 @@ def test_a_log_without_calls_is_reported_and_no_success(content: bytes, said: st
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"strace: Process 7 attached\n", b"9 +++ exited with 0 +++\n"])
-def test_events_of_a_log_without_calls(content: bytes) -> None:
-    assert systrace("events", "-", stdin=content).returncode == 2
+def test_events_of_a_log_without_calls_are_none(content: bytes) -> None:
+    """A list may be empty; it is no verdict."""
+    done = systrace("events", "-", stdin=content)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
 @pytest.mark.parametrize(

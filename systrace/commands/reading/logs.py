@@ -13,7 +13,7 @@ from pathlib import Path
 
 from systrace.commands.reading.foreign import binary, text
 from systrace.errors import InputError, SystraceError
-from systrace.model import Input, Record
+from systrace.model import Input
 
 _HEAD = 300  # lines looked at
 _QUOTED = 20  # of these, to tell what else it may be
@@ -64,11 +64,6 @@ class Recording:
     def _beginning(self) -> bytes:
         return b"".join(self.head[:_QUOTED])
 
-    @property
-    def is_ours(self) -> bool:
-        """Recorded by systrace, which may hold no call."""
-        return any(line.startswith(b"# systrace: {") for line in self.head[:1])
-
     def without_calls(self) -> str:
         """What to say once it was read and no system call was in it: a monitor must not take that for healthy."""
         if not any(line.strip() for line in self.head):
@@ -84,19 +79,6 @@ class Recording:
 def _is_summary(line: bytes) -> bool:
     """The table of `strace -c`, which has no calls."""
     return line.lstrip().startswith((b"% time ", b"------ -----"))
-
-
-class Counted:
-    """Records on their way; whether there was one."""
-
-    def __init__(self, records: Iterable[Record]) -> None:
-        self._records = records
-        self.any = False
-
-    def __iter__(self) -> Iterator[Record]:
-        for record in self._records:
-            self.any = True
-            yield record
 
 
 def recordings(paths: Sequence[str]) -> tuple[list[Recording], bool]:
