@@ -96,7 +96,15 @@ def _version(wanted: bool) -> None:
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    pass
+    from systrace.settings import settings
+
+    if masks := settings().masks:
+        from systrace.reporters.secrets import also_hide
+
+        try:
+            also_hide(masks)
+        except SystraceError as error:
+            _say(f"systrace: {error}: it is passed over")
 
 
 def main() -> None:

@@ -63,7 +63,10 @@ def parse(
     if socket is not None and style != "table":
         raise UsageError("--socket shows a table: it does not go with --format")
     where = output_place(output, logs, (limits, keylog))
-    use(str(limits) if limits is not None else None)
+    if limits is not None:
+        use(str(limits))
+    else:
+        _use_set_limits()
     found, unreadable = recordings(logs)
     failed = reported = False
     with opened(where) as out:
@@ -87,6 +90,19 @@ def parse(
         if not reported:
             raise typer.Exit(2)  # within the block: what is in FILE stays there
     raise typer.Exit(2 if unreadable else int(failed))
+
+
+def _use_set_limits() -> None:
+    """Those of the settings; no log waits for them."""
+    from systrace.commands.reading.logs import say
+    from systrace.errors import SystraceError
+    from systrace.rules.limits import use
+    from systrace.settings import settings
+
+    try:
+        use(settings().text("limits"))
+    except SystraceError as error:
+        say(error)
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:
