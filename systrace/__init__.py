@@ -37,10 +37,10 @@ As a library:
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # typing's: its import would make the time longer in which Ctrl-C meets Python's own handler
 if TYPE_CHECKING:
+    from typing import Any
+
     from systrace.errors import SystraceError
     from systrace.model import (
         Analysis,
@@ -92,4 +92,6 @@ def __getattr__(name: str) -> Any:
     """The exported names, each imported when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(_ELSEWHERE.get(name, "systrace.model")), name)

@@ -13,7 +13,9 @@ import errno
 import os
 import re
 import select
+import shutil
 import stat
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ STALL_SECONDS = 10.0  # for the reader of a pipe to take the next bytes
 _DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,6})")
 _STANDARD = {"-": 1, "/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
 _LINKS = 40  # path_resolution(7)
+_LONGEST_STEM = 200  # bytes; NAME_MAX is 255
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -58,23 +61,22 @@ def place(name: str | Path) -> Place:
         RefusedError: it must not be written, with the reason in one line.
     """
     named = str(name)
-    number = _descriptor(named)
-    if number is not None:
-        try:
-            found = os.fstat(number)
-        except OSError as error:
-            raise RefusedError(f"cannot write {named}: {error.strerror}") from None
-        return Place(named, Path(named), "descriptor", number, (found.st_dev, found.st_ino))
+    path = Path(named)
     try:
-        path = _resolved(Path(named), named)
-        found = path.lstat()
+        if _descriptor(named) is None:
+            path = _resolved(path, named)
+        number = _descriptor(named if named in _STANDARD else str(path))
+        found = path.lstat() if number is None else os.fstat(number)
     except FileNotFoundError:
         return _new(named, path)
     except OSError as error:
         raise RefusedError(f"cannot write {named}: {error.strerror}") from None
     except ValueError as error:  # a NUL in it
         raise RefusedError(f"cannot write {named!r}: {error}") from None
-    return Place(named, path, _kind(named, found), -1, (found.st_dev, found.st_ino), found.st_mtime_ns)
+    key = (found.st_dev, found.st_ino)
+    if number is not None:
+        return Place(named, path, "descriptor", number, key)
+    return Place(named, path, _kind(named, path, found), -1, key, found.st_mtime_ns)
 
 
 def _descriptor(named: str) -> int | None:
@@ -92,7 +94,7 @@ def _new(named: str, path: Path) -> Place:
     return Place(named, path, "new")
 
 
-def _kind(named: str, found: os.stat_result) -> str:
+def _kind(named: str, path: Path, found: os.stat_result) -> str:
     if stat.S_ISDIR(found.st_mode):
         raise RefusedError(f"cannot write {named}: it is a directory")
     if stat.S_ISBLK(found.st_mode):
@@ -102,6 +104,8 @@ def _kind(named: str, found: os.stat_result) -> str:
     if stat.S_ISCHR(found.st_mode):
         return "device"
     if stat.S_ISFIFO(found.st_mode):
+        if found.st_uid not in (0, os.geteuid()) and path.parent.stat().st_mode & stat.S_IWOTH:  # fs.protected_fifos
+            raise RefusedError(f"cannot write {named}: the pipe belongs to {owner(found.st_uid)}")
         return "pipe"
     if found.st_uid != os.geteuid():
         raise RefusedError(
@@ -129,7 +133,7 @@ def _resolved(path: Path, named: str) -> Path:
     """
     _check_way(path, named)
     for _ in range(_LINKS):
-        if not path.is_symlink():
+        if _descriptor(str(path)) is not None or not path.is_symlink():
             return path
         link = path.lstat()
         if link.st_uid not in (0, os.geteuid()):
@@ -158,7 +162,7 @@ def distinct(outputs: Mapping[str, Place | None], inputs: Iterable[str | Path] =
 
     Args:
         outputs: the option and its place.
-        inputs: files that are read.
+        inputs: files that are read; - for standard input.
 
     Raises:
         RefusedError: two are the same.
@@ -166,15 +170,16 @@ def distinct(outputs: Mapping[str, Place | None], inputs: Iterable[str | Path] =
     seen: dict[object, str] = {}
     for name in inputs:
         with contextlib.suppress(OSError, ValueError):
-            found = os.stat(name)  # noqa: PTH116 (of what is read, links and all)
+            found = os.fstat(0) if name == "-" else os.stat(name)  # noqa: PTH116 (of what is read, links and all)
             if stat.S_ISREG(found.st_mode):
-                seen[found.st_dev, found.st_ino] = f"the input {name}"
+                seen[found.st_dev, found.st_ino] = "standard input" if name == "-" else f"the input {name}"
     for option, where in outputs.items():
         if where is None or where.kind in ("device", "pipe"):
             continue
         key = _identity(where)
         if key in seen and not (where.kind == "descriptor" and not _is_regular(where.descriptor)):
-            raise RefusedError(f"{option} {where.named} is the same file as {seen[key]}")
+            said = f"{option} {where.named}" if option.startswith("-") else option
+            raise RefusedError(f"{said} is the same file as {seen[key]}")
         seen[key] = option
 
 
@@ -198,8 +203,9 @@ def beside(path: Path, suffix: str) -> tuple[int, Path]:
         OSError: no new file can be made there.
     """
     flags = _NEW & ~os.O_WRONLY | os.O_RDWR
+    stem = os.fsdecode(os.fsencode(path.name)[:_LONGEST_STEM])
     for turn in range(1000):
-        name = path.with_name(f"{path.name}{f'-{turn}' if turn else ''}{suffix}")
+        name = path.with_name(f"{stem}{f'-{turn}' if turn else ''}{suffix}")
         with contextlib.suppress(FileExistsError):
             descriptor = os.open(name, flags, 0o600)
             with contextlib.suppress(OSError):
@@ -225,6 +231,8 @@ def writing(where: Place) -> Iterator[BinaryIO]:
     except OSError as error:
         if error.filename is not None and not _ours(error.filename, where):  # of another file
             raise
+        if where.kind == "descriptor" and isinstance(error, BrokenPipeError):  # `/dev/stdout | head`
+            raise
         raise RefusedError(f"cannot write {where.named}: {error.strerror}") from None
 
 
@@ -234,22 +242,47 @@ def _ours(filename: object, where: Place) -> bool:
 
 @contextlib.contextmanager
 def _replacing(where: Place) -> Iterator[BinaryIO]:
+    part: Path | None = None
     try:
         descriptor, part = beside(where.path, f".{os.getpid()}.part")
     except PermissionError:
         if where.kind != "file":
             raise
-        with os.fdopen(_in_place(where), "wb") as out:  # the file is ours, its directory is not
-            yield out
-        return
+        descriptor = _nameless()  # the file is ours, its directory is not
     try:
-        with os.fdopen(descriptor, "wb") as out:
+        with os.fdopen(descriptor, "w+b") as out:
             yield out
+            out.flush()
+            if part is not None and _renamed(part, where):
+                part = None
+            else:
+                _copy(out, where)
+    finally:
+        if part is not None:
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def _nameless() -> int:
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _renamed(part: Path, where: Place) -> bool:
+    """Whether it took the place of what was there; a mount point, as of a file given to a container, is written in place."""
+    try:
         part.replace(where.path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
+    except OSError as error:
+        if error.errno != errno.EBUSY or where.kind != "file":
+            raise
+        return False
+    return True
+
+
+def _copy(source: BinaryIO, where: Place) -> None:
+    source.seek(0)
+    with os.fdopen(_in_place(where), "wb") as out:
+        shutil.copyfileobj(source, out, 1 << 20)
 
 
 def _in_place(where: Place) -> int:
@@ -273,7 +306,7 @@ def _opened(where: Place) -> int:
         return os.dup(where.descriptor)
     flags = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
     if where.kind == "device":
-        return os.open(where.path, flags)
+        return _same(where, os.open(where.path, flags))
     until = time.monotonic() + READER_SECONDS
     while True:
         try:
@@ -285,8 +318,17 @@ def _opened(where: Place) -> int:
                 raise RefusedError(f"cannot write {where.named}: nobody reads this pipe") from None
             time.sleep(0.05)
         else:
-            os.set_blocking(descriptor, True)
+            os.set_blocking(_same(where, descriptor), True)
             return descriptor
+
+
+def _same(where: Place, descriptor: int) -> int:
+    """The descriptor, if it is of what was looked at."""
+    found = os.fstat(descriptor)
+    if (found.st_dev, found.st_ino) != where.key:
+        os.close(descriptor)
+        raise RefusedError(f"cannot write {where.named}: it has just been changed")
+    return descriptor
 
 
 def appending(where: Place) -> int:
@@ -302,16 +344,11 @@ def appending(where: Place) -> int:
             return where.descriptor
         if where.kind == "new":
             return os.open(where.path, _NEW | os.O_APPEND, 0o600)
-        if where.kind == "pipe":
-            return os.open(where.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        descriptor = os.open(where.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+        mode = os.O_RDWR if where.kind == "pipe" else os.O_WRONLY | os.O_APPEND
+        descriptor = os.open(where.path, mode | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         raise RefusedError(f"cannot write {where.named}: {error.strerror}") from None
-    found = os.fstat(descriptor)
-    if (found.st_dev, found.st_ino) != where.key:
-        os.close(descriptor)
-        raise RefusedError(f"cannot write {where.named}: it has just been changed")
-    return descriptor
+    return _same(where, descriptor)
 
 
 def write_all(descriptor: int, data: bytes, stall_seconds: float = STALL_SECONDS) -> None:

@@ -28,7 +28,7 @@ from systrace.parser import EVERY_NAME, records
 from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import check, verdict
-from systrace.rules.visibility import clipped, hidden_by_options, sealed
+from systrace.rules.visibility import clipped, hidden_by_options, sealed, stops_early
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.snapshots import snapshot_of
@@ -105,6 +105,8 @@ def analyze(
     health.torn |= damage is not None or bool(tracker.facts.get("fault"))  # what came after is missing
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, decoding.finish())
+    if stopped := stops_early(evidence):
+        health.damage.append(stopped)
     health.limits += hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings = check(evidence)

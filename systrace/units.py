@@ -9,9 +9,10 @@ from systrace.errors import UsageError
 LONGEST_SECONDS = 2_000_000.0  # poll(2) counts milliseconds in 31 bits
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_PART = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s?(ms|min|[smhd]|)", re.IGNORECASE)
-_DURATION = re.compile(rf"(?:{_PART.pattern}\s?)+", re.IGNORECASE)
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s?([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_NUMBER = r"(\d{1,12}(?:\.\d{1,9})?)"
+_PART = re.compile(rf"{_NUMBER}\s?(ms|min|[smhd]|)", re.IGNORECASE | re.ASCII)
+_DURATION = re.compile(rf"{_NUMBER}|(?:{_NUMBER}\s?(?:ms|min|[smhd])\s?)+", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s?([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
 
 
 def seconds(text: str, longest: float = LONGEST_SECONDS) -> float:
@@ -25,8 +26,7 @@ def seconds(text: str, longest: float = LONGEST_SECONDS) -> float:
     """
     word = text.strip()
     parts = _PART.findall(word) if _DURATION.fullmatch(word) else []
-    parts = [(number, unit) for number, unit in parts if number]
-    if not parts or (len(parts) > 1 and any(not unit for _number, unit in parts)):
+    if not parts:
         raise UsageError(f"{_shown(text)} is no duration: write 30s, 5m, 2h or 1d")
     total = sum(float(number) * _SECONDS[unit.lower()] for number, unit in parts)
     if not total:
@@ -52,4 +52,5 @@ def size(text: str) -> int:
 
 
 def _shown(text: str) -> str:
+    text = text if len(text) <= 40 else text[:40] + "..."
     return repr(text) if not text.isprintable() or not text or " " in text else text

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "systrace"
 TESTS = ROOT / "tests"
 
-FOUNDATION = frozenset({"model", "errors", "registry", "annotations", "shell"})
+FOUNDATION = frozenset({"model", "errors", "registry", "annotations", "shell", "outputs", "units"})
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),
     "streams": set(),

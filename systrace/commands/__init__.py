@@ -16,11 +16,20 @@ import pkgutil
 import shutil
 import signal
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from systrace.errors import SystraceError
+from systrace.errors import SystraceError, UsageError
 
+# Ctrl-C ends other commands at once and by the signal itself, wherever Python is. These leave something behind unless they
+# are unwound: a tracer, a recording, a changed process. What they need is imported before KeyboardInterrupt may come.
+_UNWOUND = {
+    "run": "systrace.commands.capture.job",
+    "attach": "systrace.commands.capture.attaching",
+    "keepalive": "systrace.kernel.keepalive",
+}
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name
 
 EXAMPLES = """Examples:
@@ -28,7 +37,42 @@ EXAMPLES = """Examples:
   systrace parse job.strace.gz
   systrace run -- ./nightly_export.sh"""
 
+
+class _Commands(TyperGroup):
+    """The sub-commands; what is none of them gets one line that says what may have been meant."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's.
+
+        Raises:
+            UsageError: there is no such command.
+        """
+        if args and args[0][:1] not in ("", "-") and args[0] not in self.commands and not ctx.resilient_parsing:
+            raise UsageError(f"there is no command {_meant(args[0], list(self.commands))}")
+        if args and args[0] in _UNWOUND and not ctx.resilient_parsing:
+            importlib.import_module(_UNWOUND[args[0]])
+            if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # one that is ignored stays so (nohup, &)
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+        return super().resolve_command(ctx, args)
+
+
+def _meant(given: str, commands: list[str]) -> str:
+    from difflib import get_close_matches
+
+    from systrace.reporters.text import safe
+    from systrace.shell import word
+
+    name = safe(word(given))
+    near = get_close_matches(given.lower(), commands, 1)
+    if os.path.exists(given):  # noqa: PTH110 (pathlib raises for names with a NUL)
+        return f"{name}: did you mean `systrace parse {name}`?"
+    if given.isascii() and given.isdecimal():
+        return f"{name}: did you mean `systrace attach {name}`?"
+    return f"{name}: did you mean `systrace {near[0]}`?" if near else f"{name}: `systrace --help` lists them"
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -52,23 +96,43 @@ def _version(wanted: bool) -> None:
 def _options(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    pass
+    from systrace.settings import settings
+
+    if masks := settings().masks:
+        from systrace.reporters.secrets import also_hide
+
+        try:
+            also_hide(masks)
+        except SystraceError as error:
+            _say(f"systrace: {error}: it is passed over")
 
 
 def main() -> None:
-    """Run the command line; every expected error is one line on standard error."""
+    """Run the command line; every expected error is one line on standard error, and Ctrl-C is silent to the last moment."""
+    try:
+        try:
+            _main()
+        finally:
+            _end_on_interrupt()  # Python takes its time to end, and would show where it was
+    except KeyboardInterrupt:  # wherever it came, in a handler of another error too
+        _end_on_interrupt()
+        sys.exit(128 + signal.SIGINT)
+
+
+def _end_on_interrupt() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _main() -> None:
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see __main__; one that is ignored stays so (nohup, &)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.set_threshold(50_000, 50, 100)  # most of what an analysis makes lives to its end: looking for garbage costs 10 %
     try:
         app(terminal_width=min(max(shutil.get_terminal_size().columns, 40), 80) - 2)
     except SystraceError as error:
         _say(f"systrace: {error}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:  # `| head`: the reader has seen enough
         _drop_output()
         sys.exit(128 + signal.SIGPIPE)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from systrace.commands import app
+from systrace.commands.options import table_or_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from systrace.kernel.checks import Check
 
 _SIGNS = {"ok": "ok     ", "note": "note   ", "warning": "WARNING", "fault": "FAULT  "}
 _INDENT = " " * 9
@@ -12,9 +20,10 @@ _INDENT = " " * 9
 
 @app.command(short_help="What this machine allows, and what is missing.")
 def doctor(
-    json_output: bool = typer.Option(False, "--json", help="One JSON object a line instead of text."),
+    style: str = typer.Option("table", "--format", metavar="NAME", help="table, or json: one object a line."),
+    json_output: bool = typer.Option(False, "--json", hidden=True),
 ) -> None:
-    """Check strace, permissions, the kernel, its TCP settings and the optional tools.
+    """Check strace, permissions, the kernel, its TCP settings, the optional tools, and the settings in force.
 
     Each line that is not "ok" says what is lost and the command that mends it.
 
@@ -29,7 +38,8 @@ def doctor(
     from systrace.reporters.text import wrap
     from systrace.tracers.embedded import Embedded
 
-    checks = all_checks(Embedded().unavailable())
+    json_output |= table_or_json(style) == "json"
+    checks = [*all_checks(Embedded().unavailable()), _outliving(), *_settings()]
     width = max(len(check.name) for check in checks)
     columns = Layout.of(sys.stdout.buffer).width if sys.stdout is not None else PIPED_WIDTH
     for check in checks:
@@ -44,3 +54,31 @@ def doctor(
         typer.echo("\n".join(lines))
     if any(check.level == FAULT for check in checks):
         raise typer.Exit(1)
+
+
+def _outliving() -> Check:
+    """What becomes of the job of `run` if its tracer is killed."""
+    from systrace.kernel.checks import NOTE, OK, Check
+    from systrace.tracers.rescue import permitted
+
+    if permitted():
+        return Check("killed tracer", OK, "the job goes on untraced, with its own status")
+    cost = "the job is killed with the embedded tracer; with strace a few of its calls may fail with ENOSYS"
+    return Check(
+        "killed tracer", NOTE, "nobody may take the job over", cost, "sysctl kernel.yama.ptrace_scope=0, or root"
+    )
+
+
+def _settings() -> Iterator[Check]:
+    """What is in force and where it comes from, and what is passed over."""
+    from systrace.kernel.checks import NOTE, OK, WARNING, Check
+    from systrace.reporters.text import safe
+    from systrace.settings import HOST, settings, user_file
+
+    known = settings()
+    for name, setting in known.found.items():
+        yield Check(f"setting {name}", OK, safe(f"{setting.value} ({setting.source})"))
+    for complaint in known.complaints:
+        yield Check("settings", WARNING, safe(complaint), "it is passed over")
+    if not known.found and not known.complaints:
+        yield Check("settings", NOTE, f"none in {HOST}, {user_file()} or SYSTRACE_* variables")

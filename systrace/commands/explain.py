@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, completing
+from systrace.commands.options import table_or_json
 
 HELP = """Explain CAUSE, one of the causes that reports name: what it is, what proves it, what to do.
 
@@ -21,14 +22,22 @@ def explain(
         str | None,
         typer.Argument(metavar="[CAUSE]", help="As in a report: read-timeout.", autocompletion=completing.causes),
     ] = None,
+    style: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="table, or json: a page as an object, all as an array.")
+    ] = "table",
 ) -> None:
     """See HELP."""
     import shutil
+    from dataclasses import asdict
 
     from systrace.rules.pages import pages
 
+    as_json = table_or_json(style) == "json"
     width = min(shutil.get_terminal_size().columns, _WIDEST)
     known = pages()
+    if cause is None and as_json:
+        _print_json([asdict(page) for page in known.values()])
+        return
     if cause is None:
         column = max(map(len, known)) + 2
         for name, page in known.items():
@@ -37,9 +46,18 @@ def explain(
     found = known.get(cause.strip().lower())
     if found is None:
         raise _unknown(cause, list(known))
+    if as_json:
+        _print_json(asdict(found))
+        return
     typer.echo(_wrapped(found.summary, width, f"{found.cause}: "))
     for heading, text in found.sections.items():
         typer.echo(f"\n{heading}\n{_wrapped(text, width, '  ', '  ')}")
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    typer.echo(json.dumps(value, indent=2))
 
 
 def _wrapped(text: str, width: int, first: str = "", rest: str = "") -> str:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from systrace.commands import app
+from systrace.commands.options import Output
 
 if TYPE_CHECKING:
     from systrace.model import Analysis, Transcript
+    from systrace.outputs import Place
 
 HELP = """Print one conversation, both directions, with times, silences, and the holes that strace -s left.
 
@@ -23,6 +25,7 @@ Passwords, tokens, cookies and Authorization fields are hidden, where they are t
 
 Exit status: 0, or 2 when LOG could not be read or has no such conversation.
 """
+_LEAST, _MOST = 64 << 10, 4 << 30  # bytes kept of a conversation
 
 
 @app.command(help=HELP, short_help="One conversation of a log, both directions.")
@@ -41,31 +44,47 @@ def follow(
         int | None, typer.Option(metavar="N", help="The body of another message: N as in #N.", min=1)
     ] = None,
     limit: Annotated[
-        int, typer.Option(metavar="N", help="Megabytes kept; the middle is left out.", min=1, max=4096)
-    ] = 8,
+        str,
+        typer.Option(metavar="SIZE", help="Kept of it (500k, 64M; a bare number: megabytes); the middle is left out."),
+    ] = "8M",
     keylog: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
-    ] = None,
+    output: Output = None,
 ) -> None:
     """See HELP."""
-    from systrace.commands.reading.output import opened
+    from systrace.commands.reading.output import opened, output_place
     from systrace.errors import UsageError
     from systrace.model import Transcript
     from systrace.reporters.follow import follow as write
 
     if message is not None and save_body is None:
         raise UsageError("--message goes with --save-body FILE")
-    transcript = Transcript(socket.strip().upper(), limit << 20)
+    option, path = ("--output", output) if save_body is None else ("--save-body", save_body)
+    where = output_place(path, logs, (keylog,), option)
+    transcript = Transcript(socket.strip().upper(), _size(limit))
     analysis = _read(logs, transcript, keylog)
-    if save_body is not None:
-        _save(analysis, transcript, save_body, message)
+    if where is not None and save_body is not None:
+        _save(analysis, transcript, where, message)
         return
-    with opened(output) as out:
+    with opened(where) as out:
         write(analysis, transcript, out, hexdump=hexdump, show_secrets=show_secrets)
+
+
+def _size(text: str) -> int:
+    """A bare number means megabytes, as it always did here.
+
+    Raises:
+        UsageError: no size, or one that keeps nothing or fills the memory.
+    """
+    from systrace.errors import UsageError
+    from systrace.units import size
+
+    bytes_ = size(f"{text.strip()}M" if text.strip().isdecimal() else text)
+    if not _LEAST <= bytes_ <= _MOST:
+        raise UsageError(f"--limit {text}: from 64k to 4G")
+    return bytes_
 
 
 def _read(logs: list[str], transcript: Transcript, keylog: Path | None) -> Analysis:
@@ -86,19 +105,17 @@ def _read(logs: list[str], transcript: Transcript, keylog: Path | None) -> Analy
     return analysis_of(found[0], transcript=transcript, keylog=keylog)
 
 
-def _save(analysis: Analysis, transcript: Transcript, path: Path, number: int | None) -> None:
-    import os
-    import stat
-
+def _save(analysis: Analysis, transcript: Transcript, where: Place, number: int | None) -> None:
     from systrace.commands.reading.logs import say
     from systrace.commands.reading.output import opened
+    from systrace.errors import UsageError
     from systrace.reporters.follow import watched
     from systrace.reporters.saved_body import saved_body
 
     watched(analysis, transcript)
     body = saved_body(transcript, number)
-    with opened(path) as out:
-        if stat.S_ISREG(os.fstat(out.fileno()).st_mode):
-            os.fchmod(out.fileno(), 0o600)  # one that was there already may have been readable by others
+    with opened(where) as out:
+        if out.isatty():
+            raise UsageError(f"--save-body {where.named}: a terminal would obey what the bytes say: name a file")
         body.write(out)
-    say(f"{path}: {body.summary()}")
+    say(f"{where.named}: {body.summary()}")

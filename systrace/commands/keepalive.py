@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from systrace.kernel.keepalive import Change
     from systrace.model import Keepalive
 
+_LONGEST_S = 32767  # MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL (include/net/tcp.h)
+
 
 @app.command(short_help="Turn on TCP keepalive in a running process.")
 def keepalive(
@@ -19,8 +21,8 @@ def keepalive(
         metavar="PID", help="The process whose connections are meant.", autocompletion=completing.pids
     ),
     fd: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this descriptor; may be repeated.")] = None,
-    idle: int = typer.Option(60, metavar="N", help="Seconds of silence before the first probe."),
-    interval: int = typer.Option(15, metavar="N", help="Seconds between unanswered probes."),
+    idle: str = typer.Option("60s", metavar="TIME", help="Silence before the first probe (90, 90s, 5m)."),
+    interval: str = typer.Option("15s", metavar="TIME", help="Time between unanswered probes."),
     count: int = typer.Option(
         4, metavar="N", help="Unanswered probes after which the connection fails with ETIMEDOUT."
     ),
@@ -36,7 +38,8 @@ def keepalive(
     from systrace.errors import CaptureError
     from systrace.kernel.keepalive import apply, children_with_connections
 
-    changes = apply(pid, tuple(fd or ()), idle_s=idle, interval_s=interval, count=count, dry_run=dry_run)
+    idle_s, interval_s = _whole("--idle", idle), _whole("--interval", interval)
+    changes = apply(pid, tuple(fd or ()), idle_s=idle_s, interval_s=interval_s, count=count, dry_run=dry_run)
     if not changes:
         others = children_with_connections(pid)
         hint = "; its children do: " + ", ".join(f"systrace keepalive {child}" for child in others) if others else ""
@@ -49,8 +52,23 @@ def keepalive(
     if not dry_run:
         typer.echo(
             "If the peer is alive, probes hold the connection open and nothing else happens; if it has gone, "
-            f"the program gets ETIMEDOUT within {idle + interval * count} s."
+            f"the program gets ETIMEDOUT within {idle_s + interval_s * count} s."
         )
+
+
+def _whole(option: str, text: str) -> int:
+    """Seconds as the kernel counts them.
+
+    Raises:
+        UsageError: no duration, or not such a one.
+    """
+    from systrace.errors import UsageError
+    from systrace.units import seconds
+
+    value = seconds(text)
+    if value != int(value) or not 1 <= value <= _LONGEST_S:
+        raise UsageError(f"{option} {text}: whole seconds from 1 to {_LONGEST_S} (9 h)")
+    return int(value)
 
 
 def _line(change: Change, *, dry_run: bool) -> str:

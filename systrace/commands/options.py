@@ -1,7 +1,8 @@
-"""Options that mean the same in `run` and `attach`."""
+"""Options that mean the same in several commands."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +22,23 @@ TracerName = Annotated[
         autocompletion=completing.tracers,
     ),
 ]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "--report", metavar="FILE", help="Write to a file instead of standard output."),
+]
 Strings = Annotated[
     str, typer.Option("--string-limit", "-s", metavar="SIZE", help="Bytes recorded of each read or write (4096, 64k).")
 ]
+
+
+def table_or_json(style: str) -> str:
+    """The `--format` of a command that has these two.
+
+    Raises:
+        UsageError: another one.
+    """
+    if style not in ("table", "json"):
+        from systrace.errors import UsageError
+
+        raise UsageError(f"there is no format {style!r}: choose table or json")
+    return style

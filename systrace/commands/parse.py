@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, completing
+from systrace.commands.options import Output
 
 if TYPE_CHECKING:
     from systrace.commands.reading.logs import Recording
@@ -18,7 +19,8 @@ HELP = """Read strace logs of any version and option style, and say what went wr
 LOG is a file (plain, gzip, xz, zstd or bzip2), several files of one -ff recording, a directory of them, or - for
 standard input. Ctrl-C ends the input of a pipe. Files that do not belong together get a report each.
 
-Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read.
+Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read,
+or has no system call in it.
 """
 
 
@@ -46,14 +48,12 @@ def parse(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
-    ] = None,
+    output: Output = None,
 ) -> None:
     """See HELP."""
-    from systrace.commands.reading.analysis import analysis_of
+    from systrace.commands.reading.analysis import analysis_of, without_calls
     from systrace.commands.reading.logs import recordings, say
-    from systrace.commands.reading.output import opened
+    from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
     from systrace.reporters import REPORTERS
     from systrace.rules.limits import use
@@ -62,10 +62,14 @@ def parse(
         raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
     if socket is not None and style != "table":
         raise UsageError("--socket shows a table: it does not go with --format")
-    use(str(limits) if limits is not None else None)
+    where = output_place(output, logs, (limits, keylog))
+    if limits is not None:
+        use(str(limits))
+    else:
+        _use_set_limits()
     found, unreadable = recordings(logs)
-    failed = False
-    with opened(output) as out:
+    failed = reported = False
+    with opened(where) as out:
         for recording in found:
             try:
                 analysis = analysis_of(recording, watch=socket, keylog=keylog)
@@ -78,8 +82,27 @@ def parse(
                 say(error)
                 unreadable = True
                 continue
+            reported = True
+            if (lack := without_calls(recording, analysis)) is not None:
+                say(lack)
+                unreadable = True
             failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
+        if not reported:
+            raise typer.Exit(2)  # within the block: what is in FILE stays there
     raise typer.Exit(2 if unreadable else int(failed))
+
+
+def _use_set_limits() -> None:
+    """Those of the settings; no log waits for them."""
+    from systrace.commands.reading.logs import say
+    from systrace.errors import SystraceError
+    from systrace.rules.limits import use
+    from systrace.settings import settings
+
+    try:
+        use(settings().text("limits"))
+    except SystraceError as error:
+        say(error)
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, completing
+from systrace.commands.options import Output
 
 HELP = """List the HTTP requests of strace logs: method, URL, status, where the time went, sizes, content type, process.
 
@@ -17,7 +18,7 @@ session keys (--keylog); without, their connections are listed. Secrets in URLs 
 
 --format json prints one object a line for each request.
 
-Exit status: 0, or 2 when a LOG could not be read.
+Exit status: 0, or 2 when a LOG could not be read, or has no system call in it.
 """
 
 
@@ -37,27 +38,33 @@ def requests(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead of standard output.")
-    ] = None,
+    output: Output = None,
 ) -> None:
     """See HELP."""
-    from systrace.commands.reading.analysis import analysis_of
+    from systrace.commands.reading.analysis import analysis_of, without_calls
     from systrace.commands.reading.logs import recordings, say
-    from systrace.commands.reading.output import opened
+    from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
     from systrace.reporters.request_table import write_requests
 
     if style not in ("table", "json"):
         raise UsageError(f"there is no format {style!r} for requests: choose table or json")
+    where = output_place(output, logs, (keylog,))
     found, unreadable = recordings(logs)
-    with opened(output) as out:
+    reported = False
+    with opened(where) as out:
         for recording in found:
             try:
                 analysis = analysis_of(recording, every_request=True, keylog=keylog)
                 heading = recording.name if len(found) > 1 else ""
                 write_requests(analysis, out, style, heading)
+                reported = True
+                if (lack := without_calls(recording, analysis)) is not None:
+                    say(lack)
+                    unreadable = True
             except SystraceError as error:
                 say(error)
                 unreadable = True
+        if not reported:
+            raise typer.Exit(2)  # within the block: what is in FILE stays there
     raise typer.Exit(2 if unreadable else 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from systrace.errors import UsageError
+
 HIDDEN = b"[hidden]"
 _KEY = (
     rb"(?:passw(?:or)?d|passphrase|(?<![a-z])pass|(?<![a-z])pwd|secret|token|api[-_]?key|access[-_]?key|credential"
@@ -52,8 +54,22 @@ _PATTERNS = tuple(
         ),  # PostgreSQL's PasswordMessage
     )
 )
+_own: tuple[re.Pattern[bytes], ...] = ()  # what the user calls a secret
 _ANY_WORD = re.compile(b"|".join(re.escape(word) for words, _ in _PATTERNS for word in words)).search
 Spans = list[tuple[int, int]]  # from, to; sorted, apart from each other
+
+
+def also_hide(patterns: list[str]) -> None:
+    """Hide what these patterns match as well, or their first group.
+
+    Raises:
+        UsageError: one is no regular expression.
+    """
+    global _own
+    try:
+        _own = tuple(re.compile(pattern.encode()) for pattern in patterns)
+    except re.error as error:
+        raise UsageError(f"mask {error.pattern!r}: {error}") from None
 
 
 def secret_spans(data: bytes) -> Spans:
@@ -64,15 +80,14 @@ def secret_spans(data: bytes) -> Spans:
     """
     found: Spans = []
     low = data.lower()
-    if _ANY_WORD(low) is None:
-        return found
-    for words, pattern in _PATTERNS:
-        if not any(word in low for word in words):
-            continue
+    likely = [p for words, p in _PATTERNS if any(w in low for w in words)] if _ANY_WORD(low) is not None else []
+    for pattern in (*likely, *_own):
         for match in pattern.finditer(data):
             start, end = match.span(match.lastindex or 0)
             if end > start:
                 found.append((start, end))
+    if not found:
+        return found
     found.sort()
     merged: Spans = []
     for start, end in found:

@@ -8,7 +8,7 @@ from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from systrace.model import Event, Evidence, Fault, Finding, Process, Socket, Span
-from systrace.rules.visibility import network_only, only_failures
+from systrace.rules.visibility import network_only, only_failures, stops_early, the_job
 
 Found = TypeVar("Found")
 SECOND = 1_000_000_000
@@ -37,6 +37,9 @@ class Case:
         self.sees_read = own or "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
         self.sees_write = own or not hides_most or bool(style.syscalls & {"write", "writev"})
         self.last_ns = evidence.source.last_ns
+        self.stops_early = stops_early(evidence)
+        ended_well = self.stops_early and evidence.source.facts.get("exit_status") == 0
+        self._ended_well = the_job(evidence) if ended_well else None  # which systrace itself waited for
         self.clients = [s for s in evidence.sockets.values() if s.kind == "socket" and self._is_client(s)]
         self.agents: dict[int, list[str]] | None = None  # User-Agents by process: filled by `clients`
         self._ends = {p.pid: p for p in evidence.processes.values()}
@@ -87,6 +90,8 @@ class Case:
         """ok, failed, killed, or open (the log does not show an end)."""
         if process is None:
             return "open"
+        if process is self._ended_well:
+            return "ok"
         if self.death_signal(process) is not None:
             return "killed"
         if process.exit_code is None:

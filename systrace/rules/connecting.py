@@ -254,6 +254,8 @@ def _left_pending(case: Case, socket: Socket, attempt: Attempt) -> bool:
     if socket.sent.calls or socket.received.calls:
         return False
     process = case.process(socket)
+    if case.stops_early and (process is None or process.exit_event is None):
+        return False
     if not case.has_clock:
         return case.fate(process) in ("failed", "killed")
     if attempt.start_ns is None or case.last_ns is None:

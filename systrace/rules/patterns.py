@@ -208,6 +208,8 @@ def _still(case: Case, process: Process, span: Span) -> bool:
     """The wait had not ended when the process did, or the log."""
     if span.ended_by not in ("", "signal"):
         return False
+    if span.ended_by == "" and case.stops_early and process.exit_event is None:
+        return False
     if span.start_ns is None:
         torn = case.evidence.health.torn or torn_apart(span.events[-1])  # no clock: any log may end within a short wait
         return (span.ended_by == "" and not torn) or process.signal is not None

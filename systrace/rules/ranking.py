@@ -293,7 +293,10 @@ def judge(case: Case, findings: list[Finding]) -> Verdict:
         if outcome == "degraded":
             _soften(case, findings)
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
-    return _benign(case, findings) or unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
+    benign = _benign(case, findings)
+    if benign is not None and benign.outcome == "healthy" and case.stops_early:
+        benign = None  # until then
+    return benign or unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
 
 
 def _soften(case: Case, findings: list[Finding]) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from systrace.decoders.tls_messages import TlsAlert
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Process, Sent, Socket, Span
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case import SECOND, Case
 
 # strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
@@ -74,8 +74,8 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
         return None  # its event loop may be shared among threads: another one may have got the answer
     if span is None:
         return _inferred(case, socket, process)
-    if span.detail == "ready":
-        return None  # something had come, or room to send, and the program did not look
+    if span.detail == "ready" or _stops_within(case, process, span):
+        return None  # something had come, or room to send, and the program did not look; or what came is not recorded
     phase = _phase(case, socket)
     ended = span.ended_by or "log end"
     if span.timed_out and not ended.startswith("signal"):
@@ -99,6 +99,15 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
         socket, process, phase, span.direction, ended, waited, limit if span.timed_out else span.limit_ns,
         span.limit_source, events, span, True, ended == "log end" and ends_in(case, span),
     )  # fmt: skip
+
+
+def _stops_within(case: Case, process: Process | None, span: Span) -> bool:
+    """The recording stops before the job, in this wait: how it ended is not in it. What the kernel's tables said of it before
+    the trace counts.
+    """
+    if not case.stops_early or span.ended_by not in ("", "end of log") or span.timed_out:
+        return False
+    return case.fate(process) != "killed" and not isinstance(span.events[0], Fact)
 
 
 def ends_in(case: Case, span: Span) -> bool:

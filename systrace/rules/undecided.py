@@ -58,6 +58,8 @@ def unknown(case: Case) -> Verdict | None:
         return Verdict("inconclusive", "inconclusive", None, None, "The log contains no calls: nothing can be said.")
     roots = [p for p in case.roots() if p.traced]
     root = roots[0] if roots else None
+    if case.stops_early:
+        return Verdict("inconclusive", "inconclusive", None, None, _stops_early(case))
     if root is not None and case.fate(root) == "open":
         return _unfinished(case, root, again)
     if root is not None and case.fate(root) != "ok":
@@ -75,6 +77,23 @@ def unknown(case: Case) -> Verdict | None:
             f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",
         )  # fmt: skip
     return None
+
+
+def _stops_early(case: Case) -> str:
+    """What was under way where a recording stops, and how the job ended, which systrace itself waited for."""
+    waits = [
+        (socket, span)
+        for socket in case.clients
+        if (span := socket.waits[-1] if socket.waits else None) is not None and span.ended_by in ("", "end of log")
+    ]
+    why = case.stops_early.partition(": the recording")[0].removesuffix(" and stops there")
+    text = f"The recording stops before the job did ({why})"
+    if waits:
+        socket, _span = max(waits, key=lambda wait: wait[1].start_ns or 0)
+        text += f" while {case.name_of(case.process(socket))} waits for {case.label(socket)}"
+    status = case.evidence.source.facts.get("exit_status")
+    later = f"; the job ended with status {status}" if isinstance(status, int) else ""
+    return f"{text}: how that went on is not in it{later}. Nothing had failed until then."
 
 
 _DOING = {

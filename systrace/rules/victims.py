@@ -83,7 +83,13 @@ def stopped(case: Case, process: Process | None) -> Victim | None:
 def waiting(case: Case, process: Process | None, socket: Socket) -> Victim | None:
     """The receiver, where the log ends while it waits for more on this socket."""
     last = socket.waits[-1] if socket.waits else None
-    if process is None or last is None or case.fate(process) != "open" or last.ended_by not in ("", "end of log"):
+    if (
+        process is None
+        or last is None
+        or case.stops_early
+        or case.fate(process) != "open"
+        or last.ended_by not in ("", "end of log")
+    ):
         return None
     return _victim(case, process, process)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from systrace.decoders.tls_messages import TlsRecords
 from systrace.decoders.tls_plain import NO_KEYS
-from systrace.model import Evidence
+from systrace.model import Evidence, Process
 
 # Calls of strace's %network class, and what else such a log shows by itself: if there is nothing but these,
 # `-e trace=network` hid the rest; a single other call shows that it did not.
@@ -32,6 +32,25 @@ def only_failures(evidence: Evidence) -> bool:
     return not opened and any(
         s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values()
     )
+
+
+def the_job(evidence: Evidence) -> Process | None:
+    """The process that the recording began with."""
+    return next((p for p in evidence.processes.values() if p.traced), None)
+
+
+def stops_early(evidence: Evidence) -> str:
+    """Why a recording of systrace's own stops before the job does: its tracer was killed, the disk is full, it reached its
+    limit. "" where it goes to the end; one that `--timeout` or Ctrl-C ended has no fault: the job was seen until then.
+
+    What had no end at that point may have had one a moment later: such a wait is no hang.
+    """
+    facts = evidence.source.facts
+    fault, job = str(facts.get("fault") or ""), the_job(evidence)
+    if not fault or (job is not None and job.exit_event is not None):
+        return ""  # of the last calls of a job whose end is there, none is missing
+    ended = isinstance(facts.get("exit_status"), int)  # else a tracer's complaint need not have stopped anything
+    return fault if ended or "stops there" in fault else ""
 
 
 def hidden_by_options(evidence: Evidence) -> list[str]:

@@ -18,7 +18,7 @@ NAME = b"systrace-launch"  # until execve(2) gives it the job's: a dead process 
 
 def main() -> None:
     """`launch.py SOCKET PATH ARG0 ...`: says `TRACER_PID ` into the first descriptor, and `ERRNO` if execve fails, or
-    `-ERRNO` if the descriptors cannot be had.
+    `-ERRNO` if anything before that fails: the descriptors cannot be had.
 
     The first message is `NUMBERS;SIGNALS;N`: N more come, of `NUMBERS` alone. N is left out where all is as usual.
     The last one is `go` or `no`: whether a job without a tracer is to run at all is for systrace to decide.
@@ -46,9 +46,10 @@ def main() -> None:
         if word != b"go" and (word or not tracer):  # no word: systrace was killed, and with a tracer the job goes on
             os._exit(127)
         os.close(tools[0])
+        variables = environment()
         _restore_signals(set(mask))
         sign = b""
-        _execute(path, argv, environment())
+        _execute(path, argv, variables)
     except (OSError, ValueError) as error:
         os.write(tools[1], b"%s%d" % (sign, getattr(error, "errno", None) or errno.EINVAL))
         os._exit(127)

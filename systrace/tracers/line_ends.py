@@ -1,7 +1,7 @@
 """Bytes whose lines have a longest length, so that what has no line ends fills neither the memory nor the day.
 
 A log that was truncated while strace wrote on (logrotate's copytruncate) begins with a hole: gigabytes of NULs before
-its first line. /dev/zero looks the same and never ends.
+its first line. /dev/zero looks the same and never ends, and what unpacks to ten gigabytes may be twelve kilobytes long.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from typing import BinaryIO, cast
 LONGEST_LINE = 1 << 24  # bytes; of a longer line its beginning is kept
 _HOLE = 1 << 16  # bytes of a line, after which blocks of nothing but NULs are left out
 _ENDLESS = 1 << 32  # bytes left out of one line of what need not have an end
+_PACKED = 1 << 29  # the same of what is unpacked on the fly, at some 300 MB/s
+_BLANK = 1 << 18  # bytes of nothing but line ends and blanks, each a line to count
 _BLOCK = 1 << 14
 _NULS = bytes(_BLOCK)
 
 
 class EndlessLineError(ValueError):
-    """A pipe or device that goes on and on without a line end."""
+    """What goes on and on without a line end, or without anything in its lines."""
 
-    def __init__(self, lines_before: bool) -> None:
+    def __init__(self, lines_before: bool, what: str) -> None:
         self.lines_before = lines_before
-        super().__init__(f"a line goes on for more than {_ENDLESS >> 30} GB")
+        super().__init__(what)
 
 
 class _Cut(io.RawIOBase):
@@ -37,8 +39,9 @@ class _Cut(io.RawIOBase):
         self._stream = stream
         self._kept = 0  # bytes since the last line end
         self._left_out = 0
-        self._lines = False  # whether there was one
-        self._may_be_endless = _may_be_endless(stream)
+        self._blank = 0  # bytes since the last character that can be seen
+        self._lines = False  # whether there was one with something in it
+        self._most = _most_left_out(stream)
 
     def readable(self) -> bool:
         """Yes."""
@@ -48,9 +51,14 @@ class _Cut(io.RawIOBase):
         """As many bytes as are there, or some of them.
 
         Raises:
-            EndlessLineError: more than 4 GB would have to be left out of a line of no regular file.
+            EndlessLineError: more than 4 GB would have to be left out of a line of no regular file, or 512 MB of what is
+                packed; or there is nothing but line ends for a long time.
         """
         while data := self._stream.read1(len(buffer)):
+            if data.isspace():
+                self._blank = _counted(self._blank, data, self._lines)
+            else:
+                self._blank = 0
             last = data.rfind(b"\n")
             if self._kept >= _HOLE and (self._kept >= LONGEST_LINE or data == _NULS[: len(data)]):
                 if last < 0:
@@ -63,18 +71,17 @@ class _Cut(io.RawIOBase):
             else:
                 self._kept = len(data) - last - 1
                 self._left_out = 0
-                self._lines = True
+                self._lines |= not self._blank
             buffer[: len(data)] = data
             return len(data)
         return 0
 
     def _leave_out(self, data: bytes) -> None:
-        if not self._left_out and not self._may_be_endless and data[:1] == b"\0":
-            with contextlib.suppress(OSError, ValueError):  # what is unpacked on the fly has no descriptor
+        if not self._left_out and self._most is None and data[:1] == b"\0":
+            with contextlib.suppress(OSError, ValueError):
                 self._stream.seek(_end_of_hole(self._stream.fileno(), self._stream.tell()))
         self._left_out += len(data)
-        if self._left_out > _ENDLESS and self._may_be_endless:
-            raise EndlessLineError(self._lines)
+        _check_left_out(self._left_out, self._most, self._lines)
 
 
 def _end_of_hole(descriptor: int, position: int) -> int:
@@ -95,9 +102,9 @@ def bounded_lines(stream: BinaryIO) -> Iterator[bytes]:
 
 def bounded_text(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
     """The same of UTF-16, as UTF-8."""
-    left_out = 0
-    lines = whole = False
-    may_be_endless = _may_be_endless(stream)
+    left_out = blank = 0
+    lines = whole = said = False
+    most = _most_left_out(stream)
     with io.TextIOWrapper(stream, encoding, errors="replace", newline="\n") as text:
         for line in iter(partial(text.readline, LONGEST_LINE), ""):
             if whole or not lines:
@@ -105,11 +112,27 @@ def bounded_text(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
                 left_out = 0
             lines, whole = True, line.endswith("\n")
             left_out += len(line)
-            if left_out > _ENDLESS and may_be_endless:
-                raise EndlessLineError(lines_before=True)
+            _check_left_out(left_out, most, said)
+            blank = _counted(blank, line, said) if line.isspace() else 0
+            said |= whole and not blank
 
 
-def _may_be_endless(stream: BinaryIO) -> bool:
-    with contextlib.suppress(OSError, ValueError):  # a buffer in memory has no descriptor
-        return not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
-    return False
+def _most_left_out(stream: BinaryIO) -> int | None:
+    """How much of one line may be left out: any amount of a regular file, where holes cost nothing."""
+    with contextlib.suppress(OSError, ValueError):
+        return None if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else _ENDLESS
+    return _PACKED  # what is unpacked on the fly has no descriptor
+
+
+def _check_left_out(left_out: int, most: int | None, lines_before: bool) -> None:
+    if most is not None and left_out > most:
+        size = f"{most >> 30} GB" if most >> 30 else f"{most >> 20} MB"
+        hint = "; if it is a log with a hole, unpack it first" if most == _PACKED else ""
+        raise EndlessLineError(lines_before, f"a line goes on for more than {size}{hint}")
+
+
+def _counted(blank: int, data: bytes | str, lines_before: bool) -> int:
+    blank += len(data)
+    if blank > _BLANK:
+        raise EndlessLineError(lines_before, "nothing but empty lines, hundreds of thousands of them")
+    return blank

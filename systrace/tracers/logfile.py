@@ -55,6 +55,12 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
     return [[Input(path, _lines(path), tid) for tid, path in sorted(members)] for members in groups.values()]
 
 
+def stem_of_siblings(path: str) -> str | None:
+    """What the files of one `strace -ff` have in common: `name` of `name.PID`; None for another file."""
+    match = _FF_NAME.fullmatch(path)
+    return match[1] if match is not None and int(match[2]) > 0 else None
+
+
 def _allow_open_files(count: int) -> None:
     """The siblings of `-ff` are read side by side, one for each thread of the job: more than a shell allows by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -87,7 +93,8 @@ def _decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
             yield from _text_lines(stream)
         except EndlessLineError as error:
             if not error.lines_before:
-                raise InputError(f"{path}: this is no strace log: {error}") from None
+                name = "standard input" if path == "-" else path
+                raise InputError(f"{name}: this is no strace log: {error}") from None
             yield b"# systrace: " + json.dumps({"damage": f"{error}: what came before was read"}).encode() + b"\n"
         except _DAMAGE as error:
             if isinstance(error, OSError) and error.errno:

@@ -360,7 +360,7 @@ def _launch(
     job.wait()
     if said.startswith(b"-"):
         reason = os.strerror(-int(said))
-        raise CaptureError(f"the job cannot be given all {len(numbers)} open descriptors: {reason} (see ulimit -n)")
+        raise CaptureError(f"the job cannot be given its {len(numbers)} open descriptors: {reason} (see ulimit -n)")
     if said and int(said) != errno.ENOSYS:  # which is what a filter answers whose tracer was killed
         raise CommandError(command[0], int(said))
     raise CaptureError(forbidden(complaint(complaints) or "strace ended without a word"))

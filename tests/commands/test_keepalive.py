@@ -36,6 +36,14 @@ def test_before_and_after_are_shown() -> None:
     assert "ETIMEDOUT within 120 s" in done.stdout
 
 
+def test_times_have_units() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        done = keepalive(os.getpid(), "--fd", client.fileno(), "--idle", "2m", "--interval", "20")
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 120
+        assert client.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 20
+    assert "ETIMEDOUT within 200 s" in done.stdout
+
+
 def test_a_wrapper_points_at_the_child_that_has_the_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         code = f"import socket; s = socket.create_connection(('127.0.0.1', {listener.getsockname()[1]})); s.recv(1)"

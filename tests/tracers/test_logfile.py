@@ -10,6 +10,7 @@ import lzma
 import os
 import random
 import resource
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -168,3 +169,44 @@ def test_more_siblings_than_a_shell_allows_open_files(tmp_path: Path) -> None:
         assert sum(len(list(each.lines)) for each in group) == 600
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("pack", ["gzip -1", "xz -0", "bzip2", "zstd", "cat"])
+@pytest.mark.parametrize("piece", [bytes(1 << 20), b"\n" * (1 << 20)], ids=["NULs", "line ends"])
+@pytest.mark.parametrize("before", [b"", TEXT], ids=["alone", "behind a log"])
+def test_what_unpacks_without_an_end_is_given_up(tmp_path: Path, pack: str, piece: bytes, before: bytes) -> None:
+    """A few kilobytes that stand for 600 MB, or for ten gigabytes."""
+    path = tmp_path / "bomb"
+    if pack == "cat" and not piece[0]:
+        pytest.skip("a hole of a plain file is skipped")
+    if pack == "zstd":
+        pytest.importorskip("backports.zstd")
+    with path.open("wb") as out, subprocess.Popen(pack.split(), stdin=subprocess.PIPE, stdout=out) as packer:
+        assert packer.stdin is not None
+        packer.stdin.write(before)
+        for _ in range(2 if piece[0] else 600):
+            packer.stdin.write(piece)
+    if before:
+        found = content(path)
+        assert found.startswith(TEXT)
+        assert b'# systrace: {"damage": "' in found.splitlines()[-1]
+        assert len(found) < 1 << 20
+    else:
+        with pytest.raises(
+            InputError, match=r"bomb: this is no strace log: (a line goes on for more than 512 MB|nothing but)"
+        ):
+            content(path)
+
+
+def test_blank_lines_in_utf_16_are_counted_too(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes((TEXT.decode() + "\n" * 300_000).encode("utf-16"))
+    assert content(path).startswith(TEXT)
+    assert b"nothing but empty lines" in content(path)[-200:]
+
+
+def test_many_members_and_some_blank_lines_are_no_bomb(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    text = TEXT + b"\n" * 100_000
+    path.write_bytes(gzip.compress(text) * 5)
+    assert content(path) == text * 5

@@ -23,7 +23,7 @@ from systrace.commands.capture.common import (
     style_of,
     wanted_calls,
 )
-from systrace.commands.capture.plan import string_limit
+from systrace.commands.capture.plan import string_limit, tracer_named
 from systrace.commands.capture.reporting import ReportTo, complain
 from systrace.errors import CaptureError, SystraceError
 from systrace.kernel.diagnose import Diagnosis, diagnose, interrupted_by_attach
@@ -33,6 +33,7 @@ from systrace.model import Analysis, Evidence, Finding, Health, Source, Verdict
 from systrace.outputs import RefusedError, distinct, place, write_all, writing
 from systrace.reporters.layout import Layout
 from systrace.reporters.text import encoded, safe
+from systrace.settings import settings
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
 from systrace.tracers.recording import Recording
@@ -182,7 +183,7 @@ def _output(options: Options) -> Iterator[ReportTo | ToFile]:
 def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int:
     if options.wait_for is not None:
         if not options.passive:
-            choose(options.tracer, quiet=True)  # what can't be traced is not worth waiting for
+            choose(tracer_named(options.tracer), quiet=True)  # what can't be traced is not worth waiting for
         pids = [targets.awaited(options.wait_for)]
     else:
         pids = targets.chosen(options.pids, options.names)
@@ -203,7 +204,7 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
     for look in able:
         for sentence in interrupted_by_attach(look.snapshot):
             complain(sentence)
-    failed = _trace(options, choose(options.tracer), [look.snapshot for look in able], limit, to)
+    failed = _trace(options, choose(tracer_named(options.tracer)), [look.snapshot for look in able], limit, to)
     return int(failed or any(look.grave for look in looks if look not in able))
 
 
@@ -424,7 +425,7 @@ def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) ->
 
 def _work(name: str, style: str, layout: Layout) -> Work:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(name, lines, style, layout)
+        return conclude(name, lines, style, layout, limits=settings().text("limits"))
 
     return work
 

@@ -61,7 +61,10 @@ def run_job(options: Options) -> tuple[int, bool]:
 class Course:
     """One run. It knows how far it has come, so that whatever fails, the job is started once and not harmed."""
 
+    begun = False  # from here on this class sees to it that the job runs
+
     def __init__(self, plan: Plan) -> None:
+        Course.begun = True
         self._plan = plan
         self._options = plan.options
         self._relay = Relay()

@@ -13,10 +13,10 @@ from systrace.commands.capture.common import style_of, tracers_for
 from systrace.commands.capture.keepalive import Keepalives
 from systrace.commands.capture.keeping import Keep, job_name, new_name
 from systrace.commands.capture.reporting import complain
-from systrace.commands.settings import Settings, settings
 from systrace.errors import CommandError, SystraceError, UsageError
 from systrace.outputs import Place, distinct, place
-from systrace.tracers import Tracer
+from systrace.settings import Settings, settings
+from systrace.tracers import TRACERS, Tracer
 from systrace.units import seconds, size
 
 SHORTEST = 64  # bytes of a string that tell anything
@@ -97,7 +97,7 @@ def plan_of(options: Options) -> Plan:
     keep = options.keep or known.text("keep")
     timeout = seconds(options.timeout) if options.timeout is not None else None
     limit = size(options.max_size) if options.max_size is not None else None
-    usable, reasons = tracers_for(_tracer_of(options, known))
+    usable, reasons = tracers_for(tracer_named(options.tracer))
     plan = Plan(
         options,
         find(options.command[0]),
@@ -128,15 +128,16 @@ def string_limit(text: str) -> int:
     return count
 
 
-def _tracer_of(options: Options, known: Settings) -> str | None:
-    """The one that was named; a file that names one that does not exist stops no job."""
-    from systrace.tracers import TRACERS
-
-    if options.tracer is None and (chosen := known.text("tracer")) is not None:
-        if chosen in TRACERS:
-            return chosen
-        complain(f"{known.found['tracer'].source}: there is no tracer {chosen!r}: choose from {', '.join(TRACERS)}")
-    return options.tracer
+def tracer_named(given: str | None) -> str | None:
+    """The one of the command line, or of the settings; a file that names one that does not exist stops nothing."""
+    known = settings()
+    chosen = known.text("tracer")
+    if given is not None or chosen is None:
+        return given
+    if chosen in TRACERS:
+        return chosen
+    complain(f"{known.found['tracer'].source}: there is no tracer {chosen!r}: choose from {', '.join(TRACERS)}")
+    return None
 
 
 def _keep(text: str | None, *, given: bool) -> Keep | None:

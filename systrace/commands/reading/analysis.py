@@ -36,6 +36,17 @@ def analysis_of(
             recording.inputs, watch=watch, transcript=transcript, every_request=every_request, keylog=keys
         )
     complaint = recording.complaint()
-    if complaint is not None and not analysis.evidence.source.facts:
+    if complaint is not None and (recording.foreign() or not analysis.evidence.source.facts):
         raise InputError(complaint)
     return analysis
+
+
+def without_calls(recording: Recording, analysis: Analysis) -> str | None:
+    """What to say of a log without a single system call: nothing could be read from it, whatever its report says.
+
+    A recording of systrace's own that goes to its end may hold none: nothing of interest was called, or a process that was
+    attached to stood still.
+    """
+    facts = analysis.evidence.source.facts
+    whole = "attached" in facts or ("end" in facts and not facts.get("fault"))
+    return None if analysis.evidence.health.records or whole else recording.without_calls()

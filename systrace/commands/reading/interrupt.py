@@ -26,7 +26,7 @@ def end_of_input_on_interrupt(names: Sequence[str]) -> Iterator[None]:
         return
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, before)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for descriptor in _descriptors(pipes) | ({0} if "-" in names else set()):
             os.dup2(nothing, descriptor, inheritable=False)

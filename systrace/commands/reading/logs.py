@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from systrace.commands.reading.foreign import binary, text
 from systrace.errors import InputError, SystraceError
 from systrace.model import Input
 
 _HEAD = 300  # lines looked at
+_QUOTED = 20  # of these, to tell what else it may be
 _PATIENCE = 1 << 24  # bytes behind them in which a recording of ours may begin
 _SIGNS = re.compile(
     rb"\)\s*= (?:-?\d|0x[0-9a-f]|\?)|<(?:unfinished|detached) \.\.\.>|<\.\.\. \w+ resumed>"
@@ -44,13 +46,34 @@ class Recording:
 
         A file with anything in it must show one sign of strace among its first lines.
         """
+        if (kind := binary(self._beginning())) is not None:
+            return f"{self._called()}: this is {kind}, no strace log"
         lines = [line.strip() for line in self.head if line.strip()]
         if not lines or any(_SIGNS.search(line) or _is_summary(line) for line in self.head):
             return None
-        from systrace.reporters.text import payload, safe
+        from systrace.reporters.text import payload
 
-        name = "standard input" if self.name == "-" else safe(self.name)
-        return f"{name}: this is no strace log; it begins with {payload(lines[0], 60)}"
+        if (kind := text(self._beginning())) is not None:
+            return f"{self._called()}: this is {kind}, no strace log"
+        return f"{self._called()}: this is no strace log; it begins with {payload(lines[0], 60)}"
+
+    def foreign(self) -> bool:
+        """An archive or the like, even if a log is inside."""
+        return binary(self._beginning()) is not None
+
+    def _beginning(self) -> bytes:
+        return b"".join(self.head[:_QUOTED])
+
+    def without_calls(self) -> str:
+        """What to say once it was read and no system call was in it: a monitor must not take that for healthy."""
+        if not any(line.strip() for line in self.head):
+            return f"{self._called()}: the log is empty"
+        return f"{self._called()}: no system call is in this log"
+
+    def _called(self) -> str:
+        from systrace.reporters.text import safe
+
+        return "standard input" if self.name == "-" else safe(self.name)
 
 
 def _is_summary(line: bytes) -> bool:
@@ -89,12 +112,31 @@ def _problem(path: str) -> str | None:
     try:
         mode = Path(path).stat().st_mode
     except (OSError, ValueError) as error:
-        return f"{path}: {getattr(error, 'strerror', None) or error}"
+        return _unfinished(path) or f"{path}: {getattr(error, 'strerror', None) or error}"
     if not os.access(path, os.R_OK):
         return f"{path}: Permission denied"
     if stat.S_ISDIR(mode) and not any(each.is_file() for each in Path(path).iterdir()):
         return f"{path}: no files in this directory"
     return None
+
+
+def _unfinished(path: str) -> str | None:
+    """`FILE.gz` that is not there, because `run --save` still writes the plain text that it will be made of."""
+    file = Path(path)
+    name = re.compile(re.escape(file.name) + r"(?:\.\d{1,20})?\.part")
+    try:
+        parts = [each for each in file.parent.iterdir() if name.fullmatch(each.name) and each.is_file()]
+        part = max(parts, key=lambda each: each.stat().st_mtime, default=None)
+    except (OSError, ValueError):
+        return None
+    if part is None:
+        return None
+    from systrace.shell import word
+
+    return (
+        f"{path} is not there, but {part} is: a recording in work, or one whose systrace was killed: "
+        f"systrace parse {word(str(part))}"
+    )
 
 
 def _tapped(lines: Iterable[bytes], recording: Recording) -> Iterator[bytes]:

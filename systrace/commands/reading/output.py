@@ -1,4 +1,4 @@
-"""Where results go: standard output, or a file that only its owner may read."""
+"""Where results go: standard output, or a place that was looked at before anything is read."""
 
 from __future__ import annotations
 
@@ -6,32 +6,79 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 from systrace.errors import UsageError
+from systrace.outputs import Place, distinct, place, writing
+
+_STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
+
+def output_place(
+    path: Path | None, logs: Sequence[str], others: Iterable[Path | None] = (), option: str = "--output"
+) -> Place | None:
+    """What `--output FILE` stands for; None for standard output. Neither may be one of the inputs.
+
+    Args:
+        path: the option's value.
+        logs: the files, directories and - of the command line.
+        others: what is read besides: key log, limits.
+        option: its name.
+
+    Raises:
+        RefusedError: it must not be written.
+    """
+    where = None if path is None else place(path)
+    outputs = {option: where}
+    if where is None and sys.stdout is not None:  # `events x >> x` would read what it writes, without an end
+        with contextlib.suppress(OSError, ValueError):
+            outputs = {"standard output": place(f"/dev/fd/{sys.stdout.fileno()}")}
+    inputs = [*_files(logs), *(other for other in others if other is not None)]
+    distinct(outputs, [*inputs, *_siblings(where, logs)])
+    return where
+
+
+def _files(logs: Sequence[str]) -> Iterator[str | Path]:
+    for log in logs:
+        directory = Path(log)
+        with contextlib.suppress(OSError, ValueError):
+            if log != "-" and directory.is_dir():
+                yield from directory.iterdir()
+                continue
+        yield log
+
+
+def _siblings(where: Place | None, logs: Sequence[str]) -> Iterator[Path]:
+    """The output, where it is a file of the same `strace -ff` as a log of the command line."""
+    from systrace.tracers.logfile import stem_of_siblings
+
+    if where is not None and where.kind == "file" and (stem := stem_of_siblings(str(where.path))) is not None:
+        for log in logs:
+            if (named := stem_of_siblings(log)) is not None and _same_name(Path(named), Path(stem)):
+                yield where.path
+
+
+def _same_name(one: Path, other: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return one.name == other.name and one.parent.samefile(other.parent)
+    return False
 
 
 @contextlib.contextmanager
-def opened(path: Path | None) -> Iterator[BinaryIO]:
+def opened(where: Place | None) -> Iterator[BinaryIO]:
     """The stream to write to; a reader of standard output that has seen enough ends the program without a word.
 
+    A file that was there stays as it was when the block raises.
+
     Raises:
-        UsageError: the file cannot be written, or the disk is full.
+        UsageError: it cannot be written, or the disk is full.
     """
-    if path is not None:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from None
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                yield out
-        except OSError as error:
-            if error.filename is not None:  # of another file
-                raise
-            raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    if where is not None:
+        with _stopped_in_order(), writing(where) as out:
+            yield out
         return
     if sys.stdout is None:
         raise UsageError("standard output is closed")
@@ -43,3 +90,28 @@ def opened(path: Path | None) -> Iterator[BinaryIO]:
         os.dup2(nothing, sys.stdout.fileno())
         os.close(nothing)
         sys.exit(128 + signal.SIGPIPE)
+
+
+class _Stopped(BaseException):
+    """A signal that asks the program to end."""
+
+
+@contextlib.contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """SIGTERM, SIGHUP and SIGINT end the program as ever, once the half-written file beside the output has been removed."""
+    came = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        raise _Stopped
+
+    before = {number: signal.signal(number, stop) for number in _STOPS if signal.getsignal(number) is signal.SIG_DFL}
+    try:
+        yield
+    except _Stopped:
+        pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
