@@ -161,6 +161,7 @@ def test_the_recording_says_whether_the_process_ended(
 ) -> None:
     saved = tmp_path / "t"
     attached(monkeypatch, FakeTracer(ends=ends), replace(OPTIONS, pids=(sleeper,), save=str(saved)))
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
     first, *_, last = saved.read_text().splitlines()
     assert json.loads(first.removeprefix("# systrace: "))["attached"] == sleeper
     footer = json.loads(last.removeprefix("# systrace: "))

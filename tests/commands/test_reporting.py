@@ -93,7 +93,8 @@ def test_a_full_device_is_said_and_the_report_shown(capfd: pytest.CaptureFixture
     )
 
 
-def test_the_width_is_that_of_the_terminal_it_is_shown_on(tmp_path: Path) -> None:
+def test_the_width_is_that_of_the_terminal_it_is_shown_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     import fcntl
     import struct
     import termios
