@@ -93,6 +93,10 @@ class StraceRun:
     def wait(self, seconds: float | None = None) -> int | None:
         """See `Capture`."""
         while self._job.poll() is None:
+            if self._job_fd is None:  # no descriptor was to be had
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._job.wait(seconds)
+                break
             watched = [self._job_fd] if self._tracer_fd is None else [self._job_fd, self._tracer_fd]
             ready = wait_any(watched, seconds)
             if not ready:
@@ -100,7 +104,7 @@ class StraceRun:
             if self._tracer_fd in ready and self._job.poll() is None:
                 self._lost_tracer()
         status = self._job.returncode
-        return 128 - status if status < 0 else status
+        return status if status is None or status >= 0 else 128 - status
 
     def _lost_tracer(self) -> None:
         if self._tracer_fd is not None:
