@@ -65,6 +65,7 @@ class Spool:
 
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        _widen(reader)
         heard, answer = os.pipe()
         told, tell = os.pipe()
         self.heir = Heir(heard, tell)
@@ -109,6 +110,13 @@ class Spool:
     def _ask(self, message: dict[str, object]) -> None:
         with contextlib.suppress(OSError):
             self._control.send(json.dumps(message).encode())
+
+
+def _widen(pipe: int) -> None:
+    for size in (16 * PIPE_BYTES, PIPE_BYTES):  # the first for root: rides out a busy machine
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
+            return
 
 
 def _child(spooler: _Spooler, told: int, answer: int) -> NoReturn:
@@ -213,10 +221,6 @@ class _Spooler:
 
     def serve(self) -> None:
         """Copy until the tracer's end; then wait for the parent's last word."""
-        for size in (16 * PIPE_BYTES, PIPE_BYTES):  # the first for root: rides out a busy machine
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, size)
-                break
         capacity = fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ)
         nap_ms = 1
         os.set_blocking(self.reader, False)
