@@ -102,6 +102,8 @@ def conclude(
 def _use_limits(path: str | None) -> str:
     from systrace.rules.limits import use
 
+    if path is not None and Path(path).exists() and not Path(path).is_file():
+        return f"{path}: it is no file"  # a pipe would be waited for
     try:
         use(path)
     except SystraceError as error:
