@@ -66,7 +66,6 @@ UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
     "rules": "advice case clients limits stalls visibility",
     "streams": "connecting descriptors evidence lookup processes snapshots sockets states tracker "
     "transcript transfers waiting waits",
-    "tracers": "launch",
 }
 UNMIRRORED = {f"systrace.{stage}.{name}" for stage, names in UNMIRRORED_IN.items() for name in names.split()}
 
