@@ -355,9 +355,9 @@ def test_who_is_given_up_is_ended_with_its_tracer(tmp_path: Path) -> None:
     """A traced process that was killed is nobody's before its tracer has seen it: one that hangs must not keep us."""
     os.mkfifo(tmp_path / "fifo")
     reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
-    words = ["strace", "-D", "-f", "-o", str(tmp_path / "fifo"), "sh", "-c", "while :; do (exit 3); done"]
+    words = ["strace", "-DD", "-f", "-o", str(tmp_path / "fifo"), "sh", "-c", "while :; do (exit 3); done"]
     with subprocess.Popen(words, stderr=subprocess.DEVNULL) as job:
-        while not tracer_of(job.pid) or not (status_field(job.pid, "State") or "").startswith("t"):
+        while status_field(job.pid, "Name") != "sh" or not (status_field(job.pid, "State") or "").startswith("t"):
             assert job.poll() is None
         strace._give_up(job)
         assert job.returncode == -signal.SIGKILL
