@@ -7,6 +7,7 @@ changes them after they are made, except that a call without `-T` gets its end f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ RESTARTED = "restarted"  # the kernel will run it again (ERESTART...), or a hand
 UNFINISHED = "unfinished"  # no result in the log
 ENDED = "ended"  # it returned, as the thread's next line shows; the line with its result is missing (grep)
 DETACHED = "detached"  # strace let go while the call was blocked
+
+_ASKED = re.compile(rb'"(?:\.\.\.)?, (?:\w+=)?(\d{1,18})(?:[,)]|\Z)')
+_TAIL = 200  # bytes: flags, and an address that sendto shows
 
 
 @dataclass(slots=True)
@@ -159,10 +163,17 @@ class Transfer(Event):
 
     fd: int
     size: int
-    asked: int | None  # the count argument
     flags: bytes  # MSG_* text
     address: Callable[[], Endpoint | None] | None  # sockaddr argument of sendto/recvfrom/msghdr
     pieces: Callable[[Record], list[tuple[bytes, int]]]  # the strings with each one's true length
+
+    def asked(self) -> int | None:
+        """The count argument, which follows the string; None where it does not show."""
+        args = self.record.args
+        found = _ASKED.findall(args, max(0, len(args) - _TAIL))
+        if not found:
+            return 0 if args.endswith(b", NULL, 0") else None
+        return int(found[-1])
 
     def payload(self) -> list[tuple[bytes, int]]:
         """[(known bytes, true length)]: known may be shorter where `-s` cut. One item for a stream, one a datagram."""

@@ -99,7 +99,7 @@ def _result(event: Event) -> str:
         return safe(record.errno, 13)
     if record.retval is None:
         return "result not in the log" if record.outcome == ENDED else record.outcome
-    if isinstance(event, Received) and record.retval == 0 and event.asked != 0:
+    if isinstance(event, Received) and record.retval == 0 and event.asked() != 0:
         return "0 end of data"
     return str(record.retval)
 

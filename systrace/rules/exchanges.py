@@ -242,7 +242,7 @@ def impossible_length(socket: Socket, data: bytes) -> tuple[int, int, str] | Non
 def impossible_header(socket: Socket) -> int | None:
     """The value of four bytes that were received by themselves, as a length is, when it cannot be one in either order."""
     for event in socket.timeline:
-        if isinstance(event, Received) and not event.record.errno and event.size == 4 and event.asked in (None, 4):
+        if isinstance(event, Received) and not event.record.errno and event.size == 4 and event.asked() in (None, 4):
             header = next((known for known, _ in event.payload()), b"")
             if len(header) == 4 and min(struct.unpack(order, header)[0] for order in (">I", "<I")) > SANE:
                 return int(struct.unpack(">I", header)[0])

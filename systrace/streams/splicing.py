@@ -29,8 +29,8 @@ def spliced(books: Books, task: Task, event: model.Spliced) -> None:
     source = _behind(books, task, event.source_fd, record)
     target = into.socket if into is not None else None
     origin = source.socket if source is not None else None
-    sent = Sent(record, event.fd, event.size, None, b"", None, _unknown)
-    received = Received(record, event.source_fd, event.size, None, b"", None, _unknown)
+    sent = Sent(record, event.fd, event.size, b"", None, _unknown)
+    received = Received(record, event.source_fd, event.size, b"", None, _unknown)
     if event.size:
         if origin is not None and not copies:
             progress(books, origin, task, received, False)

@@ -80,7 +80,7 @@ def _peeked(books: Books, socket: Socket, task: Task, event: Sent | Received) ->
     """
     if event.size < _PROBE or (socket.turn is not None and socket.turn.answer_bytes):
         return
-    stand_in = Received(event.record, event.fd, event.size, None, b"", None, event.pieces)
+    stand_in = Received(event.record, event.fd, event.size, b"", None, event.pieces)
     progress(books, socket, task, stand_in, False)
 
 

@@ -22,7 +22,7 @@ def call(sent: bool, parts: Sequence[tuple[bytes, int]], at_ms: int | None = Non
     lineno = next(_linenos)
     record = Record(0, lineno, 1, time_ns, None if at_ms is None else 500_000, name, b"", size, None, RETURNED, b"")
     payload = [(known, len(known) + missing) for known, missing in parts]
-    return (Sent if sent else Received)(record, 3, size, size, flags, None, lambda _record: payload)
+    return (Sent if sent else Received)(record, 3, size, flags, None, lambda _record: payload)
 
 
 def stream_socket(role: str = "client", **more: str) -> Socket:

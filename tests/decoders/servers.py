@@ -182,5 +182,5 @@ def _feed(said: Said, protocol: str, step: int, keep: int | None) -> list[Messag
 def _piece(client: bool, data: bytes, keep: int | None) -> Piece:
     record = Record(0, 1, 1, 1_000, 10, "sendto" if client else "recvfrom", b"", len(data), None, RETURNED, b"")
     kind = Sent if client else Received
-    event = kind(record, 3, len(data), len(data), b"", None, lambda _: [(data[:keep], len(data))])
+    event = kind(record, 3, len(data), b"", None, lambda _: [(data[:keep], len(data))])
     return Piece.of(event)

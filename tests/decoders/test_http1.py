@@ -336,7 +336,7 @@ def test_hostile_bytes_never_raise_and_counts_stay_true(talk: Talk, said: list[S
 
 def _received(data: bytes) -> Transfer:
     record = Record(0, 1, 1, None, None, "read", b"", len(data), None, RETURNED, b"")
-    return Received(record, 3, len(data), len(data), b"", None, lambda _record: [(data, len(data))])
+    return Received(record, 3, len(data), b"", None, lambda _record: [(data, len(data))])
 
 
 @pytest.mark.parametrize("chunk", [0, 100, 16_384])

@@ -47,7 +47,7 @@ def piece(client: bool, known: bytes, missing: int, line: int) -> Piece:
     """Bytes that one call moved."""
     size = len(known) + missing
     record = Record(0, line, 1, line * 1000, 10, "sendto" if client else "recvfrom", b"", size, None, RETURNED, b"")
-    event = (Sent if client else Received)(record, 3, size, size, b"", None, lambda _: [(known, size)])
+    event = (Sent if client else Received)(record, 3, size, b"", None, lambda _: [(known, size)])
     return Piece.of(event)
 
 

@@ -85,7 +85,7 @@ def datagrams(said: Said, keep: int | None = None) -> list[DnsMessage]:
     for client, data, _ in said:
         line = Record(0, 1, 1, 1_000, 10, "sendto" if client else "recvfrom", b"", len(data), None, RETURNED, b"")
         payload = [(data[:keep], len(data))]
-        event = (Sent if client else Received)(line, 3, len(data), len(data), b"", None, lambda _, p=payload: p)  # type: ignore[misc]
+        event = (Sent if client else Received)(line, 3, len(data), b"", None, lambda _, p=payload: p)  # type: ignore[misc]
         found += list(decoder.feed(client, Piece.of(event)))
     return [message for message in found if isinstance(message, DnsMessage)]
 
