@@ -31,6 +31,7 @@ class Input:
     name: str
     lines: Iterable[bytes]  # with or without the newline, any length
     tid: int = 0  # the thread that a `-ff` file is of; 0 for all other inputs
+    as_is: bool = False  # straight from a tracer: nothing can stand before a line
 
 
 @dataclass(slots=True)
@@ -678,6 +679,15 @@ class Transcript:
     left_out: list[int] = field(default_factory=lambda: [0, 0, 0])  # bytes received, bytes sent, calls
     messages: list[Message] = field(default_factory=list)  # all of them, with whole bodies
     seen: dict[str, Socket] = field(default_factory=dict)  # every socket and pipe that moved bytes
+
+
+@dataclass(slots=True, frozen=True)
+class Keep:
+    """What an analysis holds on to beyond what its report needs."""
+
+    calls_of: str | None = None  # uid of a socket: all its calls
+    transcript: Transcript | None = None  # filled with what went over the socket that it names
+    requests: bool = False  # all HTTP messages, however many a connection carried
 
 
 # ------------------------------------------------------------------------------------------------------------- verdicts

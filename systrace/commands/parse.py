@@ -13,6 +13,7 @@ from systrace.commands.options import Output
 if TYPE_CHECKING:
     from systrace.commands.reading.logs import Recording
     from systrace.model import Analysis
+    from systrace.rules.limits import Limit
 
 HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
 
@@ -55,24 +56,22 @@ def parse(
     from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
+    from systrace.model import Keep
     from systrace.reporters import REPORTERS
-    from systrace.rules.limits import use
+    from systrace.rules.limits import read
 
     if style not in REPORTERS:
         raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
     if socket is not None and style != "table":
         raise UsageError("--socket shows a table: it does not go with --format")
     where = output_place(output, logs, (limits, keylog))
-    if limits is not None:
-        use(str(limits))
-    else:
-        _use_set_limits()
+    own = read(limits) if limits is not None else _set_limits()
     found, unreadable = recordings(logs)
     failed = reported = False
     with opened(where) as out:
         for recording in found:
             try:
-                analysis = analysis_of(recording, watch=socket, keylog=keylog)
+                analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own)
                 if len(found) > 1 and style == "table":
                     _head(recording, out)
                 _write(analysis, style, socket, everything, out)
@@ -92,17 +91,19 @@ def parse(
     raise typer.Exit(2 if unreadable else int(failed))
 
 
-def _use_set_limits() -> None:
+def _set_limits() -> list[Limit]:
     """Those of the settings; no log waits for them."""
     from systrace.commands.reading.logs import say
     from systrace.errors import SystraceError
-    from systrace.rules.limits import use
+    from systrace.rules.limits import read
     from systrace.settings import settings
 
+    path = settings().text("limits")
     try:
-        use(settings().text("limits"))
+        return read(Path(path)) if path is not None else []
     except SystraceError as error:
         say(error)
+        return []
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:

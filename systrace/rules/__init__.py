@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from systrace.model import Evidence, Finding, Verdict
+from systrace.model import Finding, Verdict
 from systrace.registry import Registry
 from systrace.rules.case import Case
 
@@ -46,12 +46,11 @@ def rule(cause: str, *, fires: str, silent: str) -> Callable[[Check], Check]:
     return enter
 
 
-def check(evidence: Evidence) -> list[Finding]:
+def check(case: Case) -> list[Finding]:
     """All findings, the heaviest first; the same on many sockets is one with a count."""
     from systrace.rules.ranking import mark_recovered, ranked
     from systrace.rules.roles import refine
 
-    case = Case(evidence)
     case.findings = [
         finding for each in RULES.values() if each.cause not in _SECOND_PASS for finding in each.check(case)
     ]
@@ -61,10 +60,9 @@ def check(evidence: Evidence) -> list[Finding]:
     return ranked(case, case.findings + second)
 
 
-def verdict(evidence: Evidence, findings: list[Finding]) -> Verdict:
+def verdict(case: Case, findings: list[Finding]) -> Verdict:
     """The answer for the whole job."""
     from systrace.rules.ranking import judge
 
-    case = Case(evidence)
     case.findings = findings
     return judge(case, findings)

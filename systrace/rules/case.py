@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from systrace.model import Event, Evidence, Fault, Finding, Process, Socket, Span
 from systrace.rules.visibility import network_only, only_failures, stops_early, the_job
 
+if TYPE_CHECKING:
+    from systrace.rules.limits import Limit
+
 Found = TypeVar("Found")
 SECOND = 1_000_000_000
+KEEPALIVE_TIME_S = 7200  # tcp(7) tcp_keepalive_time
 _STOPPING = {"SIGTERM": 15, "SIGINT": 2, "SIGHUP": 1, "SIGQUIT": 3, "SIGXCPU": 24, "SIGUSR1": 10, "SIGALRM": 14}
 # Daemons whose UNIX sockets libraries try on the way and do without (nss, sssd, syslog, dbus, X11, avahi).
 _OPTIONAL_DAEMONS = (  # paths, not files that we make
@@ -24,8 +28,9 @@ _OPTIONAL_DAEMONS = (  # paths, not files that we make
 class Case:
     """The evidence with an index; rules get one and ask it instead of each other."""
 
-    def __init__(self, evidence: Evidence) -> None:
+    def __init__(self, evidence: Evidence, limits: Sequence[Limit] = ()) -> None:
         self.evidence = evidence
+        self.limits = limits  # the user's own idle limits, beside the catalogue's
         self.findings: list[Finding] = []  # of the first pass, for rules of the second
         style = evidence.source.style
         self.has_clock = style.clock != "none"
@@ -208,6 +213,21 @@ class Case:
         """The last bytes were ours, or nobody has said anything yet."""
         turn = socket.turn
         return not socket.unseen if turn is None else not turn.answer_bytes
+
+    def probed_after_s(self, socket: Socket) -> int | None:
+        """The idle time after which keepalive probes the connection: the socket's own, else the host's, else tcp(7)'s;
+        None where keepalive is not known to be on.
+        """
+        if not socket.keepalive.on:
+            return None
+        return socket.keepalive.idle_s or self.host_keepalive_s or KEEPALIVE_TIME_S
+
+    @property
+    def host_keepalive_s(self) -> int | None:
+        """net.ipv4.tcp_keepalive_time of the host, where the recording tells."""
+        sysctls = self.evidence.source.facts.get("sysctls")
+        value = sysctls.get("net.ipv4.tcp_keepalive_time") if isinstance(sysctls, dict) else None
+        return value if isinstance(value, int) and value > 0 else None
 
     def first_error(self, socket: Socket) -> Fault | None:
         """The first error on an established connection, end of file not counted."""

@@ -87,8 +87,8 @@ def keepalive_too_late(case: Case) -> Iterator[Finding]:
     Source: tcp(7) TCP_KEEPIDLE, tcp_keepalive_time
     """
     for socket, silence, events in _survived(case):
-        idle = socket.keepalive.idle_s or 7200
-        if socket.keepalive.on and idle * SECOND > _SILENCE_NS:
+        idle = case.probed_after_s(socket)
+        if idle is not None and idle * SECOND > _SILENCE_NS:
             yield _warn(case, "keepalive-too-late", socket, silence, events, f"on, but only after {idle} s")
 
 

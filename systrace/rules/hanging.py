@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from systrace.model import DETACHED, Finding, Sent, Socket
 from systrace.rules import other_end, rule
 from systrace.rules.advice import keepalive_remedies, timeout_remedies
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import KEEPALIVE_TIME_S, SECOND, Case, seconds
 from systrace.rules.limits import matching_limits, silent_limit_ns
 from systrace.rules.stalls import Stall
 from systrace.rules.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
@@ -92,7 +92,7 @@ def idle_timeout(case: Case) -> Iterator[Finding]:
         finding.summary = (
             f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
             f"{case.label(stall.socket)} that never came ({how_it_ended(stall)}); keepalive "
-            f"{_keepalive_words(stall.socket)}. {fits}"
+            f"{_keepalive_words(case, stall.socket)}. {fits}"
         )
         _idle_advice(case, finding, stall.socket)
         yield finding
@@ -119,9 +119,10 @@ def _after_silence(case: Case) -> Iterator[Finding]:
         finding.confidence = "likely"
         fits = matching_limits(case, fault.idle_ns, socket)
         reply = "a reset" if finding.variant == "reset" else f"nothing until {fault.errno}"
+        keepalive = _keepalive_words(case, socket)
         finding.summary = (
             f"{case.name_of(process)}: the connection to {case.label(socket)} was silent for {seconds(fault.idle_ns)}; the "
-            f"next request was answered by {reply}, with no orderly end before; keepalive {_keepalive_words(socket)}. {fits}"
+            f"next request was answered by {reply}, with no orderly end before; keepalive {keepalive}. {fits}"
         )
         _idle_advice(case, finding, socket)
         yield finding
@@ -178,11 +179,12 @@ def _own_limit(stall: Stall) -> str:
     return f"within its own limit of {seconds(stall.limit_ns)} ({stall.limit_source})"
 
 
-def _keepalive_words(socket: Socket) -> str:
+def _keepalive_words(case: Case, socket: Socket) -> str:
     keepalive = socket.keepalive
     if keepalive.on:
-        idle = keepalive.idle_s
-        return f"on, but only after {idle} s" if idle else "on, at the system's idle time (7200 s unless changed)"
+        idle = keepalive.idle_s or case.host_keepalive_s
+        usual = f"on, at the system's idle time ({KEEPALIVE_TIME_S} s unless changed)"
+        return f"on, but only after {idle} s" if idle else usual
     if keepalive.on is None and socket.inherited:
         return "unknown (the socket was open before the trace)"
     return "off"

@@ -81,7 +81,7 @@ def _waits(books: Books, task: Task, event: model.Spliced, origin: Socket | None
         # a pipe that is not empty may be full; an empty one has nothing to give
         add_span(books, task, event, "pipe", None, "")
         return
-    hidden = (Received if reads else Sent)(record, event.source_fd if reads else event.fd, 0, None, b"", None, _unknown)
+    hidden = (Received if reads else Sent)(record, event.source_fd if reads else event.fd, 0, b"", None, _unknown)
     waits_in_call(books, blocked, task, hidden)
 
 

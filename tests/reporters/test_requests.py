@@ -9,7 +9,7 @@ import struct
 import pytest
 from jsonschema import Draft202012Validator
 
-from systrace.model import Input
+from systrace.model import Input, Keep
 from systrace.pipeline import analyze
 from systrace.reporters.http_view import as_request, as_response
 from systrace.reporters.json_report import as_dict, transaction_dicts
@@ -131,7 +131,7 @@ def test_connect_through_a_proxy_has_the_handshake_behind_it() -> None:
 def test_every_request_of_a_long_connection() -> None:
     text = log([(True, ASK, 0), (False, FINE, 0)] * 200)
     inputs = [Input("job.strace", text.encode().splitlines(keepends=True))]
-    every = analyze(inputs, every_request=True)
+    every = analyze(inputs, keep=Keep(requests=True))
     assert len(transactions(every.evidence)) == 200
     assert all(row.status == 200 for row in transactions(every.evidence))
     few = analyze(inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -29,14 +29,13 @@ _KEEPALIVE = b"""9 1700000001.010000 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1]
 def own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No file of this machine's user; a place for one."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr(limits, "_extra", [])
     limits.catalogue.cache_clear()
     yield tmp_path / "systrace" / "limits.toml"
     limits.catalogue.cache_clear()
 
 
-def _cause(waited: int, options: bytes = b"") -> tuple[str, str]:
-    verdict = analyze([Input("job.strace", (_HANG % (options, waited)).splitlines(True))]).verdict
+def _cause(waited: int, options: bytes = b"", own: Sequence[limits.Limit] = ()) -> tuple[str, str]:
+    verdict = analyze([Input("job.strace", (_HANG % (options, waited)).splitlines(True))], limits=own).verdict
     return verdict.cause, verdict.headline
 
 
@@ -67,8 +66,8 @@ def test_a_named_file_counts_too(tmp_path: Path) -> None:
     """`--limits FILE`."""
     path = tmp_path / "mine.toml"
     path.write_text('[[limit]]\nproduct = "the proxy"\nidle_s = 50\nafter = "reset"\n')
-    limits.use(str(path))
-    assert "the proxy (50 s)" in _cause(60)[1]
+    assert "the proxy (50 s)" in _cause(60, own=limits.read(path))[1]
+    assert "the proxy" not in _cause(60)[1]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"bad\.toml: no list of limits"):
-        limits.use(str(path))
+        limits.read(path)
 
 
 @pytest.mark.parametrize(

@@ -68,5 +68,5 @@ def test_a_peek_sees_the_end_too(follow: Follow) -> None:
 @pytest.mark.parametrize("call", ['read(3, "", 0)', "read(3, NULL, 0)", 'recvfrom(3, "", 0, 0, NULL, NULL)'])
 def test_who_asks_for_nothing_gets_nothing_and_meets_no_end(follow: Follow, call: str) -> None:
     tracker = follow(OPEN + '1 1 sendto(3, "ask\\n", 4, 0, NULL, 0) = 4 <0.01>\n' + f"1 2 {call} = 0 <0.01>\n")
-    (socket,) = tracker.sockets.values()
+    (socket,) = tracker.lookup.sockets.values()
     assert not socket.faults

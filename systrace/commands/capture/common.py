@@ -17,6 +17,7 @@ from systrace.errors import CaptureError, SystraceError, UsageError
 if TYPE_CHECKING:
     from systrace.model import Analysis, Event
     from systrace.reporters.layout import Layout
+    from systrace.rules.limits import Limit
     from systrace.tracers import Request, Tracer
 
 
@@ -83,10 +84,10 @@ def conclude(
     from systrace.pipeline import analyze, session_keys
     from systrace.reporters.table import one_line
 
-    complaint = _use_limits(limits)
+    own, complaint = _own_limits(limits)
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
-    analysis = analyze([Input(name, lines)], as_is=True, keylog=keylog)
+    analysis = analyze([Input(name, lines, as_is=True)], keylog=keylog, limits=own)
     head = {
         "line": one_line(analysis),
         "healthy": analysis.verdict.outcome == "healthy",
@@ -99,14 +100,16 @@ def conclude(
     return json.dumps(head).encode() + b"\n" + report_of(analysis, style, layout)
 
 
-def _use_limits(path: str | None) -> str:
-    from systrace.rules.limits import use
+def _own_limits(path: str | None) -> tuple[list[Limit], str]:
+    """The user's idle limits, and why they can't be used."""
+    from systrace.rules.limits import read
 
+    if path is None:
+        return [], ""
     try:
-        use(path)
+        return read(Path(path)), ""
     except SystraceError as error:
-        return str(error)
-    return ""
+        return [], str(error)
 
 
 def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
