@@ -28,9 +28,9 @@ from systrace.parser import EVERY_NAME, records
 from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import check, verdict
-from systrace.rules.case import Case
+from systrace.rules.case.index import Case
+from systrace.rules.case.visibility import clipped, hidden_by_options, sealed, stops_early
 from systrace.rules.limits import Limit
-from systrace.rules.visibility import clipped, hidden_by_options, sealed, stops_early
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.snapshots import snapshot_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from systrace.errors import UsageError
 from systrace.model import Socket
-from systrace.rules.case import SECOND, Case
+from systrace.rules.case.index import SECOND, Case
 
 _OWN = Path(__file__).with_name("limits.toml")
 _TOLERANCE = 1.02  # timers run late by up to 2 %

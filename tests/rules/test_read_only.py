@@ -12,7 +12,7 @@ from systrace import pipeline, rules
 from systrace.model import Evidence, Finding, Input
 from systrace.pipeline import analyze
 from systrace.rules import RULES
-from systrace.rules.case import Case
+from systrace.rules.case.index import Case
 from systrace.rules.pages import full_trace
 
 KEEPALIVE = (
