@@ -6,14 +6,14 @@ fact: who drops packets, whether the peer's program works on the answer, whether
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from systrace.kernel import calls, judge_others, judge_sockets
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import ProcessState, SocketState, Thread
 from systrace.kernel.wording import duration, name_of, socket_line, who
-from systrace.model import Finding, Line
+from systrace.model import Finding, Line, Step
 
 _UNREAD_MS = 5000  # data that wait this long are not about to be read
 _CLOSE_WAIT = 10  # sockets the peer has closed and the program has not: more is a leak
@@ -99,8 +99,9 @@ def _with_connections(snapshot: Snapshot, judged: Judgement) -> Judgement:
     if found:
         shown = ", ".join(f"fd {s.fd} to {name_of(s)}{_silence(s)}" for s in found[:_SHOWN])
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        finding.summary += f" Connections of the process: {shown}{more}."
-        finding.lines += [socket_line(state) for state in found[:_SHOWN]]
+        told = f"{finding.summary} Connections of the process: {shown}{more}."
+        lines = [*finding.lines, *(socket_line(state) for state in found[:_SHOWN])]
+        return Judgement(judged.weight, replace(finding, summary=told, lines=lines), judged.headline)
     return judged
 
 
@@ -133,9 +134,8 @@ def _merge(judgements: list[Judgement]) -> list[Finding]:
             merged += [judgement.finding for judgement in alike]
             continue
         first = alike[0].finding
-        first.count = len(alike)
-        first.lines += [judgement.finding.lines[0] for judgement in alike[1:_ALIKE]]
-        merged.append(first)
+        others = (judgement.finding.lines[0] for judgement in alike[1:_ALIKE])
+        merged.append(replace(first, count=len(alike), lines=[*first.lines, *others]))
     return merged
 
 
@@ -161,7 +161,7 @@ def _traced(process: ProcessState) -> Finding:
         pid=process.pid,
         command=process.command,
         lines=[Line(f"/proc/{process.pid}/status", 1, f"TracerPid: {process.tracer}")],
-        next_steps=[f"ps -fp {process.tracer}"],
+        next_steps=[Step(f"ps -fp {process.tracer}")],
     )
 
 
@@ -213,7 +213,7 @@ def _close_wait(process: ProcessState, half: list[SocketState]) -> Finding:
         pid=process.pid,
         command=process.command,
         lines=[socket_line(state) for state in half[:3]],
-        next_steps=["ss -tn state close-wait"],
+        next_steps=[Step("ss -tn state close-wait")],
         remedy=["close the socket when a read returns 0"],
         count=len(half),
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from systrace.model import DETACHED, Event, Finding, Process, Socket, Verdict
+from systrace.model import DETACHED, Draft, Event, Process, Socket, Verdict
 from systrace.rules.case.index import SECOND, Case, once, seconds
 from systrace.rules.case.stalls import awaits_clients, torn_apart
 from systrace.rules.rule import RULES
 
 
-def may_cope(case: Case, findings: list[Finding], index: int) -> str:
+def may_cope(case: Case, findings: list[Draft], index: int) -> str:
     """The log breaks off, and a failure in it need not have been the end: the process goes on with other connections, or its
     job with other children, or did so when the same had failed before (a loop that tries again). Why nothing can be said,
     or "".
@@ -35,7 +35,7 @@ def _is_child(case: Case, process: Process) -> bool:
     return case.root_of(process) is not process or (blind and case.roots()[0] is not process)
 
 
-def _goes_on(case: Case, finding: Finding, process: Process) -> bool:
+def _goes_on(case: Case, finding: Draft, process: Process) -> bool:
     """After the failure: another child, or bytes or an attempt on another socket."""
     if case.fate(process) != "open":
         ended = process.end_ns
