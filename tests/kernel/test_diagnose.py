@@ -12,7 +12,7 @@ import pytest
 from systrace.kernel.diagnose import diagnose, interrupted_by_attach
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import SocketState
-from systrace.model import Finding
+from systrace.model import Finding, Step
 
 pytestmark = pytest.mark.real
 Hang = Callable[..., Any]
@@ -180,7 +180,7 @@ def test_a_stopped_process_outranks_everything(hang: Hang, until: Until) -> None
     until(lambda: Snapshot.take(victim.pid).root.state == "T")
     diagnosis = diagnose(Snapshot.take(victim.pid))
     assert diagnosis.findings[0].variant == "stopped"
-    assert diagnosis.findings[0].next_steps == [f"kill -CONT {victim.pid}"]
+    assert diagnosis.findings[0].next_steps == [Step(f"kill -CONT {victim.pid}")]
 
 
 def test_unread_data_is_noted_and_cleaned(hang: Hang, until: Until) -> None:

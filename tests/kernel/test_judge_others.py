@@ -9,6 +9,7 @@ import pytest
 from systrace.kernel.diagnose import Diagnosis, diagnose
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import Call, Descriptor, End, FileLock, Limit, ProcessState, Thread
+from systrace.model import Step
 
 THREAD = Thread(42, 42, "job", "S", "", Call(0, "read", (3, 0, 0, 0, 0, 0), 3, ((3, "r"),)), 90 * 10**9)
 FILE = Descriptor(3, "file", "/mnt/nfs/data.csv", 7, readable=True, writable=False)
@@ -75,7 +76,7 @@ def test_a_lock_whose_holder_is_outside_points_there() -> None:
     thread = replace(THREAD, call=Call(73, "flock", (3, 2), 3))
     first = judged(thread, FILE, locks=(FileLock(42, 77, "FLOCK", 7),)).findings[0]
     assert "the lock on /mnt/nfs/data.csv is held by process 77" in first.summary
-    assert "systrace attach 77 --passive" in first.next_steps
+    assert Step("systrace attach 77 --passive") in first.next_steps
 
 
 def test_a_pipe_from_outside_points_at_its_writer() -> None:
@@ -84,7 +85,7 @@ def test_a_pipe_from_outside_points_at_its_writer() -> None:
     first = judged(THREAD, pipe, holders=ends).findings[0]
     assert (first.variant, first.severity) == ("pipe", "fatal")
     assert "no data yet from feeder[77]" in first.summary
-    assert first.next_steps == ["systrace attach 77 --passive"]
+    assert first.next_steps == [Step("systrace attach 77 --passive")]
 
 
 def test_what_could_not_be_read_is_the_last_finding() -> None:

@@ -54,7 +54,7 @@ def test_the_case_of_the_article_in_one_line() -> None:
     assert "if a NAT gateway or NLB is in the path" in first.summary
     assert "systrace keepalive 42 --fd 5" in " ".join(first.remedy)
     assert first.peer == "203.0.113.10:443"
-    assert any("IdleTimeoutCount" in step for step in first.next_steps)
+    assert any("IdleTimeoutCount" in step.why for step in first.next_steps)
 
 
 @pytest.mark.parametrize(

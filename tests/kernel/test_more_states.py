@@ -16,7 +16,7 @@ from systrace.commands.capture.attaching import passive_report
 from systrace.kernel import patience, procfs
 from systrace.kernel.diagnose import Diagnosis, diagnose
 from systrace.kernel.snapshot import Snapshot
-from systrace.model import Endpoint, Finding
+from systrace.model import Endpoint, Finding, Step
 from systrace.reporters.layout import Layout
 from tests.kernel.conftest import YOUNG, Until, Victim
 
@@ -308,14 +308,14 @@ def test_commands_for_ipv6_are_such_that_ss_takes_them(make: Make) -> None:
     made = make("ipv6_unanswered")
     assert "from [::1]:" in made.first.summary
     port = made.first.peer.rsplit(":", 1)[1] if made.first.peer else ""
-    assert made.first.next_steps == [f"ss -tnp src [::1]:{port}"]
+    assert made.first.next_steps == [Step(f"ss -tnp src [::1]:{port}")]
     away = tuple(
         replace(s, peer=Endpoint("inet6", "2001:db8::7", 443), peer_inode=None)
         if s.fd == int(made.victim.words[0])
         else s
         for s in made.snapshot.sockets
     )
-    assert "ss -tnoi dst [2001:db8::7]" in diagnose(replace(made.snapshot, sockets=away)).findings[0].next_steps
+    assert Step("ss -tnoi dst [2001:db8::7]") in diagnose(replace(made.snapshot, sockets=away)).findings[0].next_steps
 
 
 def test_an_accept_with_a_limit_is_a_server_all_the_same(make: Make) -> None:
