@@ -21,9 +21,9 @@ from systrace.commands.capture import attaching
 from systrace.commands.capture.attaching import Options, attach_to, passive_report
 from systrace.commands.capture.common import ReportTo
 from systrace.errors import CaptureError
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.snapshot import take
 from systrace.reporters.layout import Layout
+from systrace.rules.look.diagnose import diagnose
 from systrace.tracers import Capture, Request
 from systrace.tracers.analyst import Analyst
 from systrace.tracers.recording import Recording
@@ -98,7 +98,7 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
     sleeper: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for severity, failed in (("fatal", True), ("error", True), ("warning", False), ("info", False)):
-        found = diagnose(Snapshot.take(sleeper))
+        found = diagnose(take(sleeper))
         changed = replace(found, findings=(replace(found.findings[0], severity=severity),))
         monkeypatch.setattr(attaching, "diagnose", lambda _snapshot, changed=changed: changed)
         assert attach_to(replace(OPTIONS, pids=(sleeper,), passive=True)) == failed
@@ -121,7 +121,7 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
     ],
 )
 def test_the_outcome_of_a_look(severity: str, cause: str, variant: str, outcome: str) -> None:
-    snapshot = Snapshot.take(os.getpid())
+    snapshot = take(os.getpid())
     found = diagnose(snapshot)
     first = replace(found.findings[0], severity=severity, cause=cause, variant=variant)
     report = json.loads(passive_report(snapshot, replace(found, findings=(first,)), "json", Layout()))

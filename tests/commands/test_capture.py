@@ -14,10 +14,10 @@ from systrace.commands.capture.common import Conclusion, ReportTo, choose, concl
 from systrace.commands.capture.job import find, open_live
 from systrace.commands.capture.keepalive import Keepalives
 from systrace.errors import CaptureError, UsageError
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.snapshot import take
 from systrace.model import Event
 from systrace.reporters.layout import Layout
+from systrace.rules.look.diagnose import diagnose
 from systrace.tracers import TRACERS
 
 LINES = [
@@ -140,7 +140,7 @@ def test_words_of_attach() -> None:
 
 
 def test_what_passive_gives_follows_from_what_was_seen() -> None:
-    snapshot = Snapshot.take(os.getpid())
+    snapshot = take(os.getpid())
     diagnosis = diagnose(snapshot)
     gives = attaching._what_passive_gives
     assert gives(snapshot, diagnosis) == "; --passive reports what can be seen without tracing"

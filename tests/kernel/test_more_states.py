@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from systrace.commands.capture.attaching import passive_report
-from systrace.kernel import patience, procfs
-from systrace.kernel.diagnose import Diagnosis, diagnose
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel import procfs
+from systrace.kernel.snapshot import take
 from systrace.model import Endpoint, Finding, Step
 from systrace.reporters.layout import Layout
+from systrace.rules.look import patience
+from systrace.rules.look.diagnose import Diagnosis, diagnose
 from tests.kernel.conftest import YOUNG, Until, Victim
 
 VICTIM = Path(__file__).parent / "victims" / "states.py"
@@ -30,7 +31,7 @@ class Made:
 
     def __init__(self, victim: Victim, pid: int) -> None:
         self.victim = victim
-        self.snapshot = Snapshot.take(pid)
+        self.snapshot = take(pid)
         self.diagnosis: Diagnosis = diagnose(self.snapshot)
         self.first: Finding = self.diagnosis.findings[0]
 
@@ -156,7 +157,7 @@ def test_without_netlink_a_servers_side_is_known_by_its_port(make: Make, monkeyp
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(sock_diag, "namespace_socket", refused)
-    first = diagnose(Snapshot.take(made.snapshot.pid)).findings[0]
+    first = diagnose(take(made.snapshot.pid)).findings[0]
     assert (first.variant, first.severity) == ("server", "info")
 
 

@@ -26,13 +26,15 @@ from systrace.commands.capture.common import (
 from systrace.commands.capture.plan import string_limit, tracer_named
 from systrace.commands.capture.reporting import ReportTo, complain
 from systrace.errors import CaptureError, SystraceError
-from systrace.kernel.diagnose import Diagnosis, diagnose, interrupted_by_attach
 from systrace.kernel.permission import refusal
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.snapshot import still_running, still_there, take
+from systrace.look.lines import lines_of
+from systrace.look.nouns import Look
 from systrace.model import Analysis, Evidence, Finding, Health, Source, Verdict
 from systrace.outputs import RefusedError, distinct, place, write_all, writing
 from systrace.reporters.layout import Layout
 from systrace.reporters.text import encoded, safe
+from systrace.rules.look.diagnose import Diagnosis, diagnose, interrupted_by_attach
 from systrace.settings import settings
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
@@ -64,16 +66,16 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Looked:
     """What could be seen of one process and its children."""
 
-    snapshot: Snapshot
+    snapshot: Look
     diagnosis: Diagnosis
 
     @classmethod
-    def at(cls, pid: int) -> Look:
+    def at(cls, pid: int) -> Looked:
         """Raises CaptureError: there is none."""
-        snapshot = Snapshot.take(pid)
+        snapshot = take(pid)
         return cls(snapshot, diagnose(snapshot))
 
     @property
@@ -208,19 +210,19 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
     return int(failed or any(look.grave for look in looks if look not in able))
 
 
-def _looks(pids: Sequence[int]) -> list[Look]:
+def _looks(pids: Sequence[int]) -> list[Looked]:
     """At each process once; who has gone meanwhile is named, and left out.
 
     Raises:
         CaptureError: none is there.
     """
     if len(pids) == 1:
-        return [Look.at(pids[0])]
-    looks: dict[int, Look] = {}
+        return [Looked.at(pids[0])]
+    looks: dict[int, Looked] = {}
     reasons = []
     for pid in pids:
         try:
-            look = Look.at(pid)
+            look = Looked.at(pid)
         except CaptureError as error:
             reasons.append(str(error))
         else:
@@ -232,12 +234,12 @@ def _looks(pids: Sequence[int]) -> list[Look]:
     return list(looks.values())
 
 
-def _untraceable(look: Look) -> str | None:
+def _untraceable(look: Looked) -> str | None:
     reason = refusal(look.pid)
     return None if reason is None else f"cannot trace: {reason}{_what_passive_gives(look.snapshot, look.diagnosis)}"
 
 
-def _traceable(looks: Sequence[Look]) -> list[Look]:
+def _traceable(looks: Sequence[Looked]) -> list[Looked]:
     """Say of each what it waits for; those that can be traced.
 
     Raises:
@@ -262,7 +264,7 @@ def _traceable(looks: Sequence[Look]) -> list[Look]:
     return able
 
 
-def _passive(options: Options, looks: Sequence[Look], to: ReportTo | ToFile) -> int:
+def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -> int:
     several = len(looks) > 1
     for look in looks:
         if not options.passive:
@@ -281,7 +283,7 @@ def _passive(options: Options, looks: Sequence[Look], to: ReportTo | ToFile) -> 
     return int(any(look.grave for look in looks))
 
 
-def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str, layout: Layout) -> bytes:
+def passive_report(snapshot: Look, diagnosis: Diagnosis, style: str, layout: Layout) -> bytes:
     """The snapshot's diagnosis in the form of every other report."""
     first = diagnosis.findings[0]
     source = Source(files=[f"process {snapshot.pid}"], first_ns=snapshot.time_ns, last_ns=snapshot.time_ns)
@@ -300,26 +302,24 @@ def _outcome(first: Finding) -> str:
     return OUTCOMES.get(first.severity, "healthy")
 
 
-def _both_numbers(snapshot: Snapshot) -> str:
+def _both_numbers(snapshot: Look) -> str:
     inner = snapshot.root.ns_pids[-1]
     return (
         f"process {snapshot.pid} is {inner} in its PID namespace (a container): the numbers here are those outside it"
     )
 
 
-def _what_passive_gives(snapshot: Snapshot, diagnosis: Diagnosis) -> str:
+def _what_passive_gives(snapshot: Look, diagnosis: Diagnosis) -> str:
     """What `--passive` would add to a refusal: nothing about what is gone, has ended or is the kernel's own."""
     variant = diagnosis.findings[0].variant
-    if variant in ("zombie", "kernel") or not snapshot.root.threads or not snapshot.still_there():
+    if variant in ("zombie", "kernel") or not snapshot.root.threads or not still_there(snapshot):
         return ""
     if variant == "hidden":
         return "; --passive tells the little that may be seen without that"
     return "; --passive reports what can be seen without tracing"
 
 
-def _trace(
-    options: Options, tracer: Tracer, roots: Sequence[Snapshot], limit: float | None, to: ReportTo | ToFile
-) -> bool:
+def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float | None, to: ReportTo | ToFile) -> bool:
     _check_null()
     request = Request(output=Path(), syscalls=wanted_calls(), string_limit=string_limit(options.string_limit))
     pids = [snapshot.pid for snapshot in roots]
@@ -350,7 +350,7 @@ def _trace(
         capture.stop()
         spooled = spool.finish()
         fault = "; ".join(each for each in (broken or capture.fault(), spooled.fault) if each) or None
-        if broken is not None and any(snapshot.still_running() for snapshot in roots):
+        if broken is not None and any(still_running(snapshot) for snapshot in roots):
             ended = False
         recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
         return _report(options, to, recording, analyst, fault)
@@ -371,24 +371,24 @@ def _check_null() -> None:
         ) from None
 
 
-def _lines(roots: Sequence[Snapshot]) -> list[bytes]:
+def _lines(roots: Sequence[Look]) -> list[bytes]:
     """The snapshots, for the head of the recording; each family once."""
     known: set[int] = set()
     found: list[bytes] = []
     for snapshot in sorted(roots, key=lambda each: -len(each.processes)):  # who is in another's family comes after it
         if snapshot.pid not in known:
-            found += snapshot.lines()
+            found += lines_of(snapshot)
             known |= {process.pid for process in snapshot.processes}
     return found
 
 
-def _family(roots: Sequence[Snapshot], own: set[int]) -> tuple[list[Running], list[Running]]:
+def _family(roots: Sequence[Look], own: set[int]) -> tuple[list[Running], list[Running]]:
     """The processes that were asked for, and with their descendants; nobody twice, nobody whom another traces, not `own`.
 
     Raises:
         CaptureError: all have ended.
     """
-    living = [Running(each.pid, each.root.start_ticks) for each in roots if each.still_running()]
+    living = [Running(each.pid, each.root.start_ticks) for each in roots if still_running(each)]
     if not living:
         raise CaptureError("; ".join(f"process {each.pid} ended before it could be traced" for each in roots))
     below = [process for root in living for process in descendants(root.pid)]

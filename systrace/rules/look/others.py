@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from systrace.kernel import calls
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.state import Call, Descriptor, End, ProcessState, Thread
-from systrace.kernel.wording import duration, thread_line, who
+from systrace.look.nouns import Call, Descriptor, End, ProcessState, Thread
 from systrace.model import Finding, Step
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, thread_line, who
 from systrace.shell import word
 
 _BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake

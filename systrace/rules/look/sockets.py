@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from systrace.kernel import patience
-from systrace.kernel.judge_servers import (
+from systrace.look.nouns import SocketState
+from systrace.model import Step
+from systrace.rules.look import patience
+from systrace.rules.look.servers import (
     accepting,
     anybody,
     at,
@@ -16,10 +18,8 @@ from systrace.kernel.judge_servers import (
     serving,
     ss_host,
 )
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.state import SocketState
-from systrace.kernel.wording import duration, name_of
-from systrace.model import Step
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, name_of
 from systrace.shell import word
 
 _NAT_LIMIT_S = 350  # NAT gateway and Network Load Balancer, idle TCP flow (AWS VPC and ELB user guides)

@@ -1,4 +1,4 @@
-"""Snapshot -> what it waits for, in plain words, most important first.
+"""Look -> what it waits for, in plain words, most important first.
 
 Observation first, inference second, the check that settles it third. What the kernel cannot know is never stated as a
 fact: who drops packets, whether the peer's program works on the answer, whether a NAT gateway is in the path.
@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from systrace.kernel import calls, judge_others, judge_sockets
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import ProcessState, SocketState, Thread
-from systrace.kernel.wording import duration, name_of, socket_line, who
+from systrace.kernel import calls
+from systrace.look.nouns import Look, ProcessState, SocketState, Thread
 from systrace.model import Finding, Line, Step
+from systrace.rules.look import others as judge_others
+from systrace.rules.look import sockets as judge_sockets
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, name_of, socket_line, who
 
 _UNREAD_MS = 5000  # data that wait this long are not about to be read
 _CLOSE_WAIT = 10  # sockets the peer has closed and the program has not: more is a leak
@@ -29,7 +30,7 @@ class Diagnosis:
     findings: tuple[Finding, ...]
 
 
-def diagnose(snapshot: Snapshot) -> Diagnosis:
+def diagnose(snapshot: Look) -> Diagnosis:
     """Say what every thread of the tree waits for; `findings[0]` is what explains the hang."""
     judgements = [_judge(snapshot, process, thread) for process in snapshot.processes for thread in process.threads]
     judgements.sort(key=lambda j: (-j.weight, -(j.finding.duration_ns or 0)))
@@ -44,7 +45,7 @@ def diagnose(snapshot: Snapshot) -> Diagnosis:
     return Diagnosis(headline, tuple(findings))
 
 
-def interrupted_by_attach(snapshot: Snapshot) -> list[str]:
+def interrupted_by_attach(snapshot: Look) -> list[str]:
     """The blocked calls that attaching a tracer ends with EINTR, one sentence each; empty when none.
 
     Source: signal(7), "Interruption of system calls and library functions by stop signals": a ptrace stop is one.
@@ -75,7 +76,7 @@ def _interrupted(process: ProcessState, thread: Thread) -> str:
     return ""
 
 
-def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgement:
+def _judge(snapshot: Look, process: ProcessState, thread: Thread) -> Judgement:
     call = thread.call
     if call is None or thread.state in "TtZXR" or process.kernel_thread or process.frozen:
         bare = judge_others.judge_thread(process, thread, root=process.pid == snapshot.pid)
@@ -92,7 +93,7 @@ def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgeme
     return judge_others.judge_call(Wait(snapshot, process, thread, call))
 
 
-def _with_connections(snapshot: Snapshot, judged: Judgement) -> Judgement:
+def _with_connections(snapshot: Look, judged: Judgement) -> Judgement:
     """Where only the call is hidden (Yama), the process's connections are not: one of them may be what it waits for."""
     finding = judged.finding
     found = [s for s in snapshot.sockets if s.pid == finding.pid and s.peer is not None and s.state != "listen"]
@@ -139,7 +140,7 @@ def _merge(judgements: list[Judgement]) -> list[Finding]:
     return merged
 
 
-def _notes(snapshot: Snapshot) -> list[Finding]:
+def _notes(snapshot: Look) -> list[Finding]:
     """What is worth knowing beside the waits: data nobody reads, connections nobody closes, what could not be read."""
     waited = {(t.pid, fd) for t in snapshot.threads if t.call is not None for fd, _ in t.call.fds}
     ignored = [s for s in snapshot.sockets if (s.pid, s.fd) not in waited and _neglected(s)]
@@ -165,7 +166,7 @@ def _traced(process: ProcessState) -> Finding:
     )
 
 
-def _incomplete(snapshot: Snapshot) -> Finding:
+def _incomplete(snapshot: Look) -> Finding:
     return Finding(
         "inconclusive",
         "snapshot",
@@ -184,7 +185,7 @@ def _neglected(state: SocketState) -> bool:
     )
 
 
-def _unread(snapshot: Snapshot, state: SocketState) -> Finding:
+def _unread(snapshot: Look, state: SocketState) -> Finding:
     process = next(p for p in snapshot.processes if p.pid == state.pid)
     age = duration(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
     begins = f" They begin: {state.unread_head}" if state.unread_head else ""
@@ -219,7 +220,7 @@ def _close_wait(process: ProcessState, half: list[SocketState]) -> Finding:
     )
 
 
-def _limits(snapshot: Snapshot) -> list[Line]:
+def _limits(snapshot: Look) -> list[Line]:
     return [Line("snapshot", 1, f"{limit.what}: {limit.why}") for limit in snapshot.limits] or [
         Line("snapshot", 1, "no thread was left to look at")
     ]

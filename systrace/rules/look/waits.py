@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import Call, ProcessState, SocketState, Thread
-from systrace.kernel.wording import duration, thread_line, who
+from systrace.look.nouns import Call, Look, ProcessState, SocketState, Thread
 from systrace.model import Finding
+from systrace.rules.look.wording import duration, thread_line, who
 
 _LONG_S = 60.0  # below this a wait without an end may just be slow (no default of a client library is shorter)
 
@@ -26,7 +25,7 @@ class Judgement:
 class Wait:
     """One thread's wait, with all that a judge needs."""
 
-    snapshot: Snapshot
+    snapshot: Look
     process: ProcessState
     thread: Thread
     call: Call

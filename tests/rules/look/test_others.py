@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from systrace.kernel.diagnose import Diagnosis, diagnose
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import Call, Descriptor, End, FileLock, Limit, ProcessState, Thread
+from systrace.look.nouns import Call, Descriptor, End, FileLock, Limit, Look, ProcessState, Thread
 from systrace.model import Step
+from systrace.rules.look.diagnose import Diagnosis, diagnose
 
 THREAD = Thread(42, 42, "job", "S", "", Call(0, "read", (3, 0, 0, 0, 0, 0), 3, ((3, "r"),)), 90 * 10**9)
 FILE = Descriptor(3, "file", "/mnt/nfs/data.csv", 7, readable=True, writable=False)
@@ -17,7 +16,7 @@ FILE = Descriptor(3, "file", "/mnt/nfs/data.csv", 7, readable=True, writable=Fal
 
 def judged(thread: Thread, *descriptors: Descriptor, **more: object) -> Diagnosis:
     process = ProcessState(42, 1, "job", ("job",), thread.state, 0, 1, "x86_64", (thread,), descriptors, tracer=9)
-    empty = Snapshot(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ())
+    empty = Look(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ())
     return diagnose(replace(empty, **more))  # type: ignore[arg-type]
 
 
@@ -68,7 +67,7 @@ def test_a_traced_process_that_runs_is_told_apart_from_one_that_is_held() -> Non
     process = ProcessState(42, 1, "job", ("job",), "t", 0, 1, "x86_64", (held,))
     assert (
         "its tracer, a process out of our sight"
-        in diagnose(Snapshot(42, 0, 0, "", (process,), (), (), {}, {}, ())).headline
+        in diagnose(Look(42, 0, 0, "", (process,), (), (), {}, {}, ())).headline
     )
 
 
@@ -98,6 +97,6 @@ def test_what_could_not_be_read_is_the_last_finding() -> None:
 
 def test_no_thread_left_is_a_finding_too() -> None:
     process = ProcessState(42, 1, "job", (), "X", 0, 1, "x86_64", ())
-    diagnosis = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ()))
+    diagnosis = diagnose(Look(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ()))
     assert diagnosis.findings[0].cause == "inconclusive"
     assert diagnosis.findings[0].lines

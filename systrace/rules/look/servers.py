@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from systrace.kernel import calls
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.state import SocketState
-from systrace.kernel.wording import duration, name_of, socket_line
+from systrace.look.nouns import SocketState
 from systrace.model import Finding, Step
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, name_of, socket_line
 
 _ON_MANY = calls.POLLS | calls.SELECTS | calls.EPOLLS
 _PORTS = "net.ipv4.ip_local_port_range"
