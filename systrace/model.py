@@ -11,7 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from systrace.look.nouns import Look
 
 # Outcome of a call, as `systrace events` prints it.
 RETURNED = "returned"
@@ -731,6 +734,7 @@ class Draft:
     time_ns: int | None = None
     duration_ns: int | None = None
     evidence: list[Event] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)  # evidence that no line of the log says; else made from `evidence`
     causes: list[str] = field(default_factory=list)
     next_steps: list[Step] = field(default_factory=list)
     remedy: list[str] = field(default_factory=list)
@@ -738,10 +742,12 @@ class Draft:
     count: int = 1
     end_ns: int | None = None  # when the program knew: ranking compares this with its death
     recovered: str = ""  # fallback, retry, survived: why it is no failure of the job
+    fd: int | None = None  # the descriptor that a look is about
+    headline: str = ""  # what the verdict says of it, where that is shorter than the summary
 
     def final(self) -> Finding:
         """The finding, which nobody changes any more."""
-        return Finding(**{name: getattr(self, name) for name in self.__slots__})
+        return Finding(**{name: getattr(self, name) for name in self.__slots__ if name not in ("fd", "headline")})
 
 
 @dataclass(slots=True, frozen=True)
@@ -846,6 +852,7 @@ class Evidence:
     owners: dict[int, int] = field(default_factory=dict)  # thread -> process
     printed: list[Event] = field(default_factory=list)  # output of the program, mixed into the log
     forgotten: Forgotten = field(default_factory=Forgotten)
+    looks: tuple[Look, ...] = ()  # at the processes before the trace began
 
 
 @dataclass(slots=True)

@@ -111,7 +111,9 @@ def analyze(
     health.limits += hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings, answer = judged(Case(evidence, limits))
-    shown = [replace(finding, lines=evidence_lines(evidence, finding)) for finding in findings]
+    shown = [
+        finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding)) for finding in findings
+    ]
     return Analysis(evidence, shown, answer)
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from systrace.kernel.snapshot import take
 from systrace.look.nouns import SocketState
-from systrace.model import Finding, Step
-from systrace.rules.look.diagnose import diagnose, interrupted_by_attach
+from systrace.model import Draft, Step
+from systrace.rules.look.diagnose import diagnose
+from systrace.rules.look.interrupting import interrupted_by_attach
 
 pytestmark = pytest.mark.real
 Hang = Callable[..., Any]
@@ -191,7 +192,7 @@ def test_unread_data_is_noted_and_cleaned(hang: Hang, until: Until) -> None:
     assert state.unread == 34
     assert state.unread_head == "HTTP/1.1 502 Bad Gateway\\x0d\\x0a\\x1b[2Jevil"
 
-    def notes() -> list[Finding]:
+    def notes() -> list[Draft]:
         return [f for f in diagnose(take(victim.pid)).findings if f.variant == "unread-data"]
 
     assert not notes()  # it may be about to read them

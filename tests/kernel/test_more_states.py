@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from systrace.commands.capture.attaching import passive_report
+from systrace.commands.capture.looking import Looked
 from systrace.kernel import procfs
 from systrace.kernel.snapshot import take
-from systrace.model import Endpoint, Finding, Step
+from systrace.model import Draft, Endpoint, Step
 from systrace.reporters.layout import Layout
 from systrace.rules.look import patience
 from systrace.rules.look.diagnose import Diagnosis, diagnose
@@ -33,7 +33,7 @@ class Made:
         self.victim = victim
         self.snapshot = take(pid)
         self.diagnosis: Diagnosis = diagnose(self.snapshot)
-        self.first: Finding = self.diagnosis.findings[0]
+        self.first: Draft = self.diagnosis.findings[0]
 
     @property
     def kind(self) -> tuple[str, str, str]:
@@ -263,7 +263,7 @@ def test_a_half_closed_connection_still_waits_for_its_answer(make: Make) -> None
 def test_what_cannot_be_told_is_neither_well_nor_ill(make: Make, kind: str, says: str) -> None:
     made = make(kind)
     assert says in made.first.summary
-    assert b"NOT CLEAR: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+    assert b"NOT CLEAR: " in Looked.of(made.snapshot).report("table", Layout())
 
 
 @needs_root
@@ -276,7 +276,7 @@ def test_a_page_that_nobody_fills_is_no_call(make: Make) -> None:
 def test_resting_workers_beside_a_server_that_accepts_are_no_hang(make: Make) -> None:
     made = make("resting_workers")
     assert made.kind == ("hung-read", "accept", "info")
-    assert b"HEALTHY: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+    assert b"HEALTHY: " in Looked.of(made.snapshot).report("table", Layout())
 
 
 @pytest.mark.parametrize("kind", ["own_pipe_of_threads", "own_pipe_in_poll"])
@@ -291,7 +291,7 @@ def test_a_pipe_by_which_a_process_wakes_itself_is_no_deadlock(make: Make, kind:
 def test_a_server_with_a_resting_pool_waits_for_its_clients(make: Make) -> None:
     made = make("server_with_a_pool")
     assert made.kind == ("hung-read", "accept", "info")
-    assert b"HEALTHY: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+    assert b"HEALTHY: " in Looked.of(made.snapshot).report("table", Layout())
 
 
 def test_a_server_that_has_asked_waits_for_the_answer(make: Make) -> None:

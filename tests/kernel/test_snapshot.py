@@ -182,7 +182,7 @@ def test_a_zombie_points_at_its_parent(until: Until) -> None:
         until(lambda: (stat := procfs.stat_of(pid)) is not None and stat.state == "Z")
         diagnosis = diagnose(take(pid))
         assert "has ended and waits for its parent" in diagnosis.headline
-        assert not take(pid).still_running()
+        assert not still_running(take(pid))
     finally:
         os.waitpid(pid, 0)
 

@@ -19,22 +19,21 @@ from systrace.commands.capture.common import (
     conclude,
     header,
     prepare,
-    report_of,
     style_of,
     wanted_calls,
 )
+from systrace.commands.capture.looking import Looked, both_numbers, looks_at, what_passive_gives
 from systrace.commands.capture.plan import string_limit, tracer_named
 from systrace.commands.capture.reporting import ReportTo, complain
 from systrace.errors import CaptureError, SystraceError
 from systrace.kernel.permission import refusal
-from systrace.kernel.snapshot import still_running, still_there, take
+from systrace.kernel.snapshot import still_running
 from systrace.look.lines import lines_of
 from systrace.look.nouns import Look
-from systrace.model import Analysis, Evidence, Finding, Health, Source, Verdict
 from systrace.outputs import RefusedError, distinct, place, write_all, writing
 from systrace.reporters.layout import Layout
 from systrace.reporters.text import encoded, safe
-from systrace.rules.look.diagnose import Diagnosis, diagnose, interrupted_by_attach
+from systrace.rules.look.interrupting import interrupted_by_attach
 from systrace.settings import settings
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
@@ -44,9 +43,6 @@ from systrace.tracers.signals import Relay
 from systrace.tracers.spool import Spool
 from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
 from systrace.units import seconds
-
-OUTCOMES = {"fatal": "hung", "error": "hung", "warning": "degraded"}  # by the severity of the first finding
-GRAVE = ("fatal", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,47 +59,6 @@ class Options:
     style: str
     tracer: str | None
     string_limit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What could be seen of one process and its children."""
-
-    snapshot: Look
-    diagnosis: Diagnosis
-
-    @classmethod
-    def at(cls, pid: int) -> Looked:
-        """Raises CaptureError: there is none."""
-        snapshot = take(pid)
-        return cls(snapshot, diagnose(snapshot))
-
-    @property
-    def pid(self) -> int:
-        """The process that was asked about."""
-        return self.snapshot.pid
-
-    @property
-    def who(self) -> str:
-        """Number and name."""
-        return f"{self.pid} ({safe(self.snapshot.root.command)})"
-
-    @property
-    def grave(self) -> bool:
-        """Whether it is an error or fatal."""
-        return self.diagnosis.findings[0].severity in GRAVE
-
-    @property
-    def refused(self) -> bool:
-        """Whether neither its calls nor its descriptors may be read: it was not looked at, there is only a little to say."""
-        hidden = self.diagnosis.findings[0].variant == "hidden"
-        return hidden and not self.snapshot.root.descriptors and not _may_list(self.pid)
-
-
-def _may_list(pid: int) -> bool:
-    from systrace.kernel.naming import may_look
-
-    return may_look(pid)
 
 
 class ToFile:
@@ -189,14 +144,14 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
         pids = [targets.awaited(options.wait_for)]
     else:
         pids = targets.chosen(options.pids, options.names)
-    looks = _looks(pids)
+    looks = looks_at(pids)
     for look in looks:
-        if len(look.snapshot.root.ns_pids) > 1:
-            complain(_both_numbers(look.snapshot))
-    if options.passive or all(look.snapshot.root.stands_still for look in looks):
+        if len(look.look.root.ns_pids) > 1:
+            complain(both_numbers(look.look))
+    if options.passive or all(look.look.root.stands_still for look in looks):
         return _passive(options, looks, to)
     if len(looks) == 1:
-        complain(looks[0].diagnosis.headline)
+        complain(looks[0].headline)
         reason = _untraceable(looks[0])
         if reason is not None:
             raise CaptureError(reason)
@@ -204,39 +159,15 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
     else:
         able = _traceable(looks)
     for look in able:
-        for sentence in interrupted_by_attach(look.snapshot):
+        for sentence in interrupted_by_attach(look.look):
             complain(sentence)
-    failed = _trace(options, choose(tracer_named(options.tracer)), [look.snapshot for look in able], limit, to)
+    failed = _trace(options, choose(tracer_named(options.tracer)), [look.look for look in able], limit, to)
     return int(failed or any(look.grave for look in looks if look not in able))
-
-
-def _looks(pids: Sequence[int]) -> list[Looked]:
-    """At each process once; who has gone meanwhile is named, and left out.
-
-    Raises:
-        CaptureError: none is there.
-    """
-    if len(pids) == 1:
-        return [Looked.at(pids[0])]
-    looks: dict[int, Looked] = {}
-    reasons = []
-    for pid in pids:
-        try:
-            look = Looked.at(pid)
-        except CaptureError as error:
-            reasons.append(str(error))
-        else:
-            looks.setdefault(look.pid, look)  # a thread's number stands for its process
-    if not looks:
-        raise CaptureError("; ".join(reasons))
-    for reason in reasons:
-        complain(reason)
-    return list(looks.values())
 
 
 def _untraceable(look: Looked) -> str | None:
     reason = refusal(look.pid)
-    return None if reason is None else f"cannot trace: {reason}{_what_passive_gives(look.snapshot, look.diagnosis)}"
+    return None if reason is None else f"cannot trace: {reason}{what_passive_gives(look)}"
 
 
 def _traceable(looks: Sequence[Looked]) -> list[Looked]:
@@ -247,11 +178,11 @@ def _traceable(looks: Sequence[Looked]) -> list[Looked]:
     """
     able = []
     for look in looks:
-        complain(f"{look.who}: {look.diagnosis.headline}")
+        complain(f"{look.who}: {look.headline}")
     for look in looks:
         reason = _untraceable(look)
         tracer = tracer_of(look.pid)
-        if look.snapshot.root.stands_still:
+        if look.look.root.stands_still:
             complain(f"{look.who}: not traced: it makes no call before it goes on")
         elif reason is not None:
             complain(reason)
@@ -272,7 +203,7 @@ def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -
             complain(f"{whom}not traced: it makes no call before it goes on")
         if several and options.style == "table":
             to.write(encoded(f"== {look.who} ==\n\n"))
-        report = passive_report(look.snapshot, look.diagnosis, options.style, to.layout())
+        report = look.report(options.style, to.layout())
         last = look is looks[-1] or options.style != "table"
         to.write(report if last else report + b"\n")
     for look in looks:
@@ -281,42 +212,6 @@ def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -
     if all(look.refused for look in looks):
         return 2
     return int(any(look.grave for look in looks))
-
-
-def passive_report(snapshot: Look, diagnosis: Diagnosis, style: str, layout: Layout) -> bytes:
-    """The snapshot's diagnosis in the form of every other report."""
-    first = diagnosis.findings[0]
-    source = Source(files=[f"process {snapshot.pid}"], first_ns=snapshot.time_ns, last_ns=snapshot.time_ns)
-    analysis = Analysis(
-        evidence=Evidence(source, Health(), processes={}, sockets={}, messages=[], spans=[]),
-        findings=list(diagnosis.findings),
-        verdict=Verdict(_outcome(first), first.cause, first.peer, 0, diagnosis.headline),
-    )
-    return report_of(analysis, style, layout)
-
-
-def _outcome(first: Finding) -> str:
-    """What has ended, belongs to the kernel, may not be seen or waits for who knows what is neither well nor ill."""
-    if first.cause == "inconclusive" or first.variant in ("zombie", "kernel", "hidden", "futex", "event", "other"):
-        return "inconclusive"
-    return OUTCOMES.get(first.severity, "healthy")
-
-
-def _both_numbers(snapshot: Look) -> str:
-    inner = snapshot.root.ns_pids[-1]
-    return (
-        f"process {snapshot.pid} is {inner} in its PID namespace (a container): the numbers here are those outside it"
-    )
-
-
-def _what_passive_gives(snapshot: Look, diagnosis: Diagnosis) -> str:
-    """What `--passive` would add to a refusal: nothing about what is gone, has ended or is the kernel's own."""
-    variant = diagnosis.findings[0].variant
-    if variant in ("zombie", "kernel") or not snapshot.root.threads or not still_there(snapshot):
-        return ""
-    if variant == "hidden":
-        return "; --passive tells the little that may be seen without that"
-    return "; --passive reports what can be seen without tracing"
 
 
 def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float | None, to: ReportTo | ToFile) -> bool:

@@ -8,6 +8,7 @@ from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.look import looked
 from systrace.rules.rule import rule
 
 _VANISHED = ("ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED")
@@ -145,6 +146,7 @@ def stale_connection(case: Case) -> Iterator[Draft]:
     What to do: client idle limit below the server's keep-alive; retry once where a request may be repeated.
     Source: RFC 9112 9.6; verdicts of FIN and RST after a pause: tcp(7)
     """
+    yield from looked(case, "stale-connection")
     for socket in case.clients:
         if socket.type not in ("stream", "unknown") or not case.connected(socket):
             continue
@@ -231,6 +233,7 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
     What to do: find what died: instance, NAT, firewall state, cable; keepalive and TCP_USER_TIMEOUT notice it sooner.
     Source: tcp(7) tcp_retries2, TCP_KEEPIDLE, TCP_USER_TIMEOUT
     """
+    yield from looked(case, "peer-vanished")
     for socket, fault in _broken(case, *_VANISHED):
         finding = _base(case, "peer-vanished", socket, fault)
         keepalive = not fault.unanswered and socket.keepalive.on

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from systrace.model import Attempt, Draft, Socket, Step
 from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.look import looked
 from systrace.rules.rule import Harm, Phase, rule
 from systrace.shell import word
 
@@ -183,6 +184,7 @@ def connect_timeout(case: Case) -> Iterator[Draft]:
     What to do: open the path (security group of the target, NACL, route, firewall); set a connect timeout of 5 to 10 s.
     Source: tcp(7), ip-sysctl.rst tcp_syn_retries, tcp_syn_linear_timeouts
     """
+    yield from looked(case, "connect-timeout")
     for socket in case.clients:
         if socket.type in ("dgram", "raw") or socket.family == "unix":
             continue

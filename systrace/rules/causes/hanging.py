@@ -11,6 +11,7 @@ from systrace.rules.case.index import KEEPALIVE_TIME_S, SECOND, Case, seconds
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.limits import matching_limits, silent_limit_ns
+from systrace.rules.look import looked
 from systrace.rules.rule import rule
 
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
@@ -36,6 +37,7 @@ def hung_read(case: Case) -> Iterator[Draft]:
     What to do: a read timeout in the client, and keepalive; never an endless read in a batch job.
     Source: recv(2), poll(2), socket(7)
     """
+    yield from looked(case, "hung-read")
     for stall in stalls(case, "r"):
         if not _is_hang(case, stall) or _idle_limit_fits(case, stall):
             continue
@@ -91,6 +93,7 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
     What to do: keepalive well below the limit (60 to 240 s) on this socket; for limits of HTTP proxies data, not keepalive.
     Source: AWS NAT gateway and NLB guides (350 s), Azure load balancer (240 s), tcp(7); catalogue: rules/limits.toml
     """
+    yield from looked(case, "idle-timeout")
     for stall in stalls(case, "r"):
         if not _is_hang(case, stall) or not _idle_limit_fits(case, stall):
             continue

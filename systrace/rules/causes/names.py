@@ -9,6 +9,7 @@ from systrace.decoders.dns import DnsMessage
 from systrace.model import Draft, Event, Process, Received, Sent, Socket, Step
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.content.said import said_by
+from systrace.rules.look import looked
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
 
@@ -177,6 +178,7 @@ def dns_timeout(case: Case) -> Iterator[Draft]:
     What to do: a working server first in resolv.conf; `options timeout:1 attempts:3`; repair the path to UDP 53.
     Source: resolv.conf(5), RFC 1035 4.2.1
     """
+    yield from looked(case, "dns-timeout")
     lookups = _lookups(case)
     for lookup in lookups:
         sockets = list(lookup.sockets.values())

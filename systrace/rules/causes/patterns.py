@@ -8,6 +8,7 @@ from itertools import pairwise
 from systrace.model import Draft, Process, Span, Step
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.case.stalls import awaits_clients, torn_apart
+from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
 
 _CONNECT = (
@@ -132,6 +133,10 @@ def not_network(case: Case) -> Iterator[Draft]:
     What to do: see the kind: who holds the lock, what the child does, why a cron job reads the keyboard.
     Source: wait4(2), flock(2), futex(2), read(2)
     """
+    told = list(looked(case, "not-network"))
+    if told:
+        yield from told
+        return
     leaf = _deepest_wait(case)
     if leaf is None or case.only_failures:  # what succeeded before, a connect for one, may be what it waits for
         return

@@ -11,6 +11,7 @@ from systrace.rules.advice.remedies import timeout_remedies
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
 from systrace.rules.case.waits import ANSWER, REQUEST, base, how_it_ended, stalls, what
+from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.shell import word
 
@@ -42,6 +43,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         rightly take that long.
     Source: poll(2), socket(7) SO_RCVTIMEO
     """
+    yield from looked(case, "read-timeout")
     for stall in stalls(case, "r"):
         if stall.phase == "idle" and gave_up_on_stream(case, stall):
             stall.phase = "middle"
@@ -158,6 +160,7 @@ def send_blocked(case: Case) -> Iterator[Draft]:
     What to do: look at the peer's process; ss -tno shows a persist timer (peer not reading) or retransmissions (path).
     Source: tcp(7), send(2), RFC 9293 3.8.6.1
     """
+    yield from looked(case, "send-blocked")
     for stall in stalls(case, "w"):
         if stall.phase == "greeting" and not stall.socket.sent.calls and stall.ended == "close":
             continue

@@ -6,11 +6,11 @@ fact: who drops packets, whether the peer's program works on the answer, whether
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from systrace.kernel import calls
 from systrace.look.nouns import Look, ProcessState, SocketState, Thread
-from systrace.model import Finding, Line, Step
+from systrace.model import Draft, Line, Step
 from systrace.rules.look import others as judge_others
 from systrace.rules.look import sockets as judge_sockets
 from systrace.rules.look.waits import Judgement, Wait
@@ -27,53 +27,29 @@ class Diagnosis:
     """The answer: one line for people in a hurry, and the findings it rests on (never empty)."""
 
     headline: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Draft, ...]
 
 
-def diagnose(snapshot: Look) -> Diagnosis:
-    """Say what every thread of the tree waits for; `findings[0]` is what explains the hang."""
-    judgements = [_judge(snapshot, process, thread) for process in snapshot.processes for thread in process.threads]
+def diagnose(snapshot: Look, processes: Sequence[ProcessState] | None = None) -> Diagnosis:
+    """Say what every thread of the tree waits for; `findings[0]` is what explains the hang.
+
+    `processes` are those of the look with the threads that count; None: all.
+    """
+    judgements = [
+        _judge(snapshot, process, thread)
+        for process in (snapshot.processes if processes is None else processes)
+        for thread in process.threads
+    ]
     judgements.sort(key=lambda j: (-j.weight, -(j.finding.duration_ns or 0)))
     best = judgements[0] if judgements else None
     findings = _merge(judgements) + _notes(snapshot)
     headline = best.headline if best is not None else f"process {snapshot.pid} has no threads left"
     if not findings:
-        findings = [Finding("inconclusive", severity="info", summary=f"{headline}.", lines=_limits(snapshot))]
+        findings = [Draft("inconclusive", severity="info", summary=f"{headline}.", lines=_limits(snapshot))]
     hidden = [limit for limit in snapshot.limits if limit.what.startswith("the calls")]
     if best is not None and best.finding.variant == "hidden" and hidden:
         headline = f"{best.headline}; {hidden[0].why}"
     return Diagnosis(headline, tuple(findings))
-
-
-def interrupted_by_attach(snapshot: Look) -> list[str]:
-    """The blocked calls that attaching a tracer ends with EINTR, one sentence each; empty when none.
-
-    Source: signal(7), "Interruption of system calls and library functions by stop signals": a ptrace stop is one.
-    """
-    found = []
-    for process in snapshot.processes:
-        for thread in process.threads:
-            reason = _interrupted(process, thread)
-            if reason and thread.call is not None:
-                on = f" on fd {thread.call.fd}" if thread.call.fd is not None else ""
-                found.append(f"{who(process, thread)}: {thread.call.name}{on} will fail with EINTR ({reason})")
-    return found
-
-
-def _interrupted(process: ProcessState, thread: Thread) -> str:
-    call = thread.call
-    if call is None:
-        return ""
-    if call.name in calls.EPOLLS:
-        return "epoll_wait is never restarted"
-    if call.limit_source in ("SO_RCVTIMEO", "SO_SNDTIMEO"):
-        return f"{call.limit_source} is set"
-    if call.name in ("semop", "semtimedop", "io_getevents", "io_pgetevents") or call.name.startswith("rt_sigtimedwait"):
-        return "it is never restarted"
-    descriptor = process.descriptor(call.fd) if call.fd is not None else None
-    if descriptor is not None and descriptor.kind == "inotify" and call.name == "read":
-        return "a read of inotify is never restarted"
-    return ""
 
 
 def _judge(snapshot: Look, process: ProcessState, thread: Thread) -> Judgement:
@@ -123,7 +99,7 @@ def _promising(waits: list[Wait]) -> list[Wait]:
     return sorted(waits, key=urgency, reverse=True)[:64]
 
 
-def _merge(judgements: list[Judgement]) -> list[Finding]:
+def _merge(judgements: list[Judgement]) -> list[Draft]:
     """One finding for threads of a process that wait alike (a pool), counted."""
     found: dict[tuple[object, ...], list[Judgement]] = {}
     for judgement in judgements:
@@ -140,7 +116,7 @@ def _merge(judgements: list[Judgement]) -> list[Finding]:
     return merged
 
 
-def _notes(snapshot: Look) -> list[Finding]:
+def _notes(snapshot: Look) -> list[Draft]:
     """What is worth knowing beside the waits: data nobody reads, connections nobody closes, what could not be read."""
     waited = {(t.pid, fd) for t in snapshot.threads if t.call is not None for fd, _ in t.call.fds}
     ignored = [s for s in snapshot.sockets if (s.pid, s.fd) not in waited and _neglected(s)]
@@ -152,8 +128,8 @@ def _notes(snapshot: Look) -> list[Finding]:
     return found + ([_incomplete(snapshot)] if snapshot.limits else [])
 
 
-def _traced(process: ProcessState) -> Finding:
-    return Finding(
+def _traced(process: ProcessState) -> Draft:
+    return Draft(
         "not-network",
         "traced",
         "info",
@@ -166,8 +142,8 @@ def _traced(process: ProcessState) -> Finding:
     )
 
 
-def _incomplete(snapshot: Look) -> Finding:
-    return Finding(
+def _incomplete(snapshot: Look) -> Draft:
+    return Draft(
         "inconclusive",
         "snapshot",
         "info",
@@ -185,11 +161,11 @@ def _neglected(state: SocketState) -> bool:
     )
 
 
-def _unread(snapshot: Look, state: SocketState) -> Finding:
+def _unread(snapshot: Look, state: SocketState) -> Draft:
     process = next(p for p in snapshot.processes if p.pid == state.pid)
     age = duration(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
     begins = f" They begin: {state.unread_head}" if state.unread_head else ""
-    return Finding(
+    return Draft(
         "not-network",
         "unread-data",
         "info",
@@ -203,8 +179,8 @@ def _unread(snapshot: Look, state: SocketState) -> Finding:
     )
 
 
-def _close_wait(process: ProcessState, half: list[SocketState]) -> Finding:
-    return Finding(
+def _close_wait(process: ProcessState, half: list[SocketState]) -> Draft:
+    return Draft(
         "stale-connection",
         "close-wait",
         "warning",

@@ -7,7 +7,7 @@ from typing import Any
 
 from systrace.kernel import calls
 from systrace.look.nouns import Call, Descriptor, End, ProcessState, Thread
-from systrace.model import Finding, Step
+from systrace.model import Draft, Step
 from systrace.rules.look.waits import Judgement, Wait
 from systrace.rules.look.wording import duration, thread_line, who
 from systrace.shell import word
@@ -381,7 +381,7 @@ def _bare(
     severity: str = "info",
     steps: Sequence[Step] = (),
 ) -> Judgement:
-    finding = Finding(
+    finding = Draft(
         cause=_NONE,
         variant=variant,
         severity=severity,
@@ -391,6 +391,6 @@ def _bare(
         command=process.command,
         duration_ns=thread.blocked_ns,
         lines=[thread_line(thread)],
-        next_steps=steps,
+        next_steps=list(steps),
     )
     return Judgement(weight, finding, headline)

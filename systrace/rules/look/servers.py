@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from systrace.kernel import calls
 from systrace.look.nouns import SocketState
-from systrace.model import Finding, Step
+from systrace.model import Draft, Step
 from systrace.rules.look.waits import Judgement, Wait
 from systrace.rules.look.wording import duration, name_of, socket_line
 
@@ -22,11 +22,13 @@ def at(wait: Wait, state: SocketState) -> str:
     return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
 
 
-def finish(wait: Wait, finding: Finding, weight: int, headline: str) -> Judgement:
+def finish(wait: Wait, finding: Draft, weight: int, headline: str) -> Judgement:
     state = wait.state
     assert state is not None
     peer = str(state.peer) if state.peer is not None else None
-    return Judgement(weight, replace(finding, peer=peer, lines=[*finding.lines, socket_line(state)]), headline)
+    return Judgement(
+        weight, replace(finding, peer=peer, fd=state.fd, lines=[*finding.lines, socket_line(state)]), headline
+    )
 
 
 def awaits_anybody(wait: Wait, state: SocketState) -> bool:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.kernel.test_judge_sockets import IDLE, INFO, RECV
 
 from systrace.look.nouns import Call, Look, ProcessState, SocketState, Thread
-from systrace.model import Endpoint, Finding
+from systrace.model import Draft, Endpoint
 from systrace.rules.look.diagnose import diagnose
+from tests.rules.look.test_sockets import IDLE, INFO, RECV
 
 DATAGRAM = replace(IDLE, type="dgram", protocol="udp", peer=None, tcp=None, state="unconnected")
 LOCAL = replace(IDLE, family="unix", protocol="", tcp=None, local=None, peer=None)
 NAMED = Endpoint("unix", path="/run/s")
 
 
-def found(state: SocketState, sysctls: dict[str, int] | None = None) -> Finding:
+def found(state: SocketState, sysctls: dict[str, int] | None = None) -> Draft:
     """What a recvfrom of 412 s on it comes to."""
     thread = Thread(42, 42, "job", "S", "wait_woken", RECV, 412 * 10**9)
     process = ProcessState(42, 1, "job", ("job",), "S", 0, 1, "x86_64", (thread,))
