@@ -24,8 +24,8 @@ keys are to be ignored, absent values are null.
 `ns_pids`, of processes in another PID namespace than ours, are their numbers in each namespace below ours.
 `role` is "server" for accepted sockets; `last_word` is "ours", "theirs" or "both".
 `held_by` names who holds the other end of a local socket that is waited for ("sshd[77]").
-Since version 2 each item has `more`: what else the kernel said, by the names of `look.nouns`; and there are `locks` and
-`holders`. Older lines give a look without these.
+Since version 2 each item has `more`: what else the kernel said, by the names of `look.nouns`; and there are
+`descriptors`, `locks` and `holders`. Older lines give a look without these.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from systrace.look.nouns import End, FileLock, Limit, Look, ProcessState, SocketState, Thread
+from systrace.look.nouns import Descriptor, End, FileLock, Limit, Look, ProcessState, SocketState, Thread
 
 PREFIX = b"# systrace: "
 _PER_LINE = 16  # items: keeps a line far below what any reader of logs would cut
-_OWN_LISTS = {"threads", "epoll"}  # of a process, which have lists of their own
+_OWN_LISTS = {"threads", "epoll", "descriptors"}  # of a process, which have lists of their own
 
 
 def lines_of(look: Look) -> list[bytes]:
@@ -48,6 +48,7 @@ def lines_of(look: Look) -> list[bytes]:
     head: dict[str, Any] = {"pid": look.pid, "time": look.time_ns / 1e9}
     lists: tuple[tuple[str, Iterable[dict[str, Any]]], ...] = (
         ("processes", (_process(process) for process in look.processes)),
+        ("descriptors", ({"pid": p.pid, **_plain(each)} for p in look.processes for each in p.descriptors)),
         ("threads", (_thread(thread, look.time_ns) for thread in look.threads)),
         ("sockets", (_socket(state, look.holders) for state in look.sockets)),
         ("epoll", (_epoll(p.pid, fd, watched) for p in look.processes for fd, watched in p.epoll.items())),
@@ -86,11 +87,15 @@ def _joined(first: Mapping[str, Any], lists: dict[str, list[Any]]) -> Look | Non
     epolls: dict[int, dict[int, tuple[tuple[int, str], ...]]] = {}
     for item in lists.get("epoll", []):
         epolls.setdefault(item["pid"], {})[item["fd"]] = tuple((fd, way) for fd, way in item["fds"])
+    descriptors: dict[int, list[Descriptor]] = {}
+    for item in lists.get("descriptors", []):
+        descriptors.setdefault(item["pid"], []).append(_read(Descriptor, item))
     processes = tuple(
         dataclasses.replace(
             _read(ProcessState, {**item["more"], "threads": []}),
             threads=tuple(threads.get(item["pid"], ())),
             epoll=epolls.get(item["pid"], {}),
+            descriptors=tuple(descriptors.get(item["pid"], ())),
         )
         for item in lists.get("processes", [])
     )
