@@ -140,6 +140,7 @@ def _output(options: Options) -> Iterator[ReportTo | ToFile]:
 def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int:
     if options.wait_for is not None:
         if not options.passive:
+            _check_null()
             choose(tracer_named(options.tracer), quiet=True)  # what can't be traced is not worth waiting for
         pids = [targets.awaited(options.wait_for)]
     else:
@@ -161,6 +162,7 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
     for look in able:
         for sentence in interrupted_by_attach(look.look):
             complain(sentence)
+    _check_null()
     failed = _trace(options, choose(tracer_named(options.tracer)), [look.look for look in able], limit, to)
     return int(failed or any(look.grave for look in looks if look not in able))
 
@@ -215,7 +217,6 @@ def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -
 
 
 def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float | None, to: ReportTo | ToFile) -> bool:
-    _check_null()
     request = Request(output=Path(), syscalls=wanted_calls(), string_limit=string_limit(options.string_limit))
     pids = [snapshot.pid for snapshot in roots]
     with contextlib.ExitStack() as stack, Relay() as relay:
@@ -237,6 +238,7 @@ def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float
         except CaptureError as error:
             _keep_the_look(recording, spool, looked, str(error))
             raise
+        spool.opened()
         spool.end_with_us(capture.tracer_pid)
         relay.start(lambda number, _sender, _tty: _stop(capture, number))
         complain(_under_way(len(family), limit))
