@@ -14,7 +14,7 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 def call(number: int, data: bytes, sent: bool) -> Transfer:
     kind = Sent if sent else Received
     record = Record(0, number, 9, number, 0, "send" if sent else "recv", data, len(data), None, RETURNED, b"")
-    return kind(record, 4, len(data), None, b"", None, lambda _: [(data, len(data))])
+    return kind(record, 4, len(data), b"", None, lambda _: [(data, len(data))])
 
 
 def talk(decoding: Decoding, bodies: list[bytes]) -> tuple[Socket, list[Message]]:
