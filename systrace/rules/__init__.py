@@ -42,7 +42,7 @@ def check(case: Case) -> list[Draft]:
     from systrace.rules.verdict.recovery import mark_recovered
 
     first = [finding for each in RULES.values() if not each.judges for finding in each.check(case)]
-    case.findings = never_weaker(case, said_best(first))
+    case.findings = said_best(never_weaker(case, first))
     refine(case)
     mark_recovered(case)
     second = [finding for each in RULES.values() if each.judges for finding in each.check(case)]

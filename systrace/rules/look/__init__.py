@@ -22,8 +22,9 @@ _RANK = {"confirmed": 0, "likely": 1, "possible": 2}
 
 
 def alone(case: Case) -> bool:
-    """There is nothing but a look: no call was traced."""
-    return bool(case.evidence.looks) and not case.evidence.health.records
+    """There is nothing but a look: nobody attached after it."""
+    evidence = case.evidence
+    return bool(evidence.looks) and not evidence.health.records and "attached" not in evidence.source.facts
 
 
 @once
