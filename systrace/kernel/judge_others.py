@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from systrace.kernel import calls
+from systrace import calls
+from systrace.kernel.calls import watches_nothing
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import Call, Descriptor, End, ProcessState, Thread
 from systrace.kernel.wording import duration, thread_line, who
@@ -35,8 +36,6 @@ _KERNEL_FUNCTIONS = (
     ("io_schedule", "a disk"),
     ("folio_wait", "a disk"),
 )
-_LOOPS = calls.POLLS | calls.SELECTS | calls.EPOLLS
-_SPAWNS = ("vfork", "clone", "clone3")  # the parent sleeps until the child's execve or exit
 
 
 def elsewhere(thread: Thread, call: Call) -> bool:
@@ -56,9 +55,9 @@ def judge_call(wait: Wait) -> Judgement:
         return _futex(wait)
     if call.name in calls.CHILDREN:
         return _child(wait)
-    if call.name in _SPAWNS:
+    if call.name in calls.FORKS:  # vfork(2): until the child's execve or exit
         return _plain(wait, "child", 35, f"{wait.subject}: it waits until its new child has started its program")
-    if call.name in calls.SIGNALS or calls.watches_nothing(call):
+    if call.name in calls.SIGNALS or watches_nothing(call):
         return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
     if call.name in calls.SLEEPS or (not call.fds and call.limit_ns is not None):
         return _sleep(wait)
@@ -80,7 +79,7 @@ def _on_descriptor(wait: Wait) -> Judgement:
         return _terminal(wait, descriptor)
     if call.name in calls.DISK | calls.PATHS or wait.thread.state == "D" or _is_file(descriptor):
         return _disk(wait, descriptor)
-    if call.name in _LOOPS:
+    if call.name in calls.LOOPS:
         return _events(wait)
     target = f" on {descriptor.target}" if descriptor is not None else f" of {call.detail}" if call.detail else ""
     return _plain(wait, "other", 40 if call.fd is not None else 20, f"{wait.subject}{target}")
@@ -92,7 +91,7 @@ def _kinds(wait: Wait) -> set[str]:
 
 def _loops(wait: Wait) -> bool:
     """An event loop: among what it waits for are descriptors by which a process is woken for work of its own."""
-    return wait.call.name in _LOOPS and bool(_kinds(wait) & {"eventfd", "signalfd", "timerfd", "inotify", "pidfd"})
+    return wait.call.name in calls.LOOPS and bool(_kinds(wait) & {"eventfd", "signalfd", "timerfd", "inotify", "pidfd"})
 
 
 def _events(wait: Wait) -> Judgement:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from systrace.kernel import calls
+from systrace import calls
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import SocketState
 from systrace.kernel.wording import duration, name_of, socket_line
 from systrace.model import Finding
 
-_ON_MANY = calls.POLLS | calls.SELECTS | calls.EPOLLS
 _PORTS = "net.ipv4.ip_local_port_range"
 _LOW, _HIGH = 32768, 60999  # its default (ip-sysctl.rst)
 
 
 def at(wait: Wait, state: SocketState) -> str:
-    if wait.call.name in _ON_MANY:
+    if wait.call.name in calls.LOOPS:
         return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
     word = "from" if wait.direction == "r" else "to"
     return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls.errnos import RESET, VANISHED
 from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Event, Fault, Finding, Socket
 from systrace.rules import rule
@@ -11,7 +12,6 @@ from systrace.rules.advice import keepalive_remedies
 from systrace.rules.case import SECOND, Case, seconds
 from systrace.rules.limits import silent_limit_ns
 
-_VANISHED = ("ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED")
 _OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
 _ASK = '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
 _ANSWER = '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
@@ -80,7 +80,7 @@ def reset_by_peer(case: Case) -> Iterator[Finding]:
     What to do: the peer's log at that second (crash, deploy, limit); compare the TTL of the reset with that of its data.
     Source: recv(2), tcp(7), RFC 9293 3.5.2
     """
-    for socket, fault in _broken(case, "ECONNRESET", "ECONNABORTED"):
+    for socket, fault in _broken(case, *RESET):
         if _already_idle_timeout(case, socket, fault):
             continue
         reused = fault.turn >= 2 and not fault.answered and fault.unanswered and case.end_of_file(socket) is None
@@ -243,7 +243,7 @@ def peer_vanished(case: Case) -> Iterator[Finding]:
     What to do: find what died: instance, NAT, firewall state, cable; keepalive and TCP_USER_TIMEOUT notice it sooner.
     Source: tcp(7) tcp_retries2, TCP_KEEPIDLE, TCP_USER_TIMEOUT
     """
-    for socket, fault in _broken(case, *_VANISHED):
+    for socket, fault in _broken(case, *VANISHED):
         if _already_idle_timeout(case, socket, fault):
             continue
         finding = _base(case, "peer-vanished", socket, fault)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from systrace.calls import LOOPS
 from systrace.model import Finding, Process, Span
 from systrace.rules import rule
 from systrace.rules.case import SECOND, Case, seconds
@@ -19,7 +20,6 @@ _FINE = "9 9.9 +++ exited with 0 +++"
 _STORM = 5  # attempts; below, a handful of tries is what careful programs do
 _STORM_SPACING_NS = SECOND
 _RESTS = ("accept", "futex", "sleep", "unknown")  # of a server and its workers; unknown: an event loop without sockets
-_LOOPS = ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
 _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
 
 
@@ -179,7 +179,7 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
                 continue
             if span.limit_source == "restart_syscall":
                 continue  # what it waits for the log does not tell (restart_syscall(2)): it may be a socket
-            if span.kind == "unknown" and span.limit_source in _LOOPS and "attached" in case.evidence.source.facts:
+            if span.kind == "unknown" and span.limit_source in LOOPS and "attached" in case.evidence.source.facts:
                 continue  # an event loop that was idle when somebody came to look: for what, the log does not tell
             if span.kind in _RESTS and awaits_clients(case, process):
                 continue

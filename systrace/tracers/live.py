@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from systrace import calls
 from systrace.model import (
     Accepted,
     Bound,
@@ -49,11 +50,10 @@ HELD_BACK = 1 << 16
 QUEUE = 20_000
 FLUSH_SECONDS = 1.0
 SHOWN = 60  # bytes of payload
-UNSHOWN = frozenset(  # frequent calls of which `words` says nothing: not worth reading
-    "fcntl fcntl64 ioctl epoll_ctl epoll_create epoll_create1 dup dup2 dup3 open openat pipe pipe2 eventfd2 futex flock "
-    "nanosleep clock_nanosleep getsockname getpeername alarm setitimer".split()
-)
-WAITS = frozenset("poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2".split())  # shown if they end with 0
+UNSHOWN = (  # frequent calls of which `words` says nothing: not worth reading
+    calls.OPENS | calls.DUPLICATES | calls.PIPES | calls.EVENTS | calls.EPOLL_SETS | calls.SOCKET_NAMES | calls.LOCKS
+    | calls.FUTEXES | calls.SLEEPS | calls.TIMERS | {"ioctl"}
+)  # fmt: skip
 PLAIN_FILE = re.compile(rb"\d+</").match  # the first descriptor, as -y prints it: no news of the network
 LONG = 1000  # characters of arguments: of longer ones only the beginning is decoded
 UNDER_WAY = "EINPROGRESS"  # connect(2): no failure

@@ -42,15 +42,16 @@ class Conclusion:
 
 def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
     """Show each event as it happens, without the cost of an analysis."""
+    from systrace.calls import LOOPS
     from systrace.model import Health, Input, Style
     from systrace.parser import records
     from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
-    from systrace.tracers.live import PLAIN_FILE, UNSHOWN, WAITS
+    from systrace.tracers.live import PLAIN_FILE, UNSHOWN
 
     handlers = {**SYSCALLS, **NOTES}
     names = {spelling: name for spelling, name in wanted_names().items() if name not in UNSHOWN}
     for record in records([Input("live", lines)], names, Health(), Style(), True):
-        if PLAIN_FILE(record.args) or (record.retval and record.syscall in WAITS):
+        if PLAIN_FILE(record.args) or (record.retval and record.syscall in LOOPS):
             continue
         event = handlers[record.syscall](record)
         if event is not None:

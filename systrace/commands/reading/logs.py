@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from systrace.calls import BLOCKING, either
 from systrace.commands.reading.foreign import binary, text
 from systrace.errors import InputError, SystraceError
 from systrace.model import Input
@@ -23,8 +24,7 @@ _SIGNS = re.compile(
     rb"|^[^a-z]{0,60}(?:--- SIG|\+\+\+ )"
     rb"|^# systrace: \{|^(?:\S*strace: )?Process \d+ (?:attached|detached)"
     rb"|^[^a-z]{0,60}(?:pid +\d+\] )?[^a-z]{0,40}"  # one call that never returned, and nothing else
-    rb"(?:recv\w*|p?read\w*|accept4?|connect|p?poll|p?select6?|epoll_p?wait2?|futex|wait4|waitid|restart_syscall"
-    rb"|\w*nanosleep|flock|fcntl|p?write\w*|send\w*)\((?:\d|0x|\[|\{|<|NULL|-1)(?:[^;()]|\([^;()]*\))*$"
+    rb"(?:%s)\((?:\d|0x|\[|\{|<|NULL|-1)(?:[^;()]|\([^;()]*\))*$" % either(BLOCKING)
 )
 
 
