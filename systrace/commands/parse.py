@@ -106,7 +106,7 @@ def _use_set_limits() -> None:
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:
-    from systrace.reporters.text import encoded, safe
+    from systrace.words import encoded, safe
 
     out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
 
@@ -115,7 +115,7 @@ def _write(analysis: Analysis, style: str, socket: str | None, everything: bool,
     from systrace.reporters import REPORTERS
     from systrace.reporters.layout import Layout
     from systrace.reporters.table import render, timeline
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     if socket is not None:
         timeline(analysis, socket, out, Layout.of(out))
@@ -130,7 +130,7 @@ def _requests(analysis: Analysis, out: BinaryIO) -> None:
     """The HTTP requests, below the report."""
     from systrace.reporters.layout import Layout
     from systrace.reporters.request_table import requests_table
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     text = "\n".join(["", *requests_table(analysis, Layout.of(out)), ""])
     out.write(encoded(text))

@@ -16,7 +16,7 @@ from systrace.kernel.addresses import endpoint_of
 from systrace.kernel.memory import Memory
 from systrace.kernel.procfs import poll_direction
 from systrace.kernel.state import Call
-from systrace.kernel.text import clean
+from systrace.words import clean
 
 _MS = 10**6
 _MAX_POLL = 4096  # descriptors

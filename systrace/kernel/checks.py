@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from systrace.kernel import facts, pidfd
 from systrace.kernel.permission import CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE, has_capability, yama_scope
 from systrace.kernel.procfs import read, stat_of, status_of
-from systrace.kernel.text import clean
+from systrace.words import clean
 
 OK, NOTE, WARNING, FAULT = "ok", "note", "warning", "fault"
 _STRACE_SECCOMP = (5, 3)  # --seccomp-bpf: calls that are not wanted run at full speed

@@ -13,8 +13,9 @@ from systrace.kernel import judge_others, judge_sockets
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import ProcessState, SocketState, Thread
-from systrace.kernel.wording import duration, name_of, socket_line, who
+from systrace.kernel.wording import name_of, socket_line, who
 from systrace.model import Finding, Line
+from systrace.words import roughly
 
 _UNREAD_MS = 5000  # data that wait this long are not about to be read
 _CLOSE_WAIT = 10  # sockets the peer has closed and the program has not: more is a leak
@@ -106,7 +107,7 @@ def _with_connections(snapshot: Snapshot, judged: Judgement) -> Judgement:
 
 
 def _silence(state: SocketState) -> str:
-    return f" (silent for {duration(state.silent_ms / 1000)})" if state.silent_ms is not None else ""
+    return f" (silent for {roughly(state.silent_ms / 1000)})" if state.silent_ms is not None else ""
 
 
 def _promising(waits: list[Wait]) -> list[Wait]:
@@ -187,7 +188,7 @@ def _neglected(state: SocketState) -> bool:
 
 def _unread(snapshot: Snapshot, state: SocketState) -> Finding:
     process = next(p for p in snapshot.processes if p.pid == state.pid)
-    age = duration(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
+    age = roughly(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
     begins = f" They begin: {state.unread_head}" if state.unread_head else ""
     return Finding(
         "not-network",

@@ -8,9 +8,10 @@ from systrace import calls
 from systrace.kernel.calls import watches_nothing
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import Call, Descriptor, End, ProcessState, Thread
-from systrace.kernel.wording import duration, thread_line, who
+from systrace.kernel.wording import thread_line, who
 from systrace.model import Finding
 from systrace.shell import word
+from systrace.words import roughly
 
 _BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
 _NONE = "not-network"
@@ -193,7 +194,7 @@ def _futex(wait: Wait) -> Judgement:
         if detail.startswith(("mutex", "end of"))
         else "a lock, condition or another thread of the process"
     )
-    ends = f", at most {duration(wait.deadline_s)} more" if wait.deadline_s is not None else ""
+    ends = f", at most {roughly(wait.deadline_s)} more" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it waits for {what}{ends}"
     owned = detail.startswith(_OWNED)
     return _plain(
@@ -222,7 +223,7 @@ def _child(wait: Wait) -> Judgement:
 
 def _sleep(wait: Wait) -> Judgement:
     most = "at most " if wait.call.resumed else ""
-    left = f", {most}{duration(wait.deadline_s)} left" if wait.deadline_s is not None else ""
+    left = f", {most}{roughly(wait.deadline_s)} left" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it sleeps on purpose{left}"
     return _plain(wait, "sleep", 25, headline, refuted_by="it does something else when the time is over")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from systrace import calls
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import SocketState
-from systrace.kernel.wording import duration, name_of, socket_line
+from systrace.kernel.wording import name_of, socket_line
 from systrace.model import Finding
+from systrace.words import roughly
 
 _PORTS = "net.ipv4.ip_local_port_range"
 _LOW, _HIGH = 32768, 60999  # its default (ip-sysctl.rst)
@@ -120,10 +121,10 @@ def exchange(state: SocketState) -> str:
     if state.tcp.bytes_received == 0:
         return f"{outstanding}, not one byte received on this connection"
     if state.last_word == "both":
-        return f"{outstanding}, last data went both ways {duration(state.tcp.last_data_sent_ms / 1000)} ago"
+        return f"{outstanding}, last data went both ways {roughly(state.tcp.last_data_sent_ms / 1000)} ago"
     if state.asked:
-        return f"{outstanding}, last sent {duration(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
-    return f"{outstanding}, last data came {duration(state.tcp.last_data_received_ms / 1000)} ago"
+        return f"{outstanding}, last sent {roughly(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
+    return f"{outstanding}, last data came {roughly(state.tcp.last_data_received_ms / 1000)} ago"
 
 
 def host_of(state: SocketState) -> str:

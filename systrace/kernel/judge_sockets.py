@@ -18,8 +18,9 @@ from systrace.kernel.judge_servers import (
 )
 from systrace.kernel.judgement import Judgement, Wait
 from systrace.kernel.state import SocketState
-from systrace.kernel.wording import duration, name_of
+from systrace.kernel.wording import name_of
 from systrace.shell import word
+from systrace.words import roughly
 
 _NAT_LIMIT_S = 350  # NAT gateway and Network Load Balancer, idle TCP flow (AWS VPC and ELB user guides)
 _REPAIR = (60, 15, 4)  # idle, interval, count that `systrace keepalive` sets
@@ -59,7 +60,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
     times = patience.connect_gives_up_s(state, wait.snapshot.sysctls, wait.snapshot.kernel)
     peer = name_of(state)
     count = (state.retransmits or 0) + 1
-    end = f"the kernel gives up in about {duration(times[1])} with ETIMEDOUT" if times is not None else ""
+    end = f"the kernel gives up in about {roughly(times[1])} with ETIMEDOUT" if times is not None else ""
     if wait.deadline_s is not None and (times is None or wait.deadline_s < times[1]):
         end = f"the program's own limit ({wait.call.limit_source}) ends it {wait.ends}"
     sent = f"{count} SYN{'s' if count > 1 else ''} sent, none answered"
@@ -112,10 +113,10 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
     assert state.tcp is not None
     ends = patience.retransmission_gives_up_s(state, wait.snapshot.sysctls)
     limit = "TCP_USER_TIMEOUT" if state.user_timeout_ns is not None else "tcp_retries2"
-    end = f"; the kernel gives up in about {duration(ends)} ({limit}) with ETIMEDOUT" if ends is not None else ""
+    end = f"; the kernel gives up in about {roughly(ends)} ({limit}) with ETIMEDOUT" if ends is not None else ""
     sent = f"{state.unsent} bytes unacknowledged, repeated {state.tcp.backoff} times"
     if state.timer_ms is not None:
-        sent += f", again in {duration(state.timer_ms / 1000)}"
+        sent += f", again in {roughly(state.timer_ms / 1000)}"
     headline = f"{at(wait, state)}, retransmitting: {sent}{end}"
     finding = wait.finding(
         "peer-vanished",
@@ -140,7 +141,7 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
         why = "the peer's receive window is closed: its host answers, its program does not read; no limit to this"
         if state.user_timeout_ns is not None:
             why = why.removesuffix("no limit to this")
-            why += f"TCP_USER_TIMEOUT ends it {duration(state.user_timeout_ns / 1e9)} after the last acknowledgement"
+            why += f"TCP_USER_TIMEOUT ends it {roughly(state.user_timeout_ns / 1e9)} after the last acknowledgement"
         confidence = "confirmed"
     else:
         why = "the send buffer is full: the peer reads more slowly than we write, or not at all"
@@ -193,7 +194,7 @@ def _datagram(wait: Wait, state: SocketState) -> Judgement:
 def _limited(wait: Wait, state: SocketState) -> Judgement:
     if wait.call.limit_source == "timerfd":
         return _timed(wait, state)
-    own = f"its own limit of {duration((wait.call.limit_ns or 0) / 1e9)} ({wait.call.limit_source})"
+    own = f"its own limit of {roughly((wait.call.limit_ns or 0) / 1e9)} ({wait.call.limit_source})"
     headline = f"{at(wait, state)}, {exchange(state)}; {own} ends it {wait.ends}"
     finding = wait.finding(
         "read-timeout",
@@ -239,7 +240,7 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
     headline = f"{at(wait, state)}, {exchange(state)}, {_guards(wait, state)}"
     unless = f", unless a timer of its own breaks it ({wait.process.alarms})" if wait.process.alarms else ""
     headline += (
-        f": it will wait for ever{unless}" if endless else f"; if the peer is gone that shows in {duration(ends or 0)}"
+        f": it will wait for ever{unless}" if endless else f"; if the peer is gone that shows in {roughly(ends or 0)}"
     )
     idle = not local and seconds >= _NAT_LIMIT_S and _keepalive_came_too_late(state)
     finding = wait.finding(
@@ -267,13 +268,13 @@ def _guards(wait: Wait, state: SocketState) -> str:
     if state.protocol != "tcp":
         return "no timeout"
     alive = state.keepalive
-    ticks = f", asks again every {duration((wait.call.limit_ns or 0) / 1e9)} ({wait.call.name})" if wait.ticking else ""
+    ticks = f", asks again every {roughly((wait.call.limit_ns or 0) / 1e9)} ({wait.call.name})" if wait.ticking else ""
     if not state.options_known:
         return "keepalive " + ("on" if state.timer == "keepalive" else "not known") + ticks
     if not alive.on:
         return "no keepalive, no timeout" + ticks
     probes = f", {state.tcp.probes} probes unanswered" if state.tcp is not None and state.tcp.probes else ""
-    ends = f", TCP_USER_TIMEOUT {duration(state.user_timeout_ns / 1e9)}" if state.user_timeout_ns is not None else ""
+    ends = f", TCP_USER_TIMEOUT {roughly(state.user_timeout_ns / 1e9)}" if state.user_timeout_ns is not None else ""
     return (
         f"keepalive after {alive.idle_s} s every {alive.interval_s} s ×{alive.count}{ends}{probes}, no timeout{ticks}"
     )

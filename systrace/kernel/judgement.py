@@ -7,8 +7,9 @@ from typing import Any
 
 from systrace.kernel.snapshot import Snapshot
 from systrace.kernel.state import Call, ProcessState, SocketState, Thread
-from systrace.kernel.wording import duration, thread_line, who
+from systrace.kernel.wording import thread_line, who
 from systrace.model import Finding
+from systrace.words import roughly
 
 _LONG_S = 60.0  # below this a wait without an end may just be slow (no default of a client library is shorter)
 
@@ -77,7 +78,7 @@ class Wait:
         """When the program's own limit ends the wait: "in 12 s", "within 12 s" where it began unseen; "" without one."""
         if self.deadline_s is None:
             return ""
-        return f"{'within' if self.call.resumed else 'in'} {duration(self.deadline_s)}"
+        return f"{'within' if self.call.resumed else 'in'} {roughly(self.deadline_s)}"
 
     @property
     def subject(self) -> str:
@@ -85,7 +86,7 @@ class Wait:
         blocked = self.thread.blocked_ns
         awake = blocked is not None and self.seconds is not None and self.seconds > blocked / 1e9 + 1
         lasted = "waiting" if awake else "blocked"
-        lasted += f" {duration(self.seconds)}" if self.seconds is not None else ""
+        lasted += f" {roughly(self.seconds)}" if self.seconds is not None else ""
         return f"{who(self.process, self.thread)} {lasted} in {self.call.name}"
 
     def severity(self, *, endless: bool) -> str:

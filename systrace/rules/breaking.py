@@ -9,8 +9,9 @@ from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Event, Fault, Finding, Socket
 from systrace.rules import rule
 from systrace.rules.advice import keepalive_remedies
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.limits import silent_limit_ns
+from systrace.words import seconds
 
 _OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
 _ASK = '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'

@@ -262,19 +262,3 @@ def once(find: Callable[[Case], Found]) -> Callable[[Case], Found]:
         return known[case]
 
     return found
-
-
-def seconds(ns: int | None) -> str:
-    """A duration for people: `412 s`, `60.06 s`, `0.35 s`; above two hours, the longest that settings give in seconds,
-    `2 h 13 min`."""
-    if ns is None:
-        return "an unknown time"
-    value = ns / SECOND
-    if value > 7205:
-        hours, minutes = divmod(round(value / 60), 60)
-        return f"{hours} h {minutes} min"
-    if value >= 100:
-        return f"{value:.0f} s"
-    if value >= 10:
-        return f"{value:.1f} s"
-    return f"{value:.2f} s"

@@ -11,12 +11,13 @@ from systrace.model import Finding, Process, Socket, Transfer
 from systrace.rules import rule
 from systrace.rules.accusing import accusation, accused, effect
 from systrace.rules.answers import answers, last_received
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.content_protocol import framing_error, protocol_mismatch, server_error_reply
 from systrace.rules.content_tls import tls_error
 from systrace.rules.said import EXCEPTION_WORDS, TRANSPORT_WORDS
 from systrace.rules.victims import Victim, is_last_word, victim
+from systrace.words import seconds
 
 WINDOW_NS = (
     2 * SECOND

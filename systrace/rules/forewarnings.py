@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from systrace.model import Event, Finding, Socket
 from systrace.rules import rule
 from systrace.rules.advice import keepalive_remedies
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.limits import matching_limits
+from systrace.words import seconds
 
 _SILENCE_NS = 240 * SECOND  # the shortest of the usual limits of boxes in the path: see limits.toml
 _NEAR = 0.7  # of a limit: the next run may exceed it

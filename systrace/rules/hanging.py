@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from systrace.model import DETACHED, Finding, Sent, Socket
 from systrace.rules import other_end, rule
 from systrace.rules.advice import keepalive_remedies, timeout_remedies
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.limits import matching_limits, silent_limit_ns
 from systrace.rules.stalls import Stall
 from systrace.rules.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
+from systrace.words import seconds
 
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from systrace.decoders.dns import DnsMessage
 from systrace.model import Event, Finding, Process, Received, Sent, Socket
 from systrace.rules import rule
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.said import said_by
 from systrace.shell import word
+from systrace.words import seconds
 
 SLOW_NS = SECOND  # a look-up of a second or more is worth a note
 _UNANSWERED_NS = SECOND  # resolvers wait 2 to 5 s before they ask again; less than this proves nothing

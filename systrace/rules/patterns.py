@@ -8,8 +8,9 @@ from itertools import pairwise
 from systrace.calls import LOOPS
 from systrace.model import Finding, Process, Span
 from systrace.rules import rule
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.stalls import awaits_clients, torn_apart
+from systrace.words import seconds
 
 _CONNECT = (
     '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'

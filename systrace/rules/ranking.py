@@ -7,8 +7,9 @@ kind explains that one; what a later success made good is no failure (verdicts 4
 from __future__ import annotations
 
 from systrace.model import Finding, Process, Socket, Verdict
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.undecided import may_cope, unknown
+from systrace.words import seconds
 
 _SEVERITY = {"fatal": 0, "error": 1, "warning": 2, "info": 3}
 # What explains what: a heavier kind on the same process explains lighter ones after it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from systrace.model import DETACHED, Event, Finding, Process, Socket, Verdict
-from systrace.rules.case import SECOND, Case, once, seconds
+from systrace.rules.case import SECOND, Case, once
 from systrace.rules.stalls import awaits_clients, torn_apart
+from systrace.words import seconds
 
 _WAITS = ("hung-read", "idle-timeout", "send-blocked", "not-network")  # at the end of the log, by their nature
 

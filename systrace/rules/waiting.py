@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from systrace.model import Finding, Socket
 from systrace.rules import other_end, rule
 from systrace.rules.advice import timeout_remedies
-from systrace.rules.case import SECOND, Case, seconds
+from systrace.rules.case import SECOND, Case
 from systrace.rules.clients import client_note
 from systrace.rules.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
 from systrace.rules.waits import ANSWER, REQUEST, base, how_it_ended, stalls, what
 from systrace.shell import word
+from systrace.words import seconds
 
 _OWN_LIMIT_NS = SECOND // 20
 

@@ -38,6 +38,7 @@ from systrace.model import (
     Waited,
 )
 from systrace.tracers.spare import Spare
+from systrace.words import safe
 
 BLOCK = 1 << 20
 IDLE_MS = (5, 200)  # between two looks at a file that doesn't grow: at first, at last
@@ -246,7 +247,7 @@ def _what(event: Event) -> str:
 def _of_process(event: Event) -> str:
     match event:
         case Executed(path=path):
-            return f"runs {_clean(path)}"
+            return f"runs {safe(path)}"
         case Cloned(child=child, thread=thread, inner=inner):
             known = f" ({inner} in its PID namespace)" if inner else ""
             return f"starts {'thread' if thread else 'process'} {child or '?'}{known}"
@@ -259,7 +260,7 @@ def _of_process(event: Event) -> str:
         case OptionSet(fd=fd, name="SO_KEEPALIVE", value=value):
             return f"{fd} turns keepalive {'on' if value else 'off'}"
         case OptionGot(fd=fd, name="SO_ERROR", error=error) if error:
-            return f"{fd} learns that its connection failed: {_clean(error)}"
+            return f"{fd} learns that its connection failed: {safe(error)}"
         case _:
             return ""
 
@@ -275,7 +276,3 @@ def _shown(event: Sent | Received) -> str:
     if not known:
         return ""
     return f" '{known[:SHOWN].translate(PRINTABLE).decode()}'{'...' if len(known) > SHOWN else ''}"
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").translate(PRINTABLE).decode()

@@ -32,7 +32,6 @@ from systrace.kernel.snapshot import Snapshot
 from systrace.model import Analysis, Evidence, Finding, Health, Source, Verdict
 from systrace.outputs import RefusedError, distinct, place, write_all, writing
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import encoded, safe
 from systrace.settings import settings
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
@@ -42,6 +41,7 @@ from systrace.tracers.signals import Relay
 from systrace.tracers.spool import Spool
 from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
 from systrace.units import seconds
+from systrace.words import encoded, safe
 
 OUTCOMES = {"fatal": "hung", "error": "hung", "warning": "degraded"}  # by the severity of the first finding
 GRAVE = ("fatal", "error")

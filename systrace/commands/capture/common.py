@@ -114,7 +114,7 @@ def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     """The report in one of the formats."""
     from systrace.reporters import REPORTERS
     from systrace.reporters.table import render
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     if style == "table":
         return encoded(render(analysis, layout))
