@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "systrace"
 TESTS = ROOT / "tests"
 
-FOUNDATION = frozenset("model errors registry annotations calls idle_limits words shell outputs settings units".split())
+FOUNDATION = frozenset(
+    "model errors registry annotations calls idle_limits keepalive words shell outputs settings units".split()
+)
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),
     "streams": set(),

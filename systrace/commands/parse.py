@@ -42,7 +42,7 @@ def parse(
     ] = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in rules/limits.toml.")
+        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in idle_limits.toml.")
     ] = None,
     keylog: Annotated[
         Path | None,

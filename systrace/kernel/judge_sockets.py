@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from systrace.idle_limits import nat_s
+from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.kernel import patience
 from systrace.kernel.judge_servers import (
     accepting,
@@ -22,8 +24,6 @@ from systrace.kernel.wording import name_of
 from systrace.shell import word
 from systrace.words import roughly
 
-_NAT_LIMIT_S = 350  # NAT gateway and Network Load Balancer, idle TCP flow (AWS VPC and ELB user guides)
-_REPAIR = (60, 15, 4)  # idle, interval, count that `systrace keepalive` sets
 _DNS_PORTS = (53, 5353)
 
 
@@ -127,7 +127,7 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
         causes=[
             "the peer's host or the network between has gone (instance ended, VPN or NAT failover, rule changed)",
             "if a NAT gateway or firewall is in the path: it forgot the connection while it was idle "
-            f"({_NAT_LIMIT_S} s for a NAT gateway or NLB) and now drops its packets",
+            f"({nat_s()} s for a NAT gateway or NLB) and now drops its packets",
         ],
         next_steps=[f"ss -tnoi dst {ss_host(state)}", f"ping -c3 {host_of(state)}; tracepath -n {host_of(state)}"],
         remedy=["TCP_USER_TIMEOUT of 60-180 s in the client, so that this takes minutes less"],
@@ -242,7 +242,7 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
     headline += (
         f": it will wait for ever{unless}" if endless else f"; if the peer is gone that shows in {roughly(ends or 0)}"
     )
-    idle = not local and seconds >= _NAT_LIMIT_S and _keepalive_came_too_late(state)
+    idle = not local and seconds >= nat_s() and _keepalive_came_too_late(state)
     finding = wait.finding(
         "idle-timeout" if idle else "hung-read",
         "waiting" if idle else "peer-silent" if answered else "no-deadline" if endless else "keepalive",
@@ -284,7 +284,7 @@ def _keepalive_came_too_late(state: SocketState) -> bool:
     alive = state.keepalive
     if not state.options_known:
         return state.timer != "keepalive"
-    return not alive.on or (alive.idle_s or 0) >= _NAT_LIMIT_S
+    return not alive.on or (alive.idle_s or 0) >= nat_s()
 
 
 def _keepalive_answered(state: SocketState, seconds: float) -> bool:
@@ -300,7 +300,7 @@ def _inference(state: SocketState, seconds: float, *, local: bool, idle: bool) -
         return "The peer's host answers keepalive probes, so the path works: its program does not answer."
     if idle:
         return (
-            f"Longer than {_NAT_LIMIT_S} s without a byte and no keepalive to hold the flow: if a NAT gateway or NLB "
+            f"Longer than {nat_s()} s without a byte and no keepalive to hold the flow: if a NAT gateway or NLB "
             "is in the path, it has forgotten the connection and the answer cannot arrive any more."
         )
     if state.timer == "keepalive" and state.tcp is not None and state.tcp.probes:
@@ -319,8 +319,8 @@ def _silent_causes(seconds: float, *, local: bool, idle: bool) -> list[str]:
         return ["the process at the other end is stuck, stopped or waits itself"]
     causes = ["the server is still working, or stuck, on this request", "the server or its host died without a packet"]
     middlebox = (
-        f"if a NAT gateway or NLB is in the path: its idle limit of {_NAT_LIMIT_S} s "
-        f"({'passed' if seconds >= _NAT_LIMIT_S else 'not yet reached'}); other firewalls 60-3600 s"
+        f"if a NAT gateway or NLB is in the path: its idle limit of {nat_s()} s "
+        f"({'passed' if seconds >= nat_s() else 'not yet reached'}); other firewalls 60-3600 s"
     )
     return [middlebox, *causes] if idle else [*causes, middlebox]
 
@@ -338,11 +338,10 @@ def _silent_steps(state: SocketState, *, local: bool) -> list[str]:
 def _silent_remedy(state: SocketState, *, local: bool) -> list[str]:
     remedy = ["a read timeout in the client: a batch job should never wait without one"]
     if state.protocol == "tcp" and not local:
-        idle, interval, count = _REPAIR
-        remedy.append(f"SO_KEEPALIVE with TCP_KEEPIDLE {idle}, TCP_KEEPINTVL {interval}, TCP_KEEPCNT {count}")
+        remedy.append(f"SO_KEEPALIVE with TCP_KEEPIDLE {IDLE_S}, TCP_KEEPINTVL {INTERVAL_S}, TCP_KEEPCNT {COUNT}")
         remedy.append(
             f"now, without stopping it: systrace keepalive {state.pid} --fd {state.fd} (if the peer is alive nothing "
-            f"happens; if not, the program gets ETIMEDOUT within {idle + interval * count} s)"
+            f"happens; if not, the program gets ETIMEDOUT within {IDLE_S + INTERVAL_S * COUNT} s)"
         )
     return remedy
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import DETACHED, Finding, Sent, Socket
 from systrace.rules import other_end, rule
 from systrace.rules.advice import keepalive_remedies, timeout_remedies
@@ -82,7 +83,7 @@ def idle_timeout(case: Case) -> Iterator[Finding]:
         file from the peer. The log cannot show the box itself: it is named only as a possibility.
     Not this: a peer that closed (end of file: stale-connection); keepalive with an idle time below the limit.
     What to do: keepalive well below the limit (60 to 240 s) on this socket; for limits of HTTP proxies data, not keepalive.
-    Source: AWS NAT gateway and NLB guides (350 s), Azure load balancer (240 s), tcp(7); catalogue: rules/limits.toml
+    Source: AWS NAT gateway and NLB guides (350 s), Azure load balancer (240 s), tcp(7); catalogue: idle_limits.toml
     """
     for stall in stalls(case, "r"):
         if not _is_hang(case, stall) or not _idle_limit_fits(case, stall):
@@ -183,7 +184,8 @@ def _keepalive_words(socket: Socket) -> str:
     keepalive = socket.keepalive
     if keepalive.on:
         idle = keepalive.idle_s
-        return f"on, but only after {idle} s" if idle else "on, at the system's idle time (7200 s unless changed)"
+        usual = f"at the system's idle time ({KEEPALIVE_IDLE_S} s unless changed)"
+        return f"on, but only after {idle} s" if idle else f"on, {usual}"
     if keepalive.on is None and socket.inherited:
         return "unknown (the socket was open before the trace)"
     return "off"
