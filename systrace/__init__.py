@@ -13,6 +13,7 @@ Two ideas carry it:
 2. The nouns are in one file (`model`), the verbs in one folder per stage. Stages know the nouns, not each other:
 
     model, errors, registry, annotations   the foundation            imports nothing of systrace but itself
+    calls, words, idle_limits, keepalive   the same: one table of calls and errors, one way to say a duration, one advice
     tracers                                sources of lines          foundation
     kernel                                 asks the running kernel   foundation
     parser                                 lines -> records -> events  foundation

@@ -10,6 +10,7 @@ from pathlib import Path
 from systrace.decoders.conversation import Decoding
 from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
+from systrace.idle_limits import Limit
 from systrace.model import (
     Analysis,
     Event,
@@ -31,7 +32,6 @@ from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import judged
 from systrace.rules.case.index import Case
 from systrace.rules.case.visibility import clipped, hidden_by_options, sealed, stops_early
-from systrace.rules.limits import Limit
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.snapshots import snapshot_of

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from systrace.calls import errnos
+from systrace.calls.numbers import NAMES, SOCKETCALLS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "systrace"
 TESTS = ROOT / "tests"
 
-FOUNDATION = frozenset({"model", "errors", "registry", "annotations", "shell", "outputs", "units"})
+FOUNDATION = frozenset(
+    "model errors registry annotations calls idle_limits keepalive words shell outputs settings units".split()
+)
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),
     "streams": set(),
@@ -65,6 +71,13 @@ UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
     "streams": "connecting descriptors evidence lookup processes snapshots sockets states tracker "
     "transcript transfers waiting waits",
     "tracers": "launch rescue",
+}
+# Where names of calls stand in a row beside systrace/calls, and why.
+OWN_ROWS = {
+    "systrace/parser/syscalls/": "handlers, under the names that they are for",
+    "systrace/tracers/embedded_worker/decode/": "the same for printing",
+    "systrace/tracers/embedded_worker/inject.py": "the calls that it makes itself",
+    "systrace/parser/calls.py": "how many arguments strace prints before the kernel's answer: a number for each",
 }
 UNMIRRORED = {f"systrace.{stage}.{name}" for stage, names in UNMIRRORED_IN.items() for name in names.split()}
 
@@ -169,6 +182,39 @@ def test_third_party_packages_have_one_door() -> None:
             broken.append(f"{each.path}:{each.line} imports {package}, whose door is {DOORS.get(package)}")
         elif each.eager and package not in EAGER:
             broken.append(f"{each.path}:{each.line} imports {package} before it is needed")
+    assert not broken, "\n".join(broken)
+
+
+# --------------------------------------------------------------------------------------------------- one table of calls
+
+
+def rows_of_words(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Three strings or more in a row, as a literal of any kind, in one string, or as choices of a regular expression."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
+            items = node.keys if isinstance(node, ast.Dict) else node.elts
+            yield node.lineno, [str(item.value) for item in items if isinstance(item, ast.Constant)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            yield node.lineno, text.split()
+            for choices in re.findall(r"[\w\\*?]+(?:\|[\w\\*?]+){2,}", text):  # recv\w*|p?poll|accept4?
+                yield node.lineno, re.sub(r"\\w\*|\?", "", choices).split("|")
+
+
+def test_calls_stand_in_one_table() -> None:
+    """Whoever must know which calls read, wait or fork asks systrace.calls; errors by their meaning are there, too."""
+    names = {name for table in NAMES.values() for name in table.values()} | {*SOCKETCALLS.values(), "pread", "pwrite"}
+    kinds = {value for value in vars(errnos).values() if isinstance(value, frozenset)}
+    broken: list[str] = []
+    for path in sources():
+        where = path.relative_to(ROOT).as_posix()
+        if where.startswith(("systrace/calls/", *OWN_ROWS)):
+            continue
+        for line, row in rows_of_words(path):
+            if len(row) >= 3 and names.issuperset(row):
+                broken.append(f"{where}:{line} lists calls: {' '.join(row)}")
+            if frozenset(row) in kinds:
+                broken.append(f"{where}:{line} repeats a kind of errors: {' '.join(row)}")
     assert not broken, "\n".join(broken)
 
 

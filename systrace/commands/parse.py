@@ -12,8 +12,8 @@ from systrace.commands.options import Output
 
 if TYPE_CHECKING:
     from systrace.commands.reading.logs import Recording
+    from systrace.idle_limits import Limit
     from systrace.model import Analysis
-    from systrace.rules.limits import Limit
 
 HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
 
@@ -43,7 +43,7 @@ def parse(
     ] = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in rules/limits.toml.")
+        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in idle_limits.toml.")
     ] = None,
     keylog: Annotated[
         Path | None,
@@ -56,16 +56,16 @@ def parse(
     from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
+    from systrace.idle_limits import read
     from systrace.model import Keep
     from systrace.reporters import REPORTERS
-    from systrace.rules.limits import read
 
     if style not in REPORTERS:
         raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
     if socket is not None and style != "table":
         raise UsageError("--socket shows a table: it does not go with --format")
     where = output_place(output, logs, (limits, keylog))
-    own = read(limits) if limits is not None else _set_limits()
+    own = read(limits, users=True) if limits is not None else _set_limits()
     found, unreadable = recordings(logs)
     failed = reported = False
     with opened(where) as out:
@@ -95,19 +95,19 @@ def _set_limits() -> list[Limit]:
     """Those of the settings; no log waits for them."""
     from systrace.commands.reading.logs import say
     from systrace.errors import SystraceError
-    from systrace.rules.limits import read
+    from systrace.idle_limits import read
     from systrace.settings import settings
 
     path = settings().text("limits")
     try:
-        return read(Path(path)) if path is not None else []
+        return read(Path(path), users=True) if path is not None else []
     except SystraceError as error:
         say(error)
         return []
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:
-    from systrace.reporters.text import encoded, safe
+    from systrace.words import encoded, safe
 
     out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
 
@@ -116,7 +116,7 @@ def _write(analysis: Analysis, style: str, socket: str | None, everything: bool,
     from systrace.reporters import REPORTERS
     from systrace.reporters.layout import Layout
     from systrace.reporters.table import render, timeline
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     if socket is not None:
         timeline(analysis, socket, out, Layout.of(out))
@@ -131,7 +131,7 @@ def _requests(analysis: Analysis, out: BinaryIO) -> None:
     """The HTTP requests, below the report."""
     from systrace.reporters.layout import Layout
     from systrace.reporters.request_table import requests_table
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     text = "\n".join(["", *requests_table(analysis, Layout.of(out)), ""])
     out.write(encoded(text))

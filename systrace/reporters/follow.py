@@ -17,7 +17,7 @@ from systrace.reporters.hexdump import hex_rows, hole, silence
 from systrace.reporters.http_view import BodyView, HttpView, as_request, as_response
 from systrace.reporters.layout import Layout
 from systrace.reporters.secrets import hide, secret_spans, within
-from systrace.reporters.text import duration, encoded, safe, size, wrap
+from systrace.words import duration, encoded, safe, size, wrap
 
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 _SAMPLE = 64 << 10  # bytes that tell text from the rest

@@ -10,9 +10,9 @@ from systrace.model import Analysis, Finding, Line, Step
 from systrace.reporters import reporter
 from systrace.reporters.layout import Layout
 from systrace.reporters.socket_table import socket_table
-from systrace.reporters.text import columns, cut, cut_middle, duration, encoded, safe, size, wrap
 from systrace.reporters.timeline import timeline
 from systrace.shell import word
+from systrace.words import columns, cut, cut_middle, duration, encoded, safe, size, wrap
 
 __all__ = ["TableReport", "one_line", "render", "timeline"]
 

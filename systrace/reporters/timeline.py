@@ -24,7 +24,7 @@ from systrace.model import (
 )
 from systrace.reporters.endings import ending, unended, user
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import cut_middle, duration, encoded, payload, safe, size, wrap
+from systrace.words import cut_middle, duration, encoded, payload, safe, size, wrap
 
 SILENCE_NS = 1_000_000_000  # a second without a call on the socket gets a line of its own
 _DETAIL_AT_LEAST = 20  # columns

@@ -17,8 +17,8 @@ from systrace.pipeline import analyze
 from systrace.reporters import REPORTERS
 from systrace.reporters.layout import Layout
 from systrace.reporters.table import one_line, render
-from systrace.reporters.text import columns
 from systrace.rules import RULES
+from systrace.words import columns
 
 Analyse = Callable[..., Analysis]
 

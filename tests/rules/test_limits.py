@@ -11,7 +11,7 @@ from systrace.errors import UsageError
 from systrace.model import Input
 from systrace.pipeline import analyze
 from systrace.rules import limits
-from systrace.rules.case.index import seconds
+from systrace.words import seconds
 
 _HANG = b"""9 1700000001.000000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>
 %b9 1700000001.100000 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("198.51.100.7")}, 16) = 0 <0.01>

@@ -32,7 +32,6 @@ from systrace.look.lines import lines_of
 from systrace.look.nouns import Look
 from systrace.outputs import RefusedError, distinct, place, write_all, writing
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import encoded, safe
 from systrace.rules.look.interrupting import interrupted_by_attach
 from systrace.settings import settings
 from systrace.tracers import Capture, Request, Tracer
@@ -43,6 +42,7 @@ from systrace.tracers.signals import Relay
 from systrace.tracers.spool import Spool
 from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
 from systrace.units import seconds
+from systrace.words import encoded, safe
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from systrace.commands.capture.reporting import complain
 from systrace.errors import CaptureError, SystraceError, UsageError
 
 if TYPE_CHECKING:
+    from systrace.idle_limits import Limit
     from systrace.model import Analysis, Event
     from systrace.reporters.layout import Layout
-    from systrace.rules.limits import Limit
     from systrace.tracers import Request, Tracer
 
 
@@ -43,15 +43,16 @@ class Conclusion:
 
 def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
     """Show each event as it happens, without the cost of an analysis."""
+    from systrace.calls import LOOPS
     from systrace.model import Health, Input, Style
     from systrace.parser import records
     from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
-    from systrace.tracers.live import PLAIN_FILE, UNSHOWN, WAITS
+    from systrace.tracers.live import PLAIN_FILE, UNSHOWN
 
     handlers = {**SYSCALLS, **NOTES}
     names = {spelling: name for spelling, name in wanted_names().items() if name not in UNSHOWN}
     for record in records([Input("live", lines)], names, Health(), Style(), True):
-        if PLAIN_FILE(record.args) or (record.retval and record.syscall in WAITS):
+        if PLAIN_FILE(record.args) or (record.retval and record.syscall in LOOPS):
             continue
         event = handlers[record.syscall](record)
         if event is not None:
@@ -102,12 +103,12 @@ def conclude(
 
 def _own_limits(path: str | None) -> tuple[list[Limit], str]:
     """The user's idle limits, and why they can't be used."""
-    from systrace.rules.limits import read
+    from systrace.idle_limits import read
 
     if path is None:
         return [], ""
     try:
-        return read(Path(path)), ""
+        return read(Path(path), users=True), ""
     except SystraceError as error:
         return [], str(error)
 
@@ -116,7 +117,7 @@ def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     """The report in one of the formats."""
     from systrace.reporters import REPORTERS
     from systrace.reporters.table import render
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     if style == "table":
         return encoded(render(analysis, layout))

@@ -10,8 +10,8 @@ from systrace.commands.reading.logs import Recording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from systrace.idle_limits import Limit
     from systrace.model import Analysis, Keep
-    from systrace.rules.limits import Limit
 
 
 def analysis_of(

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from systrace.words import safe
+
+_SPACE = re.compile(r"\s")
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,8 +33,6 @@ def position(data: bytes, offset: int) -> tuple[int, int]:
 
 
 def printable(data: bytes, limit: int = 200) -> str:
-    """Bytes as one printable line: what is no printable character becomes an escape or a space."""
+    """Bytes as one printable line: what is no printable character becomes a space or an escape."""
     text = data[: limit * 4].decode("utf-8", "backslashreplace")[:limit]
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else " " if c.isspace() else f"\\x{ord(c):02x}" for c in text)
+    return text if text.isprintable() else safe(_SPACE.sub(" ", text))

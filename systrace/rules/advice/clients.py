@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.model import Message, Process
 from systrace.rules.case.index import SECOND, Case
 
@@ -26,16 +27,17 @@ class Client:
     default_keepalive: str = "none"  # none, late (7200 s), early
 
 
+_SYSCTL = f"sysctl net.ipv4.tcp_keepalive_time={IDLE_S}"
 CLIENTS = (
     Client("boto3/botocore", ("aws",), ("Boto3/", "aws-cli/", "Botocore/"), ("/botocore/",), 60, 60,
            "Config(connect_timeout=...)", "Config(read_timeout=...)",
-           "botocore Config(tcp_keepalive=True) and sysctl net.ipv4.tcp_keepalive_time=60"),
+           f"botocore Config(tcp_keepalive=True) and {_SYSCTL}"),
     Client("requests/urllib3", (), ("python-requests/", "python-urllib3/"), ("/urllib3/", "/requests/"), None, None,
            "timeout=(connect, read)", "timeout=(5, 60): per receive, not in total",
            "an HTTPAdapter whose pool gets socket_options=HTTPConnection.default_socket_options + [(SOL_SOCKET, "
-           "SO_KEEPALIVE, 1), (IPPROTO_TCP, TCP_KEEPIDLE, 60), (IPPROTO_TCP, TCP_KEEPINTVL, 30)]"),
+           f"SO_KEEPALIVE, 1), (IPPROTO_TCP, TCP_KEEPIDLE, {IDLE_S}), (IPPROTO_TCP, TCP_KEEPINTVL, {INTERVAL_S})]"),
     Client("httpx", (), ("python-httpx/",), ("/httpx/",), 5, 5, "httpx.Timeout(connect=...)", "httpx.Timeout(read=...)",
-           "HTTPTransport(socket_options=[(SOL_SOCKET, SO_KEEPALIVE, 1), (IPPROTO_TCP, TCP_KEEPIDLE, 60)])"),
+           f"HTTPTransport(socket_options=[(SOL_SOCKET, SO_KEEPALIVE, 1), (IPPROTO_TCP, TCP_KEEPIDLE, {IDLE_S})])"),
     Client("curl", ("curl",), ("curl/",), (), 300, None, "curl --connect-timeout", "curl --max-time",
            "", "early"),
     Client("wget", ("wget",), ("Wget/",), (), None, 900, "wget --connect-timeout", "wget --read-timeout",
@@ -46,25 +48,25 @@ CLIENTS = (
     Client("Perl LWP", (), ("libwww-perl/", "lwp-"), ("/LWP/UserAgent.pm",), 180, 180, "LWP::UserAgent timeout",
            "LWP::UserAgent timeout", "sockopt(SO_KEEPALIVE, 1) and the sysctl"),
     Client("Perl HTTP::Tiny", (), ("HTTP-Tiny/",), ("/HTTP/Tiny.pm",), 60, 60, "HTTP::Tiny timeout", "HTTP::Tiny timeout",
-           "sysctl net.ipv4.tcp_keepalive_time=60 (it sets SO_KEEPALIVE)", "late"),
+           f"{_SYSCTL} (it sets SO_KEEPALIVE)", "late"),
     Client("Ruby Net::HTTP", ("ruby",), ("Ruby",), ("/net/http.rb",), 60, 60, "open_timeout", "read_timeout",
            "socket.setsockopt(:SOCKET, :KEEPALIVE, true) and TCP_KEEPIDLE"),
     Client("Node.js", ("node", "nodejs"), ("node", "axios/", "undici"), (), 10, 300, "AbortSignal.timeout(ms)",
-           "AbortSignal.timeout(ms), req.setTimeout", "socket.setKeepAlive(true, 60000)", "late"),
+           "AbortSignal.timeout(ms), req.setTimeout", f"socket.setKeepAlive(true, {IDLE_S}000)", "late"),
     Client("Java", ("java",), ("Java/", "Apache-HttpClient/"), (), None, None, "setConnectTimeout",
            "setReadTimeout (0 = endless); -Dsun.net.client.defaultReadTimeout",
            "setKeepAlive(true) and ExtendedSocketOptions.TCP_KEEPIDLE; JDBC: tcpKeepAlive=true and the sysctl"),
     Client("libpq (PostgreSQL)", ("psql", "pg_dump", "pg_restore"), (), ("/libpq.so",), None, None, "connect_timeout=5",
-           "statement_timeout; tcp_user_timeout", "keepalives_idle=60 keepalives_interval=30 keepalives_count=4", "late"),
+           "statement_timeout; tcp_user_timeout",
+           f"keepalives_idle={IDLE_S} keepalives_interval={INTERVAL_S} keepalives_count={COUNT}", "late"),
     Client("the MySQL client", ("mysql", "mysqldump", "mariadb", "mariadb-dump"), (), ("/libmysqlclient.so", "/libmariadb.so"),
-           None, None, "connect_timeout", "net_read_timeout", "sysctl net.ipv4.tcp_keepalive_time=60 (it sets "
-           "SO_KEEPALIVE)", "late"),
+           None, None, "connect_timeout", "net_read_timeout", f"{_SYSCTL} (it sets SO_KEEPALIVE)", "late"),
     Client("OpenSSH", ("ssh", "scp", "sftp", "rsync"), (), (), None, None, "-o ConnectTimeout=5",
            "-o ServerAliveInterval=60", "-o ServerAliveInterval=60 -o ServerAliveCountMax=3", "late"),
     Client("lftp", ("lftp",), (), (), 300, 300, "set net:timeout", "set net:timeout", "", "late"),
     Client("redis-cli", ("redis-cli",), (), (), None, None, "redis-cli -t SECONDS", "redis-cli -t SECONDS", "", "early"),
     Client("Python", ("python", "pypy"), ("Python-urllib/",), (), None, None, "timeout=", "socket.settimeout(60)",
-           "s.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1); s.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, 60)"),
+           f"s.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1); s.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, {IDLE_S})"),
     Client("Perl", ("perl",), (), (), None, None, "Timeout =>", "alarm", "sockopt(SO_KEEPALIVE, 1) and the sysctl"),
 )  # fmt: skip
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from systrace.keepalive import ADVISED, ADVISED_SYSCTLS, COUNT, IDLE_S, INTERVAL_S
 from systrace.model import Process
 from systrace.rules.advice.clients import client_of
 from systrace.rules.case.index import Case
 
 _SYSCTL = (
-    "host-wide, for new sockets that set SO_KEEPALIVE: sysctl -w net.ipv4.tcp_keepalive_time=60 "
-    "net.ipv4.tcp_keepalive_intvl=30 net.ipv4.tcp_keepalive_probes=4 (containers: systemControls / --sysctl), then restart"
+    f"host-wide, for new sockets that set SO_KEEPALIVE: {ADVISED_SYSCTLS} (containers: systemControls / --sysctl), "
+    "then restart"
 )
 
 
@@ -21,8 +22,11 @@ def keepalive_remedies(case: Case, process: Process | None) -> list[str]:
     if client is not None and client.keepalive:
         own.append(f"{client.name}: {client.keepalive}")
     else:
-        own.append("set SO_KEEPALIVE=1, TCP_KEEPIDLE=60, TCP_KEEPINTVL=30, TCP_KEEPCNT=4 on this socket")
-    return [*own, _SYSCTL, "program can't be changed: systrace run --keepalive 60,15,4 JOB, or systrace keepalive PID"]
+        own.append(
+            f"set SO_KEEPALIVE=1, TCP_KEEPIDLE={IDLE_S}, TCP_KEEPINTVL={INTERVAL_S}, TCP_KEEPCNT={COUNT} on this socket"
+        )
+    changed = f"systrace run --keepalive {ADVISED} JOB, or systrace keepalive PID"
+    return [*own, _SYSCTL, f"program can't be changed: {changed}"]
 
 
 def timeout_remedies(case: Case, process: Process | None) -> list[str]:

@@ -7,15 +7,15 @@ from functools import wraps
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
+from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import Draft, Event, Evidence, Fault, Process, Socket, Span
 from systrace.rules.case.visibility import network_only, only_failures, stops_early, the_job
 
 if TYPE_CHECKING:
-    from systrace.rules.limits import Limit
+    from systrace.idle_limits import Limit
 
 Found = TypeVar("Found")
 SECOND = 1_000_000_000
-KEEPALIVE_TIME_S = 7200  # tcp(7) tcp_keepalive_time
 _STOPPING = {"SIGTERM": 15, "SIGINT": 2, "SIGHUP": 1, "SIGQUIT": 3, "SIGXCPU": 24, "SIGUSR1": 10, "SIGALRM": 14}
 # Daemons whose UNIX sockets libraries try on the way and do without (nss, sssd, syslog, dbus, X11, avahi).
 _OPTIONAL_DAEMONS = (  # paths, not files that we make
@@ -220,7 +220,7 @@ class Case:
         """
         if not socket.keepalive.on:
             return None
-        return socket.keepalive.idle_s or self.host_keepalive_s or KEEPALIVE_TIME_S
+        return socket.keepalive.idle_s or self.host_keepalive_s or KEEPALIVE_IDLE_S
 
     @property
     def host_keepalive_s(self) -> int | None:
@@ -282,19 +282,3 @@ def once(find: Callable[[Case], Found]) -> Callable[[Case], Found]:
         return known[case]
 
     return found
-
-
-def seconds(ns: int | None) -> str:
-    """A duration for people: `412 s`, `60.06 s`, `0.35 s`; above two hours, the longest that settings give in seconds,
-    `2 h 13 min`."""
-    if ns is None:
-        return "an unknown time"
-    value = ns / SECOND
-    if value > 7205:
-        hours, minutes = divmod(round(value / 60), 60)
-        return f"{hours} h {minutes} min"
-    if value >= 100:
-        return f"{value:.0f} s"
-    if value >= 10:
-        return f"{value:.1f} s"
-    return f"{value:.2f} s"

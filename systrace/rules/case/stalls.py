@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from systrace.calls import EPOLLS, INCOMING, POLLS, SELECTS, SENDS, either
 from systrace.decoders.tls_messages import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case.index import SECOND, Case
@@ -12,10 +13,10 @@ from systrace.rules.case.index import SECOND, Case
 # strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
 # ends in a blocked call, not in the middle of anything. Elsewhere a cut says nothing.
 _AT_ENTRY = re.compile(
-    rb"(?:recv\w*|read|accept4?|epoll_p?wait2?)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:p?poll|p?select6?)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
+    rb"(?:%s)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:%s)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
+    % (either(INCOMING | EPOLLS), either(POLLS | SELECTS))
 )
 _UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
-_NETWORK_SENDS = frozenset(("sendto", "sendmsg", "send", "sendmmsg"))
 
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -160,7 +161,7 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
     if any(isinstance(m, TlsAlert) and m.direction == "sent" for m in socket.messages[-2:]):
         return None  # whoever says why it leaves waits for no answer (RFC 8446 6)
     request = turn.events[0]
-    if not isinstance(request, Sent) or request.record.syscall not in _NETWORK_SENDS:
+    if not isinstance(request, Sent) or request.record.syscall not in SENDS:
         return None  # who sends by write(2) may receive by read(2), which the log may hide
     fate = case.fate(process)
     end = socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from systrace.calls import NETWORK, PROCESS
 from systrace.decoders.tls_messages import TlsRecords
 from systrace.decoders.tls_plain import NO_KEYS
 from systrace.model import Evidence, Process
 
-# Calls of strace's %network class, and what else such a log shows by itself: if there is nothing but these,
+# Calls of strace's %network and %process, and what such a log shows by itself: if there is nothing but these,
 # `-e trace=network` hid the rest; a single other call shows that it did not.
-_NETWORK = frozenset(
-    "socket socketpair bind listen accept accept4 connect shutdown send sendto sendmsg sendmmsg recv recvfrom recvmsg "
-    "recvmmsg getsockopt setsockopt getsockname getpeername signalled exited killed attached detached superseded text fact "
-    "cloning restart_syscall execve execveat exit exit_group fork vfork clone clone3 wait4 waitid waitpid "  # and %process
-    "kill tkill tgkill pidfd_open pidfd_send_signal arch_prctl rt_sigqueueinfo rt_tgsigqueueinfo".split()
-)
-_WAITS = frozenset("poll ppoll select pselect6 _newselect epoll_wait epoll_pwait epoll_pwait2".split())
+_SHOWN_ANYWAY = NETWORK | PROCESS | frozenset(
+    "signalled exited killed attached detached superseded text fact cloning restart_syscall".split()
+)  # fmt: skip
 
 
 def network_only(seen: set[str]) -> bool:
     """The log shows calls of the network class and nothing else."""
-    return bool(seen) and seen <= _NETWORK
+    return bool(seen) and seen <= _SHOWN_ANYWAY
 
 
 def only_failures(evidence: Evidence) -> bool:

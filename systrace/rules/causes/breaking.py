@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls.errnos import RESET, VANISHED
 from systrace.decoders.http_messages import HttpRequest
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
+from systrace.words import seconds
 
-_VANISHED = ("ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED")
 _OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
 _ASK = '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
 _ANSWER = '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
@@ -73,7 +74,7 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
     What to do: the peer's log at that second (crash, deploy, limit); compare the TTL of the reset with that of its data.
     Source: recv(2), tcp(7), RFC 9293 3.5.2
     """
-    for socket, fault in _broken(case, "ECONNRESET", "ECONNABORTED"):
+    for socket, fault in _broken(case, *RESET):
         finding = _base(case, "reset-by-peer", socket, fault)
         if fault.answered:
             finding.variant, what = "mid-answer", f"in the middle of the answer, after {fault.answered} bytes of it"
@@ -234,7 +235,7 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
     Source: tcp(7) tcp_retries2, TCP_KEEPIDLE, TCP_USER_TIMEOUT
     """
     yield from looked(case, "peer-vanished")
-    for socket, fault in _broken(case, *_VANISHED):
+    for socket, fault in _broken(case, *VANISHED):
         finding = _base(case, "peer-vanished", socket, fault)
         keepalive = not fault.unanswered and socket.keepalive.on
         finding.variant = "keepalive" if keepalive else "retransmission"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.model import Attempt, Draft, Socket, Step
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, Phase, rule
 from systrace.shell import word
+from systrace.words import seconds
 
 # Give-up times of the kernel in seconds, by tcp_syn_retries: from 6.5 on, and before (verdicts 2.2, ip-sysctl.rst).
 GIVE_UP_S = {131: "the kernel's default since 6.5", 127: "the kernel's default before 6.5", 67: "lowered retries",

@@ -8,7 +8,7 @@ from systrace.decoders.bodies.problem import printable
 from systrace.decoders.bodies.sniffing import sniff
 from systrace.decoders.tls_messages import TlsRecords
 from systrace.model import Draft, Process, Socket, Step, Transfer
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.causes.content_protocol import framing_error, protocol_mismatch, server_error_reply
 from systrace.rules.causes.content_tls import tls_error
@@ -17,6 +17,7 @@ from systrace.rules.content.answers import answers, last_received
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
 from systrace.rules.content.victims import Victim, is_last_word, victim
 from systrace.rules.rule import RULES, rule
+from systrace.words import seconds
 
 WINDOW_NS = (
     2 * SECOND

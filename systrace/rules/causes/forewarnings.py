@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.idle_limits import shortest_s
 from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.limits import matching_limits
 from systrace.rules.rule import rule
+from systrace.words import seconds
 
-_SILENCE_NS = 240 * SECOND  # the shortest of the usual limits of boxes in the path: see limits.toml
 _NEAR = 0.7  # of a limit: the next run may exceed it
 SLOW_ANSWER_NS = 5 * SECOND
 _LONG_POLL_NS = 60 * SECOND
@@ -29,7 +30,7 @@ def _survived(case: Case) -> Iterator[tuple[Socket, int, list[Event]]]:
         if socket.type != "stream" or not socket.is_network or socket.peer is None or socket.peer.is_local:
             continue
         silence = max((ns for ns, _, _ in socket.idle), default=0)
-        if silence >= _SILENCE_NS * _NEAR:
+        if silence >= shortest_s() * SECOND * _NEAR:
             _, before, after = next(item for item in socket.idle if item[0] == silence)
             yield socket, silence, [before, after]
 
@@ -63,7 +64,7 @@ def no_keepalive(case: Case) -> Iterator[Draft]:
     What proves it: the silence, and a socket whose options are all in the log.
     Not this: sockets on this host, connections opened before the trace, keepalive on.
     What to do: keepalive with 60 to 240 s on this socket.
-    Source: socket(7) SO_KEEPALIVE; rules/limits.toml
+    Source: socket(7) SO_KEEPALIVE; idle_limits.toml
     """
     for socket, silence, events in _survived(case):
         if not socket.keepalive.on and not (socket.inherited and socket.keepalive.on is None):
@@ -88,7 +89,7 @@ def keepalive_too_late(case: Case) -> Iterator[Draft]:
     """
     for socket, silence, events in _survived(case):
         idle = case.probed_after_s(socket)
-        if idle is not None and idle * SECOND > _SILENCE_NS:
+        if idle is not None and idle * SECOND > shortest_s() * SECOND:
             yield _warn(case, "keepalive-too-late", socket, silence, events, f"on, but only after {idle} s")
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import DETACHED, Draft, Sent, Socket, Step
 from systrace.rules.advice import other_end
 from systrace.rules.advice.remedies import keepalive_remedies, timeout_remedies
-from systrace.rules.case.index import KEEPALIVE_TIME_S, SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.limits import matching_limits, silent_limit_ns
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
+from systrace.words import seconds
 
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
 
@@ -91,7 +93,7 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
         file from the peer. The log cannot show the box itself: it is named only as a possibility.
     Not this: a peer that closed (end of file: stale-connection); keepalive with an idle time below the limit.
     What to do: keepalive well below the limit (60 to 240 s) on this socket; for limits of HTTP proxies data, not keepalive.
-    Source: AWS NAT gateway and NLB guides (350 s), Azure load balancer (240 s), tcp(7); catalogue: rules/limits.toml
+    Source: AWS NAT gateway and NLB guides (350 s), Azure load balancer (240 s), tcp(7); catalogue: idle_limits.toml
     """
     yield from looked(case, "idle-timeout")
     for stall in stalls(case, "r"):
@@ -194,8 +196,8 @@ def _keepalive_words(case: Case, socket: Socket) -> str:
     keepalive = socket.keepalive
     if keepalive.on:
         idle = keepalive.idle_s or case.host_keepalive_s
-        usual = f"on, at the system's idle time ({KEEPALIVE_TIME_S} s unless changed)"
-        return f"on, but only after {idle} s" if idle else usual
+        usual = f"at the system's idle time ({KEEPALIVE_IDLE_S} s unless changed)"
+        return f"on, but only after {idle} s" if idle else f"on, {usual}"
     if keepalive.on is None and socket.inherited:
         return "unknown (the socket was open before the trace)"
     return "off"

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from systrace.decoders.dns import DnsMessage
 from systrace.model import Draft, Event, Process, Received, Sent, Socket, Step
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.content.said import said_by
 from systrace.rules.look import looked
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
+from systrace.words import seconds
 
 SLOW_NS = SECOND  # a look-up of a second or more is worth a note
 _UNANSWERED_NS = SECOND  # resolvers wait 2 to 5 s before they ask again; less than this proves nothing

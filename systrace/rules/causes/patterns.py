@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from systrace.calls import LOOPS
 from systrace.model import Draft, Process, Span, Step
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.stalls import awaits_clients, torn_apart
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
+from systrace.words import seconds
 
 _CONNECT = (
     '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'
@@ -20,7 +22,6 @@ _FINE = "9 9.9 +++ exited with 0 +++"
 _STORM = 5  # attempts; below, a handful of tries is what careful programs do
 _STORM_SPACING_NS = SECOND
 _RESTS = ("accept", "futex", "sleep", "unknown")  # of a server and its workers; unknown: an event loop without sockets
-_LOOPS = ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
 _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
 
 
@@ -184,7 +185,7 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
                 continue
             if span.limit_source == "restart_syscall":
                 continue  # what it waits for the log does not tell (restart_syscall(2)): it may be a socket
-            if span.kind == "unknown" and span.limit_source in _LOOPS and "attached" in case.evidence.source.facts:
+            if span.kind == "unknown" and span.limit_source in LOOPS and "attached" in case.evidence.source.facts:
                 continue  # an event loop that was idle when somebody came to look: for what, the log does not tell
             if span.kind in _RESTS and awaits_clients(case, process):
                 continue

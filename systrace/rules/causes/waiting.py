@@ -8,12 +8,13 @@ from systrace.model import Draft, Socket, Step
 from systrace.rules.advice import other_end
 from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.remedies import timeout_remedies
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
 from systrace.rules.case.waits import ANSWER, REQUEST, base, how_it_ended, stalls, what
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.shell import word
+from systrace.words import seconds
 
 _OWN_LIMIT_NS = SECOND // 20
 

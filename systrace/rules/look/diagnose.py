@@ -14,7 +14,8 @@ from systrace.model import Draft, Line, Step
 from systrace.rules.look import others as judge_others
 from systrace.rules.look import sockets as judge_sockets
 from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import duration, name_of, socket_line, who
+from systrace.rules.look.wording import name_of, socket_line, who
+from systrace.words import roughly
 
 _UNREAD_MS = 5000  # data that wait this long are not about to be read
 _CLOSE_WAIT = 10  # sockets the peer has closed and the program has not: more is a leak
@@ -83,7 +84,7 @@ def _with_connections(snapshot: Look, judged: Judgement) -> Judgement:
 
 
 def _silence(state: SocketState) -> str:
-    return f" (silent for {duration(state.silent_ms / 1000)})" if state.silent_ms is not None else ""
+    return f" (silent for {roughly(state.silent_ms / 1000)})" if state.silent_ms is not None else ""
 
 
 def _promising(waits: list[Wait]) -> list[Wait]:
@@ -163,7 +164,7 @@ def _neglected(state: SocketState) -> bool:
 
 def _unread(snapshot: Look, state: SocketState) -> Draft:
     process = next(p for p in snapshot.processes if p.pid == state.pid)
-    age = duration(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
+    age = roughly(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
     begins = f" They begin: {state.unread_head}" if state.unread_head else ""
     return Draft(
         "not-network",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.kernel import calls
+from systrace import calls
 from systrace.look.nouns import Look, ProcessState, Thread
 from systrace.rules.look.wording import who
 
@@ -30,7 +30,7 @@ def _interrupted(process: ProcessState, thread: Thread) -> str:
         return "epoll_wait is never restarted"
     if call.limit_source in ("SO_RCVTIMEO", "SO_SNDTIMEO"):
         return f"{call.limit_source} is set"
-    if call.name in ("semop", "semtimedop", "io_getevents", "io_pgetevents") or call.name.startswith("rt_sigtimedwait"):
+    if call.name in calls.NEVER_RESTARTED:
         return "it is never restarted"
     descriptor = process.descriptor(call.fd) if call.fd is not None else None
     if descriptor is not None and descriptor.kind == "inotify" and call.name == "read":

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from systrace.kernel import calls
+from systrace import calls
+from systrace.kernel.calls import watches_nothing
 from systrace.look.nouns import Call, Descriptor, End, ProcessState, Thread
 from systrace.model import Draft, Step
 from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import duration, thread_line, who
+from systrace.rules.look.wording import thread_line, who
 from systrace.shell import word
+from systrace.words import roughly
 
 _BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
 _NONE = "not-network"
@@ -36,8 +38,6 @@ _KERNEL_FUNCTIONS = (
     ("io_schedule", "a disk"),
     ("folio_wait", "a disk"),
 )
-_LOOPS = calls.POLLS | calls.SELECTS | calls.EPOLLS
-_SPAWNS = ("vfork", "clone", "clone3")  # the parent sleeps until the child's execve or exit
 
 
 def elsewhere(thread: Thread, call: Call) -> bool:
@@ -57,9 +57,9 @@ def judge_call(wait: Wait) -> Judgement:
         return _futex(wait)
     if call.name in calls.CHILDREN:
         return _child(wait)
-    if call.name in _SPAWNS:
+    if call.name in calls.FORKS:  # vfork(2): until the child's execve or exit
         return _plain(wait, "child", 35, f"{wait.subject}: it waits until its new child has started its program")
-    if call.name in calls.SIGNALS or calls.watches_nothing(call):
+    if call.name in calls.SIGNALS or watches_nothing(call):
         return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
     if call.name in calls.SLEEPS or (not call.fds and call.limit_ns is not None):
         return _sleep(wait)
@@ -81,7 +81,7 @@ def _on_descriptor(wait: Wait) -> Judgement:
         return _terminal(wait, descriptor)
     if call.name in calls.DISK | calls.PATHS or wait.thread.state == "D" or _is_file(descriptor):
         return _disk(wait, descriptor)
-    if call.name in _LOOPS:
+    if call.name in calls.LOOPS:
         return _events(wait)
     target = f" on {descriptor.target}" if descriptor is not None else f" of {call.detail}" if call.detail else ""
     return _plain(wait, "other", 40 if call.fd is not None else 20, f"{wait.subject}{target}")
@@ -93,7 +93,7 @@ def _kinds(wait: Wait) -> set[str]:
 
 def _loops(wait: Wait) -> bool:
     """An event loop: among what it waits for are descriptors by which a process is woken for work of its own."""
-    return wait.call.name in _LOOPS and bool(_kinds(wait) & {"eventfd", "signalfd", "timerfd", "inotify", "pidfd"})
+    return wait.call.name in calls.LOOPS and bool(_kinds(wait) & {"eventfd", "signalfd", "timerfd", "inotify", "pidfd"})
 
 
 def _events(wait: Wait) -> Judgement:
@@ -197,7 +197,7 @@ def _futex(wait: Wait) -> Judgement:
         if detail.startswith(("mutex", "end of"))
         else "a lock, condition or another thread of the process"
     )
-    ends = f", at most {duration(wait.deadline_s)} more" if wait.deadline_s is not None else ""
+    ends = f", at most {roughly(wait.deadline_s)} more" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it waits for {what}{ends}"
     owned = detail.startswith(_OWNED)
     return _plain(
@@ -227,7 +227,7 @@ def _child(wait: Wait) -> Judgement:
 
 def _sleep(wait: Wait) -> Judgement:
     most = "at most " if wait.call.resumed else ""
-    left = f", {most}{duration(wait.deadline_s)} left" if wait.deadline_s is not None else ""
+    left = f", {most}{roughly(wait.deadline_s)} left" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it sleeps on purpose{left}"
     return _plain(wait, "sleep", 25, headline, refuted_by="it does something else when the time is over")
 

@@ -11,7 +11,6 @@ import re
 
 from systrace.look.nouns import SocketState
 
-KEEPALIVE_DEFAULT_IDLE_S = 7200  # tcp_keepalive_time
 _RETRIES2_DEFAULT = 15
 _SYN_RETRIES_DEFAULT = 6
 _RTO_MIN_MS = 200

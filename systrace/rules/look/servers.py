@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from systrace.kernel import calls
+from systrace import calls
 from systrace.look.nouns import SocketState
 from systrace.model import Draft, Step
 from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import duration, name_of, socket_line
+from systrace.rules.look.wording import name_of, socket_line
+from systrace.words import roughly
 
-_ON_MANY = calls.POLLS | calls.SELECTS | calls.EPOLLS
 _PORTS = "net.ipv4.ip_local_port_range"
 _LOW, _HIGH = 32768, 60999  # its default (ip-sysctl.rst)
 
 
 def at(wait: Wait, state: SocketState) -> str:
-    if wait.call.name in _ON_MANY:
+    if wait.call.name in calls.LOOPS:
         return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
     word = "from" if wait.direction == "r" else "to"
     return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
@@ -124,10 +124,10 @@ def exchange(state: SocketState) -> str:
     if state.tcp.bytes_received == 0:
         return f"{outstanding}, not one byte received on this connection"
     if state.last_word == "both":
-        return f"{outstanding}, last data went both ways {duration(state.tcp.last_data_sent_ms / 1000)} ago"
+        return f"{outstanding}, last data went both ways {roughly(state.tcp.last_data_sent_ms / 1000)} ago"
     if state.asked:
-        return f"{outstanding}, last sent {duration(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
-    return f"{outstanding}, last data came {duration(state.tcp.last_data_received_ms / 1000)} ago"
+        return f"{outstanding}, last sent {roughly(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
+    return f"{outstanding}, last data came {roughly(state.tcp.last_data_received_ms / 1000)} ago"
 
 
 def host_of(state: SocketState) -> str:

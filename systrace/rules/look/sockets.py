@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from systrace.idle_limits import nat_s
+from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.look.nouns import SocketState
 from systrace.model import Step
 from systrace.rules.look import patience
@@ -19,11 +21,10 @@ from systrace.rules.look.servers import (
     ss_host,
 )
 from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import duration, name_of
+from systrace.rules.look.wording import name_of
 from systrace.shell import word
+from systrace.words import roughly
 
-_NAT_LIMIT_S = 350  # NAT gateway and Network Load Balancer, idle TCP flow (AWS VPC and ELB user guides)
-_REPAIR = (60, 15, 4)  # idle, interval, count that `systrace keepalive` sets
 _DNS_PORTS = (53, 5353)
 
 
@@ -60,7 +61,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
     times = patience.connect_gives_up_s(state, wait.snapshot.sysctls, wait.snapshot.kernel)
     peer = name_of(state)
     count = (state.retransmits or 0) + 1
-    end = f"the kernel gives up in about {duration(times[1])} with ETIMEDOUT" if times is not None else ""
+    end = f"the kernel gives up in about {roughly(times[1])} with ETIMEDOUT" if times is not None else ""
     if wait.deadline_s is not None and (times is None or wait.deadline_s < times[1]):
         end = f"the program's own limit ({wait.call.limit_source}) ends it {wait.ends}"
     sent = f"{count} SYN{'s' if count > 1 else ''} sent, none answered"
@@ -113,10 +114,10 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
     assert state.tcp is not None
     ends = patience.retransmission_gives_up_s(state, wait.snapshot.sysctls)
     limit = "TCP_USER_TIMEOUT" if state.user_timeout_ns is not None else "tcp_retries2"
-    end = f"; the kernel gives up in about {duration(ends)} ({limit}) with ETIMEDOUT" if ends is not None else ""
+    end = f"; the kernel gives up in about {roughly(ends)} ({limit}) with ETIMEDOUT" if ends is not None else ""
     sent = f"{state.unsent} bytes unacknowledged, repeated {state.tcp.backoff} times"
     if state.timer_ms is not None:
-        sent += f", again in {duration(state.timer_ms / 1000)}"
+        sent += f", again in {roughly(state.timer_ms / 1000)}"
     headline = f"{at(wait, state)}, retransmitting: {sent}{end}"
     finding = wait.finding(
         "peer-vanished",
@@ -127,7 +128,7 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
         causes=[
             "the peer's host or the network between has gone (instance ended, VPN or NAT failover, rule changed)",
             "if a NAT gateway or firewall is in the path: it forgot the connection while it was idle "
-            f"({_NAT_LIMIT_S} s for a NAT gateway or NLB) and now drops its packets",
+            f"({nat_s()} s for a NAT gateway or NLB) and now drops its packets",
         ],
         next_steps=[
             Step(f"ss -tnoi dst {ss_host(state)}"),
@@ -144,7 +145,7 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
         why = "the peer's receive window is closed: its host answers, its program does not read; no limit to this"
         if state.user_timeout_ns is not None:
             why = why.removesuffix("no limit to this")
-            why += f"TCP_USER_TIMEOUT ends it {duration(state.user_timeout_ns / 1e9)} after the last acknowledgement"
+            why += f"TCP_USER_TIMEOUT ends it {roughly(state.user_timeout_ns / 1e9)} after the last acknowledgement"
         confidence = "confirmed"
     else:
         why = "the send buffer is full: the peer reads more slowly than we write, or not at all"
@@ -199,7 +200,7 @@ def _datagram(wait: Wait, state: SocketState) -> Judgement:
 def _limited(wait: Wait, state: SocketState) -> Judgement:
     if wait.call.limit_source == "timerfd":
         return _timed(wait, state)
-    own = f"its own limit of {duration((wait.call.limit_ns or 0) / 1e9)} ({wait.call.limit_source})"
+    own = f"its own limit of {roughly((wait.call.limit_ns or 0) / 1e9)} ({wait.call.limit_source})"
     headline = f"{at(wait, state)}, {exchange(state)}; {own} ends it {wait.ends}"
     finding = wait.finding(
         "read-timeout",
@@ -248,9 +249,9 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
     headline = f"{at(wait, state)}, {exchange(state)}, {_guards(wait, state)}"
     unless = f", unless a timer of its own breaks it ({wait.process.alarms})" if wait.process.alarms else ""
     headline += (
-        f": it will wait for ever{unless}" if endless else f"; if the peer is gone that shows in {duration(ends or 0)}"
+        f": it will wait for ever{unless}" if endless else f"; if the peer is gone that shows in {roughly(ends or 0)}"
     )
-    idle = not local and seconds >= _NAT_LIMIT_S and _keepalive_came_too_late(state)
+    idle = not local and seconds >= nat_s() and _keepalive_came_too_late(state)
     finding = wait.finding(
         "idle-timeout" if idle else "hung-read",
         "waiting" if idle else "peer-silent" if answered else "no-deadline" if endless else "keepalive",
@@ -276,13 +277,13 @@ def _guards(wait: Wait, state: SocketState) -> str:
     if state.protocol != "tcp":
         return "no timeout"
     alive = state.keepalive
-    ticks = f", asks again every {duration((wait.call.limit_ns or 0) / 1e9)} ({wait.call.name})" if wait.ticking else ""
+    ticks = f", asks again every {roughly((wait.call.limit_ns or 0) / 1e9)} ({wait.call.name})" if wait.ticking else ""
     if not state.options_known:
         return "keepalive " + ("on" if state.timer == "keepalive" else "not known") + ticks
     if not alive.on:
         return "no keepalive, no timeout" + ticks
     probes = f", {state.tcp.probes} probes unanswered" if state.tcp is not None and state.tcp.probes else ""
-    ends = f", TCP_USER_TIMEOUT {duration(state.user_timeout_ns / 1e9)}" if state.user_timeout_ns is not None else ""
+    ends = f", TCP_USER_TIMEOUT {roughly(state.user_timeout_ns / 1e9)}" if state.user_timeout_ns is not None else ""
     return (
         f"keepalive after {alive.idle_s} s every {alive.interval_s} s ×{alive.count}{ends}{probes}, no timeout{ticks}"
     )
@@ -292,7 +293,7 @@ def _keepalive_came_too_late(state: SocketState) -> bool:
     alive = state.keepalive
     if not state.options_known:
         return state.timer != "keepalive"
-    return not alive.on or (alive.idle_s or 0) >= _NAT_LIMIT_S
+    return not alive.on or (alive.idle_s or 0) >= nat_s()
 
 
 def _keepalive_answered(state: SocketState, seconds: float) -> bool:
@@ -308,7 +309,7 @@ def _inference(state: SocketState, seconds: float, *, local: bool, idle: bool) -
         return "The peer's host answers keepalive probes, so the path works: its program does not answer."
     if idle:
         return (
-            f"Longer than {_NAT_LIMIT_S} s without a byte and no keepalive to hold the flow: if a NAT gateway or NLB "
+            f"Longer than {nat_s()} s without a byte and no keepalive to hold the flow: if a NAT gateway or NLB "
             "is in the path, it has forgotten the connection and the answer cannot arrive any more."
         )
     if state.timer == "keepalive" and state.tcp is not None and state.tcp.probes:
@@ -327,8 +328,8 @@ def _silent_causes(seconds: float, *, local: bool, idle: bool) -> list[str]:
         return ["the process at the other end is stuck, stopped or waits itself"]
     causes = ["the server is still working, or stuck, on this request", "the server or its host died without a packet"]
     middlebox = (
-        f"if a NAT gateway or NLB is in the path: its idle limit of {_NAT_LIMIT_S} s "
-        f"({'passed' if seconds >= _NAT_LIMIT_S else 'not yet reached'}); other firewalls 60-3600 s"
+        f"if a NAT gateway or NLB is in the path: its idle limit of {nat_s()} s "
+        f"({'passed' if seconds >= nat_s() else 'not yet reached'}); other firewalls 60-3600 s"
     )
     return [middlebox, *causes] if idle else [*causes, middlebox]
 
@@ -346,11 +347,10 @@ def _silent_steps(state: SocketState, *, local: bool) -> list[Step]:
 def _silent_remedy(state: SocketState, *, local: bool) -> list[str]:
     remedy = ["a read timeout in the client: a batch job should never wait without one"]
     if state.protocol == "tcp" and not local:
-        idle, interval, count = _REPAIR
-        remedy.append(f"SO_KEEPALIVE with TCP_KEEPIDLE {idle}, TCP_KEEPINTVL {interval}, TCP_KEEPCNT {count}")
+        remedy.append(f"SO_KEEPALIVE with TCP_KEEPIDLE {IDLE_S}, TCP_KEEPINTVL {INTERVAL_S}, TCP_KEEPCNT {COUNT}")
         remedy.append(
             f"now, without stopping it: systrace keepalive {state.pid} --fd {state.fd} (if the peer is alive nothing "
-            f"happens; if not, the program gets ETIMEDOUT within {idle + interval * count} s)"
+            f"happens; if not, the program gets ETIMEDOUT within {IDLE_S + INTERVAL_S * COUNT} s)"
         )
     return remedy
 

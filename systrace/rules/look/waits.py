@@ -7,7 +7,8 @@ from typing import Any
 
 from systrace.look.nouns import Call, Look, ProcessState, SocketState, Thread
 from systrace.model import Draft
-from systrace.rules.look.wording import duration, thread_line, who
+from systrace.rules.look.wording import thread_line, who
+from systrace.words import roughly
 
 _LONG_S = 60.0  # below this a wait without an end may just be slow (no default of a client library is shorter)
 
@@ -76,7 +77,7 @@ class Wait:
         """When the program's own limit ends the wait: "in 12 s", "within 12 s" where it began unseen; "" without one."""
         if self.deadline_s is None:
             return ""
-        return f"{'within' if self.call.resumed else 'in'} {duration(self.deadline_s)}"
+        return f"{'within' if self.call.resumed else 'in'} {roughly(self.deadline_s)}"
 
     @property
     def subject(self) -> str:
@@ -84,7 +85,7 @@ class Wait:
         blocked = self.thread.blocked_ns
         awake = blocked is not None and self.seconds is not None and self.seconds > blocked / 1e9 + 1
         lasted = "waiting" if awake else "blocked"
-        lasted += f" {duration(self.seconds)}" if self.seconds is not None else ""
+        lasted += f" {roughly(self.seconds)}" if self.seconds is not None else ""
         return f"{who(self.process, self.thread)} {lasted} in {self.call.name}"
 
     def severity(self, *, endless: bool) -> str:

@@ -1,26 +1,9 @@
-"""Pieces of sentences about processes, sockets and durations."""
+"""Pieces of sentences about processes and sockets."""
 
 from __future__ import annotations
 
 from systrace.look.nouns import ProcessState, SocketState, Thread
 from systrace.model import Line
-
-
-def duration(seconds: float) -> str:
-    """ "0.4 s", "412 s", "2 h 13 min", "3 d 4 h".
-
-    >>> [duration(s) for s in (0.04, 9.96, 412.3, 7980, 275000)]
-    ['0.0 s', '10 s', '412 s', '2 h 13 min', '3 d 4 h']
-    """
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
-    if seconds < 1000:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def who(process: ProcessState, thread: Thread | None = None) -> str:

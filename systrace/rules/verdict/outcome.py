@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from systrace.model import Draft, Verdict
-from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import RULES, Harm
 from systrace.rules.verdict.undecided import may_cope, unknown
+from systrace.words import seconds
 
 
 def judge(case: Case, findings: list[Draft]) -> Verdict:

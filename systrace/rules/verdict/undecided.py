@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from systrace.model import Draft, Event, Process, Socket, Verdict
-from systrace.rules.case.index import Case, once, seconds
+from systrace.rules.case.index import Case, once
 from systrace.rules.case.stalls import awaits_clients, torn_apart
 from systrace.rules.case.standing import stood_still
 from systrace.rules.rule import RULES
+from systrace.words import seconds
 
 
 def may_cope(case: Case, findings: list[Draft], index: int) -> str:

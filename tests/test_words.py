@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.reporters import text
-from systrace.reporters.text import ascii_only, columns, cut, cut_middle, encoded, payload, safe, wrap
+from systrace import words
+from systrace.words import ascii_only, clean, columns, cut, cut_middle, encoded, payload, safe, wrap
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_wrap_keeps_long_words_whole() -> None:
 
 
 def test_examples_in_docstrings() -> None:
-    assert doctest.testmod(text).failed == 0
+    assert doctest.testmod(words).failed == 0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_locale_without_utf8_gets_ascii(
         monkeypatch.delenv(name, raising=False)
     for name, value in locale.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(text, "_was_set", lambda _name: False)
+    monkeypatch.setattr(words, "_was_set", lambda _name: False)
     ascii_only.cache_clear()
     try:
         assert encoded("“\u00e4…”") == written
@@ -124,10 +124,21 @@ def test_a_locale_without_utf8_gets_ascii(
 
 def test_under_cron_a_report_is_ascii() -> None:
     """No locale at all, as cron starts jobs; the whole way, as Python sets LC_CTYPE itself."""
-    log = Path(__file__).parents[2] / "samples" / "hung-read" / "trace.strace"
+    log = Path(__file__).parents[1] / "samples" / "hung-read" / "trace.strace"
     command = [sys.executable, "-m", "systrace", "parse", str(log)]
     plain = {name: value for name, value in os.environ.items() if name not in ("LC_ALL", "LC_CTYPE", "LANG")}
     for environment, ascii_expected in ((plain, True), (plain | {"LANG": "C.UTF-8"}, False)):
         report = subprocess.run(command, capture_output=True, env=environment, check=False).stdout
         assert report.startswith(b"HUNG")
         assert report.isascii() == ascii_expected
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60))
+def test_what_is_kept_is_safe_too(raw: bytes | str) -> None:
+    text = clean(raw)
+    assert not {unicodedata.category(character) for character in text} & {"Cc", "Cs", "Cf"}
+    text.encode()
+
+
+def test_long_text_is_kept_in_part() -> None:
+    assert len(clean(b"x" * 10_000, 50)) == 50

@@ -1,4 +1,8 @@
-"""Text for people: bytes and names from a trace made harmless, cut to a width; times and sizes in words."""
+"""Text for people: what others chose (bytes, names, paths) made harmless, cut to a width; times and sizes in words.
+
+A duration has three forms on purpose: `duration` in cells of tables and lines of calls, `seconds` in sentences about a log
+(measured to the microsecond), `roughly` in those about a process that was just looked at.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +48,16 @@ def _escaped(text: str) -> list[str]:
             char = f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
         out.append(char)
     return out
+
+
+def clean(raw: bytes | str, limit: int = 400) -> str:
+    """Text of at most `limit` characters, made safe: for what is kept before anybody knows how wide it may be shown.
+
+    >>> clean(b"job\\x1b[2J" + b"x" * 400, 9)
+    'job\\\\x1b[2Jx…'
+    """
+    text = raw.decode("utf-8", "backslashreplace") if isinstance(raw, bytes) else raw
+    return safe(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
 def payload(data: bytes, width: int) -> str:
@@ -147,8 +161,40 @@ def duration(ns: int | None) -> str:
         return f"{seconds:.1f} s"
     if seconds < 3600:
         return f"{seconds:.0f} s"
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    return _hours(round(seconds / 60), days=True)
+
+
+def seconds(ns: int | None) -> str:
+    """A time span in a sentence; above two hours, the longest that settings give in seconds, in hours.
+
+    >>> [seconds(s) for s in (None, 350_000_000, 60_060_000_000, 412_000_000_000, 7_980_000_000_000)]
+    ['an unknown time', '0.35 s', '60.1 s', '412 s', '2 h 13 min']
+    """
+    if ns is None:
+        return "an unknown time"
+    value = ns / _SECOND
+    if value > 7205:
+        return _hours(round(value / 60), days=False)
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} s"
+
+
+def roughly(seconds: float) -> str:
+    """How long a wait has lasted, or will, as far as one look tells.
+
+    >>> [roughly(s) for s in (0.04, 9.96, 412.3, 2000, 7980, 275000)]
+    ['0.0 s', '10 s', '412 s', '33 min', '2 h 13 min', '3 d 4 h']
+    """
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f} s"
+    if seconds < 1000:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else _hours(minutes, days=True)
+
+
+def _hours(minutes: int, *, days: bool) -> str:
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24} d {hours % 24} h" if days and hours >= 48 else f"{hours} h {minutes} min"
 
 
 def size(count: int) -> str:
