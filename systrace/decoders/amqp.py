@@ -6,7 +6,7 @@ import struct
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief
+from systrace.messages.replies import Greeting, Reply, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 128 << 20  # bytes of a frame; RabbitMQ offers 128 KiB

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, unfinished, words
-from systrace.decoders.replies import TEXT, Greeting, Reply, Request, ServerError, brief
+from systrace.messages.replies import TEXT, Greeting, Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 MOST_LINES = 200  # of a reply, remembered

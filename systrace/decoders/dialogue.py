@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import ClassVar, TypeVar
 
 from systrace.decoders import direction, times
-from systrace.decoders.bodies.problem import printable
 from systrace.decoders.buffer import Buffer, Line, StreamDecoder, span
-from systrace.decoders.replies import TEXT, FramingError, Reply, Request, Unit, brief
+from systrace.messages.problem import printable
+from systrace.messages.replies import TEXT, FramingError, Reply, Request, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 UNANSWERED = 1000  # requests remembered for pairing

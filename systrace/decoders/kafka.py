@@ -9,7 +9,7 @@ from typing import NamedTuple
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, words
 from systrace.decoders.kafka_fields import APIS, BENIGN, ERRORS, Fields, ShortError, refusal
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 104_857_600  # bytes: socket.request.max.bytes; responses may be larger only by configuration

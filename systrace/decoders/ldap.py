@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 256 << 20  # bytes of a message; servers accept 0.25 to 10 MB, entries may be larger

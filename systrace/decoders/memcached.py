@@ -7,7 +7,7 @@ import re
 from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import Reply, Request, ServerError, Unit, brief
+from systrace.messages.replies import Reply, Request, ServerError, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 _STORAGE = frozenset({"set", "add", "replace", "append", "prepend", "cas"})

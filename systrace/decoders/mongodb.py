@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, words
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 48_000_000  # bytes: maxMessageSizeBytes

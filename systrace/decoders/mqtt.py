@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 268_435_455  # bytes: four digits of seven bits (3.1.1, 2.2.3)

@@ -6,7 +6,7 @@ import struct
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief, statement, verb
+from systrace.messages.replies import Greeting, Reply, ServerError, brief, statement, verb
 from systrace.model import Message, Socket, Transfer
 
 CLIENT_CONNECT_WITH_DB, CLIENT_COMPRESS, CLIENT_SSL = 0x8, 0x20, 0x800

@@ -7,7 +7,7 @@ import re
 from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief
+from systrace.messages.replies import Greeting, Reply, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 _SERVER = re.compile(rb"(?:\+OK|-ERR)(?: [^\r\n]*)?\r?\n")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief, statement, verb
+from systrace.messages.replies import Greeting, Reply, ServerError, brief, statement, verb
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 1 << 30  # bytes; the server's own limit of a message (PQ_LARGE_MESSAGE_LIMIT is MaxAllocSize - 1)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from systrace.decoders import Piece, decoder
-from systrace.decoders.bodies.problem import printable
+from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import FramingError, Reply, Request, ServerError, Unit, brief
+from systrace.messages.piece import Piece
+from systrace.messages.problem import printable
+from systrace.messages.replies import FramingError, Reply, Request, ServerError, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 KEPT = 128  # bytes of a value that are looked at

@@ -6,7 +6,7 @@ import re
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, Unit, brief
+from systrace.messages.replies import Greeting, Reply, ServerError, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 DISCONNECT, KEXINIT, NEWKEYS = 1, 20, 21

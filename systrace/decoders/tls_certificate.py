@@ -5,8 +5,8 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from systrace.decoders.bodies.problem import printable
-from systrace.decoders.tls_messages import TlsCertificate
+from systrace.messages.problem import printable
+from systrace.messages.tls import TlsCertificate
 
 
 def certificates(body: bytes) -> list[bytes]:

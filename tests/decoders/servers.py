@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders import DECODERS, Piece
+from systrace.decoders import DECODERS
 from systrace.decoders.choosing import choose
-from systrace.decoders.dns import DnsMessage
-from systrace.decoders.http_messages import HttpResponse
-from systrace.decoders.replies import FramingError, Request, ServerError
-from systrace.decoders.tls_messages import TlsAlert
+from systrace.messages.dns import DnsMessage
+from systrace.messages.http import HttpResponse
+from systrace.messages.piece import Piece
+from systrace.messages.replies import FramingError, Request, ServerError
+from systrace.messages.tls import TlsAlert
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
 from tests.decoders.recordings import Recording, save
 from tests.decoders.relay import Said

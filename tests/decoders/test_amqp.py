@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.amqp import Amqp
-from systrace.decoders.replies import Request, ServerError
+from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

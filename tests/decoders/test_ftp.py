@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.ftp import Ftp, FtpReply, FtpRequest
-from systrace.decoders.replies import Request, ServerError
+from systrace.decoders.ftp import Ftp
+from systrace.messages.replies import FtpReply, FtpRequest, Request, ServerError
 from systrace.model import Endpoint, Message, Socket
 
 Talk = Callable[..., list[Message]]

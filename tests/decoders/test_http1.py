@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders import Piece
-from systrace.decoders.http1 import Http1, HttpRequest, HttpResponse, HttpStray
+from systrace.decoders.http1 import Http1
+from systrace.messages.http import HttpRequest, HttpResponse, HttpStray
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Message, Received, Record, Socket, Transfer
 
 Talk = Callable[..., list[Message]]

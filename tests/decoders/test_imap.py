@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.imap import Imap
-from systrace.decoders.replies import Greeting, Request, ServerError
+from systrace.messages.replies import Greeting, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

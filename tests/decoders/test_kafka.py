@@ -9,7 +9,7 @@ import pytest
 
 from systrace.decoders.kafka import Kafka
 from systrace.decoders.kafka_fields import refusal
-from systrace.decoders.replies import FramingError, Request, ServerError
+from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

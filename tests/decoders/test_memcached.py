@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.memcached import Memcached
-from systrace.decoders.replies import Request, ServerError
+from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.mongodb import MORE_TO_COME, OP_COMPRESSED, OP_MSG, OP_QUERY, OP_REPLY, MongoDb
-from systrace.decoders.replies import Request, ServerError
+from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

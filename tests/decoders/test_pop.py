@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.pop import Pop
-from systrace.decoders.replies import Reply, Request, ServerError
+from systrace.messages.replies import Reply, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

@@ -9,7 +9,7 @@ import pytest
 
 from systrace.decoders.postgres import EXAMPLE_STARTUP as STARTUP
 from systrace.decoders.postgres import Postgres
-from systrace.decoders.replies import FramingError, Request, ServerError
+from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.replies import Greeting, Request, ServerError
 from systrace.decoders.smtp import Smtp
+from systrace.messages.replies import Greeting, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.replies import Greeting, Reply, ServerError
 from systrace.decoders.ssh import Ssh
+from systrace.messages.replies import Greeting, Reply, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

@@ -17,8 +17,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders.tls import NotTls, Tls, TlsAlert, TlsCertificate, TlsHello, TlsRecords
+from systrace.decoders.tls import Tls
 from systrace.decoders.tls_certificate import read_certificate
+from systrace.messages.tls import NotTls, TlsAlert, TlsCertificate, TlsHello, TlsRecords
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

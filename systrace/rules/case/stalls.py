@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.decoders.tls_messages import TlsAlert
+from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case.index import SECOND, Case
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.decoders.http_messages import HttpRequest
+from systrace.messages.http import HttpRequest
 from systrace.model import Event, Fault, Finding, Socket
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from systrace.decoders.dns import DnsMessage
+from systrace.messages.dns import DnsMessage
 from systrace.model import Event, Finding, Process, Received, Sent, Socket
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.content.said import said_by

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.messages.http import HttpRequest
 from systrace.model import Finding, Socket
 from systrace.rules.advice import other_end
 from systrace.rules.advice.clients import client_note
@@ -130,7 +131,7 @@ def slow_transfer(case: Case) -> Iterator[Finding]:
 
 def _repeated(socket: Socket, clock: str) -> list[str]:
     """The HTTP request that was out, asked again with a clock; none for other protocols."""
-    urls = [getattr(m, "url", "") for m in socket.messages if m.direction == "sent"]
+    urls = [m.url if isinstance(m, HttpRequest) else "" for m in socket.messages if m.direction == "sent"]
     return (
         [f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}  # the same with a clock"] if urls and urls[-1] else []
     )

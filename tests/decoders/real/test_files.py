@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.ftp import FtpReply, FtpRequest
-from systrace.decoders.replies import Greeting, Request, ServerError
+from systrace.messages.replies import FtpReply, FtpRequest, Greeting, Request, ServerError
 from systrace.model import Message
 from tests.decoders.relay import Relay
 from tests.decoders.servers import decoded, directory, free_port, needs, run, serving

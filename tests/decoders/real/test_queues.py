@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.replies import Request, ServerError
+from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 from tests.decoders.relay import Relay
 from tests.decoders.servers import PATH, decoded, directory, free_port, needs, run, serving

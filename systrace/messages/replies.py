@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.decoders.bodies.problem import printable
-from systrace.model import Message
+from systrace.messages.problem import printable
+from systrace.model import Endpoint, Message
 
 SUMMARY = 80  # characters of a command or query in a summary
 TEXT = 500  # characters kept of what a server said
@@ -94,6 +94,20 @@ class FramingError(Unit):
     def notable(self) -> bool:
         """Always kept in preference to others."""
         return True
+
+
+@dataclass(slots=True)
+class FtpRequest(Request):
+    """A command. `data` is where the server shall connect to (PORT, EPRT), else None."""
+
+    data: Endpoint | None = None
+
+
+@dataclass(slots=True)
+class FtpReply(Reply):
+    """A reply. `data` is where the client shall connect to (answers to PASV, EPSV), else None."""
+
+    data: Endpoint | None = None
 
 
 def brief(data: bytes | str, limit: int = SUMMARY) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from systrace.model import Message
 
+NO_KEYS = "no session keys"
 ALERTS = {
     0: "close_notify",
     10: "unexpected_message",
@@ -105,7 +106,7 @@ class NotTls(Message):
 
     offset: int = 0  # in its direction
     sample: bytes = b""  # first known bytes, at most 64
-    looks_like: str = ""  # what `bodies.sniffing.sniff` says: http, html, text, binary
+    looks_like: str = ""  # what `sniffing.sniff` says: http, html, text, binary
 
     @property
     def notable(self) -> bool:
