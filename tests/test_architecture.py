@@ -175,6 +175,18 @@ def test_third_party_packages_have_one_door() -> None:
     assert not broken, "\n".join(broken)
 
 
+def test_nobody_guesses_what_a_message_is() -> None:
+    """`isinstance` says of which kind it is; the type checker cannot follow `hasattr` and `getattr`."""
+    guesses = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
+        for stage in ("messages", "bodies", "decoders", "streams", "rules", "reporters")
+        for path in sources(PACKAGE / stage)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"hasattr", "getattr"}
+    ]
+    assert not guesses, "\n".join(guesses)
+
+
 # -------------------------------------------------------------------------------------------------------------- sizes
 
 
