@@ -76,7 +76,7 @@ class Dialogue(StreamDecoder):
         reply.request = request = self.pending[0]
         if final:
             self.pending.popleft()
-            request.answered, request.answer_ns = True, reply.end_ns
+            request.answered = True
 
     def hid(self, from_client: bool, out: list[Message]) -> None:
         """A hole hid an unknown number of messages of this direction: forget what was under way, claim nothing."""

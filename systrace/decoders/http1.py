@@ -356,7 +356,6 @@ class Http1:
             message.request = self._requests[0] if message.interim else self._requests.popleft()
             if not message.interim:
                 message.request.answered = True
-                message.request.answer_ns = message.start_ns
             if not self._requests:
                 self._requests = None
         return message

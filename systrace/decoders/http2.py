@@ -239,7 +239,7 @@ class Http2(StreamDecoder):
             message.request = self._asked.get(stream)
             if message.request is not None and not message.interim:
                 self._asked.pop(stream, None)
-                message.request.answered, message.request.answer_ns = True, start
+                message.request.answered = True
             line = f"HTTP/2 {status}"
         message.summary = message.summary.strip()
         message.version, message.stream_id, message.framing, message.head_cut = "2", stream, "stream", cut

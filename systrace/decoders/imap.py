@@ -137,7 +137,7 @@ class Imap(LineDialogue):
             reply = self.make(ServerError, False, first, f"{status} {brief(text, 190)}")
         self._hand_on(reply, status, text, line, out)
         if request is not None:
-            reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+            reply.request, request.answered = request, True
             self.handed_over = request.verb == "STARTTLS" and status == "OK"
         if self.waits:
             self._secret = False

@@ -140,7 +140,7 @@ class Kafka(FramedDialogue):
             label = ERRORS.get(code, "error")
             reply = self.make(ServerError, False, first, f"{request.verb}: {code} {label}{': ' if text else ''}{text}")
             reply.code, reply.text, reply.fatal = str(code), words((text or label).encode()), code in _ENDING
-        reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+        reply.request, request.answered = request, True
         out.append(reply)
 
     def settle_all(self) -> None:

@@ -211,7 +211,7 @@ class Ldap(FramedDialogue):
     def _pair(self, identity: int, reply: Reply) -> None:
         request = self._requests.pop(identity, None)
         if request is not None:
-            reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+            reply.request, request.answered = request, True
 
     def settle_all(self) -> None:
         """See `Dialogue.settle_all`."""

@@ -137,7 +137,7 @@ class MongoDb(FramedDialogue):
             reply = self.make(ServerError, False, first, f"{name}: {number} {label}: {brief(text, 150)}")
             reply.code, reply.text, reply.fatal = number, words(text.encode()), label in _LOST
         if request is not None:
-            reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+            reply.request, request.answered = request, True
         out.append(reply)
 
     def settle_all(self) -> None:

@@ -70,12 +70,11 @@ class HttpMessage(Message):
 
 @dataclass(slots=True)
 class HttpRequest(HttpMessage):
-    """A request. `answered` and `answer_ns` tell whether and when the head of its final response came."""
+    """A request. `answered` tells whether the head of its final response came."""
 
     method: str = ""
     target: str = ""  # as sent: path, absolute URI (to a proxy) or host:port (CONNECT)
     answered: bool = False
-    answer_ns: int | None = None
 
     @property
     def host(self) -> str:

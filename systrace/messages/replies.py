@@ -44,12 +44,11 @@ class Unit(Message):
 
 @dataclass(slots=True)
 class Request(Unit):
-    """What the client asked. `answered` turns True when the final answer has come, at `answer_ns`."""
+    """What the client asked. `answered` turns True when the final answer has come."""
 
     verb: str = ""  # "SELECT", "EHLO", "GET", "bind": the command in the protocol's own word
     wants_answer: bool = True
     answered: bool = False
-    answer_ns: int | None = None
 
     @property
     def unanswered(self) -> bool:

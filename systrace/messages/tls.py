@@ -75,16 +75,7 @@ class TlsAlert(Message):
 
 @dataclass(slots=True)
 class TlsCertificate(Message):
-    """A certificate of a clear handshake (TLS 1.2 and before); the names need the extra `tls`, else they are empty."""
-
-    subject: str = ""
-    issuer: str = ""
-    names: tuple[str, ...] = ()  # subjectAltName
-    not_before: str = ""  # ISO 8601, UTC
-    not_after: str = ""
-    chain: int = 0  # certificates sent
-    self_signed: bool = False
-    der: bytes = b""  # the first one, b"" when it is not wholly known
+    """A certificate of a clear handshake (TLS 1.2 and before); its name needs the extra `tls`."""
 
 
 @dataclass(slots=True)
