@@ -156,8 +156,6 @@ class Imap(LineDialogue):
         if word == b"BYE":
             leaving = bool(self._last_verb) and "LOGOUT".startswith(self._last_verb)  # the word may be cut
             reply: Reply = self.make(Reply if leaving else ServerError, False, first, f"BYE {brief(text, 190)}")
-            if isinstance(reply, ServerError):
-                reply.fatal = True
             self._hand_on(reply, "BYE", text, line, out)
         elif greeting and word in (b"OK", b"PREAUTH"):
             reply = self.make(Greeting, False, first, brief(line.data[2:]))

@@ -15,7 +15,6 @@ from systrace.model import Message, Socket, Transfer
 LARGEST = 104_857_600  # bytes: socket.request.max.bytes; responses may be larger only by configuration
 HIGHEST_API, HIGHEST_VERSION = 100, 30
 SASL_HANDSHAKE, SASL_AUTHENTICATE = 17, 36
-_ENDING = frozenset({33, 34, 58})  # the broker closes the connection after these
 
 
 def _frame(body: bytes) -> bytes:
@@ -139,7 +138,7 @@ class Kafka(FramedDialogue):
             code, text = problem
             label = ERRORS.get(code, "error")
             reply = self.make(ServerError, False, first, f"{request.verb}: {code} {label}{': ' if text else ''}{text}")
-            reply.code, reply.text, reply.fatal = str(code), words((text or label).encode()), code in _ENDING
+            reply.code, reply.text = str(code), words((text or label).encode())
         reply.request, request.answered = request, True
         out.append(reply)
 

@@ -135,7 +135,6 @@ class Memcached(LineDialogue):
         error = self.make(ServerError, False, self._first, brief(line.data, 200))
         code, _, text = line.data.partition(b" ")
         error.code, error.text = brief(code, 20), words(text)
-        error.fatal = text.startswith(b"Too many open")
         self._hand_on(error, line, out)
 
     def _finish(self, summary: str, line: Line, out: list[Message]) -> None:

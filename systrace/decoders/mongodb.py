@@ -17,7 +17,6 @@ _OLD = frozenset({2001, 2002, 2005, 2006, 2007})  # update, insert, get more, de
 _CODES = frozenset({OP_REPLY, OP_QUERY, OP_COMPRESSED, OP_MSG}) | _OLD
 MORE_TO_COME = 2  # flag of OP_MSG: no answer is wanted, or another reply follows
 _SIZES = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
-_LOST = frozenset({"NotWritablePrimary", "PrimarySteppedDown", "InterruptedAtShutdown", "ShutdownInProgress"})
 
 Value = str | int | float | bytes | None
 
@@ -135,7 +134,7 @@ class MongoDb(FramedDialogue):
         else:
             number, label, text = problem
             reply = self.make(ServerError, False, first, f"{name}: {number} {label}: {brief(text, 150)}")
-            reply.code, reply.text, reply.fatal = number, words(text.encode()), label in _LOST
+            reply.code, reply.text = number, words(text.encode())
         if request is not None:
             reply.request, request.answered = request, True
         out.append(reply)

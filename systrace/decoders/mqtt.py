@@ -144,8 +144,6 @@ class Mqtt(FramedDialogue):
             shown, text = hex(code) if code >= 0x80 else str(code), table.get(code, "REFUSED")
             reply: Reply = self.make(ServerError, False, first, f"{name} {shown} {text}")
             reply.code, reply.text = shown, text
-            if isinstance(reply, ServerError):
-                reply.fatal = name in ("CONNACK", "DISCONNECT")
         else:
             reply = self.make(Reply, False, first, name)
         asked = next((request for request in self.pending if request.verb == _ANSWERS.get(name)), None)

@@ -84,7 +84,7 @@ class Rsync(LineDialogue):
             self._client_line(line, first, out)
         elif line.data.startswith(b"@ERROR"):
             error = self.make(ServerError, False, first, brief(line.data, 200))
-            error.code, error.text, error.fatal = "@ERROR", words(line.data.partition(b":")[2]), True
+            error.code, error.text = "@ERROR", words(line.data.partition(b":")[2])
             self._hand_on(error, line, out, last=True)
         elif line.data.startswith(b"@RSYNCD:"):
             reply = self.make(Reply if self._greeted else Greeting, False, first, brief(line.data))

@@ -74,8 +74,6 @@ class Greeting(Reply):
 class ServerError(Reply):
     """The server refuses in its own protocol: `code` and `text` are its own words, printable."""
 
-    fatal: bool = False  # it refuses or ends the connection, not only this request
-
     @property
     def notable(self) -> bool:
         """Always kept in preference to others."""

@@ -163,7 +163,7 @@ def _agrees(fault: Message, true: Message) -> bool:
         return fault.summary == true.summary
     if not isinstance(fault, ServerError) or not isinstance(true, ServerError):
         return fault.complete is true.complete is False or fault.summary == true.summary
-    return fault.code in ("", true.code) and fault.fatal <= true.fatal
+    return fault.code in ("", true.code)
 
 
 def _feed(said: Said, protocol: str, step: int, keep: int | None) -> list[Message]:
