@@ -11,7 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from systrace.look.nouns import Look
 
 # Outcome of a call, as `systrace events` prints it.
 RETURNED = "returned"
@@ -707,7 +710,52 @@ class Line:
     text: str
 
 
+@dataclass(slots=True, frozen=True)
+class Step:
+    """What to run next, and what it tells; one of them may be missing."""
+
+    command: str = ""
+    why: str = ""
+
+    def __str__(self) -> str:
+        if not self.command:
+            return f"# {self.why}"
+        return f"{self.command}  # {self.why}" if self.why else self.command
+
+
 @dataclass(slots=True)
+class Draft:
+    """A finding that its rule is still writing."""
+
+    cause: str
+    variant: str = ""
+    severity: str = "error"  # fatal, error, warning, info
+    confidence: str = "likely"  # confirmed, likely, possible
+    summary: str = ""
+    socket: str | None = None
+    peer: str | None = None
+    pid: int | None = None
+    command: str | None = None
+    time_ns: int | None = None
+    duration_ns: int | None = None
+    evidence: list[Event] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)  # evidence that no line of the log says; else made from `evidence`
+    causes: list[str] = field(default_factory=list)
+    next_steps: list[Step] = field(default_factory=list)
+    remedy: list[str] = field(default_factory=list)
+    refuted_by: str = ""
+    count: int = 1
+    end_ns: int | None = None  # when the program knew: ranking compares this with its death
+    recovered: str = ""  # fallback, retry, survived: why it is no failure of the job
+    fd: int | None = None  # the descriptor that a look is about
+    headline: str = ""  # what the verdict says of it, where that is shorter than the summary
+
+    def final(self) -> Finding:
+        """The finding, which nobody changes any more."""
+        return Finding(**{name: getattr(self, name) for name in self.__slots__ if name not in ("fd", "headline")})
+
+
+@dataclass(slots=True, frozen=True)
 class Finding:
     """What a rule found: observation first, inference second, the check that settles it third."""
 
@@ -722,15 +770,15 @@ class Finding:
     command: str | None = None
     time_ns: int | None = None
     duration_ns: int | None = None
-    evidence: list[Event] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)  # evidence as text, filled by the pipeline
-    causes: list[str] = field(default_factory=list)
-    next_steps: list[str] = field(default_factory=list)
-    remedy: list[str] = field(default_factory=list)
+    evidence: Sequence[Event] = ()
+    causes: Sequence[str] = ()
+    next_steps: Sequence[Step] = ()
+    remedy: Sequence[str] = ()
     refuted_by: str = ""
     count: int = 1
-    end_ns: int | None = None  # when the program knew: ranking compares this with its death
-    recovered: str = ""  # fallback, retry, survived: why it is no failure of the job
+    end_ns: int | None = None
+    recovered: str = ""
+    lines: Sequence[Line] = ()  # evidence as text, filled by the pipeline
 
 
 @dataclass(slots=True)
@@ -809,6 +857,7 @@ class Evidence:
     owners: dict[int, int] = field(default_factory=dict)  # thread -> process
     printed: list[Event] = field(default_factory=list)  # output of the program, mixed into the log
     forgotten: Forgotten = field(default_factory=Forgotten)
+    looks: tuple[Look, ...] = ()  # at the processes before the trace began
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from systrace.model import (
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
-from systrace.rules import check, verdict
+from systrace.rules import judged
 from systrace.rules.case.index import Case
 from systrace.rules.case.visibility import clipped, hidden_by_options, sealed, stops_early
 from systrace.rules.limits import Limit
@@ -109,12 +110,11 @@ def analyze(
         health.damage.append(stopped)
     health.limits += hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
-    case = Case(evidence, limits)
-    findings = check(case)
-    answer = verdict(case, findings)
-    for finding in findings:
-        finding.lines = evidence_lines(evidence, finding)
-    return Analysis(evidence, findings, answer)
+    findings, answer = judged(Case(evidence, limits))
+    shown = [
+        finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding)) for finding in findings
+    ]
+    return Analysis(evidence, shown, answer)
 
 
 def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]:

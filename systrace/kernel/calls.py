@@ -13,9 +13,9 @@ from dataclasses import replace
 from systrace.kernel.addresses import endpoint_of
 from systrace.kernel.memory import Memory
 from systrace.kernel.procfs import poll_direction
-from systrace.kernel.state import Call
 from systrace.kernel.syscall_names import name_of
 from systrace.kernel.text import clean
+from systrace.look.nouns import Call
 
 _MS = 10**6
 _MAX_POLL = 4096  # descriptors

@@ -17,8 +17,8 @@ from systrace.kernel.addresses import FAMILIES, PROTOCOLS, TYPES
 from systrace.kernel.interest import followed
 from systrace.kernel.memory import Memory
 from systrace.kernel.permission import refusal
-from systrace.kernel.state import Call, Descriptor, End, Limit, ProcessState, SocketState, Thread
 from systrace.kernel.text import clean
+from systrace.look.nouns import Call, Descriptor, End, Limit, ProcessState, SocketState, Thread
 
 _SAMPLE_S = 0.03  # how long a running thread is watched at least
 _SEARCH_S = 0.06  # how long the other ends of pipes are looked for

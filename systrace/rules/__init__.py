@@ -14,30 +14,36 @@ prints, with the headings `What it is:`, `Why it matters:`, `What proves it:`, `
 
 from __future__ import annotations
 
-from systrace.model import Finding, Verdict
+from systrace.model import Draft, Finding, Verdict
 from systrace.rules.case.index import Case
 from systrace.rules.rule import RULES, Phase, Rule, rule
 
-__all__ = ["RULES", "Case", "Phase", "Rule", "check", "rule", "verdict"]
+__all__ = ["RULES", "Case", "Phase", "Rule", "judged", "rule"]
 
 
-def check(case: Case) -> list[Finding]:
-    """All findings, the heaviest first; the same on many sockets is one with a count."""
+def judged(case: Case) -> tuple[list[Finding], Verdict]:
+    """All findings, the heaviest first, the same on many sockets as one with a count; and the answer for the whole job."""
+    from systrace.rules.look import alone, answer, diagnoses
+    from systrace.rules.verdict.outcome import judge
+
+    if alone(case):
+        told = [draft for diagnosis in diagnoses(case) for draft in diagnosis.findings]
+        return [draft.final() for draft in told], answer(case)
+    case.findings = check(case)
+    verdict = judge(case, case.findings)
+    return [draft.final() for draft in case.findings], verdict
+
+
+def check(case: Case) -> list[Draft]:
+    """The drafts of all rules, ranked."""
     from systrace.rules.advice.roles import refine
+    from systrace.rules.look import never_weaker
     from systrace.rules.verdict.explaining import ranked, said_best
     from systrace.rules.verdict.recovery import mark_recovered
 
     first = [finding for each in RULES.values() if not each.judges for finding in each.check(case)]
-    case.findings = said_best(first)
+    case.findings = never_weaker(case, said_best(first))
     refine(case)
     mark_recovered(case)
     second = [finding for each in RULES.values() if each.judges for finding in each.check(case)]
     return ranked(case, case.findings + second)
-
-
-def verdict(case: Case, findings: list[Finding]) -> Verdict:
-    """The answer for the whole job."""
-    from systrace.rules.verdict.outcome import judge
-
-    case.findings = findings
-    return judge(case, findings)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from systrace.model import Finding
+from systrace.model import Draft
 from systrace.registry import Registry
 from systrace.rules.case.index import Case
 
-Check = Callable[[Case], Iterator[Finding]]
+Check = Callable[[Case], Iterator[Draft]]
 
 
 class Phase(IntEnum):
@@ -59,7 +59,7 @@ class Rule:
         """The docstring."""
         return self.check.__doc__ or ""
 
-    def hangs(self, finding: Finding, fate: str) -> bool:
+    def hangs(self, finding: Draft, fate: str) -> bool:
         """Whether a finding says that the job hung; `fate` is that of its process (see `Case.fate`)."""
         if self.hung is None:
             return self.endless

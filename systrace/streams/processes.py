@@ -156,6 +156,7 @@ def fact(books: Books, task: Task | None, event: model.Fact) -> None:
             adopt_snapshot(event, books.tasks, books.lookup)
         except (TypeError, ValueError, AttributeError, LookupError, OverflowError):
             pass  # not as we write it: damaged, or made by somebody else
+        books.snapshots.append(event.values["snapshot"])
         books.looked_ns = nanoseconds(event.values["snapshot"].get("time"))
         return
     books.facts.update(event.values)

@@ -48,14 +48,17 @@ class Analyst:
             prepare: runs in the new process at once, on processors that have nothing else to do. Without it somebody
                 is watching: the process is then not idle, but last in the queue (nice 19, never preempting another).
         """
+        text = os.open(
+            path, os.O_RDONLY | os.O_CLOEXEC
+        )  # now: a short job's recording may soon have another name, or none
         ended, self._end = os.pipe()
         self._result, answer = os.pipe()
         self.pid = fork_apart(session=False)  # last in the queue of the job's own session
         if self.pid == 0:
             status = 1
             try:
-                detach_descriptors({*kept, ended, answer})
-                lines = reader(path, ended)  # opened now: compression removes the file by its name
+                detach_descriptors({*kept, text, ended, answer})
+                lines = reader(Path(f"/proc/self/fd/{text}"), ended)
                 if prepare is not None:
                     prepare()
                 else:
@@ -67,8 +70,8 @@ class Analyst:
         if prepare is not None:
             with contextlib.suppress(OSError):  # by the parent, so that it cannot come after `finish` took it back
                 os.sched_setscheduler(self.pid, os.SCHED_IDLE, os.sched_param(0))
-        os.close(ended)
-        os.close(answer)
+        for descriptor in (text, ended, answer):
+            os.close(descriptor)
 
     def hurry(self) -> None:
         """The recording is complete: read the rest, with as much of the processors as anybody else."""

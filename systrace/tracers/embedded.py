@@ -77,6 +77,8 @@ class EmbeddedCapture:
         first: dict[str, Any] | None = None
         began = time.monotonic()
         while first is None:
+            if not self._attached and not wait_any([self._control.fileno()], START_SECONDS):
+                self._worker.kill()  # and with it the job, which has not begun: then it would have been said
             if self._attached and not wait_any([self._control.fileno()], ATTACH_SECONDS):
                 if _uninterruptible(self._asked_for):
                     raise CaptureError("cannot attach: it cannot be stopped (uninterruptible sleep, state D)")
@@ -153,9 +155,11 @@ class EmbeddedCapture:
 
     def signal(self, number: int) -> None:
         """See `Capture`."""
-        if self._target is not None:
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if self._target is not None:
                 signal.pidfd_send_signal(self._target, number)
+            elif self.pid and not self._attached and self._status is None:  # no descriptor was to be had
+                os.kill(self.pid, number)
 
     def stop(self) -> None:
         """See `Capture`: a job with a filter stays with the worker, which writes no more and lets every call pass."""

@@ -35,6 +35,7 @@ EXECVE = re.compile(rb"^\d+ +\d+\.\d+ execve\(", re.MULTILINE)
 LAUNCHER = b"/tracers/launch.py"
 KILLED = "the recording process was killed: the recording stops there"
 ANSWER_SECONDS = 5.0
+MANY = 1 << 16  # descriptors to close one by one
 ENDING = 4096  # bytes given back on a full disk, so that the last line about it can be written
 
 
@@ -64,15 +65,23 @@ class Spool:
 
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        _widen(reader)
         heard, answer = os.pipe()
         told, tell = os.pipe()
         self.heir = Heir(heard, tell)
         self.pid = fork_apart()
         if self.pid == 0:
             _child(_Spooler((reader, theirs.fileno(), target), limit, cleanup), told, answer)
+        self._reader = reader
         theirs.close()
-        for descriptor in (reader, answer, told):
+        for descriptor in (answer, told):
             os.close(descriptor)
+
+    def opened(self) -> None:
+        """The tracer has opened the FIFO: until then we read it too, so that it finds a reader in any case."""
+        if self._reader >= 0:
+            os.close(self._reader)
+            self._reader = -1
 
     def end_with_us(self, tracer_pid: int) -> None:
         """The tracer is attached to processes that can do without: end it should systrace itself be killed."""
@@ -80,6 +89,7 @@ class Spool:
 
     def finish(self) -> Spooled:
         """The job is over: wait for its last lines, then let the spooler forget what still comes."""
+        self.opened()
         for _attempt in range(3):  # a spooler that is killed takes the question with it
             self._ask({"finish": True})
             if not wait_any([self._control.fileno()], ANSWER_SECONDS):
@@ -91,6 +101,7 @@ class Spool:
 
     def close(self) -> None:
         """Let go; the spooler ends with the tracer."""
+        self.opened()
         self._control.close()
         self.heir.close()
         with contextlib.suppress(ChildProcessError):
@@ -99,6 +110,13 @@ class Spool:
     def _ask(self, message: dict[str, object]) -> None:
         with contextlib.suppress(OSError):
             self._control.send(json.dumps(message).encode())
+
+
+def _widen(pipe: int) -> None:
+    for size in (16 * PIPE_BYTES, PIPE_BYTES):  # the first for root: rides out a busy machine
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
+            return
 
 
 def _child(spooler: _Spooler, told: int, answer: int) -> NoReturn:
@@ -171,13 +189,21 @@ def fork_apart(*, session: bool = True) -> int:
 
 def detach_descriptors(kept: set[int]) -> None:
     """Close all descriptors but `kept`; standard input, output and error become /dev/null."""
+    try:
+        numbers = [int(entry) for entry in os.listdir("/proc/self/fd")]  # noqa: PTH208
+    except OSError:  # not even one is left to look with
+        import resource
+
+        numbers = list(range(min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], MANY)))
+    for number in numbers:
+        if number > 2 and number not in kept:
+            with contextlib.suppress(OSError):
+                os.close(number)
     null = os.open(os.devnull, os.O_RDWR)
     for number in {0, 1, 2} - kept:
         os.dup2(null, number)
-    for entry in os.listdir("/proc/self/fd"):  # noqa: PTH208
-        if int(entry) > 2 and int(entry) not in kept:
-            with contextlib.suppress(OSError):
-                os.close(int(entry))
+    if null > 2:
+        os.close(null)
 
 
 class _Spooler:
@@ -195,10 +221,6 @@ class _Spooler:
 
     def serve(self) -> None:
         """Copy until the tracer's end; then wait for the parent's last word."""
-        for size in (16 * PIPE_BYTES, PIPE_BYTES):  # the first for root: rides out a busy machine
-            with contextlib.suppress(OSError):
-                fcntl.fcntl(self.reader, fcntl.F_SETPIPE_SZ, size)
-                break
         capacity = fcntl.fcntl(self.reader, fcntl.F_GETPIPE_SZ)
         nap_ms = 1
         os.set_blocking(self.reader, False)

@@ -93,6 +93,10 @@ class StraceRun:
     def wait(self, seconds: float | None = None) -> int | None:
         """See `Capture`."""
         while self._job.poll() is None:
+            if self._job_fd is None:  # no descriptor was to be had
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._job.wait(seconds)
+                break
             watched = [self._job_fd] if self._tracer_fd is None else [self._job_fd, self._tracer_fd]
             ready = wait_any(watched, seconds)
             if not ready:
@@ -100,7 +104,7 @@ class StraceRun:
             if self._tracer_fd in ready and self._job.poll() is None:
                 self._lost_tracer()
         status = self._job.returncode
-        return 128 - status if status < 0 else status
+        return status if status is None or status >= 0 else 128 - status
 
     def _lost_tracer(self) -> None:
         if self._tracer_fd is not None:
@@ -356,14 +360,23 @@ def _launch(
         said = report.readall() if tracer else b""
     if tracer and not said and not _is_launcher(job.pid):
         return job, tracer
-    job.kill()
-    job.wait()
+    _give_up(job)
     if said.startswith(b"-"):
         reason = os.strerror(-int(said))
         raise CaptureError(f"the job cannot be given its {len(numbers)} open descriptors: {reason} (see ulimit -n)")
     if said and int(said) != errno.ENOSYS:  # which is what a filter answers whose tracer was killed
         raise CommandError(command[0], int(said))
     raise CaptureError(forbidden(complaint(complaints) or "strace ended without a word"))
+
+
+def _give_up(job: subprocess.Popen[bytes]) -> None:
+    """End what has not become the job, and its strace: as long as that one hangs, nobody hears of the other's end."""
+    tracer = tracer_of(job.pid)
+    job.kill()
+    if tracer:
+        with contextlib.suppress(OSError):
+            os.kill(tracer, signal.SIGKILL)
+    job.wait()
 
 
 def _before(pinned: Callable[[], None] | None) -> Callable[[], None]:

@@ -162,10 +162,11 @@ def test_a_killed_systrace_lets_the_process_go(hung: subprocess.Popen[bytes], tm
     while tracer_of(hung.pid):
         time.sleep(0.01)
     assert hung.poll() is None
+    (part,) = tmp_path.glob(f"t.{process.pid}.part")
     calls = ["not read yet"]
     while not all("<detached ...>" in call or "<unfinished ...>" in call for call in calls):
         time.sleep(0.01)
-        calls = [line for line in saved.read_text().splitlines() if not line.startswith("#")]  # none, if it was quick
+        calls = [line for line in part.read_text().splitlines() if not line.startswith("#")]  # none, if it was quick
 
 
 @pytest.mark.parametrize("tracer", ["strace", "embedded"])

@@ -191,7 +191,7 @@ def test_how_long_in_words(sleeper: int, word: str, said: str | None) -> None:
 
 
 def test_what_nobody_expected_is_one_line(sleeper: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = Options((sleeper,), (), None, False, "0.1", None, None, "json", None, 4096)
+    options = Options((sleeper,), (), None, False, "0.1", None, None, "json", None, "4096")
     for error, said in (
         (
             ValueError("odd \x1b[2J"),

@@ -10,27 +10,30 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from systrace import rules
 from systrace.commands.capture import attaching
-from systrace.commands.capture.attaching import Options, attach_to, passive_report
-from systrace.commands.capture.common import ReportTo
+from systrace.commands.capture.attaching import Options, attach_to
+from systrace.commands.capture.looking import Looked
+from systrace.commands.capture.reporting import ReportTo
 from systrace.errors import CaptureError
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.snapshot import take
+from systrace.outputs import place
 from systrace.reporters.layout import Layout
+from systrace.rules.look.diagnose import diagnose
 from systrace.tracers import Capture, Request
 from systrace.tracers.analyst import Analyst
 from systrace.tracers.recording import Recording
 from systrace.tracers.waiting import Running, status_field, tracer_of
 
 pytestmark = pytest.mark.real
-OPTIONS = Options((0,), (), None, False, "0.2", None, None, "json", "fake", 4096)
+OPTIONS = Options((0,), (), None, False, "0.2", None, None, "json", "fake", "4096")
 
 
 class FakeCapture:
@@ -60,8 +63,10 @@ class FakeTracer:
 
     name = "fake"
 
-    def __init__(self, text: bytes = b"", refuses: str = "", ends: bool = False) -> None:
-        self._text, self._refuses, self._ends = text, refuses, ends
+    def __init__(
+        self, text: bytes = b"", refuses: str = "", ends: bool = False, then: Callable[[], object] = bool
+    ) -> None:
+        self._text, self._refuses, self._ends, self._then = text, refuses, ends, then
         self.family: list[Running] = []
         self.capture: FakeCapture | None = None
 
@@ -73,6 +78,7 @@ class FakeTracer:
         self.family = list(processes)
         with request.output.open("wb") as fifo:
             fifo.write(self._text)
+        self._then()
         if self._refuses:
             raise CaptureError(self._refuses)
         self.capture = FakeCapture(processes[0].pid, self._ends)
@@ -98,9 +104,10 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
     sleeper: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for severity, failed in (("fatal", True), ("error", True), ("warning", False), ("info", False)):
-        found = diagnose(Snapshot.take(sleeper))
-        changed = replace(found, findings=(replace(found.findings[0], severity=severity),))
-        monkeypatch.setattr(attaching, "diagnose", lambda _snapshot, changed=changed: changed)
+        found = Looked.at(sleeper)
+        first = replace(found.analysis.findings[0], severity=severity)
+        changed = replace(found, analysis=replace(found.analysis, findings=[first]))
+        monkeypatch.setattr(attaching, "looks_at", lambda _pids, changed=changed: [changed])
         assert attach_to(replace(OPTIONS, pids=(sleeper,), passive=True)) == failed
     assert capfd.readouterr().err == ""
 
@@ -120,11 +127,13 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
         ),
     ],
 )
-def test_the_outcome_of_a_look(severity: str, cause: str, variant: str, outcome: str) -> None:
-    snapshot = Snapshot.take(os.getpid())
-    found = diagnose(snapshot)
+def test_the_outcome_of_a_look(
+    severity: str, cause: str, variant: str, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = diagnose(take(os.getpid()))
     first = replace(found.findings[0], severity=severity, cause=cause, variant=variant)
-    report = json.loads(passive_report(snapshot, replace(found, findings=(first,)), "json", Layout()))
+    monkeypatch.setattr(rules.look, "diagnose", lambda _look: replace(found, findings=(first,)))
+    report = json.loads(Looked.at(os.getpid()).report("json", Layout()))
     assert report["verdict"]["outcome"] == outcome
     assert report["source"]["files"] == [f"process {os.getpid()}"]
 
@@ -156,7 +165,8 @@ def test_the_recording_says_whether_the_process_ended(
     sleeper: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ends: bool
 ) -> None:
     saved = tmp_path / "t"
-    attached(monkeypatch, FakeTracer(ends=ends), replace(OPTIONS, pids=(sleeper,), save=saved))
+    attached(monkeypatch, FakeTracer(ends=ends), replace(OPTIONS, pids=(sleeper,), save=str(saved)))
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
     first, *_, last = saved.read_text().splitlines()
     assert json.loads(first.removeprefix("# systrace: "))["attached"] == sleeper
     footer = json.loads(last.removeprefix("# systrace: "))
@@ -169,7 +179,7 @@ def test_a_refusal_keeps_what_was_seen(
 ) -> None:
     tracer = FakeTracer(b'4711 1.0 read(0, "secret", 6) = 6 <0.1>\n' * 100, refuses="cannot attach: no")
     with pytest.raises(CaptureError, match="cannot attach: no"):
-        attached(monkeypatch, tracer, replace(OPTIONS, pids=(sleeper,), save=tmp_path / name))
+        attached(monkeypatch, tracer, replace(OPTIONS, pids=(sleeper,), save=str(tmp_path / name)))
     assert [path.name for path in tmp_path.iterdir()] == [name]
     words = [sys.executable, "-m", "systrace", "parse", "--format", "json", str(tmp_path / name)]
     report = json.loads(subprocess.run(words, capture_output=True, check=False).stdout)
@@ -179,13 +189,18 @@ def test_a_refusal_keeps_what_was_seen(
     assert '"fault": "cannot attach: no"' in text.splitlines()[-1]
 
 
-def test_a_recording_that_cannot_be_packed_is_named(
+def test_a_recording_whose_name_was_taken_meanwhile(
     sleeper: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """Looked at before the tracing, and again before it gets its name: what came between is not ours to replace."""
     saved = tmp_path / "t.gz"
-    saved.mkdir()
-    attached(monkeypatch, FakeTracer(), replace(OPTIONS, pids=(sleeper,), save=saved))
-    assert f"cannot compress the recording (Is a directory): it is in {saved}.part" in capfd.readouterr().err
+    tracer = FakeTracer(then=saved.mkdir)
+    attached(monkeypatch, tracer, replace(OPTIONS, pids=(sleeper,), save=str(saved)))
+    others = [path for path in tmp_path.iterdir() if path != saved]
+    said = capfd.readouterr().err
+    assert f"{saved} was written by another run meanwhile: this recording is {others[0]}" in said
+    assert others[0].name == f"t.{os.getpid()}.gz"
+    assert list(saved.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -213,7 +228,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
     analyst = Analyst(recording.path, work, set())
     with pytest.raises(CaptureError, match=r"no report: the analysis failed: ValueError: odd \("):
-        attaching._report(OPTIONS, ReportTo(tmp_path / "r"), recording, analyst, "disk full")
+        attaching._report(OPTIONS, ReportTo(place(tmp_path / "r")), recording, analyst, "disk full")
     analyst.close()
     recording.close()
     assert "systrace: the capture is incomplete: disk full\n" in capfd.readouterr().err

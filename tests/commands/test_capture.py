@@ -10,12 +10,10 @@ from pathlib import Path
 import pytest
 
 from systrace.commands.capture import attaching, common
-from systrace.commands.capture.common import Conclusion, ReportTo, choose, conclude, size, style_of, watch
-from systrace.commands.capture.job import find, open_live
+from systrace.commands.capture.common import Conclusion, choose, conclude, style_of, watch
 from systrace.commands.capture.keepalive import Keepalives
+from systrace.commands.capture.looking import Looked, what_passive_gives
 from systrace.errors import CaptureError, UsageError
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
 from systrace.model import Event
 from systrace.reporters.layout import Layout
 from systrace.tracers import TRACERS
@@ -30,53 +28,10 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [("500", 500), ("1k", 1024), ("64M", 64 << 20), ("2g", 2 << 30), ("10MB", 10 << 20), ("7b", 7), (None, None)],
-)
-def test_sizes(text: str | None, number: int | None) -> None:
-    assert size(text) == number
-
-
-@pytest.mark.parametrize("text", ["", "k", "1.5k", "-1", "1kk", "1t", "²", "1 k", "0x10"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(UsageError, match="is no size: write 500k, 64M or 2G"):
-        size(text)
-
-
-@pytest.mark.parametrize("target", ["²", "99999999999999999999", "987654", "/nowhere/at/all"])
-def test_what_live_cannot_write_to(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    if target == "²":  # no number: a file of that name
-        descriptor = open_live(target)
-        assert descriptor is not None
-        os.close(descriptor)
-        assert (tmp_path / target).exists()
-        return
-    with pytest.raises(UsageError, match=f"--live {target}: "):
-        open_live(target)
-
-
-@pytest.mark.parametrize("seconds", [1e300, float("nan"), float("inf"), -1.0, 2_000_001])
-def test_times_that_nobody_can_wait_for(seconds: float) -> None:
-    with pytest.raises(UsageError, match=r"--for .*: at most 2,000,000 s \(23 days\)"):
-        common.check_seconds("--for", seconds)
-    common.check_seconds("--for", None)
-    common.check_seconds("--for", 2_000_000)
-
-
 @pytest.mark.parametrize("words", ["²,1,1", "1,1", "0,1,1", "1,1,128", "x"])
 def test_what_is_no_keepalive(words: str) -> None:
     with pytest.raises(UsageError, match="write IDLE,INTERVAL,COUNT"):
         Keepalives(words)
-
-
-def test_a_program_is_found_as_a_shell_would(tmp_path: Path) -> None:
-    assert find("sh").endswith("/sh")
-    assert find("/bin/sh") == "/bin/sh"
-    for missing, said in (("no-such-program", "command not found"), (f"{tmp_path}/x", "No such file or directory")):
-        with pytest.raises(UsageError, match=said):
-            find(missing)
 
 
 def test_formats() -> None:
@@ -121,36 +76,22 @@ def test_watching_leaves_out_plain_files() -> None:
     assert "read" not in names
 
 
-def test_a_report_is_written_whole_and_nobody_need_read_it(tmp_path: Path) -> None:
-    to = ReportTo(tmp_path / "report")
-    to.write(b"x" * 100_000)
-    assert (tmp_path / "report").read_bytes() == b"x" * 100_000
-    assert (tmp_path / "report").stat().st_mode & 0o777 == 0o600
-    with pytest.raises(UsageError, match=r"cannot write .*: No such file or directory"):
-        ReportTo(tmp_path / "no" / "report")
-    reader, writer = os.pipe()
-    os.close(reader)
-    ReportTo(None, writer).write(b"to nobody")
-    os.close(writer)
-
-
 def test_words_of_attach() -> None:
     assert attaching._under_way(1, None) == "tracing 1 process; Ctrl-C ends it"
     assert attaching._under_way(3, 2.5) == "tracing 3 processes for 2.5 s; Ctrl-C ends it earlier"
 
 
 def test_what_passive_gives_follows_from_what_was_seen() -> None:
-    snapshot = Snapshot.take(os.getpid())
-    diagnosis = diagnose(snapshot)
-    gives = attaching._what_passive_gives
-    assert gives(snapshot, diagnosis) == "; --passive reports what can be seen without tracing"
-    first = diagnosis.findings[0]
+    seen = Looked.at(os.getpid())
+    assert what_passive_gives(seen) == "; --passive reports what can be seen without tracing"
+    first = seen.analysis.findings[0]
     for variant, said in (("zombie", ""), ("kernel", ""), ("hidden", "; --passive tells the little that may be seen")):
-        other = replace(diagnosis, findings=(replace(first, variant=variant),))
-        assert gives(snapshot, other).startswith(said)
-        assert bool(gives(snapshot, other)) == bool(said)
-    gone = replace(snapshot, processes=(replace(snapshot.root, start_ticks=1), *snapshot.processes[1:]))
-    assert gives(gone, diagnosis) == ""
+        other = replace(seen, analysis=replace(seen.analysis, findings=[replace(first, variant=variant)]))
+        assert what_passive_gives(other).startswith(said)
+        assert bool(what_passive_gives(other)) == bool(said)
+    look = seen.look
+    gone = replace(look, processes=(replace(look.root, start_ticks=1), *look.processes[1:]))
+    assert what_passive_gives(replace(seen, look=gone)) == ""
 
 
 def test_header_names_the_tracer_and_the_place() -> None:

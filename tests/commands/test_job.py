@@ -11,23 +11,23 @@ from typing import Any, cast
 import pytest
 
 from systrace.commands.capture import job
-from systrace.commands.capture.common import ReportTo
-from systrace.commands.capture.job import Options, open_live
+from systrace.commands.capture.job import Course, Session
 from systrace.commands.capture.keepalive import Keepalives
-from systrace.errors import UsageError
+from systrace.commands.capture.plan import Options, Plan
+from systrace.outputs import Place, place
 from systrace.tracers import Capture
-from systrace.tracers.analyst import Analyst
+from systrace.tracers.analyst import Analyst, Work
 from systrace.tracers.recording import Recording
-from systrace.tracers.spool import Spooled
+from systrace.tracers.spool import Spool, Spooled
 
 GOOD = b'{"line": "all is well", "healthy": true, "failed": false}\nthe whole report\n'
 BAD = b'{"line": "x failed", "healthy": false, "failed": true}\nthe whole report\n'
 
 
-def options(**more: Any) -> Options:
-    plain = dict.fromkeys(("save", "report", "timeout", "max_size", "live", "keepalive", "tracer"))
-    given: dict[str, Any] = {**plain, "quiet": False, "verdict_status": False, "seccomp": True, **more}
-    return Options(command=["x"], style=given.pop("style", "table"), string_limit=4096, **given)
+def plan(report: Place | None = None, **more: Any) -> Plan:
+    """Of a job that is called x."""
+    options = Options(["x"], **more)
+    return Plan(options, "/x", "x", None, None, 4096, None, options.quiet, None, [], None, report=report)
 
 
 @pytest.fixture
@@ -38,23 +38,34 @@ def recording() -> Iterator[Recording]:
     made.close()
 
 
+def course(recording: Recording, work: Work, asked: Plan) -> tuple[Course, Session]:
+    """A run whose job has ended."""
+    analyst = Analyst(recording.path, work, set())
+    return Course(asked), Session(recording, cast("Spool", None), analyst, None, None, None)
+
+
 def reported(
     recording: Recording, answer: bytes, fault: str | None = None, path: Path | None = None, **more: Any
 ) -> tuple[bool, bytes]:
     """What `run` says of an answer, and whether that is a failure."""
     reader, writer = os.pipe()
-    to = ReportTo(path) if path is not None else ReportTo(None, writer)
-    analyst = Analyst(recording.path, lambda _lines: answer, set())
-    failed = job._report(options(**more), to, recording, analyst, fault)
-    analyst.close()
+    to = place(path) if path is not None else place(f"/dev/fd/{writer}")
+    run, session = course(recording, lambda _lines: answer, plan(to, **more))
+    failed = run._report(session, fault, 0)
+    session.analyst.close()
     os.close(writer)
     with os.fdopen(reader, "rb") as said:
         return failed, path.read_bytes() if path is not None else said.read()
 
 
-def test_one_line_when_healthy_on_the_terminal_the_whole_report_elsewhere(recording: Recording, tmp_path: Path) -> None:
-    assert reported(recording, GOOD) == (False, b"all is well\n")
-    assert reported(recording, BAD) == (True, b"the whole report\n")
+def test_one_line_when_healthy_on_the_terminal_the_whole_report_elsewhere(
+    recording: Recording, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for answer, failed, said in ((GOOD, False, "all is well\n"), (BAD, True, "the whole report\n")):
+        run, session = course(recording, lambda _lines, answer=answer: answer, plan())  # type: ignore[misc]
+        assert run._report(session, None, 0) is failed
+        session.analyst.close()
+        assert capfd.readouterr().err == said
     assert reported(recording, GOOD, style="json") == (False, b"the whole report\n")
     assert reported(recording, GOOD, path=tmp_path / "r") == (False, b"the whole report\n")
 
@@ -64,23 +75,36 @@ def test_quiet_if_healthy_and_whole(recording: Recording, capfd: pytest.CaptureF
     assert reported(recording, GOOD, quiet=True) == (False, b"")
     assert reported(recording, BAD, quiet=True) == (True, b"the whole report\n")
     assert capfd.readouterr().err == ""
-    assert reported(recording, GOOD, fault="disk full", quiet=True) == (False, b"all is well\n")
+    assert reported(recording, GOOD, fault="disk full", quiet=True) == (False, b"the whole report\n")
     assert capfd.readouterr().err == "systrace: the capture is incomplete: disk full\n"
 
 
-@pytest.mark.parametrize("save", [None, Path("/tmp/x.strace")])
+@pytest.mark.parametrize("saved", [False, True])
 def test_a_failed_analysis_says_where_the_recording_is(
-    recording: Recording, save: Path | None, capfd: pytest.CaptureFixture[str]
+    saved: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def work(_lines: Iterator[bytes]) -> bytes:
         raise ValueError("odd")
 
-    analyst = Analyst(recording.path, work, set())
-    assert job._report(options(save=save), ReportTo(None), recording, analyst, None) is False
-    analyst.close()
+    recording = Recording.create(place(tmp_path / "x.strace") if saved else None, {})
+    run, session = course(recording, work, plan())
+    assert run._report(session, None, 0) is False
+    session.analyst.close()
+    recording.close()
     said = capfd.readouterr().err
     assert said.startswith("systrace: no report: the analysis failed: ValueError: odd")
-    assert said.endswith("; the recording is in /tmp/x.strace\n" if save else ")\n")
+    assert said.endswith(f"; the recording is in {tmp_path}/x.strace\n" if saved else ")\n")
+
+
+def test_save_if_bad_keeps_nothing_of_a_healthy_job(tmp_path: Path) -> None:
+    for answer, status, kept in ((GOOD, 0, False), (GOOD, 7, True), (BAD, 0, True)):
+        recording = Recording.create(place(tmp_path / "x.strace"), {})
+        run, session = course(recording, lambda _lines, answer=answer: answer, plan(save_if_bad=True))  # type: ignore[misc]
+        run._report(session, None, status)
+        session.analyst.close()
+        recording.close()
+        assert [path.name for path in tmp_path.iterdir()] == (["x.strace"] if kept else [])
+        (tmp_path / "x.strace").unlink(missing_ok=True)
 
 
 class FakeCapture:
@@ -99,14 +123,26 @@ class FakeCapture:
         self.signalled.append(number)
 
 
+class FakeSpool:
+    """Whose guard has said something."""
+
+    def __init__(self, words: str) -> None:
+        self.heir = self
+        self._words = words
+
+    def hear(self) -> str:
+        return self._words
+
+
 def fault(of_tracer: str | None, rescue: str = "", of_spool: str = "") -> str | None:
-    return job._fault(cast("Capture", FakeCapture(of_tracer)), Spooled(rescue=rescue, fault=of_spool))
+    capture, spool = cast("Capture", FakeCapture(of_tracer)), cast("Spool", FakeSpool(rescue))
+    return job._fault(capture, Spooled(fault=of_spool), spool)
 
 
 def test_every_fault_is_told_once_in_one_line() -> None:
     assert fault(None) is None
     assert fault("strace ended") == "strace ended"
-    assert fault("strace ended", "the job was rescued", "disk full") == "strace ended; the job was rescued; disk full"
+    assert fault("strace ended", "the job goes on", "disk full") == "strace ended; the job goes on; disk full"
 
 
 def test_a_signal_of_the_terminal_has_reached_the_job_already(recording: Recording) -> None:
@@ -116,34 +152,8 @@ def test_a_signal_of_the_terminal_has_reached_the_job_already(recording: Recordi
     assert capture.signalled == []
     job._relay(cast("Capture", capture), recording.path, signal.SIGTERM, 1, False)
     assert capture.signalled == [signal.SIGTERM]
-
-
-def test_live_is_appended_to(tmp_path: Path) -> None:
-    target = tmp_path / "live"
-    target.write_bytes(b"before\n")
-    descriptor = open_live(str(target))
-    assert descriptor is not None
-    os.write(descriptor, b"after\n")
-    os.close(descriptor)
-    assert target.read_bytes() == b"before\nafter\n"
-    assert open_live(None) is None
-
-
-def test_live_to_a_number_takes_that_descriptor() -> None:
-    reader, writer = os.pipe()
-    assert open_live(str(writer)) == writer
-    os.close(writer)
-    os.close(reader)
-    with pytest.raises(UsageError, match="Bad file descriptor"):
-        open_live(str(writer))
-
-
-def test_live_to_a_named_pipe_waits_for_no_reader(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    descriptor = open_live(str(tmp_path / "fifo"))
-    assert descriptor is not None
-    os.write(descriptor, b"x")
-    os.close(descriptor)
+    job._relay(cast("Capture", capture), None, signal.SIGTERM, 1, False)  # of a job that nobody records
+    assert capture.signalled == [signal.SIGTERM] * 2
 
 
 def test_keepalive_that_could_not_be_switched_on_is_said(
@@ -160,8 +170,9 @@ def test_keepalive_that_could_not_be_switched_on_is_said(
 
 
 def test_the_header_names_what_was_asked_for_beyond_the_usual() -> None:
-    assert job._facts(options(), {"tracer": "t"}) == {"command": ["x"], "tracer": "t"}
-    assert job._facts(options(one_cpu=True, tls_keys=True), {}) == {"command": ["x"], "one_cpu": True, "tls_keys": True}
+    assert job._facts(Options(["x"]), {"tracer": "t"}) == {"command": ["x"], "tracer": "t"}
+    asked = Options(["x"], one_cpu=True, tls_keys=True, job="night")
+    assert job._facts(asked, {}) == {"command": ["x"], "one_cpu": True, "tls_keys": True, "job": "night"}
 
 
 def test_a_watcher_that_dies_is_said(recording: Recording, capfd: pytest.CaptureFixture[str]) -> None:

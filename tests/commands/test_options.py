@@ -20,7 +20,7 @@ from systrace.commands import attach, options, run
         ("save", options.Save),
         ("style", options.Style),
         ("tracer", options.TracerName),
-        ("string_limit", options.StringLimit),
+        ("string_limit", options.Strings),
     ],
 )
 def test_shared_options_are_one(name: str, kind: object) -> None:

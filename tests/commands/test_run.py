@@ -119,15 +119,17 @@ def test_verdict_status(closed_port: int) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--", "no-such-program-4711"], b"command not found"),
-        (["--", "/no/such/program"], b"No such file"),
-        (["--", "/"], b"Permission denied"),
-        (["--save", "/no/such/dir/x", "--", "true"], b"cannot write"),
-        (["--report", "/no/such/dir/x", "--", "true"], b"cannot write"),
+        (["--save", "/no/such/dir/x", "--strict", "--", "true"], b"cannot write"),
+        (["--report", "/no/such/dir/x", "--strict", "--", "true"], b"cannot write"),
+        (["--live", "/no/such/dir/x", "--strict", "--", "true"], b"cannot write"),
+        (["--save-dir", "/no/such/dir/x", "--strict", "--", "true"], b"cannot make"),
+        (["--save", "/tmp/x", "--save-dir", "/tmp", "--", "true"], b"choose one"),
+        (["--keep", "some", "--", "true"], b"--keep some: write a number"),
+        (["--timeout", "30x", "--", "true"], b"30x is no duration"),
+        (["--string-limit", "1", "--", "true"], b"at least 64 bytes"),
         (["--format", "yaml", "--", "true"], b"report format"),
         (["--max-size", "many", "--", "true"], b"is no size"),
         (["--keepalive", "1,2", "--", "true"], b"IDLE,INTERVAL,COUNT"),
-        (["--live", "/no/such/dir/x", "--", "true"], b"--live"),
         (["--tracer", "dtrace", "--", "true"], b"no tracer"),
     ],
 )
@@ -135,6 +137,29 @@ def test_status_2_and_one_line_when_nothing_was_started(words: list[str], said: 
     done = run(*words)
     assert done.returncode == 2
     assert said in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "said", "status"),
+    [
+        ("no-such-program-4711", "command not found", 127),
+        ("/no/such/program", "No such file", 127),
+        ("/etc/passwd/x", "Not a directory", 127),
+        ("/", "Permission denied", 126),
+        ("/etc/passwd", "Permission denied", 126),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--strict"], ["--tracer", "embedded"]])
+def test_a_command_that_cannot_be_started(command: str, said: str, status: int, more: list[str]) -> None:
+    """As env(1), nice(1) and every shell have it."""
+    done = run(*more, "--", command)
+    assert (done.returncode, done.stdout) == (status, b"")
+    assert (
+        done.stderr.decode() == f"systrace: {command}: {said}\n"
+        if said != "No such file"
+        else said.encode() in done.stderr
+    )
     assert done.stderr.count(b"\n") == 1
 
 
@@ -431,7 +456,7 @@ def test_systrace_killed(started: Callable[..., subprocess.Popen[bytes]], fifo: 
     process.wait()
     go.write_text("now\n")
     assert end.read_text() == "fine\n"
-    part = tmp_path / "t.gz.part"
+    (part,) = tmp_path.glob(f"t.gz.{process.pid}.part")
     while "+++ exited with 0 +++" not in part.read_text():
         time.sleep(0.02)
     parsed = subprocess.run([*SYSTRACE, "parse", "--format", "json", part], capture_output=True, check=False)

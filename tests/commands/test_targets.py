@@ -135,9 +135,10 @@ def test_the_tracing_goes_on_until_the_last_has_ended(job: Path, tmp_path: Path,
         assert process.stderr is not None
         while b"Ctrl-C ends it" not in process.stderr.readline():
             assert process.poll() is None
+        (part,) = tmp_path.glob(f"t.{process.pid}.part")
         end(runs[0])
         while f"{runs[0].pid} " not in "".join(
-            line for line in saved.read_text().splitlines(keepends=True) if "+++ killed by SIGKILL" in line
+            line for line in part.read_text().splitlines(keepends=True) if "+++ killed by SIGKILL" in line
         ):
             assert process.poll() is None
         assert tracer_of(last[0]) != 0  # the first is gone, the second still traced

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from systrace import pipeline, rules
-from systrace.model import Evidence, Finding, Input
+from systrace import rules
+from systrace.model import Draft, Evidence, Input
 from systrace.pipeline import analyze
 from systrace.rules import RULES
 from systrace.rules.case.index import Case
@@ -57,11 +57,11 @@ def test_no_rule_changes_the_evidence(cause: str, monkeypatch: pytest.MonkeyPatc
     before: list[dict[str, str]] = []
     check = rules.check
 
-    def watched(case: Case) -> list[Finding]:
+    def watched(case: Case) -> list[Draft]:
         before.append(facts(case.evidence))
         return check(case)
 
-    monkeypatch.setattr(pipeline, "check", watched)
+    monkeypatch.setattr(rules, "check", watched)
     for example in (RULES[cause].fires, RULES[cause].silent):
         evidence = analyze([Input("x", full_trace(example).encode().splitlines(keepends=True))]).evidence
         assert before.pop() == facts(evidence)

@@ -73,7 +73,7 @@ def test_no_cause_is_named_outside_its_own_rule() -> None:
         if path.parent.name in {"causes", *ENGINE}:
             continue
         named += [
-            f"{path.relative_to(ROOT)}:{node.lineno} {node.value}"
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.value!r}"
             for node in ast.walk(ast.parse(path.read_text()))
             if isinstance(node, ast.Constant) and node.value in RULES
         ]

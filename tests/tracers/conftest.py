@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from systrace.outputs import place
 from systrace.tracers import Capture, Request
 from systrace.tracers.recording import Recording
 from systrace.tracers.spool import Spool, Spooled
@@ -43,6 +44,7 @@ class Done:
     text: str
     spooled: Spooled
     fault: str | None
+    heard: str  # of who took the job over
 
 
 @dataclass
@@ -58,7 +60,7 @@ class Going:
         status = self.capture.wait(60)
         spooled = self.spool.finish()
         text = self.recording.path.read_text("utf-8", "replace")
-        return Done(status, text, spooled, self.capture.fault())
+        return Done(status, text, spooled, self.capture.fault(), self.spool.heir.hear())
 
 
 @pytest.fixture
@@ -69,14 +71,12 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Going]]:
         def begin(
             command: Sequence[str], limit: int | None = None, save: Path | None = None, **fields: object
         ) -> Going:
-            recording = Recording.create(save or tmp_path / "trace.strace", {"command": list(command)})
+            recording = Recording.create(place(save or tmp_path / "trace.strace"), {"command": list(command)})
             stack.callback(recording.close)
             spool = Spool(recording.fifo, recording.descriptor, limit, recording.directory)
             stack.callback(spool.close)
-            request = replace(Request(output=recording.fifo, syscalls=CALLS), **fields)  # type: ignore[arg-type]
+            request = replace(Request(output=recording.fifo, syscalls=CALLS, heir=spool.heir), **fields)  # type: ignore[arg-type]
             capture = stack.enter_context(Strace().run(command, request))
-            if request.seccomp:
-                spool.guard(capture.pid, capture.tracer_pid)
             return Going(capture, recording, spool)
 
         yield begin

@@ -6,12 +6,13 @@ import json
 import lzma
 import os
 import stat
-import tempfile
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from systrace.errors import CaptureError, UsageError
+from systrace.outputs import place
 from systrace.tracers.logfile import recordings
 from systrace.tracers.recording import MARK, Recording, comment
 
@@ -25,7 +26,7 @@ def _mode(path: Path) -> int:
 
 
 def _write(save: Path | None) -> Recording:
-    recording = Recording.create(save, {"command": ["a", "b\n\u2028\x1b"]})
+    recording = Recording.create(place(save) if save is not None else None, {"command": ["a", "b\n\u2028\x1b"]})
     recording.add(b'# systrace: {"snapshot": {}}')
     with recording.path.open("ab") as file:
         file.write(b"5 1.0 read(3, 4) = 1\n5 1.1 wri")
@@ -43,7 +44,9 @@ def test_a_comment_is_one_line_of_ascii() -> None:
 def test_head_text_and_end(tmp_path: Path) -> None:
     path = tmp_path / "x.strace"
     recording = _write(path)
-    assert recording.pack() is None
+    assert recording.path.name == f"x.strace.{os.getpid()}.part"
+    assert not path.exists()
+    assert recording.pack() == (path, None)
     recording.close()
     lines = path.read_bytes().splitlines()
     head, snapshot, end = _facts(path.read_bytes())
@@ -62,9 +65,9 @@ def test_compressed_by_suffix(tmp_path: Path, suffix: str, unpack: object) -> No
     path = tmp_path / f"x.strace{suffix}"
     recording = _write(path)
     part = recording.path
-    assert part.name == path.name + ".part"
+    assert part.name == f"{path.name}.{os.getpid()}.part"
     plain = part.read_bytes()
-    assert recording.pack() is None
+    assert recording.pack() == (path, None)
     recording.close()
     assert callable(unpack)
     assert unpack(path.read_bytes()) == plain
@@ -76,48 +79,152 @@ def test_zstandard_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "x.zst"
     recording = _write(path)
     plain = recording.path.read_bytes()
-    assert recording.pack() is None
+    assert recording.pack() == (path, None)
     recording.close()
     ((read,),) = recordings([str(path)])
     assert b"".join(read.lines) == plain
 
 
-def test_an_existing_file_becomes_private(tmp_path: Path) -> None:
+def test_what_was_there_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_text("old" * 10_000)
     path.chmod(0o644)
-    _write(path).close()
+    recording = _write(path)
+    assert path.read_text() == "old" * 10_000
+    assert recording.pack() == (path, None)
+    recording.close()
     assert _mode(path) == 0o600
     assert b"old" not in path.read_bytes()
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_of_ones_own_leads_to_the_file(tmp_path: Path) -> None:
+    """~/latest may point to where there is room: the link stays, what it names is replaced."""
     (tmp_path / "target").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "target")
-    with pytest.raises(UsageError, match="cannot write"):
-        Recording.create(tmp_path / "link", {})
+    recording = _write(tmp_path / "link")
     assert (tmp_path / "target").read_text() == "precious"
+    assert recording.pack() == (tmp_path / "target", None)
+    recording.close()
+    assert (tmp_path / "link").is_symlink()
+    assert b"read(3, 4)" in (tmp_path / "target").read_bytes()
+
+
+def test_another_name_of_the_file_keeps_the_old_text(tmp_path: Path) -> None:
+    """A hard link is a copy that costs nothing: nobody writes into it."""
+    (tmp_path / "x").write_text("precious")
+    (tmp_path / "copy").hardlink_to(tmp_path / "x")
+    recording = _write(tmp_path / "x")
+    recording.pack()
+    recording.close()
+    assert (tmp_path / "copy").read_text() == "precious"
+    assert b"read(3, 4)" in (tmp_path / "x").read_bytes()
 
 
 def test_what_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="No such file or directory"):
-        Recording.create(tmp_path / "no" / "x", {})
+    with pytest.raises(UsageError, match="No such directory"):
+        Recording.create(place(tmp_path / "no" / "x"), {})
 
 
-def test_failing_compression_keeps_the_plain_text(tmp_path: Path) -> None:
-    path = tmp_path / "x.gz"
+@pytest.mark.parametrize("name", ["x.gz", "x", "x.strace.xz"])
+def test_a_name_that_was_taken_meanwhile(tmp_path: Path, name: str) -> None:
+    """By another run, by a directory, by anything: it is not ours to replace."""
+    path = tmp_path / name
     recording = _write(path)
     path.mkdir()
-    said = recording.pack() or ""
+    stem, _dot, suffixes = name.partition(".")
+    other = tmp_path / f"{stem}.{os.getpid()}{_dot}{suffixes}"
+    assert recording.pack() == (other, f"{path} was written by another run meanwhile: this recording is {other}")
     recording.close()
-    assert "cannot compress" in said
-    assert str(recording.path) in said
-    assert b"read(3, 4)" in recording.path.read_bytes()
+    assert other.is_file()
+    assert path.is_dir()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("name", ["x.gz", "x"])
+def test_a_file_that_was_changed_or_replaced_meanwhile_is_not_touched(tmp_path: Path, name: str) -> None:
+    for change in ("written to", "replaced", "removed"):
+        path = tmp_path / change / name
+        path.parent.mkdir()
+        path.write_text("yesterday")
+        recording = _write(path)
+        if change == "written to":
+            path.write_text("today")
+            os.utime(path, ns=(1, 1))
+        else:
+            path.unlink()
+            if change == "replaced":
+                (path.parent / "another").write_text("today")
+                (path.parent / "another").rename(path)
+        landed, complaint = recording.pack()
+        recording.close()
+        assert landed is not None
+        assert landed != path
+        assert complaint is not None
+        if change == "removed":
+            assert not path.exists()
+        else:
+            assert path.read_text() == "today"
+
+
+def test_a_part_of_a_crash_is_never_overwritten(tmp_path: Path) -> None:
+    """A process number comes again: what a killed systrace with it has left is another's work."""
+    path = tmp_path / "x.strace"
+    left = tmp_path / f"x.strace.{os.getpid()}.part"
+    left.write_text("of the crash")
+    recording = _write(path)
+    assert recording.path != left
+    assert recording.pack() == (path, None)
+    recording.close()
+    assert left.read_text() == "of the crash"
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, left.name}
+
+
+def test_a_part_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    for mask in (0, 0o777, 0o277):
+        before = os.umask(mask)
+        try:
+            recording = _write(tmp_path / f"x{mask}.gz")
+        finally:
+            os.umask(before)
+        assert _mode(recording.path) == 0o600
+        recording.pack()
+        recording.close()
+        assert _mode(tmp_path / f"x{mask}.gz") == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_failing_compression_keeps_the_plain_text(tmp_path: Path) -> None:
+    """No room for both: the plain text stays, and is named."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], check=True)
+    try:
+        path = tmp_path / "x.gz"
+        recording = _write(path)
+        os.write(recording.descriptor, os.urandom(40_000))
+        landed, said = recording.pack()
+        recording.close()
+        assert landed == recording.path
+        assert said == f"cannot compress the recording (No space left on device): it is in {recording.path}"
+        assert b"read(3, 4)" in recording.path.read_bytes()
+        assert len(list(tmp_path.iterdir())) == 1
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+@pytest.mark.parametrize("target", ["/dev/null", "/dev/full"])
+def test_a_device_takes_no_recording(target: str) -> None:
+    recording = Recording.create(place(target), {})
+    assert not recording.saved
+    said = recording.complaint
+    assert said == (
+        None if target == "/dev/null" else f"the recording cannot be saved as {target}: it is a device, no file"
+    )
+    assert recording.pack() == (None, None)
+    recording.close()
 
 
 def test_without_save_nothing_is_left(tmp_path: Path) -> None:
     recording = _write(None)
-    assert recording.pack() is None
+    assert recording.pack() == (None, None)
     assert _mode(recording.path) == 0o600
     recording.close()
     assert not recording.path.exists()
@@ -129,10 +236,21 @@ def test_where_no_named_pipe_can_be_made(tmp_path: Path, monkeypatch: pytest.Mon
 
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
     monkeypatch.setattr(os, "mkfifo", refuse)
     before = len(list(Path("/proc/self/fd").iterdir()))
-    with pytest.raises(CaptureError, match=r"no named pipe can be made in .*: Operation not permitted; set TMPDIR"):
-        Recording.create(tmp_path / "t", {})
+    said = rf"no place for temporary files \({temporary}: Operation not permitted\); set TMPDIR"
+    with pytest.raises(CaptureError, match=said):
+        Recording.create(place(tmp_path / "t"), {})
     assert list(temporary.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["tmp"]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_another_place_for_temporary_files_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    recording = Recording.create(None, {})
+    assert recording.directory.is_dir()
+    assert stat.S_IMODE(recording.directory.stat().st_mode) == 0o700
+    recording.close()
+    assert not recording.directory.exists()

@@ -208,4 +208,4 @@ sys.exit(40 + (results == [b"x"]) + os.wait()[1])
     done = going.finish()
     assert done.status == 41
     assert "ended before the job" in (done.fault or "")
-    assert "taken over" in done.spooled.rescue
+    assert done.heard == "the job goes on untraced"

@@ -144,11 +144,10 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
     script = tmp_path / "attach.py"
     script.write_text(
         "import os, sys\n"
-        "from systrace.commands.capture import attaching\n"
-        "from systrace.kernel.snapshot import Snapshot\n"
+        "from systrace.commands.capture import attaching, looking\n"
         "from tests.tracers.successor import stranger\n"
         "import contextlib, signal\n"
-        "take = Snapshot.take\n"
+        "take = looking.take\n"
         "stack = contextlib.ExitStack()\n"
         "def late(pid):\n"
         "    found = take(pid)\n"
@@ -156,11 +155,11 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
         "    os.waitpid(pid, 0)\n"
         "    stack.enter_context(stranger(pid))\n"
         "    return found\n"
-        "attaching.Snapshot.take = late\n"
+        "looking.take = late\n"
         "pid = os.spawnv(os.P_NOWAIT, '/bin/sleep', ['sleep', '600'])\n"
         "with stack:\n"
         "    try:\n"
-        "        attaching.attach_to(attaching.Options(pid, False, 1.0, None, None, 'table', 'strace', 4096))\n"
+        "        attaching.attach_to(attaching.Options((pid,), (), None, False, '1', None, None, 'table', 'strace', '4096'))\n"
         "    except Exception as error:\n"
         "        print(type(error).__name__, error)\n"
     )
@@ -176,7 +175,7 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
 
 
 _LATE = """
-import os, signal, subprocess, sys, pathlib
+import os, signal, subprocess, sys
 from systrace.commands.capture import attaching
 from tests.tracers.successor import kill_and_reap, stranger
 victim = subprocess.Popen(['/bin/sleep', '600'])
@@ -189,7 +188,7 @@ def late(words, *rest, **more):
     return start(words, *rest, **more)
 subprocess.Popen = late
 try:
-    options = attaching.Options(victim.pid, False, 1.0, pathlib.Path(sys.argv[1]), None, 'table', 'strace', 4096)
+    options = attaching.Options((victim.pid,), (), None, False, '1', sys.argv[1], None, 'table', 'strace', '4096')
     attaching.attach_to(options)
 except Exception as error:
     print(type(error).__name__, error)

@@ -126,7 +126,7 @@ def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
 
 
 def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
-    """The tracers that work here, the one of this name or else strace first, and why the others do not.
+    """The tracers that work here, the one of this name or else strace first, and why those before the first do not.
 
     Raises:
         UsageError: no tracer of that name.
@@ -141,7 +141,7 @@ def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
         reason = TRACERS[each].unavailable()
         if reason is None:
             usable.append(TRACERS[each])
-        else:
+        elif not usable:
             reasons.append(reason if reason.startswith(each) else f"{each}: {reason}")
     return usable, reasons
 

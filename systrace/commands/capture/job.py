@@ -150,15 +150,18 @@ class Course:
             try:
                 session, request = self._prepared(tracer, attempt)
                 command = [self._plan.program, *self._options.command[1:]]
-                capture = attempt.enter_context(tracer.run(command, request))
+                try:
+                    capture = attempt.enter_context(tracer.run(command, request))
+                except CaptureError as error:
+                    if self._options.strict:
+                        raise
+                    reason, spoken = str(error), False
+                    _undo(attempt)
+                    continue
                 self._session, self._capture = session, capture
+                session.spool.opened()
                 stack.push(attempt.pop_all())
                 return session, capture
-            except CaptureError as error:
-                _undo(attempt)
-                if self._options.strict:
-                    raise
-                reason, spoken = str(error), False
             except BaseException:
                 _undo(attempt)
                 raise

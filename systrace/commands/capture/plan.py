@@ -13,7 +13,7 @@ from systrace.commands.capture.common import style_of, tracers_for
 from systrace.commands.capture.keepalive import Keepalives
 from systrace.commands.capture.keeping import Keep, job_name, new_name
 from systrace.commands.capture.reporting import complain
-from systrace.errors import CommandError, SystraceError, UsageError
+from systrace.errors import CaptureError, CommandError, SystraceError, UsageError
 from systrace.outputs import Place, distinct, place
 from systrace.settings import Settings, settings
 from systrace.tracers import TRACERS, Tracer
@@ -98,6 +98,8 @@ def plan_of(options: Options) -> Plan:
     timeout = seconds(options.timeout) if options.timeout is not None else None
     limit = size(options.max_size) if options.max_size is not None else None
     usable, reasons = tracers_for(tracer_named(options.tracer))
+    if options.strict and reasons and (options.tracer is not None or not usable):
+        raise CaptureError("; ".join(reasons))
     plan = Plan(
         options,
         find(options.command[0]),

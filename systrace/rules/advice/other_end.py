@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from systrace.model import Finding, Socket
+from systrace.model import Draft, Socket, Step
 from systrace.rules.advice.remedies import timeout_remedies
 from systrace.rules.case.index import Case
 
 
-def advise(case: Case, finding: Finding, socket: Socket) -> None:
+def advise(case: Case, finding: Draft, socket: Socket) -> None:
     """Replace what a finding advises for networks, where its socket is a local one."""
     if socket.family != "unix":
         return
@@ -16,8 +16,8 @@ def advise(case: Case, finding: Finding, socket: Socket) -> None:
         "both ends wait for each other: a deadlock",
     ]
     finding.next_steps = [
-        "ss -xp  # who holds the other end: by the inode (/proc/PID/fd shows it)",
-        "systrace attach ITS_PID --passive  # what that process does",
+        Step("ss -xp", "who holds the other end: by the inode (/proc/PID/fd shows it)"),
+        Step("systrace attach ITS_PID --passive", "what that process does"),
     ]
     finding.remedy = timeout_remedies(case, case.process(socket))
     finding.refuted_by = "the other end acting by itself shortly after"

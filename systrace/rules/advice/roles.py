@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from systrace.messages.http import HttpRequest
-from systrace.model import Finding, Socket
+from systrace.model import Draft, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.rule import RULES
 
@@ -21,7 +21,7 @@ def refine(case: Case) -> None:
             _proxy(finding, target)
 
 
-def _metadata_service(finding: Finding) -> None:
+def _metadata_service(finding: Draft) -> None:
     finding.variant = "instance-metadata"
     finding.summary += " That address is the cloud's instance metadata service."
     if RULES[finding.cause].no_answer:
@@ -46,11 +46,11 @@ def _proxied(socket: Socket | None) -> str | None:
     return None
 
 
-def _proxy(finding: Finding, target: str) -> None:
+def _proxy(finding: Draft, target: str) -> None:
     finding.variant = "proxy"
     finding.summary += f" That peer is a proxy: it was asked for {target}."
     finding.causes.insert(0, "the proxy, or its way to the target, fails: not necessarily the target itself")
     finding.next_steps.insert(
-        0, "env | grep -i _proxy  # then the same request without the proxy, and from the proxy's host"
+        0, Step("env | grep -i _proxy", "then the same request without the proxy, and from the proxy's host")
     )
     finding.remedy.insert(0, "repair the proxy, or list the target in no_proxy")

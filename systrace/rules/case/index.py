@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
-from systrace.model import Event, Evidence, Fault, Finding, Process, Socket, Span
+from systrace.model import Draft, Event, Evidence, Fault, Process, Socket, Span
 from systrace.rules.case.visibility import network_only, only_failures, stops_early, the_job
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Case:
     def __init__(self, evidence: Evidence, limits: Sequence[Limit] = ()) -> None:
         self.evidence = evidence
         self.limits = limits  # the user's own idle limits, beside the catalogue's
-        self.findings: list[Finding] = []  # of the first pass, for rules of the second
+        self.findings: list[Draft] = []  # of the first pass, for rules of the second
         style = evidence.source.style
         self.has_clock = style.clock != "none"
         own = "strace_options" in evidence.source.facts or "calls" in evidence.source.facts
@@ -254,12 +254,12 @@ class Case:
 
     def finding(
         self, cause: str, socket: Socket | None, events: Iterable[Event], process: Process | None = None
-    ) -> Finding:
+    ) -> Draft:
         """A finding with the socket's peer and owner, and its evidence, filled in."""
         shown = [e for e in events if e.record.raw]
         if process is None and socket is not None:
             process = self.process(socket)
-        finding = Finding(cause, evidence=shown)
+        finding = Draft(cause, evidence=shown)
         if socket is not None:
             finding.socket, finding.count = socket.uid, 1 + socket.alike
             finding.peer = str(socket.peer) if socket.peer is not None else None

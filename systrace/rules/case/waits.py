@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Fact, Finding
+from systrace.model import Draft, Fact
 from systrace.rules.case.index import Case
 from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
 from systrace.rules.case.unfinished import only_watched
@@ -58,7 +58,7 @@ def what(stall: Stall) -> str:
     return f"the answer to its request of {sent} bytes (not one byte came)"
 
 
-def base(case: Case, cause: str, stall: Stall) -> Finding:
+def base(case: Case, cause: str, stall: Stall) -> Draft:
     """A finding about a stall, as far as all of them are alike."""
     finding = case.finding(cause, stall.socket, stall.events, stall.process)
     finding.severity, finding.duration_ns = "fatal", stall.waited_ns

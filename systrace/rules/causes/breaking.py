@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.messages.http import HttpRequest
-from systrace.model import Event, Fault, Finding, Socket
+from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.look import looked
 from systrace.rules.rule import rule
 
 _VANISHED = ("ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ECONNREFUSED")
@@ -32,7 +33,7 @@ def _events(socket: Socket, fault: Fault) -> list[Event]:
     return [*(socket.turn.events if socket.turn is not None else []), fault.event]
 
 
-def _base(case: Case, cause: str, socket: Socket, fault: Fault) -> Finding:
+def _base(case: Case, cause: str, socket: Socket, fault: Fault) -> Draft:
     finding = case.finding(cause, socket, _events(socket, fault))
     finding.severity, finding.confidence = "fatal", "confirmed"
     finding.duration_ns = fault.since_request_ns
@@ -60,7 +61,7 @@ def _greeting_was_due(case: Case, socket: Socket, end: Fault) -> bool:
 @rule("reset-by-peer", on_path=True, fires=_OPEN + _ASK
       + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ECONNRESET (Connection reset by peer) <0.2>\n" + _FAIL,
       silent=_OPEN + _ASK + _ANSWER + _FINE)  # fmt: skip
-def reset_by_peer(case: Case) -> Iterator[Finding]:
+def reset_by_peer(case: Case) -> Iterator[Draft]:
     """The connection stood and was torn down by a reset.
 
     What it is: ECONNRESET on a receive or send. Variants by phase: `before-request`, `at-request` (no byte of answer),
@@ -95,8 +96,11 @@ def reset_by_peer(case: Case) -> Iterator[Finding]:
         ]
         host = socket.peer.host if socket.peer is not None else "HOST"
         finding.next_steps = [
-            "# the server's log at that second",
-            f"tcpdump -nvi any 'host {host} and tcp[tcpflags] & tcp-rst != 0'  # is its TTL that of the data packets?",
+            Step(why="the server's log at that second"),
+            Step(
+                f"tcpdump -nvi any 'host {host} and tcp[tcpflags] & tcp-rst != 0'",
+                "is its TTL that of the data packets?",
+            ),
         ]
         finding.remedy = ["retry requests that may be repeated, with back-off", "repair what resets"]
         finding.refuted_by = "an orderly end (FIN) in a packet capture of that time"
@@ -104,7 +108,7 @@ def reset_by_peer(case: Case) -> Iterator[Finding]:
     yield from _reset_at_once(case)
 
 
-def _reset_at_once(case: Case) -> Iterator[Finding]:
+def _reset_at_once(case: Case) -> Iterator[Draft]:
     """The connection was accepted and reset before the program, which had connected without waiting, asked how it went."""
     for socket in case.clients:
         attempt = next((a for a in socket.attempts if a.outcome == "failed" and a.errno == "ECONNRESET"), None)
@@ -121,7 +125,7 @@ def _reset_at_once(case: Case) -> Iterator[Finding]:
             "a load balancer or proxy without a healthy server behind it",
             "an access list of the server, or its limit of connections",
         ]
-        finding.next_steps = ["# the server's log at that second"]
+        finding.next_steps = [Step(why="the server's log at that second")]
         finding.remedy = ["repair what resets; retry with back-off"]
         finding.refuted_by = "the port being closed in a packet capture of that time"
         yield finding
@@ -131,7 +135,7 @@ def _reset_at_once(case: Case) -> Iterator[Finding]:
       + '9 6.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
       '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FAIL,
       silent=_OPEN + _ASK + _ANSWER + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FINE)  # fmt: skip
-def stale_connection(case: Case) -> Iterator[Finding]:
+def stale_connection(case: Case) -> Iterator[Draft]:
     """A kept connection was used again after the peer had closed it.
 
     What it is: at least one exchange had worked; after a pause the next request went out, and end of file (or a reset,
@@ -142,6 +146,7 @@ def stale_connection(case: Case) -> Iterator[Finding]:
     What to do: client idle limit below the server's keep-alive; retry once where a request may be repeated.
     Source: RFC 9112 9.6; verdicts of FIN and RST after a pause: tcp(7)
     """
+    yield from looked(case, "stale-connection")
     for socket in case.clients:
         if socket.type not in ("stream", "unknown") or not case.connected(socket):
             continue
@@ -171,7 +176,9 @@ def stale_connection(case: Case) -> Iterator[Finding]:
             "the server's or load balancer's keep-alive time is shorter than the client's",
             "the server was restarted in the pause",
         ]
-        finding.next_steps = ["# compare the pause with the server's keep-alive (5, 20, 60, 65, 75 s are usual)"]
+        finding.next_steps = [
+            Step(why="compare the pause with the server's keep-alive (5, 20, 60, 65, 75 s are usual)")
+        ]
         finding.remedy = ["client: idle limit below the server's; check before reuse; retry once if repeatable"]
         finding.refuted_by = "the server having received and refused this very request"
         yield finding
@@ -180,7 +187,7 @@ def stale_connection(case: Case) -> Iterator[Finding]:
 @rule("broken-pipe", on_path=True, fires=_OPEN + _ASK + "9 2.2 write(3, \"x\", 1) = -1 EPIPE (Broken pipe) <0.01>\n"
       "9 2.3 +++ killed by SIGPIPE +++",
       silent='9 1.0 write(1<pipe:[7]>, "x", 1) = -1 EPIPE (Broken pipe) <0.01>\n9 1.1 +++ killed by SIGPIPE +++')  # fmt: skip
-def broken_pipe(case: Case) -> Iterator[Finding]:
+def broken_pipe(case: Case) -> Iterator[Draft]:
     """The program wrote to a connection that the peer had closed.
 
     What it is: EPIPE on a socket, often with SIGPIPE, of which a program dies without a word (exit 141 in a shell).
@@ -206,7 +213,7 @@ def broken_pipe(case: Case) -> Iterator[Finding]:
             + ("; SIGPIPE killed it without a message." if died else ".")
         )
         finding.causes = ["the server refused the rest (size limit, error answer sent early) and closed", "it crashed"]
-        finding.next_steps = [f"systrace follow LOG --socket {socket.uid}  # what the peer said before it closed"]
+        finding.next_steps = [Step(f"systrace follow LOG --socket {socket.uid}", "what the peer said before it closed")]
         finding.remedy = ["handle EPIPE: stop sending, read the answer; ignore SIGPIPE in the program"]
         finding.refuted_by = "an error on this connection before the write"
         yield finding
@@ -215,7 +222,7 @@ def broken_pipe(case: Case) -> Iterator[Finding]:
 @rule("peer-vanished", on_path=True, fires=_OPEN + _ASK
       + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ETIMEDOUT (Connection timed out) <939.6>\n" + _FAIL,
       silent=_OPEN + _ASK + _ANSWER + _FINE)  # fmt: skip
-def peer_vanished(case: Case) -> Iterator[Finding]:
+def peer_vanished(case: Case) -> Iterator[Draft]:
     """An established connection died without a packet from the peer.
 
     What it is: ETIMEDOUT (or a late EHOSTUNREACH, ENETUNREACH, even ECONNREFUSED) on a receive or send: the kernel's
@@ -226,6 +233,7 @@ def peer_vanished(case: Case) -> Iterator[Finding]:
     What to do: find what died: instance, NAT, firewall state, cable; keepalive and TCP_USER_TIMEOUT notice it sooner.
     Source: tcp(7) tcp_retries2, TCP_KEEPIDLE, TCP_USER_TIMEOUT
     """
+    yield from looked(case, "peer-vanished")
     for socket, fault in _broken(case, *_VANISHED):
         finding = _base(case, "peer-vanished", socket, fault)
         keepalive = not fault.unanswered and socket.keepalive.on
@@ -239,7 +247,10 @@ def peer_vanished(case: Case) -> Iterator[Finding]:
         )
         finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
         host = socket.peer.host if socket.peer is not None else "HOST"
-        finding.next_steps = [f"ping -c3 {host}; ip route get {host}", "# the peer's uptime and logs at that time"]
+        finding.next_steps = [
+            Step(f"ping -c3 {host}; ip route get {host}"),
+            Step(why="the peer's uptime and logs at that time"),
+        ]
         finding.remedy = [
             "TCP_USER_TIMEOUT of 30-60 s to notice sooner",
             *keepalive_remedies(case, case.process(socket))[:1],
@@ -250,7 +261,7 @@ def peer_vanished(case: Case) -> Iterator[Finding]:
 
 @rule("empty-reply", on_path=True, fires=_OPEN + _ASK + '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.02>\n' + _FAIL,
       silent=_OPEN + _ASK + _ANSWER + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FINE)  # fmt: skip
-def empty_reply(case: Case) -> Iterator[Finding]:
+def empty_reply(case: Case) -> Iterator[Draft]:
     """The peer took the request and closed in order, without one byte of an answer.
 
     What it is: a fresh connection, a request sent, then end of file; variant `greeting`: the client waited for the
@@ -297,8 +308,8 @@ def empty_reply(case: Case) -> Iterator[Finding]:
             "a load balancer without a healthy target",
         ]
         finding.next_steps = [
-            "# the server's log for this request",
-            f"openssl s_client -connect {socket.peer or 'HOST:PORT'} </dev/null  # does the port speak TLS?",
+            Step(why="the server's log for this request"),
+            Step(f"openssl s_client -connect {socket.peer or 'HOST:PORT'} </dev/null", "does the port speak TLS?"),
         ]
         finding.remedy = ["repair the server; check scheme and port in the job's configuration"]
         finding.refuted_by = "bytes of an answer in a packet capture"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Attempt, Finding, Socket
+from systrace.model import Attempt, Draft, Socket, Step
 from systrace.rules.case.index import SECOND, Case, seconds
+from systrace.rules.look import looked
 from systrace.rules.rule import Harm, Phase, rule
 from systrace.shell import word
 
@@ -36,7 +37,7 @@ def _failed(case: Case, *errnos: str) -> Iterator[tuple[Socket, Attempt]]:
                 yield socket, attempt
 
 
-def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Finding:
+def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
     finding = case.finding(cause, socket, attempt.events)
     finding.peer = str(attempt.peer) if attempt.peer is not None else finding.peer
     finding.severity, finding.duration_ns = "fatal", attempt.duration_ns
@@ -59,7 +60,7 @@ def _where(socket: Socket, attempt: Attempt) -> tuple[str, str]:
     silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}, 16)'
     " = 0 <0.0004>\n9 1.1 +++ exited with 0 +++",
 )
-def connect_refused(case: Case) -> Iterator[Finding]:
+def connect_refused(case: Case) -> Iterator[Draft]:
     """The host answered the connect with a refusal: it is up and reachable, and nothing accepts on that port.
 
     What it is: connect(2), or SO_ERROR after an asynchronous connect, gave ECONNREFUSED.
@@ -85,7 +86,7 @@ def connect_refused(case: Case) -> Iterator[Finding]:
             "it listens on another port, or on 127.0.0.1 only",
             "a firewall rule REJECTs (a security group never does: it drops)",
         ]
-        finding.next_steps = [f"ss -ltnp 'sport = :{port}'  # on {host}", f"nc -vz -w5 {host} {port}"]
+        finding.next_steps = [Step(f"ss -ltnp 'sport = :{port}'", f"on {host}"), Step(f"nc -vz -w5 {host} {port}")]
         finding.remedy = ["start the service or correct address and port; let the job wait for it with back-off"]
         finding.refuted_by = "a successful connect to the same address and port at the same time"
         yield finding
@@ -97,7 +98,7 @@ def _soon(attempt: Attempt) -> str:
     return f"after {seconds(attempt.duration_ns)}" if known else "at once"
 
 
-def _refused_datagrams(case: Case) -> Iterator[Finding]:
+def _refused_datagrams(case: Case) -> Iterator[Draft]:
     """UDP: the ICMP error of a closed port comes back at the next call on the socket."""
     for socket in case.clients:
         if socket.type != "dgram" or not socket.is_network or case.is_dns(socket) or socket.received.calls:
@@ -114,7 +115,7 @@ def _refused_datagrams(case: Case) -> Iterator[Finding]:
         )
         finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
         host, port = (socket.peer.host, socket.peer.port) if socket.peer is not None else ("HOST", "PORT")
-        finding.next_steps = [f"ss -lunp 'sport = :{port}'  # on {host}"]
+        finding.next_steps = [Step(f"ss -lunp 'sport = :{port}'", f"on {host}")]
         finding.remedy = ["start the service or correct address and port"]
         finding.refuted_by = "an answer from the same address and port at the same time"
         yield finding
@@ -129,7 +130,7 @@ def _refused_datagrams(case: Case) -> Iterator[Finding]:
     silent='9 1.0 connect(3, {sa_family=AF_UNIX, sun_path="/var/run/nscd/socket"}, 110)'
     " = -1 ENOENT (No such file or directory) <0.0001>\n9 1.1 +++ exited with 0 +++",
 )
-def unix_socket_missing(case: Case) -> Iterator[Finding]:
+def unix_socket_missing(case: Case) -> Iterator[Draft]:
     """A local server's UNIX socket is not there, or nobody listens on it.
 
     What it is: connect(2) to a path gave ENOENT (no such socket) or ECONNREFUSED (left over from a dead server).
@@ -152,7 +153,7 @@ def unix_socket_missing(case: Case) -> Iterator[Finding]:
         }.get(attempt.errno or "", "the path is not accessible")
         finding.summary = f"{case.name_of(case.process(socket))}: connect to {path}: {why} ({attempt.errno})."
         finding.causes = ["the local server does not run", "it uses another socket path than the client"]
-        finding.next_steps = [f"ls -l {word(path)}; ss -lx | grep -F {word(path)}"]
+        finding.next_steps = [Step(f"ls -l {word(path)}; ss -lx | grep -F {word(path)}")]
         finding.remedy = ["start the server, or point the client to its real socket (or to host and port)"]
         finding.refuted_by = "a server listening on that path at that time (ss -lx)"
         yield finding
@@ -171,7 +172,7 @@ def unix_socket_missing(case: Case) -> Iterator[Finding]:
     "9 1.1 poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.02>\n"
     "9 1.2 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0 <0.0001>\n9 1.3 +++ exited with 0 +++",
 )
-def connect_timeout(case: Case) -> Iterator[Finding]:
+def connect_timeout(case: Case) -> Iterator[Draft]:
     """Nothing answered the connection request: no acceptance, no refusal, no ICMP error.
 
     What it is: variant `kernel`: the kernel gave up (ETIMEDOUT); variant `deadline`: the program's own limit ended the
@@ -183,6 +184,7 @@ def connect_timeout(case: Case) -> Iterator[Finding]:
     What to do: open the path (security group of the target, NACL, route, firewall); set a connect timeout of 5 to 10 s.
     Source: tcp(7), ip-sysctl.rst tcp_syn_retries, tcp_syn_linear_timeouts
     """
+    yield from looked(case, "connect-timeout")
     for socket in case.clients:
         if socket.type in ("dgram", "raw") or socket.family == "unix":
             continue
@@ -192,7 +194,7 @@ def connect_timeout(case: Case) -> Iterator[Finding]:
                 yield finding
 
 
-def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Finding | None:
+def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
     process = case.process(socket)
     name = case.name_of(process)
     waited = attempt.duration_ns
@@ -243,7 +245,7 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Finding | None:
     return finding
 
 
-def _silence_advice(finding: Finding, host: str, port: str) -> None:
+def _silence_advice(finding: Draft, host: str, port: str) -> None:
     finding.causes += [
         "a firewall or security group on the way to the target drops the packets (it would not refuse)",
         "the answer is dropped on the way back (NACL without the ephemeral ports, asymmetric route)",
@@ -251,8 +253,8 @@ def _silence_advice(finding: Finding, host: str, port: str) -> None:
         "the target's accept queue is full, or a local OUTPUT rule drops",
     ]
     finding.next_steps = [
-        f"nc -vz -w5 {host} {port}",
-        f"ip route get {host}; tcpdump -ni any host {host} and port {port}",
+        Step(f"nc -vz -w5 {host} {port}"),
+        Step(f"ip route get {host}; tcpdump -ni any host {host} and port {port}"),
     ]
     finding.remedy = ["open the path for this source, port and direction", "connect timeout of 5-10 s, with retries"]
     finding.refuted_by = "a SYN-ACK or RST from the peer in a packet capture of that time"
@@ -294,7 +296,7 @@ def _give_up(waited: int | None) -> str:
     '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
     "9 1.3 +++ exited with 0 +++",
 )
-def unreachable(case: Case) -> Iterator[Finding]:
+def unreachable(case: Case) -> Iterator[Draft]:
     """The network said that the peer cannot be reached, or policy forbids it.
 
     What it is: connect(2) gave EHOSTUNREACH, ENETUNREACH, EACCES, EPERM or a sibling.
@@ -325,7 +327,7 @@ def unreachable(case: Case) -> Iterator[Finding]:
             "a firewall rejects with an ICMP error (one round trip)",
             "no route, a prohibit route, or a policy on this host (microseconds)",
         ]
-        finding.next_steps = [f"ip route get {host}; ip neigh show {host}", "tcpdump -ni any icmp or icmp6"]
+        finding.next_steps = [Step(f"ip route get {host}; ip neigh show {host}"), Step("tcpdump -ni any icmp or icmp6")]
         finding.remedy = ["repair the route, gateway or firewall rule that answered"]
         finding.refuted_by = "a successful connect to the same address at the same time"
         yield finding
@@ -340,7 +342,7 @@ def unreachable(case: Case) -> Iterator[Finding]:
     silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
     " = 0 <0.3>\n9 4.2 +++ exited with 0 +++",
 )
-def slow_connect(case: Case) -> Iterator[Finding]:
+def slow_connect(case: Case) -> Iterator[Draft]:
     """A connect succeeded, but only after packets were sent again.
 
     What it is: connection set-up took about 1, 2, 3, 4, 5, 7, 11 s or more: the times at which the kernel repeats SYN.
@@ -373,7 +375,7 @@ def slow_connect(case: Case) -> Iterator[Finding]:
             )
             host, port = _where(socket, attempt)
             finding.causes = ["the target's accept queue overflows", "packet loss on the path"]
-            finding.next_steps = [f"nstat -az TcpExtListenOverflows; ss -ltn 'sport = :{port}'  # on {host}"]
+            finding.next_steps = [Step(f"nstat -az TcpExtListenOverflows; ss -ltn 'sport = :{port}'", f"on {host}")]
             finding.remedy = ["raise listen() backlog and net.core.somaxconn at the target; add workers"]
             finding.refuted_by = "a single SYN answered late in a packet capture"
             yield finding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Finding
+from systrace.model import Draft
 from systrace.rules.case.index import Case
 from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.content.accusing import accused
@@ -27,7 +27,7 @@ _JSON = "HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: "
     + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 33", "<!DOCTYPE html><html>sorry</html>")
     + FINE,
 )
-def html_instead_of_json(case: Case) -> Iterator[Finding]:
+def html_instead_of_json(case: Case) -> Iterator[Draft]:
     """An HTML page came where JSON or other data was expected.
 
     What it is: a body that begins `<!DOCTYPE` or `<html`, and a program (or the reader of its output) that failed to
@@ -49,7 +49,7 @@ def html_instead_of_json(case: Case) -> Iterator[Finding]:
     fires=OPEN + ASK + came(_JSON + "14", '{\\"a\\": [1, 2,]}') + said("JSONDecodeError: Expecting value") + FAIL,
     silent=OPEN + ASK + came(_JSON + "10", '{\\"a\\": 1}\\n') + FAIL,
 )
-def invalid_json(case: Case) -> Iterator[Finding]:
+def invalid_json(case: Case) -> Iterator[Draft]:
     """A complete answer whose JSON is malformed.
 
     What it is: variants `truncated` (the text stops, though the transfer was whole: the application cut it),
@@ -79,7 +79,7 @@ def invalid_json(case: Case) -> Iterator[Finding]:
     + came("HTTP/1.1 200 OK|Content-Type: application/xml|Content-Length: 15", "<a><b>1</b></a>")
     + FAIL,
 )
-def invalid_payload(case: Case) -> Iterator[Finding]:
+def invalid_payload(case: Case) -> Iterator[Draft]:
     """A complete answer in another format (XML, CSV, fixed width) that is malformed or of the wrong kind.
 
     What it is: XML that is not well-formed, rows of another width, a column or value that the program can't use,
@@ -108,7 +108,7 @@ def invalid_payload(case: Case) -> Iterator[Finding]:
     + came("HTTP/1.1 200 OK|Content-Type: text/csv; charset=iso-8859-1|Content-Length: 12", "a;b\\nK\\344se;1\\n")
     + FINE,
 )
-def charset_error(case: Case) -> Iterator[Finding]:
+def charset_error(case: Case) -> Iterator[Draft]:
     """The bytes do not fit the character set that is declared (or the default, UTF-8).
 
     What it is: a byte that the set does not allow, UTF-16 where UTF-8 was declared, a byte order mark before data that
@@ -141,7 +141,7 @@ def charset_error(case: Case) -> Iterator[Finding]:
     )
     + FAIL,
 )
-def encoded_body(case: Case) -> Iterator[Finding]:
+def encoded_body(case: Case) -> Iterator[Draft]:
     """The body was compressed, and the program took the compressed bytes for data.
 
     What it is: gzip, deflate or zstd bytes without Content-Encoding, or with one that the request had not asked for and
@@ -165,7 +165,7 @@ def encoded_body(case: Case) -> Iterator[Finding]:
     + FAIL,
     silent=OPEN + ASK + came(_JSON + "35", '{\\"error\\": {\\"message\\": \\"no quota\\"}}') + FINE,
 )
-def error_payload(case: Case) -> Iterator[Finding]:
+def error_payload(case: Case) -> Iterator[Draft]:
     """Well-formed data that reports an application error came where data was expected.
 
     What it is: status 200 and a JSON, XML or SOAP body whose top level says error.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Finding
+from systrace.model import Draft
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import cut_downloads, cut_units, told
@@ -36,7 +36,7 @@ def came(head: str, body: str, time: str = "1.2", fd: int = 3) -> str:
     fires=OPEN + ASK + came("HTTP/1.1 503 Service Unavailable|Server: awselb/2.0|Content-Length: 4", "busy") + FAIL,
     silent=OPEN + ASK + came("HTTP/1.1 404 Not Found|Content-Length: 2", "no") + FINE,
 )
-def http_error_status(case: Case) -> Iterator[Finding]:
+def http_error_status(case: Case) -> Iterator[Draft]:
     """The server answered with a status of 4xx or 5xx, and the job failed on it.
 
     What it is: the last answer that the failing process (or the reader of its output, or its shell) met has an error
@@ -72,7 +72,7 @@ def http_error_status(case: Case) -> Iterator[Finding]:
     + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 2", "[]", "1.4")
     + FINE,
 )
-def redirect_problem(case: Case) -> Iterator[Finding]:
+def redirect_problem(case: Case) -> Iterator[Draft]:
     """The request was sent elsewhere: to a login page, in a circle, or to where the client did not follow.
 
     What it is: variants `login` (a redirect led to a page that asks for a password), `loop` (the same redirect again
@@ -101,7 +101,7 @@ def redirect_problem(case: Case) -> Iterator[Finding]:
     + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.2>\n'
     + FAIL,
 )
-def truncated_response(case: Case) -> Iterator[Finding]:
+def truncated_response(case: Case) -> Iterator[Draft]:
     """The answer ended before its declared end.
 
     What it is: end of file before Content-Length bytes, before the last chunk, within a protocol's message.
@@ -128,7 +128,7 @@ def truncated_response(case: Case) -> Iterator[Finding]:
     + FAIL,
     silent=OPEN + ASK + came("HTTP/1.1 204 No Content|Server: a", "") + FINE,
 )
-def empty_body(case: Case) -> Iterator[Finding]:
+def empty_body(case: Case) -> Iterator[Draft]:
     """A complete answer had an empty body, and the program wanted data.
 
     What it is: status 2xx with Content-Length 0, 204, or a chunked body of no bytes, then a parser's complaint.

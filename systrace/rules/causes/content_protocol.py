@@ -11,7 +11,7 @@ from systrace.messages.mismatch import USUAL_PORTS, Mismatch
 from systrace.messages.problem import printable
 from systrace.messages.replies import FramingError, FtpReply, Greeting
 from systrace.messages.tls import NotTls
-from systrace.model import Endpoint, Finding, Message, Socket
+from systrace.model import Draft, Endpoint, Message, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN
 from systrace.rules.content.accusing import accusation, accused, effect
@@ -55,7 +55,7 @@ _FRAME_WORDS = r"struct\.error|unpack|NegativeArraySize|(?i:frame|length|record 
     + '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 65536, 0, NULL, NULL) = 38 <0.01>\n'
     + FINE,
 )
-def protocol_mismatch(case: Case) -> Iterator[Finding]:
+def protocol_mismatch(case: Case) -> Iterator[Draft]:
     """The peer speaks another protocol than the client.
 
     What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a
@@ -93,8 +93,8 @@ def protocol_mismatch(case: Case) -> Iterator[Finding]:
             "a proxy in the path answers in place of the server",
         ]
         finding.next_steps = [
-            f"nc -v {_host_port(socket)}  # what does the port speak?",
-            f"openssl s_client -connect {word(str(socket.peer))} </dev/null  # or is it TLS?",
+            Step(f"nc -v {_host_port(socket)}", "what does the port speak?"),
+            Step(f"openssl s_client -connect {word(str(socket.peer))} </dev/null", "or is it TLS?"),
         ]
         finding.remedy = ["correct scheme, host and port"]
         finding.refuted_by = "a successful exchange in the client's protocol on the same port"
@@ -148,7 +148,7 @@ def _host_port(socket: Socket) -> str:
     + '9 1.2 recvfrom(3, "\\0\\0\\0\\10abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
     + FINE,
 )
-def framing_error(case: Case) -> Iterator[Finding]:
+def framing_error(case: Case) -> Iterator[Draft]:
     """A length-prefixed protocol with an impossible or unfulfilled length.
 
     What it is: variants `unfulfilled` (the stream ended before the announced bytes came), `impossible` (a length that
@@ -210,7 +210,7 @@ def _bad_length(socket: Socket, who: Victim, data: bytes) -> str | None:
     return None
 
 
-def _framed(case: Case, finding: Finding, socket: Socket, who: Victim, what: str, confidence: str) -> Finding:
+def _framed(case: Case, finding: Draft, socket: Socket, who: Victim, what: str, confidence: str) -> Draft:
     finding.variant = finding.variant or "impossible"
     finding.confidence = confidence
     finding.summary = f"{case.name_of(who.receiver)}: {case.label(socket)} {what}; {effect(case, who)}."
@@ -219,7 +219,7 @@ def _framed(case: Case, finding: Finding, socket: Socket, who: Victim, what: str
         "another version or byte order of the protocol",
         "the stream was cut or lost its place",
     ]
-    finding.next_steps = [f"systrace follow LOG --socket {socket.uid}  # the bytes as text"]
+    finding.next_steps = [Step(f"systrace follow LOG --socket {socket.uid}", "the bytes as text")]
     finding.remedy = ["check a length against a sane limit before use; check port and protocol version"]
     finding.refuted_by = "the protocol allowing that length"
     return finding
@@ -239,7 +239,7 @@ def _framed(case: Case, finding: Finding, socket: Socket, who: Victim, what: str
     + '9 1.2 recvfrom(3, "-LOADING Redis is loading\\r\\n", 65536, 0, NULL, NULL) = 27 <0.01>\n'
     + FINE,
 )
-def server_error_reply(case: Case) -> Iterator[Finding]:
+def server_error_reply(case: Case) -> Iterator[Draft]:
     """The server refused in its own protocol.
 
     What it is: redis -ERR, PostgreSQL FATAL or ERROR, MySQL 1040 and 1045, SMTP and FTP 4xx and 5xx, POP3 -ERR, IMAP
@@ -284,7 +284,7 @@ def server_error_reply(case: Case) -> Iterator[Finding]:
             yield _refusal(finding)
 
 
-def _grpc(case: Case) -> Iterator[Finding]:
+def _grpc(case: Case) -> Iterator[Draft]:
     """The last call on a connection ended with an error status in its trailers."""
     for socket in case.clients:
         status = next((m for m in reversed(socket.messages) if isinstance(m, GrpcStatus)), None)
@@ -310,9 +310,9 @@ def _refused_line(data: bytes, who: Victim) -> str:
     return ""
 
 
-def _refusal(finding: Finding) -> Finding:
+def _refusal(finding: Draft) -> Draft:
     finding.causes = ["what the server says: limit, credentials, name, maintenance"]
-    finding.next_steps = ["# the server's log at that second"]
+    finding.next_steps = [Step(why="the server's log at that second")]
     finding.remedy = ["act on the server's words; retry with back-off where they name a passing state"]
     finding.refuted_by = "the server having accepted the same request on another connection"
     return finding
@@ -337,7 +337,7 @@ _FTP = (
     silent=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
     "0 <0.01>\n" + FINE,
 )
-def data_channel_blocked(case: Case) -> Iterator[Finding]:
+def data_channel_blocked(case: Case) -> Iterator[Draft]:
     """FTP: the control connection is fine, the data connection fails.
 
     What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer
@@ -361,7 +361,7 @@ def data_channel_blocked(case: Case) -> Iterator[Finding]:
                 yield from _blocked(case, control, message, where)
 
 
-def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> Iterator[Finding]:
+def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> Iterator[Draft]:
     announced = ended_at(case, reply)
     for data in case.clients:
         if data.peer is None or data is control or not data.attempts:
@@ -392,7 +392,7 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
         ]
         if not same:
             finding.causes.insert(0, "the server announces an address of its inner network (NAT without pasv_address)")
-        finding.next_steps = [f"nc -vz {where.host or 'HOST'} {data.peer.port}  # while the transfer waits"]
+        finding.next_steps = [Step(f"nc -vz {where.host or 'HOST'} {data.peer.port}", "while the transfer waits")]
         finding.remedy = ["open the server's passive range; set its pasv_address; or use SFTP"]
         finding.refuted_by = "a data connection of the same session that works"
         yield finding

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from systrace.messages.mismatch import Mismatch
 from systrace.messages.replies import Reply, Request
 from systrace.messages.tls import NotTls, TlsAlert, TlsHello, TlsRecords
-from systrace.model import Finding, Socket
+from systrace.model import Draft, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.causes.content_http import FAIL, FINE, OPEN
 from systrace.rules.content.accusing import accusation, effect
@@ -33,7 +33,7 @@ _HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 1
     fires=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\2(", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FAIL,
     silent=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\1\\0", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FINE,
 )
-def tls_error(case: Case) -> Iterator[Finding]:
+def tls_error(case: Case) -> Iterator[Draft]:
     """The TLS handshake failed: certificate, version, cipher.
 
     What it is: a fatal alert. Sent by the server: it refuses us (version, cipher, name, missing client certificate).
@@ -68,7 +68,7 @@ def tls_error(case: Case) -> Iterator[Finding]:
             yield from _rejected(case, socket)
 
 
-def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Finding:
+def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Draft:
     finding = accusation(
         case,
         "tls-error",
@@ -87,7 +87,7 @@ def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Findin
     return _tls_advice(case, socket, finding)
 
 
-def _rejected(case: Case, socket: Socket) -> Iterator[Finding]:
+def _rejected(case: Case, socket: Socket) -> Iterator[Draft]:
     """No alert in clear: the program's words, its exit status, or that it left before it sent anything."""
     last = last_received(socket)
     if last is None:
@@ -114,7 +114,7 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Finding]:
     yield _tls_advice(case, socket, finding)
 
 
-def _unseen(case: Case, socket: Socket) -> Iterator[Finding]:
+def _unseen(case: Case, socket: Socket) -> Iterator[Draft]:
     """The client's hello is in the log, what it read after it is not: the program's words must do."""
     sent = socket.turn.events[0] if socket.turn is not None and socket.turn.events else None
     if case.sees_read or sent is None:
@@ -137,7 +137,7 @@ def _unseen(case: Case, socket: Socket) -> Iterator[Finding]:
     yield _tls_advice(case, socket, finding)
 
 
-def _tls_refused(case: Case, socket: Socket) -> Iterator[Finding]:
+def _tls_refused(case: Case, socket: Socket) -> Iterator[Draft]:
     """A server that has no TLS, asked by a client that insists on it."""
     asked = next(
         (m for m in socket.messages if isinstance(m, Request) and "TLS" in m.summary and m.protocol == "postgres"), None
@@ -166,7 +166,7 @@ def _tls_refused(case: Case, socket: Socket) -> Iterator[Finding]:
     yield _tls_advice(case, socket, finding)
 
 
-def _tls_advice(case: Case, socket: Socket, finding: Finding) -> Finding:
+def _tls_advice(case: Case, socket: Socket, finding: Draft) -> Draft:
     hello = next((m for m in socket.messages if isinstance(m, TlsHello) and m.client), None)
     name = (hello.sni if hello is not None else None) or socket.name or "HOST"
     finding.causes = [
@@ -174,7 +174,9 @@ def _tls_advice(case: Case, socket: Socket, finding: Finding) -> Finding:
         "client and server have no TLS version or cipher in common, or a client certificate is wanted",
         "a proxy in the path presents its own certificate",
     ]
-    finding.next_steps = [f"openssl s_client -connect {word(str(socket.peer))} -servername {word(name)} </dev/null"]
+    finding.next_steps = [
+        Step(f"openssl s_client -connect {word(str(socket.peer))} -servername {word(name)} </dev/null")
+    ]
     finding.remedy = ["renew or correct the certificate; update this host's CA bundle; don't turn verification off"]
     finding.refuted_by = "the same handshake succeeding from this host with the same CA bundle"
     return finding

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from systrace.messages.problem import printable
 from systrace.messages.sniffing import sniff
 from systrace.messages.tls import TlsRecords
-from systrace.model import Finding, Process, Socket, Transfer
+from systrace.model import Draft, Process, Socket, Step, Transfer
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.causes.content_protocol import framing_error, protocol_mismatch, server_error_reply
@@ -32,7 +32,7 @@ WINDOW_NS = (
     + FAIL,
     silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}') + FINE,
 )
-def parse_crash(case: Case) -> Iterator[Finding]:
+def parse_crash(case: Case) -> Iterator[Draft]:
     """The program died on received data, and nothing is wrong with it that our checks know.
 
     What it is: variants `signal` (SIGSEGV, SIGABRT and their like within seconds of the last byte) and `exception` (a
@@ -85,7 +85,7 @@ def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Vict
     return who.said.has(EXCEPTION_WORDS) and not who.said.has(TRANSPORT_WORDS)
 
 
-def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
+def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Draft:
     finding = accusation(case, "parse-crash", socket, [last], who, EXCEPTION_WORDS if who.said.text else None)
     finding.variant = "signal" if who.crashed else "exception"
     finding.confidence = "likely" if who.crashed else "possible"
@@ -117,7 +117,10 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Finding:
         "a bug of the parser on unusual input (length, encoding)",
     ]
     finding.next_steps = [
-        f"systrace follow LOG --socket {socket.uid} --save-body FILE  # these bytes; feed them to the parser offline",
+        Step(
+            f"systrace follow LOG --socket {socket.uid} --save-body FILE",
+            "these bytes; feed them to the parser offline",
+        ),
     ]
     finding.remedy = ["validate before use; correct the parser"]
     finding.refuted_by = "the same bytes being accepted by the same program in another run"

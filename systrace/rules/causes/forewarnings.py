@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Event, Finding, Socket
+from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.limits import matching_limits
@@ -34,7 +34,7 @@ def _survived(case: Case) -> Iterator[tuple[Socket, int, list[Event]]]:
             yield socket, silence, [before, after]
 
 
-def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Event], how: str) -> Finding:
+def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Event], how: str) -> Draft:
     finding = case.finding(cause, socket, events)
     finding.severity, finding.confidence, finding.duration_ns = "warning", "likely", silence
     fits = matching_limits(case, int(silence / _NEAR), socket)
@@ -45,8 +45,8 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
     finding.causes = ["the answer took that long, or the connection was kept without use"]
     host = socket.peer.host if socket.peer is not None else "HOST"
     finding.next_steps = [
-        f"ss -tno dst {host}  # is there a keepalive timer?",
-        "# which boxes are in the path, and their limits",
+        Step(f"ss -tno dst {host}", "is there a keepalive timer?"),
+        Step(why="which boxes are in the path, and their limits"),
     ]
     finding.remedy = keepalive_remedies(case, case.process(socket))
     finding.refuted_by = "longer silences survived on the same path"
@@ -54,7 +54,7 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
 
 
 @rule("no-keepalive", fires=_SOCKET + _OPEN + _ASK + _LATE + _FINE, silent=_SOCKET + _OPEN + _ASK + _SOON + _FINE)
-def no_keepalive(case: Case) -> Iterator[Finding]:
+def no_keepalive(case: Case) -> Iterator[Draft]:
     """A connection was silent for minutes without keepalive: it worked this time.
 
     What it is: a silence near or above the idle limits of NAT gateways and load balancers, on a socket that never set
@@ -75,7 +75,7 @@ def no_keepalive(case: Case) -> Iterator[Finding]:
     fires=_SOCKET + _KEEP + _OPEN + _ASK + _LATE + _FINE,
     silent=_SOCKET + _KEEP + _OPEN + _ASK + _SOON + _FINE,
 )
-def keepalive_too_late(case: Case) -> Iterator[Finding]:
+def keepalive_too_late(case: Case) -> Iterator[Draft]:
     """Keepalive is on, but its first probe comes after the limits that it should beat.
 
     What it is: SO_KEEPALIVE without TCP_KEEPIDLE (7200 s unless the host is tuned), or with an idle time above 240 s, and
@@ -93,7 +93,7 @@ def keepalive_too_late(case: Case) -> Iterator[Finding]:
 
 
 @rule("slow-response", fires=_SOCKET + _OPEN + _ASK + _LATE + _FINE, silent=_SOCKET + _OPEN + _ASK + _SOON + _FINE)
-def slow_response(case: Case) -> Iterator[Finding]:
+def slow_response(case: Case) -> Iterator[Draft]:
     """An answer came, but only after seconds.
 
     What it is: five seconds or more from the last byte of a request to the first byte of its answer.
@@ -117,7 +117,7 @@ def slow_response(case: Case) -> Iterator[Finding]:
             f"{case.label(socket)}; it came."
         )
         finding.causes = ["the server is slow for this request", "waiting is the purpose (long polling, server push)"]
-        finding.next_steps = ["# the server's access log: how long did this request take?"]
+        finding.next_steps = [Step(why="the server's access log: how long did this request take?")]
         finding.remedy = ["speed up the request, or make it asynchronous"]
         finding.refuted_by = "the first byte having come earlier in a packet capture"
         yield finding

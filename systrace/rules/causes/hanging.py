@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import DETACHED, Finding, Sent, Socket
+from systrace.model import DETACHED, Draft, Sent, Socket, Step
 from systrace.rules.advice import other_end
 from systrace.rules.advice.remedies import keepalive_remedies, timeout_remedies
 from systrace.rules.case.index import KEEPALIVE_TIME_S, SECOND, Case, seconds
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.limits import matching_limits, silent_limit_ns
+from systrace.rules.look import looked
 from systrace.rules.rule import rule
 
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
@@ -24,7 +25,7 @@ _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a 
     fires=REQUEST + "9 1.2 recvfrom(3, <unfinished ...>\n7 60.0 +++ exited with 0 +++",
     silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
 )
-def hung_read(case: Case) -> Iterator[Finding]:
+def hung_read(case: Case) -> Iterator[Draft]:
     """The program waits for its peer with no limit; it was still waiting when the log ended or it was stopped.
 
     What it is: the last call is an endless wait (recv, read, poll with -1 or a limit not yet due) on a standing
@@ -36,6 +37,7 @@ def hung_read(case: Case) -> Iterator[Finding]:
     What to do: a read timeout in the client, and keepalive; never an endless read in a batch job.
     Source: recv(2), poll(2), socket(7)
     """
+    yield from looked(case, "hung-read")
     for stall in stalls(case, "r"):
         if not _is_hang(case, stall) or _idle_limit_fits(case, stall):
             continue
@@ -53,10 +55,10 @@ def hung_read(case: Case) -> Iterator[Finding]:
             "the connection is gone on the path and nobody told this side (no keepalive probes)",
         ]
         finding.next_steps = [
-            f"tcpdump -ni any host {host} and port {port}  # while it hangs: does anything come at all?"
+            Step(f"tcpdump -ni any host {host} and port {port}", "while it hangs: does anything come at all?")
             if hung_at_attach(stall) and port
-            else "systrace attach PID --passive  # while it hangs: is anything outstanding, is keepalive on?",
-            f"ss -tn 'sport = :{port}'  # on {host}: its side of this connection; its log for this request",
+            else Step("systrace attach PID --passive", "while it hangs: is anything outstanding, is keepalive on?"),
+            Step(f"ss -tn 'sport = :{port}'", f"on {host}: its side of this connection; its log for this request"),
         ]
         finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
@@ -78,7 +80,7 @@ def hung_read(case: Case) -> Iterator[Finding]:
     + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <411.2>\n"
     "9 412.5 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---\n9 412.6 +++ killed by SIGTERM +++",
 )
-def idle_timeout(case: Case) -> Iterator[Finding]:
+def idle_timeout(case: Case) -> Iterator[Draft]:
     """Something on the path (NAT gateway, load balancer, firewall) seems to have forgotten the connection while it idled.
 
     What it is: variant `waiting`: a wait of 350 s or more without keepalive; variant `reset`: after such a silence the
@@ -91,6 +93,7 @@ def idle_timeout(case: Case) -> Iterator[Finding]:
     What to do: keepalive well below the limit (60 to 240 s) on this socket; for limits of HTTP proxies data, not keepalive.
     Source: AWS NAT gateway and NLB guides (350 s), Azure load balancer (240 s), tcp(7); catalogue: rules/limits.toml
     """
+    yield from looked(case, "idle-timeout")
     for stall in stalls(case, "r"):
         if not _is_hang(case, stall) or not _idle_limit_fits(case, stall):
             continue
@@ -107,7 +110,7 @@ def idle_timeout(case: Case) -> Iterator[Finding]:
     yield from _after_silence(case)
 
 
-def _after_silence(case: Case) -> Iterator[Finding]:
+def _after_silence(case: Case) -> Iterator[Draft]:
     for socket in case.clients:
         if socket.type != "stream" or socket.peer is None or socket.peer.is_local or case.end_of_file(socket):
             continue
@@ -136,16 +139,16 @@ def _after_silence(case: Case) -> Iterator[Finding]:
         yield finding
 
 
-def _idle_advice(case: Case, finding: Finding, socket: Socket) -> None:
+def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
     host = socket.peer.host if socket.peer is not None else "HOST"
     finding.causes = [
         "a NAT gateway, load balancer or firewall on the path forgot the idle connection",
         "the server is still working on the request, or lost it (its own log tells)",
     ]
     finding.next_steps = [
-        f"ss -tnoi dst {host}  # while it hangs; no timer: nobody will notice; lastsnd/lastrcv tell the silence",
-        "# if a NAT gateway or NLB is in the path: its metrics IdleTimeoutCount, TCP_ELB_Reset_Count",
-        "# reproduce without curl (it sets keepalive itself): idle 340 s against 360 s",
+        Step(f"ss -tnoi dst {host}", "while it hangs; no timer: nobody will notice; lastsnd/lastrcv tell the silence"),
+        Step(why="if a NAT gateway or NLB is in the path: its metrics IdleTimeoutCount, TCP_ELB_Reset_Count"),
+        Step(why="reproduce without curl (it sets keepalive itself): idle 340 s against 360 s"),
     ]
     finding.remedy = keepalive_remedies(case, case.process(socket))
     finding.refuted_by = "a successful exchange after a longer silence on the same path"

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from systrace.messages.dns import DnsMessage
-from systrace.model import Event, Finding, Process, Received, Sent, Socket
+from systrace.model import Draft, Event, Process, Received, Sent, Socket, Step
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.content.said import said_by
+from systrace.rules.look import looked
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
 
@@ -145,7 +146,7 @@ def _later_solved(lookups: list[_Lookup], failed: _Lookup) -> bool:
     return any(look.solved and (look.stem == failed.stem) for look in lookups[index + 1 :])
 
 
-def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> Finding:
+def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> Draft:
     server = _server(sockets)
     finding = case.finding(cause, server, _evidence(sockets), lookup.process)
     finding.severity = "fatal"
@@ -156,13 +157,16 @@ def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> 
         finding.duration_ns = finding.end_ns - lookup.start_ns
     name = word(lookup.stem or "NAME")
     server_name = server.peer.host if server.peer is not None else "SERVER"
-    finding.next_steps = [f"dig +time=2 +tries=1 @{server_name} {name}", f"getent ahosts {name}; cat /etc/resolv.conf"]
+    finding.next_steps = [
+        Step(f"dig +time=2 +tries=1 @{server_name} {name}"),
+        Step(f"getent ahosts {name}; cat /etc/resolv.conf"),
+    ]
     return finding
 
 
 @rule("dns-timeout", phase=Phase.NAME, fires=_SEND + _TIMEOUT + "9 6.5 +++ exited with 6 +++",
       silent=_SEND + f"9 1.3 recvfrom(3, {_YES}, 512, 0, NULL, NULL) = 44 <0.01>\n9 1.4 +++ exited with 0 +++")  # fmt: skip
-def dns_timeout(case: Case) -> Iterator[Finding]:
+def dns_timeout(case: Case) -> Iterator[Draft]:
     """The name server did not answer.
 
     What it is: questions went out to port 53 and nothing came back in the time the resolver allows (2 to 5 s a try);
@@ -174,6 +178,7 @@ def dns_timeout(case: Case) -> Iterator[Finding]:
     What to do: a working server first in resolv.conf; `options timeout:1 attempts:3`; repair the path to UDP 53.
     Source: resolv.conf(5), RFC 1035 4.2.1
     """
+    yield from looked(case, "dns-timeout")
     lookups = _lookups(case)
     for lookup in lookups:
         sockets = list(lookup.sockets.values())
@@ -194,7 +199,7 @@ def dns_timeout(case: Case) -> Iterator[Finding]:
             yield finding
 
 
-def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Finding | None:
+def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Draft | None:
     waits = [w for s in sockets for w in s.waits]
     timed_out = any(w.timed_out for w in waits)
     finding = _finding(case, "dns-timeout", lookup, sockets)
@@ -231,7 +236,7 @@ def _killed_at_once(case: Case, lookup: _Lookup, sockets: list[Socket]) -> bool:
     return process.end_ns - asked < _UNANSWERED_NS
 
 
-def _slow(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Iterator[Finding]:
+def _slow(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Iterator[Draft]:
     if lookup.start_ns is None or lookup.end_ns is None or lookup.end_ns - lookup.start_ns < SLOW_NS:
         return
     finding = _finding(case, "dns-timeout", lookup, sockets)
@@ -251,7 +256,7 @@ def _slow(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Iterator[Findin
 @rule("dns-error", phase=Phase.NAME,
       fires=_SEND + f"9 1.3 recvfrom(3, {_NO}, 512, 0, NULL, NULL) = 28 <0.01>\n9 1.5 +++ exited with 6 +++",
       silent=_SEND + f"9 1.3 recvfrom(3, {_YES}, 512, 0, NULL, NULL) = 44 <0.01>\n9 1.4 +++ exited with 0 +++")  # fmt: skip
-def dns_error(case: Case) -> Iterator[Finding]:
+def dns_error(case: Case) -> Iterator[Draft]:
     """The name server answered, and the answer is no; or its port is closed.
 
     What it is: variants `nxdomain` (no such name), `servfail`, `refused`, `nodata` (no address), `closed` (port 53 refuses),
@@ -308,7 +313,7 @@ def _used_later(case: Case, lookup: _Lookup) -> bool:
                    for s in case.clients)  # fmt: skip
 
 
-def _weigh(case: Case, finding: Finding, lookup: _Lookup) -> None:
+def _weigh(case: Case, finding: Draft, lookup: _Lookup) -> None:
     """A program that went on to connect elsewhere did not die of this name at once. Many look up the name of their own host
     first (one without a dot), and do without; or what happened then is hidden. Nor did one that ended well, or still runs:
     to some (block lists, tests that a name is free, names for addresses) "no such name" is a good answer.
@@ -336,7 +341,7 @@ def _weigh(case: Case, finding: Finding, lookup: _Lookup) -> None:
         return
 
 
-def _word(case: Case, finding: Finding, lookup: _Lookup) -> None:
+def _word(case: Case, finding: Draft, lookup: _Lookup) -> None:
     name = lookup.stem or "a name"
     who = case.name_of(lookup.process)
     finding.causes = [

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from systrace.model import Finding, Process, Span
+from systrace.model import Draft, Process, Span, Step
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.case.stalls import awaits_clients, torn_apart
+from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
 
 _CONNECT = (
@@ -28,7 +29,7 @@ _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
           f'9 1.{n}1 connect(3, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}}, 16) = {_REFUSED}'
           f" <0.0001>\n9 1.{n}2 close(3) = 0 <0.0001>\n" for n in range(9)) + _FAIL,
       silent=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (3, 7, "0") + _FINE)  # fmt: skip
-def retry_storm(case: Case) -> Iterator[Finding]:
+def retry_storm(case: Case) -> Iterator[Draft]:
     """Many failing attempts at the same service, one right after the other.
 
     What it is: five or more attempts at one address with the same failing result, less than a second apart, without
@@ -39,7 +40,7 @@ def retry_storm(case: Case) -> Iterator[Finding]:
     What to do: exponential back-off with jitter and an upper bound.
     Source: RFC 1122 4.2.3.5 in spirit; AWS builders' library, timeouts and retries with jitter
     """
-    by_peer: dict[tuple[str, str, int | None], list[Finding]] = {}
+    by_peer: dict[tuple[str, str, int | None], list[Draft]] = {}
     for finding in case.findings:
         if finding.peer is not None and finding.severity in ("fatal", "error") and finding.socket is not None:
             by_peer.setdefault((finding.cause, finding.peer, finding.pid), []).append(finding)
@@ -62,7 +63,7 @@ def retry_storm(case: Case) -> Iterator[Finding]:
             f"the same result ({cause}) and without back-off."
         )
         finding.causes = ["a retry loop without pause"]
-        finding.next_steps = ["# find the loop in the program or its client library's retry settings"]
+        finding.next_steps = [Step(why="find the loop in the program or its client library's retry settings")]
         finding.remedy = ["exponential back-off with jitter and an upper bound"]
         finding.refuted_by = "growing pauses between the attempts"
         yield finding
@@ -71,7 +72,7 @@ def retry_storm(case: Case) -> Iterator[Finding]:
 @rule("fallback-ok", judges=True, harm=Harm.COPED,
       fires=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (2, 8, "0") + _FINE,
       silent=_CONNECT % (1, 7, _REFUSED) + _FAIL)  # fmt: skip
-def fallback_ok(case: Case) -> Iterator[Finding]:
+def fallback_ok(case: Case) -> Iterator[Draft]:
     """One address failed, another of the same service worked: no harm done.
 
     What it is: a connect failed or was given up, and the same program reached the same port at another address.
@@ -87,7 +88,7 @@ def fallback_ok(case: Case) -> Iterator[Finding]:
 @rule("recovered-error", judges=True, harm=Harm.COPED,
       fires=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (3, 7, "0") + _FINE,
       silent=_CONNECT % (1, 7, _REFUSED) + _FAIL)  # fmt: skip
-def recovered_error(case: Case) -> Iterator[Finding]:
+def recovered_error(case: Case) -> Iterator[Draft]:
     """An error on a socket, and a retry that worked, or a job that did without.
 
     What it is: a failure on one connection, followed by success with the same service, or by a good end of the program
@@ -102,7 +103,7 @@ def recovered_error(case: Case) -> Iterator[Finding]:
     yield from _benign(case, "recovered-error", ("let pass",), "the job let it pass and ended with status 0")
 
 
-def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterator[Finding]:
+def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterator[Draft]:
     group = [f for f in case.findings if f.recovered in kinds]
     if not group:
         return
@@ -122,7 +123,7 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
       fires="9 1.0 flock(3, LOCK_EX <unfinished ...>\n9 60.0 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1} ---\n"
       "9 60.1 +++ killed by SIGTERM +++",
       silent="9 1.0 nanosleep({tv_sec=3, tv_nsec=0}, NULL) = 0 <3.0>\n" + _FINE)  # fmt: skip
-def not_network(case: Case) -> Iterator[Finding]:
+def not_network(case: Case) -> Iterator[Draft]:
     """The job hangs, but not on a socket: on a lock, a child, keyboard input, a pipe, a sleep.
 
     What it is: when the log ends or the job is stopped, its last call waits for something that is no connection.
@@ -132,6 +133,10 @@ def not_network(case: Case) -> Iterator[Finding]:
     What to do: see the kind: who holds the lock, what the child does, why a cron job reads the keyboard.
     Source: wait4(2), flock(2), futex(2), read(2)
     """
+    told = list(looked(case, "not-network"))
+    if told:
+        yield from told
+        return
     leaf = _deepest_wait(case)
     if leaf is None or case.only_failures:  # what succeeded before, a connect for one, may be what it waits for
         return
@@ -239,11 +244,11 @@ def _why(span: Span) -> str:
     }.get(span.kind, "another thread or process has not done its part")
 
 
-def _look(span: Span, process: Process) -> str:
+def _look(span: Span, process: Process) -> Step:
     pid = process.pid or "PID"
     return {
-        "lock": "cat /proc/locks; fuser -v FILE",
-        "stdin": f"ls -l /proc/{pid}/fd/0  # then run the job with </dev/null",
-        "child": f"pstree -p {pid}; systrace attach CHILD --passive",
-        "pipe": f"ls -l /proc/{pid}/fd; lsof -p {pid} | grep FIFO",
-    }.get(span.kind, f"systrace attach {pid} --passive; cat /proc/{pid}/stack")
+        "lock": Step("cat /proc/locks; fuser -v FILE"),
+        "stdin": Step(f"ls -l /proc/{pid}/fd/0", "then run the job with </dev/null"),
+        "child": Step(f"pstree -p {pid}; systrace attach CHILD --passive"),
+        "pipe": Step(f"ls -l /proc/{pid}/fd; lsof -p {pid} | grep FIFO"),
+    }.get(span.kind, Step(f"systrace attach {pid} --passive; cat /proc/{pid}/stack"))

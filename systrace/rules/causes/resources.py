@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Event, Finding, Socket
+from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.rule import Phase, rule
 
@@ -15,7 +15,7 @@ _FINE = "9 9.9 +++ exited with 0 +++"
 @rule("fd-exhaustion", phase=Phase.RESOURCES, of_process=True,
       fires="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = -1 EMFILE (Too many open files) <0.0001>\n" + _FAIL,
       silent="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n9 1.1 close(3) = 0 <0.0001>\n" + _FINE)  # fmt: skip
-def fd_exhaustion(case: Case) -> Iterator[Finding]:
+def fd_exhaustion(case: Case) -> Iterator[Draft]:
     """The process (EMFILE) or the whole system (ENFILE) has no descriptor left.
 
     What it is: socket, accept, open, pipe or dup failed with EMFILE or ENFILE.
@@ -43,7 +43,7 @@ def fd_exhaustion(case: Case) -> Iterator[Finding]:
         )
         finding.causes = ["descriptors are opened and not closed (a leak)", "the limit is too low for the work"]
         finding.next_steps = [
-            f"ls /proc/{process.pid or 'PID'}/fd | wc -l; prlimit --nofile --pid {process.pid or 'PID'}"
+            Step(f"ls /proc/{process.pid or 'PID'}/fd | wc -l; prlimit --nofile --pid {process.pid or 'PID'}")
         ]
         finding.remedy = ["close what is opened", "ulimit -n / LimitNOFILE= higher, if the number is right"]
         finding.refuted_by = "free descriptors in /proc/PID/fd at that time"
@@ -57,7 +57,7 @@ def fd_exhaustion(case: Case) -> Iterator[Finding]:
       " &sin6_addr), sin6_scope_id=0}, 28) = -1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>\n"
       '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.0001>\n'
       + _FINE)  # fmt: skip
-def port_exhaustion(case: Case) -> Iterator[Finding]:
+def port_exhaustion(case: Case) -> Iterator[Draft]:
     """There is no free local port for one more connection to that destination.
 
     What it is: connect(2) gave EADDRNOTAVAIL at once.
@@ -88,8 +88,8 @@ def port_exhaustion(case: Case) -> Iterator[Finding]:
             ]
             host = attempt.peer.host if attempt.peer is not None else "HOST"
             finding.next_steps = [
-                f"ss -s; ss -tan state time-wait dst {host} | wc -l",
-                "sysctl net.ipv4.ip_local_port_range",
+                Step(f"ss -s; ss -tan state time-wait dst {host} | wc -l"),
+                Step("sysctl net.ipv4.ip_local_port_range"),
             ]
             finding.remedy = [
                 "reuse connections (keep-alive, pool)",
@@ -106,7 +106,7 @@ def port_exhaustion(case: Case) -> Iterator[Finding]:
       silent='9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n'
       '9 1.0 bind(3, {sa_family=AF_INET, sin_port=htons(8080), sin_addr=inet_addr("0.0.0.0")}, 16) = 0 <0.0001>\n'
       + _FINE)  # fmt: skip
-def bind_conflict(case: Case) -> Iterator[Finding]:
+def bind_conflict(case: Case) -> Iterator[Draft]:
     """The local address or port that the program wants is taken, or is not this host's.
 
     What it is: bind, listen or connect from a fixed port failed with EADDRINUSE, EADDRNOTAVAIL or EACCES.
@@ -145,7 +145,7 @@ def bind_conflict(case: Case) -> Iterator[Finding]:
         )
         port = socket.local.port if socket.local is not None else "PORT"
         finding.causes = ["an earlier run of the same program still holds it", "another program uses that port"]
-        finding.next_steps = [f"ss -tulpn 'sport = :{port}'; ss -tan 'sport = :{port}'"]
+        finding.next_steps = [Step(f"ss -tulpn 'sport = :{port}'; ss -tan 'sport = :{port}'")]
         finding.remedy = ["stop the holder", "SO_REUSEADDR for servers; no fixed source port for clients"]
         finding.refuted_by = "nobody holding that port at that time"
         yield finding

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.messages.http import HttpRequest
-from systrace.model import Finding, Socket
+from systrace.model import Draft, Socket, Step
 from systrace.rules.advice import other_end
 from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.remedies import timeout_remedies
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
 from systrace.rules.case.waits import ANSWER, REQUEST, base, how_it_ended, stalls, what
+from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.shell import word
 
@@ -29,7 +30,7 @@ _OWN_LIMIT_NS = SECOND // 20
     + ANSWER
     + "9 6.4 +++ exited with 0 +++",
 )
-def read_timeout(case: Case) -> Iterator[Finding]:
+def read_timeout(case: Case) -> Iterator[Draft]:
     """The connection stood, the request was out, and the answer did not come before the program's own limit.
 
     What it is: a wait (poll, select, epoll, SO_RCVTIMEO, SIGALRM; slices are summed) ended by the limit that the program
@@ -43,6 +44,7 @@ def read_timeout(case: Case) -> Iterator[Finding]:
         rightly take that long.
     Source: poll(2), socket(7) SO_RCVTIMEO
     """
+    yield from looked(case, "read-timeout")
     for stall in stalls(case, "r"):
         if stall.phase == "idle" and gave_up_on_stream(case, stall):
             stall.phase = "middle"
@@ -76,9 +78,11 @@ def read_timeout(case: Case) -> Iterator[Finding]:
             f"the limit of {seconds(limit)} is too short for what was asked",
         ]
         finding.next_steps = [
-            "# look up this request in the server's access log: did it arrive, how long did it take, was the answer sent?",
+            Step(
+                why="look up this request in the server's access log: did it arrive, how long did it take, was the answer sent?"
+            ),
             *_repeated(stall.socket, "%{time_starttransfer}"),
-            f"nc -vz -w5 {host} {port}",
+            Step(f"nc -vz -w5 {host} {port}"),
         ]
         finding.remedy = timeout_remedies(case, stall.process)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
@@ -93,7 +97,7 @@ def read_timeout(case: Case) -> Iterator[Finding]:
     "9 4.0 close(3) = 0 <0.0001>\n9 4.0 +++ exited with 28 +++",
     silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
 )
-def slow_transfer(case: Case) -> Iterator[Finding]:
+def slow_transfer(case: Case) -> Iterator[Draft]:
     """The answer was coming, but too slowly for the program's limit on the whole transfer.
 
     What it is: bytes kept arriving in small portions until the program closed the connection before the declared end.
@@ -122,19 +126,19 @@ def slow_transfer(case: Case) -> Iterator[Finding]:
         finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
         finding.next_steps = [
             *_repeated(socket, "%{speed_download} %{time_total}"),
-            f"ss -tnoi dst {socket.peer.host if socket.peer else 'HOST'}  # while it transfers: retrans, cwnd",
+            Step(f"ss -tnoi dst {socket.peer.host if socket.peer else 'HOST'}", "while it transfers: retrans, cwnd"),
         ]
         finding.remedy = ["raise the limit on the whole transfer (curl --max-time), or fetch in smaller parts"]
         finding.refuted_by = "an end or reset from the peer before the program closed"
         yield finding
 
 
-def _repeated(socket: Socket, clock: str) -> list[str]:
+def _repeated(socket: Socket, clock: str) -> list[Step]:
     """The HTTP request that was out, asked again with a clock; none for other protocols."""
     urls = [m.url if isinstance(m, HttpRequest) else "" for m in socket.messages if m.direction == "sent"]
-    return (
-        [f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}  # the same with a clock"] if urls and urls[-1] else []
-    )
+    if not urls or not urls[-1]:
+        return []
+    return [Step(f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}", "the same with a clock")]
 
 
 @rule(
@@ -146,7 +150,7 @@ def _repeated(socket: Socket, clock: str) -> list[str]:
     "9 1.2 poll([{fd=3, events=POLLOUT}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.4 +++ exited with 1 +++",
     silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
 )
-def send_blocked(case: Case) -> Iterator[Finding]:
+def send_blocked(case: Case) -> Iterator[Draft]:
     """The program wants to send, and the peer takes nothing: its window is full.
 
     What it is: a blocking send, or a wait for POLLOUT, that lasts; ended by the program's limit, by force, or not at all.
@@ -157,6 +161,7 @@ def send_blocked(case: Case) -> Iterator[Finding]:
     What to do: look at the peer's process; ss -tno shows a persist timer (peer not reading) or retransmissions (path).
     Source: tcp(7), send(2), RFC 9293 3.8.6.1
     """
+    yield from looked(case, "send-blocked")
     for stall in stalls(case, "w"):
         if stall.phase == "greeting" and not stall.socket.sent.calls and stall.ended == "close":
             continue
@@ -184,7 +189,7 @@ def send_blocked(case: Case) -> Iterator[Finding]:
             "packets are lost on the path (then ss shows retransmissions, not a persist timer)",
         ]
         finding.next_steps = [
-            f"ss -tnoi dst {host}  # Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path"
+            Step(f"ss -tnoi dst {host}", "Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path")
         ]
         finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
         finding.refuted_by = "an open window of the peer in a packet capture of that time"

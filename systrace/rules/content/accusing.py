@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.messages.http import HttpRequest
-from systrace.model import Event, Finding, Printed, Socket, Transfer
+from systrace.model import Draft, Event, Printed, Socket, Step, Transfer
 from systrace.rules.case.index import Case, once
 from systrace.rules.content import body_defects, http_defects
 from systrace.rules.content.answers import Answer, answers
@@ -44,16 +44,16 @@ def defects(answer: Answer, who: Victim) -> Iterator[Defect]:
             yield found
 
 
-def accused(case: Case, cause: str) -> Iterator[Finding]:
+def accused(case: Case, cause: str) -> Iterator[Draft]:
     """The findings of one cause among all that are wrong with answers of this case."""
     return (finding for finding in _all(case) if finding.cause == cause)
 
 
 @once
-def _all(case: Case) -> list[Finding]:
+def _all(case: Case) -> list[Draft]:
     """One accusation a victim: the last answer that its words fit, else the last one with a defect."""
-    recovered: list[Finding] = []
-    chosen: dict[int, tuple[bool, Finding]] = {}
+    recovered: list[Draft] = []
+    chosen: dict[int, tuple[bool, Draft]] = {}
     for answer in answers(case)[-_MOST:]:
         if answer.response.status in (101, 304) or _unasked(answer):
             continue
@@ -130,7 +130,7 @@ def _is_last(case: Case, answer: Answer) -> bool:
     return is_last_word(case, answer.process, answer.at, answer.socket)
 
 
-def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Finding:
+def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draft:
     said = who.said.has(defect.words)
     finding = accusation(
         case, defect.cause, answer.socket, list(answer.response.events), who, defect.words if said else None
@@ -151,9 +151,9 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
     )
     finding.causes = list(defect.causes)
     finding.next_steps = [
-        f"curl -sv {quoted(response.request.url)} | head -c 600  # save what comes and look at it"
+        Step(f"curl -sv {quoted(response.request.url)} | head -c 600", "save what comes and look at it")
         if response.request
-        else f"systrace follow LOG --socket {answer.socket.uid}"
+        else Step(f"systrace follow LOG --socket {answer.socket.uid}")
     ]
     finding.remedy = list(defect.remedy)
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
@@ -171,7 +171,7 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Find
 
 def accusation(
     case: Case, cause: str, socket: Socket, events: list[Event], who: Victim, words: str | None = None
-) -> Finding:
+) -> Draft:
     """A fatal finding about a socket; evidence and date are the death, and the words of the victim when a pattern is given."""
     spoken = _words(who.said, words) if words is not None else []
     finding = case.finding(cause, socket, [*events, *spoken], who.process)
@@ -209,7 +209,7 @@ def _data(event: Event) -> bytes:
     return event.data if isinstance(event, Printed) else b""
 
 
-def _recovered(case: Case, answer: Answer) -> Finding:
+def _recovered(case: Case, answer: Answer) -> Draft:
     response = answer.response
     finding = case.finding("http-error-status", answer.socket, list(response.events), answer.process)
     finding.variant, finding.severity, finding.confidence = f"status-{response.status}", "info", "confirmed"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from systrace.messages.framing import LAYOUTS, SANE, Layout
 from systrace.messages.mismatch import Mismatch
 from systrace.messages.replies import FtpReply, Reply, Request, ServerError, Unit
-from systrace.model import Endpoint, Event, Finding, Message, Received, Socket
+from systrace.model import Draft, Endpoint, Event, Message, Received, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import ended_at, last_received, received_bytes, receiver
@@ -38,7 +38,7 @@ def soon_after(case: Case, socket: Socket, who: Victim, at: int) -> bool:
     return near and is_last_word(case, who.receiver, at, socket)
 
 
-def cut_units(case: Case, cause: str) -> Iterator[Finding]:
+def cut_units(case: Case, cause: str) -> Iterator[Draft]:
     """Messages whose end is missing: of a known protocol (truncated-response), of unknown frames (framing-error)."""
     for socket in case.clients:
         for message in socket.messages[-3:]:
@@ -77,12 +77,15 @@ def cut_units(case: Case, cause: str) -> Iterator[Finding]:
             yield finding
 
 
-def _advice(finding: Finding, socket: Socket) -> None:
+def _advice(finding: Draft, socket: Socket) -> None:
     finding.causes = [
         "the server or its worker crashed or was stopped while it was sending",
         "a proxy in the path ended the connection",
     ]
-    finding.next_steps = ["# the server's log at that second", f"systrace follow LOG --socket {socket.uid}"]
+    finding.next_steps = [
+        Step(why="the server's log at that second"),
+        Step(f"systrace follow LOG --socket {socket.uid}"),
+    ]
     finding.remedy = ["compare lengths before use; repeat the request on a new connection"]
     finding.refuted_by = "the rest of the message in a packet capture"
 
@@ -123,7 +126,7 @@ def quotes(who: Victim, text: str, code: str = "") -> bool:
     return len(code) >= 3 and re.search(rf"(?<!\w){re.escape(code.lower())}(?!\w)", said) is not None
 
 
-def cut_downloads(case: Case) -> Iterator[Finding]:
+def cut_downloads(case: Case) -> Iterator[Draft]:
     """FTP: the data connection ended before the size that the control connection had named."""
     for control in case.clients:
         announced: Endpoint | None = None
@@ -160,7 +163,7 @@ def cut_downloads(case: Case) -> Iterator[Finding]:
             yield finding
 
 
-def told(case: Case, cause: str) -> Iterator[Finding]:
+def told(case: Case, cause: str) -> Iterator[Draft]:
     """The program itself says that records are missing (and the peer had ended the connection), or are of the wrong
     shape, in a protocol that no decoder knows, right after the last bytes of it.
     """

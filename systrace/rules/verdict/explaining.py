@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.model import Finding, Process
+from systrace.model import Draft, Process
 from systrace.rules.case.index import Case
 from systrace.rules.rule import RULES
 
@@ -10,14 +10,14 @@ _SEVERITY = {"fatal": 0, "error": 1, "warning": 2, "info": 3}
 _CONFIDENCE = {"confirmed": 0, "likely": 1, "possible": 2}
 
 
-def said_best(found: list[Finding]) -> list[Finding]:
+def said_best(found: list[Draft]) -> list[Draft]:
     """Without those that another rule says better of the same socket (`Rule.over`)."""
     winners = {cause: {r.cause for r in RULES.values() if cause in r.over} for cause in {f.cause for f in found}}
     told = {(finding.cause, finding.socket) for finding in found}
     return [f for f in found if f.socket is None or not any((w, f.socket) in told for w in winners[f.cause])]
 
 
-def ranked(case: Case, found: list[Finding]) -> list[Finding]:
+def ranked(case: Case, found: list[Draft]) -> list[Draft]:
     """All findings, the root cause first; the same one on many sockets once, with a count."""
     merged = _merged(found)
     rivals = _Rivals(case.findings)
@@ -27,9 +27,9 @@ def ranked(case: Case, found: list[Finding]) -> list[Finding]:
 class _Rivals:
     """The failures that may explain others, by where they do: a log may hold a hundred thousand of them."""
 
-    def __init__(self, findings: list[Finding]) -> None:
-        self._of_socket: dict[tuple[int | None, str | None], list[Finding]] = {}
-        self._of_process: dict[int | None, dict[str, Finding]] = {}  # by cause, the first one
+    def __init__(self, findings: list[Draft]) -> None:
+        self._of_socket: dict[tuple[int | None, str | None], list[Draft]] = {}
+        self._of_process: dict[int | None, dict[str, Draft]] = {}  # by cause, the first one
         self._proven: set[str | None] = set()
         for finding in findings:
             if finding.severity not in ("fatal", "error"):
@@ -42,7 +42,7 @@ class _Rivals:
             if finding.confidence == "confirmed":
                 self._proven.add(finding.peer)
 
-    def explain(self, finding: Finding) -> bool:
+    def explain(self, finding: Draft) -> bool:
         """Whether a failure of an earlier phase stands behind this one, or a proven one at the same peer says it better."""
         near = self._of_socket.get((finding.pid, finding.socket), []) if finding.socket is not None else []
         if any(_explains(other, finding) for other in near if other is not finding):
@@ -52,7 +52,7 @@ class _Rivals:
         return finding.confidence == "possible" and finding.peer in self._proven
 
 
-def _key(case: Case, finding: Finding, rivals: _Rivals) -> tuple[int, int, int, int, int, int]:
+def _key(case: Case, finding: Draft, rivals: _Rivals) -> tuple[int, int, int, int, int, int]:
     process = case.owner_of(finding.pid)
     fate = case.fate(process)
     hopeless = 0 if fate in ("failed", "killed") else 1 if fate == "open" else 2
@@ -65,7 +65,7 @@ def _key(case: Case, finding: Finding, rivals: _Rivals) -> tuple[int, int, int, 
     return (0, int(rivals.explain(finding)), hopeless + blame + last, late, line, _CONFIDENCE[finding.confidence])
 
 
-def _explains(cause: Finding, effect: Finding) -> bool:
+def _explains(cause: Draft, effect: Draft) -> bool:
     """What fails in an earlier phase explains what the same process met after it: on the same peer, or, where the whole
     process was short of something, anywhere.
     """
@@ -89,8 +89,8 @@ def _explained(case: Case, process: Process | None) -> int:
     return 0 if parent is None or case.fate(parent) != "ok" else 1
 
 
-def _merged(found: list[Finding]) -> list[Finding]:
-    kept: dict[tuple[str, str, str | None, str], Finding] = {}
+def _merged(found: list[Draft]) -> list[Draft]:
+    kept: dict[tuple[str, str, str | None, str], Draft] = {}
     for finding in sorted(found, key=lambda f: f.end_ns or f.time_ns or 0):
         key = (finding.cause, finding.variant, finding.peer, finding.recovered)
         first = kept.get(key)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from systrace.model import Finding, Verdict
+from systrace.model import Draft, Verdict
 from systrace.rules.case.index import SECOND, Case, seconds
 from systrace.rules.rule import RULES, Harm
 from systrace.rules.verdict.undecided import may_cope, unknown
 
 
-def judge(case: Case, findings: list[Finding]) -> Verdict:
+def judge(case: Case, findings: list[Draft]) -> Verdict:
     """The verdict: the root cause where something failed; else what was benign; else what cannot be told."""
     failures = [i for i, f in enumerate(findings) if f.severity in ("fatal", "error")]
     if failures:
@@ -31,14 +31,14 @@ def judge(case: Case, findings: list[Finding]) -> Verdict:
     return benign or unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
 
 
-def _soften(case: Case, findings: list[Finding]) -> None:
+def _soften(case: Case, findings: list[Draft]) -> None:
     """Fatal is what a process died of; one that ended with status 0 got over it."""
     for finding in findings:
         if finding.severity == "fatal" and case.fate(case.owner_of(finding.pid)) == "ok":
             finding.severity = "error"
 
 
-def _benign(case: Case, findings: list[Finding]) -> Verdict | None:
+def _benign(case: Case, findings: list[Draft]) -> Verdict | None:
     for index, finding in enumerate(findings):
         harm = RULES[finding.cause].harm
         if harm == Harm.REST and finding.severity == "info":

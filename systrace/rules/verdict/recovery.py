@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from systrace.messages.http import HttpMessage
 from systrace.messages.replies import Unit
-from systrace.model import Finding, Process, Socket
+from systrace.model import Draft, Process, Socket
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import RULES
 
@@ -35,7 +35,7 @@ class _Successes:
         return self._known[key]
 
 
-def recovery(case: Case, finding: Finding, successes: _Successes | None = None) -> str:
+def recovery(case: Case, finding: Draft, successes: _Successes | None = None) -> str:
     """Why a failure did not matter: fallback (another address), retry (the same later), survived (the rest worked, or
     nobody was to hear of it), let pass (the process failed of it, and who began it ended well), purpose (the job stopped
     it itself); or ""."""
@@ -84,7 +84,7 @@ def _was_to_be_silent(process: Process | None, after: int | None) -> bool:
     )
 
 
-def _tried_again(case: Case, finding: Finding, process: Process | None, other: Socket, after: int) -> bool:
+def _tried_again(case: Case, finding: Draft, process: Process | None, other: Socket, after: int) -> bool:
     """The success is of the same work, not of another worker: it began after the failure, in the same thread where
     the process failed in spite of it.
     """
@@ -136,7 +136,7 @@ def _success_time(case: Case, other: Socket) -> int | None:
     return case.ended(attempt.events[-1])
 
 
-def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Finding, when: int, after: int) -> bool:
+def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Draft, when: int, after: int) -> bool:
     """Another address of the same service: same process and port, tried next, or raced and preferred."""
     if case.process(socket) is not case.process(other):
         return False
@@ -154,7 +154,7 @@ def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Finding, w
     return other.peer is not None and str(other.peer.port) == port
 
 
-def _went_on(case: Case, finding: Finding, socket: Socket, process: Process | None) -> bool:
+def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None) -> bool:
     """The job ended well in spite of this: the process, or its job, did more network work with success afterwards."""
     after = finding.end_ns if finding.end_ns is not None else finding.time_ns
     if process is None or after is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from systrace.model import DETACHED, Event, Finding, Process, Socket, Verdict
-from systrace.rules.case.index import SECOND, Case, once, seconds
+from systrace.model import Draft, Event, Process, Socket, Verdict
+from systrace.rules.case.index import Case, once, seconds
 from systrace.rules.case.stalls import awaits_clients, torn_apart
+from systrace.rules.case.standing import stood_still
 from systrace.rules.rule import RULES
 
 
-def may_cope(case: Case, findings: list[Finding], index: int) -> str:
+def may_cope(case: Case, findings: list[Draft], index: int) -> str:
     """The log breaks off, and a failure in it need not have been the end: the process goes on with other connections, or its
     job with other children, or did so when the same had failed before (a loop that tries again). Why nothing can be said,
     or "".
@@ -35,7 +36,7 @@ def _is_child(case: Case, process: Process) -> bool:
     return case.root_of(process) is not process or (blind and case.roots()[0] is not process)
 
 
-def _goes_on(case: Case, finding: Finding, process: Process) -> bool:
+def _goes_on(case: Case, finding: Draft, process: Process) -> bool:
     """After the failure: another child, or bytes or an attempt on another socket."""
     if case.fate(process) != "open":
         ended = process.end_ns
@@ -105,22 +106,13 @@ _DOING = {
 }
 
 
-def _stood_still(case: Case, pending: Event) -> bool:
-    """The call was under way when the tracer came, and still when it left: nothing else is known of that thread."""
-    record, first = pending.record, case.evidence.source.first_ns
-    attached = record.outcome == DETACHED or "attached" in case.evidence.source.facts
-    if not attached or record.syscall == "restart_syscall":
-        return attached
-    return record.time_ns is None or first is None or record.time_ns - first < SECOND
-
-
 def _all_the_while(case: Case, busy: list[Process]) -> str:
     """What a process did from before the trace to its end, where the snapshot at its head tells."""
     waits = [
         (process, span)
         for process in busy
         for span in process.spans
-        if span.kind in _DOING and span.ended_by == "" and _stood_still(case, span.events[-1])
+        if span.kind in _DOING and span.ended_by == "" and stood_still(case, span.events[-1])
         if span.limit_source not in ("", "restart_syscall")
     ]
     if not waits:
@@ -136,7 +128,7 @@ def _all_the_while(case: Case, busy: list[Process]) -> str:
 def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
     """The log stops before the job does: is what it shows enough to call it well?"""
     busy = [p for p in case.evidence.processes.values() if not awaits_clients(case, p)]
-    if any(_stood_still(case, e) for p in busy for e in p.pending):
+    if any(stood_still(case, e) for p in busy for e in p.pending):
         told = _all_the_while(case, busy)
         return Verdict(
             "inconclusive", "inconclusive", None, None,

@@ -37,7 +37,7 @@ def test_the_process_at_the_other_end_is_what_to_look_at(call: str, direction: s
     assert finding.cause == cause
     assert "pool[7] (the other end of UNIX socket S1)" in finding.summary
     assert finding.causes[0].startswith("the process at the other end")
-    assert any("ss -xp" in step for step in finding.next_steps)
+    assert any("ss -xp" in step.command for step in finding.next_steps)
     assert not any("keepalive" in each.lower() or "TCP" in each for each in finding.remedy)
 
 

@@ -224,3 +224,29 @@ class Limit:
     what: str
     why: str
     mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A process and its descendants at one instant, as far as the kernel let us see."""
+
+    pid: int
+    time_ns: int  # epoch
+    took_ns: int  # how long the look lasted
+    kernel: str  # release
+    processes: tuple[ProcessState, ...]  # the root first, then children
+    sockets: tuple[SocketState, ...]
+    locks: tuple[FileLock, ...]  # those that processes of the tree wait for
+    holders: dict[int, tuple[End, ...]]  # who holds the pipes, and the other ends of local sockets, that are waited on
+    sysctls: dict[str, int]  # in the target's network namespace
+    limits: tuple[Limit, ...]
+
+    @property
+    def root(self) -> ProcessState:
+        """The process that was asked about."""
+        return self.processes[0]
+
+    @property
+    def threads(self) -> tuple[Thread, ...]:
+        """All threads of the tree."""
+        return tuple(thread for process in self.processes for thread in process.threads)

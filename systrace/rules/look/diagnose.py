@@ -1,4 +1,4 @@
-"""Snapshot -> what it waits for, in plain words, most important first.
+"""Look -> what it waits for, in plain words, most important first.
 
 Observation first, inference second, the check that settles it third. What the kernel cannot know is never stated as a
 fact: who drops packets, whether the peer's program works on the answer, whether a NAT gateway is in the path.
@@ -6,14 +6,15 @@ fact: who drops packets, whether the peer's program works on the answer, whether
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from systrace.kernel import calls, judge_others, judge_sockets
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import ProcessState, SocketState, Thread
-from systrace.kernel.wording import duration, name_of, socket_line, who
-from systrace.model import Finding, Line
+from systrace.look.nouns import Look, ProcessState, SocketState, Thread
+from systrace.model import Draft, Line, Step
+from systrace.rules.look import others as judge_others
+from systrace.rules.look import sockets as judge_sockets
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, name_of, socket_line, who
 
 _UNREAD_MS = 5000  # data that wait this long are not about to be read
 _CLOSE_WAIT = 10  # sockets the peer has closed and the program has not: more is a leak
@@ -26,56 +27,32 @@ class Diagnosis:
     """The answer: one line for people in a hurry, and the findings it rests on (never empty)."""
 
     headline: str
-    findings: tuple[Finding, ...]
+    findings: tuple[Draft, ...]
 
 
-def diagnose(snapshot: Snapshot) -> Diagnosis:
-    """Say what every thread of the tree waits for; `findings[0]` is what explains the hang."""
-    judgements = [_judge(snapshot, process, thread) for process in snapshot.processes for thread in process.threads]
+def diagnose(snapshot: Look, processes: Sequence[ProcessState] | None = None) -> Diagnosis:
+    """Say what every thread of the tree waits for; `findings[0]` is what explains the hang.
+
+    `processes` are those of the look with the threads that count; None: all.
+    """
+    judgements = [
+        _judge(snapshot, process, thread)
+        for process in (snapshot.processes if processes is None else processes)
+        for thread in process.threads
+    ]
     judgements.sort(key=lambda j: (-j.weight, -(j.finding.duration_ns or 0)))
     best = judgements[0] if judgements else None
     findings = _merge(judgements) + _notes(snapshot)
     headline = best.headline if best is not None else f"process {snapshot.pid} has no threads left"
     if not findings:
-        findings = [Finding("inconclusive", severity="info", summary=f"{headline}.", lines=_limits(snapshot))]
+        findings = [Draft("inconclusive", severity="info", summary=f"{headline}.", lines=_limits(snapshot))]
     hidden = [limit for limit in snapshot.limits if limit.what.startswith("the calls")]
     if best is not None and best.finding.variant == "hidden" and hidden:
         headline = f"{best.headline}; {hidden[0].why}"
     return Diagnosis(headline, tuple(findings))
 
 
-def interrupted_by_attach(snapshot: Snapshot) -> list[str]:
-    """The blocked calls that attaching a tracer ends with EINTR, one sentence each; empty when none.
-
-    Source: signal(7), "Interruption of system calls and library functions by stop signals": a ptrace stop is one.
-    """
-    found = []
-    for process in snapshot.processes:
-        for thread in process.threads:
-            reason = _interrupted(process, thread)
-            if reason and thread.call is not None:
-                on = f" on fd {thread.call.fd}" if thread.call.fd is not None else ""
-                found.append(f"{who(process, thread)}: {thread.call.name}{on} will fail with EINTR ({reason})")
-    return found
-
-
-def _interrupted(process: ProcessState, thread: Thread) -> str:
-    call = thread.call
-    if call is None:
-        return ""
-    if call.name in calls.EPOLLS:
-        return "epoll_wait is never restarted"
-    if call.limit_source in ("SO_RCVTIMEO", "SO_SNDTIMEO"):
-        return f"{call.limit_source} is set"
-    if call.name in ("semop", "semtimedop", "io_getevents", "io_pgetevents") or call.name.startswith("rt_sigtimedwait"):
-        return "it is never restarted"
-    descriptor = process.descriptor(call.fd) if call.fd is not None else None
-    if descriptor is not None and descriptor.kind == "inotify" and call.name == "read":
-        return "a read of inotify is never restarted"
-    return ""
-
-
-def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgement:
+def _judge(snapshot: Look, process: ProcessState, thread: Thread) -> Judgement:
     call = thread.call
     if call is None or thread.state in "TtZXR" or process.kernel_thread or process.frozen:
         bare = judge_others.judge_thread(process, thread, root=process.pid == snapshot.pid)
@@ -92,15 +69,16 @@ def _judge(snapshot: Snapshot, process: ProcessState, thread: Thread) -> Judgeme
     return judge_others.judge_call(Wait(snapshot, process, thread, call))
 
 
-def _with_connections(snapshot: Snapshot, judged: Judgement) -> Judgement:
+def _with_connections(snapshot: Look, judged: Judgement) -> Judgement:
     """Where only the call is hidden (Yama), the process's connections are not: one of them may be what it waits for."""
     finding = judged.finding
     found = [s for s in snapshot.sockets if s.pid == finding.pid and s.peer is not None and s.state != "listen"]
     if found:
         shown = ", ".join(f"fd {s.fd} to {name_of(s)}{_silence(s)}" for s in found[:_SHOWN])
         more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        finding.summary += f" Connections of the process: {shown}{more}."
-        finding.lines += [socket_line(state) for state in found[:_SHOWN]]
+        told = f"{finding.summary} Connections of the process: {shown}{more}."
+        lines = [*finding.lines, *(socket_line(state) for state in found[:_SHOWN])]
+        return Judgement(judged.weight, replace(finding, summary=told, lines=lines), judged.headline)
     return judged
 
 
@@ -121,7 +99,7 @@ def _promising(waits: list[Wait]) -> list[Wait]:
     return sorted(waits, key=urgency, reverse=True)[:64]
 
 
-def _merge(judgements: list[Judgement]) -> list[Finding]:
+def _merge(judgements: list[Judgement]) -> list[Draft]:
     """One finding for threads of a process that wait alike (a pool), counted."""
     found: dict[tuple[object, ...], list[Judgement]] = {}
     for judgement in judgements:
@@ -133,13 +111,12 @@ def _merge(judgements: list[Judgement]) -> list[Finding]:
             merged += [judgement.finding for judgement in alike]
             continue
         first = alike[0].finding
-        first.count = len(alike)
-        first.lines += [judgement.finding.lines[0] for judgement in alike[1:_ALIKE]]
-        merged.append(first)
+        others = (judgement.finding.lines[0] for judgement in alike[1:_ALIKE])
+        merged.append(replace(first, count=len(alike), lines=[*first.lines, *others]))
     return merged
 
 
-def _notes(snapshot: Snapshot) -> list[Finding]:
+def _notes(snapshot: Look) -> list[Draft]:
     """What is worth knowing beside the waits: data nobody reads, connections nobody closes, what could not be read."""
     waited = {(t.pid, fd) for t in snapshot.threads if t.call is not None for fd, _ in t.call.fds}
     ignored = [s for s in snapshot.sockets if (s.pid, s.fd) not in waited and _neglected(s)]
@@ -151,8 +128,8 @@ def _notes(snapshot: Snapshot) -> list[Finding]:
     return found + ([_incomplete(snapshot)] if snapshot.limits else [])
 
 
-def _traced(process: ProcessState) -> Finding:
-    return Finding(
+def _traced(process: ProcessState) -> Draft:
+    return Draft(
         "not-network",
         "traced",
         "info",
@@ -161,12 +138,12 @@ def _traced(process: ProcessState) -> Finding:
         pid=process.pid,
         command=process.command,
         lines=[Line(f"/proc/{process.pid}/status", 1, f"TracerPid: {process.tracer}")],
-        next_steps=[f"ps -fp {process.tracer}"],
+        next_steps=[Step(f"ps -fp {process.tracer}")],
     )
 
 
-def _incomplete(snapshot: Snapshot) -> Finding:
-    return Finding(
+def _incomplete(snapshot: Look) -> Draft:
+    return Draft(
         "inconclusive",
         "snapshot",
         "info",
@@ -184,11 +161,11 @@ def _neglected(state: SocketState) -> bool:
     )
 
 
-def _unread(snapshot: Snapshot, state: SocketState) -> Finding:
+def _unread(snapshot: Look, state: SocketState) -> Draft:
     process = next(p for p in snapshot.processes if p.pid == state.pid)
     age = duration(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
     begins = f" They begin: {state.unread_head}" if state.unread_head else ""
-    return Finding(
+    return Draft(
         "not-network",
         "unread-data",
         "info",
@@ -202,8 +179,8 @@ def _unread(snapshot: Snapshot, state: SocketState) -> Finding:
     )
 
 
-def _close_wait(process: ProcessState, half: list[SocketState]) -> Finding:
-    return Finding(
+def _close_wait(process: ProcessState, half: list[SocketState]) -> Draft:
+    return Draft(
         "stale-connection",
         "close-wait",
         "warning",
@@ -213,13 +190,13 @@ def _close_wait(process: ProcessState, half: list[SocketState]) -> Finding:
         pid=process.pid,
         command=process.command,
         lines=[socket_line(state) for state in half[:3]],
-        next_steps=["ss -tn state close-wait"],
+        next_steps=[Step("ss -tn state close-wait")],
         remedy=["close the socket when a read returns 0"],
         count=len(half),
     )
 
 
-def _limits(snapshot: Snapshot) -> list[Line]:
+def _limits(snapshot: Look) -> list[Line]:
     return [Line("snapshot", 1, f"{limit.what}: {limit.why}") for limit in snapshot.limits] or [
         Line("snapshot", 1, "no thread was left to look at")
     ]

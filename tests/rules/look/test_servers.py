@@ -6,22 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import Call, ProcessState, SocketState, Thread
-from systrace.model import Endpoint, Finding
-from tests.kernel.test_judge_sockets import IDLE, INFO, RECV
+from systrace.look.nouns import Call, Look, ProcessState, SocketState, Thread
+from systrace.model import Draft, Endpoint
+from systrace.rules.look.diagnose import diagnose
+from tests.rules.look.test_sockets import IDLE, INFO, RECV
 
 DATAGRAM = replace(IDLE, type="dgram", protocol="udp", peer=None, tcp=None, state="unconnected")
 LOCAL = replace(IDLE, family="unix", protocol="", tcp=None, local=None, peer=None)
 NAMED = Endpoint("unix", path="/run/s")
 
 
-def found(state: SocketState, sysctls: dict[str, int] | None = None) -> Finding:
+def found(state: SocketState, sysctls: dict[str, int] | None = None) -> Draft:
     """What a recvfrom of 412 s on it comes to."""
     thread = Thread(42, 42, "job", "S", "wait_woken", RECV, 412 * 10**9)
     process = ProcessState(42, 1, "job", ("job",), "S", 0, 1, "x86_64", (thread,))
-    return diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (state,), (), {}, sysctls or {}, ())).findings[0]
+    return diagnose(Look(42, 0, 0, "6.18.1", (process,), (state,), (), {}, sysctls or {}, ())).findings[0]
 
 
 def test_a_server_between_requests_is_no_hang() -> None:
@@ -30,7 +29,7 @@ def test_a_server_between_requests_is_no_hang() -> None:
     thread = Thread(42, 42, "nginx", "S", "do_epoll_wait", call, 412 * 10**9)
     process = ProcessState(42, 1, "nginx", ("nginx",), "S", 0, 1, "x86_64", (thread,))
     accepted = replace(IDLE, accepted=True)
-    first = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (listener, accepted), (), {}, {}, ())).findings[0]
+    first = diagnose(Look(42, 0, 0, "6.18.1", (process,), (listener, accepted), (), {}, {}, ())).findings[0]
     assert (first.variant, first.severity) == ("server", "info")
 
 
@@ -40,7 +39,7 @@ def test_a_limit_of_the_loop_makes_no_request_of_a_clients_silence() -> None:
     call = Call(232, "epoll_wait", (3, 0, 0, 5000, 0, 0), 3, ((5, "r"),), 500 * 10**9, "epoll_wait")
     thread = Thread(42, 42, "node", "S", "do_epoll_wait", call, 10**9)
     process = ProcessState(42, 1, "node", ("node",), "S", 0, 1, "x86_64", (thread,))
-    first = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (accepted,), (), {}, {}, ())).findings[0]
+    first = diagnose(Look(42, 0, 0, "6.18.1", (process,), (accepted,), (), {}, {}, ())).findings[0]
     assert (first.variant, first.severity) == ("server", "info")
 
 
@@ -121,9 +120,9 @@ def test_a_tie_is_no_question_of_a_server(sent_ms: int, variant: str) -> None:
     call = Call(232, "epoll_wait", (3,) + (0,) * 5, 3, ((4, "r"), (5, "r")), None, "epoll_wait")
     thread = Thread(42, 42, "app", "S", "do_epoll_wait", call, 412 * 10**9)
     process = ProcessState(42, 1, "app", ("app",), "S", 0, 1, "x86_64", (thread,))
-    findings = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (listener, pooled), (), {}, {}, ())).findings
+    findings = diagnose(Look(42, 0, 0, "6.18.1", (process,), (listener, pooled), (), {}, {}, ())).findings
     assert findings[0].variant == ("waiting" if variant == "no-deadline" else variant)  # 203.0.113.10, 412 s
     alone = replace(thread, call=replace(call, fds=((5, "r"),)))
     process = replace(process, threads=(alone,))
-    findings = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (pooled,), (), {}, {}, ())).findings
+    findings = diagnose(Look(42, 0, 0, "6.18.1", (process,), (pooled,), (), {}, {}, ())).findings
     assert (findings[0].variant, findings[0].severity) == ("waiting", "fatal")

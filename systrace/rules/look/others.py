@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from systrace.kernel import calls
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.state import Call, Descriptor, End, ProcessState, Thread
-from systrace.kernel.wording import duration, thread_line, who
-from systrace.model import Finding
+from systrace.look.nouns import Call, Descriptor, End, ProcessState, Thread
+from systrace.model import Draft, Step
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, thread_line, who
 from systrace.shell import word
 
 _BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
@@ -115,7 +116,9 @@ def _held(wait: Wait) -> Judgement | None:
         headline,
         severity=wait.severity(endless=True),
         causes=["the supervisor (container runtime, sandbox) is stuck, stopped or overloaded"],
-        next_steps=["# look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root"],
+        next_steps=[
+            Step(why="look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root")
+        ],
         refuted_by="the call returns",
     )
 
@@ -158,8 +161,8 @@ def _file_lock(wait: Wait) -> Judgement:
         severity=wait.severity(endless=True),
         causes=["the holder is stuck itself, or an earlier run of the same job has not ended"],
         next_steps=[
-            f"systrace attach {holder} --passive" if holder > 0 else f"fuser -v {word(path)}",
-            "cat /proc/locks",
+            Step(f"systrace attach {holder} --passive") if holder > 0 else Step(f"fuser -v {word(path)}"),
+            Step("cat /proc/locks"),
         ],
         remedy=["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
         refuted_by="the lock is granted",
@@ -204,7 +207,7 @@ def _futex(wait: Wait) -> Judgement:
         headline,
         severity="warning" if owned else "info",
         confidence="likely",
-        next_steps=["# the other threads' waits; py-spy dump, jstack or gdb -p show the source line"],
+        next_steps=[Step(why="the other threads' waits; py-spy dump, jstack or gdb -p show the source line")],
         refuted_by="the thread runs again",
     )
 
@@ -217,7 +220,8 @@ def _child(wait: Wait) -> Judgement:
     which = names or (f"child {pid}" if pid else "any child, and has none in sight")
     headline = f"{wait.subject}: it waits for {which} to end"
     ours = pid and len(wait.process.ns_pids) < 2  # else the number is one of the process's own PID namespace
-    steps = [] if children else [f"systrace attach {pid} --passive" if ours else f"ps --ppid {wait.process.pid}"]
+    look = f"systrace attach {pid} --passive" if ours else f"ps --ppid {wait.process.pid}"
+    steps = [] if children else [Step(look)]
     return _plain(wait, "child", 15 if children else 50, headline, next_steps=steps)
 
 
@@ -260,7 +264,7 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
         20 if in_tree else 55,
         headline,
         severity="info" if in_tree else wait.severity(endless=wait.deadline_s is None),
-        next_steps=[f"systrace attach {outside[0].pid} --passive"] if outside and not in_tree else [],
+        next_steps=[Step(f"systrace attach {outside[0].pid} --passive")] if outside and not in_tree else [],
         refuted_by="data arrive",
     )
 
@@ -314,7 +318,7 @@ def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
         headline,
         severity=wait.severity(endless=True),
         causes=["an NFS or EBS volume that does not answer, a full I/O queue"],
-        next_steps=["dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack  # as root"],
+        next_steps=[Step("dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack", "as root")],
         refuted_by="the call returns",
     )
 
@@ -333,19 +337,19 @@ def judge_thread(process: ProcessState, thread: Thread, *, root: bool = True) ->
         return _bare(process, thread, 2, "ended", f"the first thread of {name} has ended, the process goes on")
     if thread.state in "ZX":
         text = f"{name} has ended and waits for its parent {process.ppid} to collect its status"
-        steps = [f"systrace attach {process.ppid} --passive"] if root else []
+        steps = [Step(f"systrace attach {process.ppid} --passive")] if root else []
         return _bare(process, thread, 30 if root else 6, "zombie", text, steps=steps)
     if process.frozen:
         text = f"{name} is frozen with its control group and does nothing until that is thawed"
-        steps = [f"cat /proc/{process.pid}/cgroup", "docker unpause CONTAINER, or systemctl thaw UNIT"]
+        steps = [Step(f"cat /proc/{process.pid}/cgroup"), Step("docker unpause CONTAINER, or systemctl thaw UNIT")]
         return _bare(process, thread, 96, "frozen", text, "fatal", steps=steps)
     if thread.state == "T":
         text = f"{name} is stopped by a signal (SIGSTOP, SIGTSTP or SIGTTIN) and does nothing until SIGCONT"
-        return _bare(process, thread, 95, "stopped", text, "fatal", steps=[f"kill -CONT {process.pid}"])
+        return _bare(process, thread, 95, "stopped", text, "fatal", steps=[Step(f"kill -CONT {process.pid}")])
     if thread.state == "t":
         text = f"{name} is held by its tracer, {process.traced_by}"
-        steps = [f"ps -fp {process.tracer}"] if process.tracer else []
-        steps.append(f"if a signal had stopped it: kill -CONT {process.pid}")
+        steps = [Step(f"ps -fp {process.tracer}")] if process.tracer else []
+        steps.append(Step(f"if a signal had stopped it: kill -CONT {process.pid}"))
         return _bare(process, thread, 94, "traced", text, "error", steps=steps)
     if not thread.readable:
         where = f" in {thread.wchan}{_meaning(thread.wchan)}" if thread.wchan else ""
@@ -356,7 +360,10 @@ def judge_thread(process: ProcessState, thread: Thread, *, root: bool = True) ->
             text = (
                 f"{name} is busy: it used {share * 100:.0f} % of a CPU while we looked, in its own code, not in a wait"
             )
-            steps = ["py-spy dump, jstack or gdb -p for the source line", "strace -c -f -p PID for five seconds"]
+            steps = [
+                Step("py-spy dump, jstack or gdb -p for the source line"),
+                Step("strace -c -f -p PID for five seconds"),
+            ]
             return _bare(process, thread, 58, "cpu", text, "warning", steps=steps)
         return _bare(process, thread, 9, "running", f"{name} is running: it was awake when we looked")
     where = f" (kernel function {thread.wchan}{_meaning(thread.wchan)})" if thread.wchan else ""
@@ -372,9 +379,9 @@ def _bare(
     variant: str,
     headline: str,
     severity: str = "info",
-    steps: list[str] | None = None,
+    steps: Sequence[Step] = (),
 ) -> Judgement:
-    finding = Finding(
+    finding = Draft(
         cause=_NONE,
         variant=variant,
         severity=severity,
@@ -384,6 +391,6 @@ def _bare(
         command=process.command,
         duration_ns=thread.blocked_ns,
         lines=[thread_line(thread)],
-        next_steps=steps or [],
+        next_steps=list(steps),
     )
     return Judgement(weight, finding, headline)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 
-from systrace.kernel.state import SocketState
+from systrace.look.nouns import SocketState
 
 KEEPALIVE_DEFAULT_IDLE_S = 7200  # tcp_keepalive_time
 _RETRIES2_DEFAULT = 15

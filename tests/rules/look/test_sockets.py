@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from systrace.kernel.diagnose import Diagnosis, diagnose
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import Call, ProcessState, SocketState, TcpInfo, Thread
+from systrace.look.nouns import Call, Look, ProcessState, SocketState, TcpInfo, Thread
 from systrace.model import Endpoint, Keepalive
+from systrace.rules.look.diagnose import Diagnosis, diagnose
 
 OFF = Keepalive(False, 7200, 75, 9)
 INFO = TcpInfo("established", 0, 0, 0, 204, 1, 0, 412_000, 412_300, 412_000, 0, 100, 2000, 0, 0)
@@ -39,7 +38,7 @@ def judged(state: SocketState, call: Call = RECV, blocked_s: float | None = 412)
     blocked = int(blocked_s * 1e9) if blocked_s is not None else None
     thread = Thread(42, 42, "python3", "S", "wait_woken", call, blocked)
     process = ProcessState(42, 1, "python3", ("python3", "export.py"), "S", 0, 1, "x86_64", (thread,))
-    return diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (state,), (), {}, {}, ()))
+    return diagnose(Look(42, 0, 0, "6.18.1", (process,), (state,), (), {}, {}, ()))
 
 
 def test_the_case_of_the_article_in_one_line() -> None:
@@ -54,7 +53,7 @@ def test_the_case_of_the_article_in_one_line() -> None:
     assert "if a NAT gateway or NLB is in the path" in first.summary
     assert "systrace keepalive 42 --fd 5" in " ".join(first.remedy)
     assert first.peer == "203.0.113.10:443"
-    assert any("IdleTimeoutCount" in step for step in first.next_steps)
+    assert any("IdleTimeoutCount" in step.why for step in first.next_steps)
 
 
 @pytest.mark.parametrize(
@@ -111,14 +110,14 @@ def test_of_many_watched_sockets_the_one_with_a_request_out_is_named() -> None:
     call = Call(232, "epoll_wait", (3,) + (0,) * 5, 3, ((6, "r"), (5, "r")), None, "epoll_wait")
     thread = Thread(42, 42, "python3", "S", "do_epoll_wait", call, 412 * 10**9)
     process = ProcessState(42, 1, "python3", ("node", "job.js"), "S", 0, 1, "x86_64", (thread,))
-    snapshot = Snapshot(42, 0, 0, "6.18.1", (process,), (answered, IDLE), (), {}, {}, ())
+    snapshot = Look(42, 0, 0, "6.18.1", (process,), (answered, IDLE), (), {}, {}, ())
     assert diagnose(snapshot).findings[0].peer == "203.0.113.10:443"
 
 
 def test_a_pool_of_threads_is_told_once() -> None:
     threads = tuple(Thread(42, 42 + n, "worker", "S", "wait_woken", RECV, 10**9 * n) for n in range(8))
     process = ProcessState(42, 1, "java", ("java",), "S", 0, 1, "x86_64", threads)
-    findings = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (IDLE,), (), {}, {}, ())).findings
+    findings = diagnose(Look(42, 0, 0, "6.18.1", (process,), (IDLE,), (), {}, {}, ())).findings
     assert [finding.count for finding in findings] == [8]
 
 
@@ -126,7 +125,7 @@ def test_connections_that_nobody_closes_are_noted() -> None:
     half = tuple(replace(IDLE, fd=100 + n, state="close-wait") for n in range(12))
     thread = Thread(42, 42, "job", "S", "hrtimer_nanosleep", Call(35, "nanosleep", (0,) * 6, limit_ns=10**9), 10**8)
     process = ProcessState(42, 1, "job", ("job",), "S", 0, 1, "x86_64", (thread,))
-    findings = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), half, (), {}, {}, ())).findings
+    findings = diagnose(Look(42, 0, 0, "6.18.1", (process,), half, (), {}, {}, ())).findings
     assert [(finding.cause, finding.count) for finding in findings[1:]] == [("stale-connection", 12)]
 
 
@@ -136,7 +135,7 @@ def test_a_resting_pool_is_only_a_warning() -> None:
     call = Call(232, "epoll_wait", (3,) + (0,) * 5, 3, ((5, "r"), (6, "r")), None, "epoll_wait")
     thread = Thread(42, 42, "java", "S", "do_epoll_wait", call, 412 * 10**9)
     process = ProcessState(42, 1, "java", ("java",), "S", 0, 1, "x86_64", (thread,))
-    first = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), pool, (), {}, {}, ())).findings[0]
+    first = diagnose(Look(42, 0, 0, "6.18.1", (process,), pool, (), {}, {}, ())).findings[0]
     assert (first.severity, first.confidence) == ("warning", "possible")
 
 
@@ -145,5 +144,5 @@ def test_an_event_loop_that_is_awake_for_others_still_shows_the_silent_one() -> 
     call = Call(232, "epoll_wait", (3,) + (0,) * 5, 3, ((6, "r"), (5, "r")), None, "epoll_wait")
     thread = Thread(42, 42, "job", "S", "do_epoll_wait", call, 10**7)
     process = ProcessState(42, 1, "job", ("job",), "S", 0, 1, "x86_64", (thread,))
-    diagnosis = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (busy, IDLE), (), {}, {}, ()))
+    diagnosis = diagnose(Look(42, 0, 0, "6.18.1", (process,), (busy, IDLE), (), {}, {}, ()))
     assert diagnosis.headline.startswith("job[42] waiting 412 s in epoll_wait for fd 5 to 203.0.113.10:443")

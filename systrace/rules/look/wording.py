@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.kernel.state import ProcessState, SocketState, Thread
+from systrace.look.nouns import ProcessState, SocketState, Thread
 from systrace.model import Line
 
 

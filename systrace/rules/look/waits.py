@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import Call, ProcessState, SocketState, Thread
-from systrace.kernel.wording import duration, thread_line, who
-from systrace.model import Finding
+from systrace.look.nouns import Call, Look, ProcessState, SocketState, Thread
+from systrace.model import Draft
+from systrace.rules.look.wording import duration, thread_line, who
 
 _LONG_S = 60.0  # below this a wait without an end may just be slow (no default of a client library is shorter)
 
@@ -18,7 +17,7 @@ class Judgement:
     """A finding about one thread; the heaviest of a tree explains it."""
 
     weight: int
-    finding: Finding
+    finding: Draft
     headline: str
 
 
@@ -26,7 +25,7 @@ class Judgement:
 class Wait:
     """One thread's wait, with all that a judge needs."""
 
-    snapshot: Snapshot
+    snapshot: Look
     process: ProcessState
     thread: Thread
     call: Call
@@ -94,9 +93,9 @@ class Wait:
             return "fatal"
         return "warning"
 
-    def finding(self, cause: str, variant: str, summary: str, **more: Any) -> Finding:
+    def finding(self, cause: str, variant: str, summary: str, **more: Any) -> Draft:
         """A finding about this thread with the fields that all share filled in."""
-        return Finding(
+        return Draft(
             cause=cause,
             variant=variant,
             summary=summary,

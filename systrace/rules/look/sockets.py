@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from systrace.kernel import patience
-from systrace.kernel.judge_servers import (
+from systrace.look.nouns import SocketState
+from systrace.model import Step
+from systrace.rules.look import patience
+from systrace.rules.look.servers import (
     accepting,
     anybody,
     at,
@@ -16,9 +18,8 @@ from systrace.kernel.judge_servers import (
     serving,
     ss_host,
 )
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.state import SocketState
-from systrace.kernel.wording import duration, name_of
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, name_of
 from systrace.shell import word
 
 _NAT_LIMIT_S = 350  # NAT gateway and Network Load Balancer, idle TCP flow (AWS VPC and ELB user guides)
@@ -76,7 +77,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
             "the target's accept queue overflows",
             "a DROP rule in this host's own output chain",
         ],
-        next_steps=[_netcat(state), "ip route get ADDRESS; nft list ruleset", "ss -tn state syn-sent"],
+        next_steps=[_netcat(state), Step("ip route get ADDRESS; nft list ruleset"), Step("ss -tn state syn-sent")],
         remedy=["connect timeout of 5-10 s in the client, retries with growing pauses"],
         refuted_by="the connect succeeds: then only a first SYN was lost",
     )
@@ -97,15 +98,15 @@ def _queued(wait: Wait, state: SocketState) -> Judgement:
         severity=wait.severity(endless=wait.deadline_s is None),
         confidence="confirmed",
         causes=["the server is stuck, stopped or too busy to call accept", "its listen(2) backlog is too small"],
-        next_steps=[f"ss -xlp | grep {word(name.removeprefix('unix:'))}  # Recv-Q: waiting, Send-Q: the backlog"],
+        next_steps=[Step(f"ss -xlp | grep {word(name.removeprefix('unix:'))}", "Recv-Q: waiting, Send-Q: the backlog")],
         remedy=["SO_SNDTIMEO in the client: it limits connect, too"],
         refuted_by="the connect succeeds",
     )
     return finish(wait, finding, 80, headline)
 
 
-def _netcat(state: SocketState) -> str:
-    return f"nc -vz -w5 {state.peer.host} {state.peer.port}" if state.peer is not None else "nc -vz -w5 HOST PORT"
+def _netcat(state: SocketState) -> Step:
+    return Step(f"nc -vz -w5 {state.peer.host} {state.peer.port}" if state.peer is not None else "nc -vz -w5 HOST PORT")
 
 
 def _dead_path(wait: Wait, state: SocketState) -> Judgement:
@@ -128,7 +129,10 @@ def _dead_path(wait: Wait, state: SocketState) -> Judgement:
             "if a NAT gateway or firewall is in the path: it forgot the connection while it was idle "
             f"({_NAT_LIMIT_S} s for a NAT gateway or NLB) and now drops its packets",
         ],
-        next_steps=[f"ss -tnoi dst {ss_host(state)}", f"ping -c3 {host_of(state)}; tracepath -n {host_of(state)}"],
+        next_steps=[
+            Step(f"ss -tnoi dst {ss_host(state)}"),
+            Step(f"ping -c3 {host_of(state)}; tracepath -n {host_of(state)}"),
+        ],
         remedy=["TCP_USER_TIMEOUT of 60-180 s in the client, so that this takes minutes less"],
         refuted_by="an acknowledgement arrives (backoff returns to 0): the path was only interrupted",
     )
@@ -160,8 +164,8 @@ def _send_blocked(wait: Wait, state: SocketState) -> Judgement:
             "a proxy in between that buffers for a slow reader",
         ],
         next_steps=[
-            f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnoi dst {ss_host(state)}",
-            "# look at the peer: what does its program wait for?",
+            Step(f"ss -xp | grep {state.inode}") if state.family == "unix" else Step(f"ss -tnoi dst {ss_host(state)}"),
+            Step(why="look at the peer: what does its program wait for?"),
         ],
         remedy=["SO_SNDTIMEO or a write timeout in the client; read while writing"],
         refuted_by="Send-Q shrinks between two looks",
@@ -182,7 +186,9 @@ def _datagram(wait: Wait, state: SocketState) -> Judgement:
         confidence="possible" if limited else "likely",
         causes=["the resolver does not answer" if dns else "the question or the answer was lost or never sent"],
         next_steps=[
-            f"dig +time=2 +tries=1 @{host_of(state)} NAME" if dns else f"tcpdump -ni any udp and host {host_of(state)}"
+            Step(f"dig +time=2 +tries=1 @{host_of(state)} NAME")
+            if dns
+            else Step(f"tcpdump -ni any udp and host {host_of(state)}")
         ],
         remedy=["a working server first in resolv.conf; options timeout:1 attempts:3" if dns else "a receive timeout"],
         refuted_by="an answer arrives",
@@ -203,8 +209,8 @@ def _limited(wait: Wait, state: SocketState) -> Judgement:
         confidence="likely",
         causes=["the server is slow or stuck on this request", "the answer was lost after the server sent it"],
         next_steps=[
-            "# time the same request on its own (curl -w '%{time_starttransfer}')",
-            "# the server's access log",
+            Step(why="time the same request on its own (curl -w '%{time_starttransfer}')"),
+            Step(why="the server's access log"),
         ],
         remedy=["raise this one limit if the answer takes that long, or make the call asynchronous"],
         refuted_by="data arrive before the limit",
@@ -222,7 +228,10 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
         severity="warning",
         confidence="possible",
         causes=["the server is slow or stuck on this request", "nothing was asked: the program waits for what comes"],
-        next_steps=[f"ss -tnoi dst {ss_host(state)}", "# look again after the timer: is it the same wait?"],
+        next_steps=[
+            Step(f"ss -tnoi dst {ss_host(state)}"),
+            Step(why="look again after the timer: is it the same wait?"),
+        ],
         refuted_by="data arrive",
     )
     return finish(wait, finding, 55, headline)
@@ -324,13 +333,13 @@ def _silent_causes(seconds: float, *, local: bool, idle: bool) -> list[str]:
     return [middlebox, *causes] if idle else [*causes, middlebox]
 
 
-def _silent_steps(state: SocketState, *, local: bool) -> list[str]:
+def _silent_steps(state: SocketState, *, local: bool) -> list[Step]:
     if local:
-        return [f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnp src {state.peer}"]
+        return [Step(f"ss -xp | grep {state.inode}" if state.family == "unix" else f"ss -tnp src {state.peer}")]
     return [
-        f"ss -tnoi dst {ss_host(state)}",
-        "# the server's log at the time of the request: did it answer?",
-        "# CloudWatch IdleTimeoutCount (NAT gateway), TCP_ELB_Reset_Count (NLB)",
+        Step(f"ss -tnoi dst {ss_host(state)}"),
+        Step(why="the server's log at the time of the request: did it answer?"),
+        Step(why="CloudWatch IdleTimeoutCount (NAT gateway), TCP_ELB_Reset_Count (NLB)"),
     ]
 
 

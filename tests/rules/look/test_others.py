@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from systrace.kernel.diagnose import Diagnosis, diagnose
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import Call, Descriptor, End, FileLock, Limit, ProcessState, Thread
+from systrace.look.nouns import Call, Descriptor, End, FileLock, Limit, Look, ProcessState, Thread
+from systrace.model import Step
+from systrace.rules.look.diagnose import Diagnosis, diagnose
 
 THREAD = Thread(42, 42, "job", "S", "", Call(0, "read", (3, 0, 0, 0, 0, 0), 3, ((3, "r"),)), 90 * 10**9)
 FILE = Descriptor(3, "file", "/mnt/nfs/data.csv", 7, readable=True, writable=False)
@@ -16,7 +16,7 @@ FILE = Descriptor(3, "file", "/mnt/nfs/data.csv", 7, readable=True, writable=Fal
 
 def judged(thread: Thread, *descriptors: Descriptor, **more: object) -> Diagnosis:
     process = ProcessState(42, 1, "job", ("job",), thread.state, 0, 1, "x86_64", (thread,), descriptors, tracer=9)
-    empty = Snapshot(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ())
+    empty = Look(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ())
     return diagnose(replace(empty, **more))  # type: ignore[arg-type]
 
 
@@ -67,7 +67,7 @@ def test_a_traced_process_that_runs_is_told_apart_from_one_that_is_held() -> Non
     process = ProcessState(42, 1, "job", ("job",), "t", 0, 1, "x86_64", (held,))
     assert (
         "its tracer, a process out of our sight"
-        in diagnose(Snapshot(42, 0, 0, "", (process,), (), (), {}, {}, ())).headline
+        in diagnose(Look(42, 0, 0, "", (process,), (), (), {}, {}, ())).headline
     )
 
 
@@ -75,7 +75,7 @@ def test_a_lock_whose_holder_is_outside_points_there() -> None:
     thread = replace(THREAD, call=Call(73, "flock", (3, 2), 3))
     first = judged(thread, FILE, locks=(FileLock(42, 77, "FLOCK", 7),)).findings[0]
     assert "the lock on /mnt/nfs/data.csv is held by process 77" in first.summary
-    assert "systrace attach 77 --passive" in first.next_steps
+    assert Step("systrace attach 77 --passive") in first.next_steps
 
 
 def test_a_pipe_from_outside_points_at_its_writer() -> None:
@@ -84,7 +84,7 @@ def test_a_pipe_from_outside_points_at_its_writer() -> None:
     first = judged(THREAD, pipe, holders=ends).findings[0]
     assert (first.variant, first.severity) == ("pipe", "fatal")
     assert "no data yet from feeder[77]" in first.summary
-    assert first.next_steps == ["systrace attach 77 --passive"]
+    assert first.next_steps == [Step("systrace attach 77 --passive")]
 
 
 def test_what_could_not_be_read_is_the_last_finding() -> None:
@@ -97,6 +97,6 @@ def test_what_could_not_be_read_is_the_last_finding() -> None:
 
 def test_no_thread_left_is_a_finding_too() -> None:
     process = ProcessState(42, 1, "job", (), "X", 0, 1, "x86_64", ())
-    diagnosis = diagnose(Snapshot(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ()))
+    diagnosis = diagnose(Look(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ()))
     assert diagnosis.findings[0].cause == "inconclusive"
     assert diagnosis.findings[0].lines

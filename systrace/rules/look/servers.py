@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from systrace.kernel import calls
-from systrace.kernel.judgement import Judgement, Wait
-from systrace.kernel.state import SocketState
-from systrace.kernel.wording import duration, name_of, socket_line
-from systrace.model import Finding
+from systrace.look.nouns import SocketState
+from systrace.model import Draft, Step
+from systrace.rules.look.waits import Judgement, Wait
+from systrace.rules.look.wording import duration, name_of, socket_line
 
 _ON_MANY = calls.POLLS | calls.SELECTS | calls.EPOLLS
 _PORTS = "net.ipv4.ip_local_port_range"
@@ -20,12 +22,13 @@ def at(wait: Wait, state: SocketState) -> str:
     return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
 
 
-def finish(wait: Wait, finding: Finding, weight: int, headline: str) -> Judgement:
+def finish(wait: Wait, finding: Draft, weight: int, headline: str) -> Judgement:
     state = wait.state
     assert state is not None
-    finding.peer = str(state.peer) if state.peer is not None else None
-    finding.lines.append(socket_line(state))
-    return Judgement(weight, finding, headline)
+    peer = str(state.peer) if state.peer is not None else None
+    return Judgement(
+        weight, replace(finding, peer=peer, fd=state.fd, lines=[*finding.lines, socket_line(state)]), headline
+    )
 
 
 def awaits_anybody(wait: Wait, state: SocketState) -> bool:
@@ -60,7 +63,7 @@ def resting(wait: Wait, state: SocketState) -> Judgement:
         f"{headline}; {exchange(state)}.",
         severity="info",
         confidence="likely",
-        next_steps=[f"ss -tnoi dst {ss_host(state)}"],
+        next_steps=[Step(f"ss -tnoi dst {ss_host(state)}")],
         refuted_by="a client that waits for what this connection has to bring",
     )
     return finish(wait, finding, 11, headline)
@@ -75,7 +78,7 @@ def anybody(wait: Wait, state: SocketState) -> Judgement:
         f"{headline}; normal for a daemon, a hang only for a job that expects an answer there.",
         severity="info",
         confidence="likely",
-        next_steps=[f"# is anything sent to {name_of(state)}?"],
+        next_steps=[Step(why=f"is anything sent to {name_of(state)}?")],
         refuted_by="a question that this very process has sent from this socket: then the answer is missing",
     )
     return finish(wait, finding, 12, headline)
@@ -90,7 +93,7 @@ def accepting(wait: Wait, state: SocketState) -> Judgement:
         f"{headline}; normal for a daemon, a hang only for a job that expects to be called back.",
         severity="info",
         confidence="confirmed",
-        next_steps=[f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'"],
+        next_steps=[Step(f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'")],
         refuted_by="a connection waiting in the listen queue (Recv-Q above 0)",
     )
     return finish(wait, finding, 12, headline)
@@ -105,7 +108,7 @@ def serving(wait: Wait, state: SocketState) -> Judgement:
         f"{headline}; {exchange(state)}. Normal between requests.",
         severity="info",
         confidence="likely",
-        next_steps=[f"ss -tnoi dst {ss_host(state)}"],
+        next_steps=[Step(f"ss -tnoi dst {ss_host(state)}")],
         refuted_by="the client waits for this server: then the request got lost or is only half here",
     )
     return finish(wait, finding, 30, headline)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from systrace.kernel import patience
-from systrace.kernel.state import SocketState, TcpInfo
+from systrace.look.nouns import SocketState, TcpInfo
 from systrace.model import Keepalive
+from systrace.rules.look import patience
 
 
 def info(rto_ms: float = 200, backoff: int = 0, probes: int = 0) -> TcpInfo:

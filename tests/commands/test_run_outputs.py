@@ -1,0 +1,486 @@
+"""What the user names for systrace's own output: nothing that was there is harmed, and the job hears nothing of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from systrace.tracers.waiting import tracer_of
+from tests.commands.conftest import NOBODY
+from tests.commands.jobs import JOB, SYSTRACE, job, parsed, run, things, unharmed
+
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(tracer_of(os.getpid()) != 0, reason="a traced process cannot trace its children"),
+]
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices and has a second user")
+OPTIONS = ("--save", "--report", "--live")
+INSTEAD = {
+    "--save": "nothing is saved",
+    "--report": "the report goes to standard error",
+    "--live": "no events are shown",
+}
+
+
+@dataclass
+class Named:
+    """Something that a name may stand for."""
+
+    name: str
+    said: str  # why nothing is written to it
+    kept: bool = True  # it is afterwards what it was before
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory like /tmp, below one that everybody may enter."""
+    with tempfile.TemporaryDirectory(prefix="outputs-") as top:
+        Path(top).chmod(0o755)
+        directory = Path(top) / "shared"
+        directory.mkdir()
+        directory.chmod(0o1777)
+        yield directory
+
+
+def _directory(top: Path) -> Named:
+    (top / "directory").mkdir()
+    (top / "directory" / "precious").write_text("precious")
+    return Named(f"{top}/directory", "it is a directory")
+
+
+def _block_device(top: Path) -> Named:
+    os.mknod(top / "disk", stat.S_IFBLK | 0o640, os.makedev(7, 250))
+    return Named(f"{top}/disk", "it is a block device")
+
+
+def _socket(top: Path) -> Named:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(f"{top}/socket")
+    return Named(f"{top}/socket", "it is a socket")
+
+
+def _somebody_elses_file(top: Path) -> Named:
+    path = top / "theirs"
+    path.write_text("theirs")
+    os.chown(path, NOBODY, NOBODY)
+    path.chmod(0o666)
+    return Named(str(path), "the file belongs to user nobody: remove it, or name another")
+
+
+def _somebody_elses_link(top: Path) -> Named:
+    (top / "target").write_text("ours and precious")
+    (top / "link").symlink_to("target")
+    os.lchown(top / "link", NOBODY, NOBODY)
+    return Named(f"{top}/link", f"{top}/link is a symbolic link of user nobody")
+
+
+def _link_to_nowhere_of_somebody_else(top: Path) -> Named:
+    (top / "link").symlink_to("not-there")
+    os.lchown(top / "link", NOBODY, NOBODY)
+    return Named(f"{top}/link", f"{top}/link is a symbolic link of user nobody")
+
+
+def _directory_behind_somebody_elses_link(top: Path) -> Named:
+    (top / "place").mkdir()
+    (top / "way").symlink_to("place")
+    os.lchown(top / "way", NOBODY, NOBODY)
+    return Named(f"{top}/way/file", f"{top}/way is a symbolic link of user nobody")
+
+
+def _links_in_a_circle(top: Path) -> Named:
+    (top / "a").symlink_to("b")
+    (top / "b").symlink_to("a")
+    return Named(f"{top}/a", "too many symbolic links")
+
+
+def _no_directory(top: Path) -> Named:
+    return Named(f"{top}/no/file", f"{top}/no: No such directory")
+
+
+def _below_a_file(top: Path) -> Named:
+    (top / "file").write_text("precious")
+    return Named(f"{top}/file/file", "Not a directory")
+
+
+def _long_name(top: Path) -> Named:
+    return Named(f"{top}/{'x' * 300}", "File name too long")
+
+
+def _no_descriptor(_top: Path) -> Named:
+    return Named("/dev/fd/987", "Bad file descriptor")
+
+
+REFUSED = (
+    _directory,
+    _block_device,
+    _socket,
+    _somebody_elses_file,
+    _somebody_elses_link,
+    _link_to_nowhere_of_somebody_else,
+    _directory_behind_somebody_elses_link,
+    _links_in_a_circle,
+    _no_directory,
+    _below_a_file,
+    _long_name,
+    _no_descriptor,
+)
+
+
+@root
+@pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__.strip("_"))
+@pytest.mark.parametrize("option", OPTIONS)
+def test_what_must_not_be_written_is_left_alone(option: str, make: Callable[[Path], Named], shared: Path) -> None:
+    named = make(shared)
+    before = things(shared)
+    said = unharmed(job(option, named.name))
+    assert things(shared) == before
+    assert said == [f"cannot write {named.name}: {named.said}: {INSTEAD[option]}"]
+
+
+@root
+@pytest.mark.parametrize("option", OPTIONS)
+def test_strict_asks_for_the_opposite(option: str, shared: Path) -> None:
+    """And what is refused at the last moment is refused before the first."""
+    for make in (_block_device, _somebody_elses_file, _no_directory):
+        named = make(shared)
+        before = things(shared)
+        done = job("--strict", option, named.name)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert done.stderr.decode() == f"systrace: cannot write {named.name}: {named.said}\n"
+        assert things(shared) == before
+
+
+@root
+@pytest.mark.parametrize("make", [_directory, _block_device, _somebody_elses_file, _no_directory])
+def test_attach_does_nothing_rather_than_write_there(make: Callable[[Path], Named], shared: Path) -> None:
+    """There the report is all that is wanted."""
+    named = make(shared)
+    before = things(shared)
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        for option in ("--save", "--report"):
+            words = [*SYSTRACE, "attach", str(sleeper.pid), "--for", "0.1", option, named.name]
+            done = subprocess.run(words, capture_output=True, check=False, timeout=60)
+            assert done.returncode == 2
+            assert done.stderr.decode().endswith(f"systrace: cannot write {named.name}: {named.said}\n")
+            assert sleeper.poll() is None
+        sleeper.kill()
+    assert things(shared) == before
+
+
+@root
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_device_of_ones_own_stays_one(option: str, tmp_path: Path) -> None:
+    """A private /dev/null, as in a chroot: a recording that replaced it would break all that write there."""
+    null = tmp_path / "null"
+    os.mknod(null, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    null.chmod(0o626)
+    before = things(tmp_path)
+    said = unharmed(job(option, null))
+    assert things(tmp_path) == before
+    assert said == ([f"the recording cannot be saved as {null}: it is a device, no file"] if option == "--save" else [])
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_null_device_is_nothing(option: str) -> None:
+    before = Path("/dev/null").stat()
+    done = job(option, "/dev/null")
+    assert unharmed(done) == []
+    after = Path("/dev/null").stat()
+    assert (before.st_mode, before.st_uid, before.st_ino) == (after.st_mode, after.st_uid, after.st_ino)
+    assert (b"NOT CLEAR" in done.stderr) is (option != "--report")
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_pipe_without_a_reader_is_not_waited_for(option: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = things(tmp_path)
+    done = job(option, tmp_path / "pipe")
+    said = unharmed(done)
+    assert things(tmp_path) == before
+    assert (
+        said
+        == {
+            "--save": [f"the recording cannot be saved as {tmp_path}/pipe: it is a pipe, no file"],
+            "--report": [f"cannot write {tmp_path}/pipe: nobody reads this pipe: the report goes to standard error"],
+            "--live": [],
+        }[option]
+    )
+    assert b"NOT CLEAR" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "word"), [("--report", b"NOT CLEAR"), ("--live", b"exits with 7")])
+def test_a_pipe_with_a_reader(option: str, word: bytes, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
+        assert unharmed(job(option, tmp_path / "pipe")) == []
+        assert word in reader.communicate(timeout=60)[0]
+    assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode)
+
+
+def test_a_reader_that_stops_reading_holds_nobody_up(tmp_path: Path) -> None:
+    """The pipe is full, the job is over: the report goes where it can."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDWR)
+    os.set_blocking(reader, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(reader, b"x" * 4096):
+            pass
+    done = job("--report", tmp_path / "pipe")
+    os.close(reader)
+    assert unharmed(done) == [f"cannot write {tmp_path}/pipe: nobody reads it: the report goes to standard error"]
+    assert b"NOT CLEAR" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "said"),
+    [
+        ("--save", b"", "it is a device, no file"),
+        ("--report", b"NOT CLEAR", None),
+        ("--live", b"exits with 7", None),
+    ],
+)
+def test_a_terminal(option: str, word: bytes, said: str | None) -> None:
+    master, terminal = pty.openpty()
+    name = os.ttyname(terminal)
+    before = Path(name).stat()
+    done = job(option, name)
+    assert unharmed(done) == ([f"the recording cannot be saved as {name}: {said}"] if said else [])
+    after = Path(name).stat()
+    assert (before.st_mode, before.st_uid, before.st_ino) == (after.st_mode, after.st_uid, after.st_ino)
+    text = b""
+    os.set_blocking(master, False)
+    with contextlib.suppress(BlockingIOError):
+        while part := os.read(master, 65536):
+            text += part
+    assert word in text
+    os.close(master)
+    os.close(terminal)
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "-", "/proc/self/fd/1", "/dev/fd/1"])
+def test_standard_output_by_name(name: str, tmp_path: Path) -> None:
+    """It is added to, never truncated, and no file: a recording is none of what it may hold."""
+    out = tmp_path / "out"
+    with out.open("ab") as file:
+        done = job("--save", name, stdout=file, stderr=subprocess.PIPE, capture_output=False)
+        assert done.returncode == 7
+        assert f"the recording cannot be saved as {name}: it is a descriptor, no file".encode() in done.stderr
+        done = job("--report", name, stdout=file, stderr=subprocess.PIPE, capture_output=False)
+        assert done.returncode == 7
+    text = out.read_bytes()
+    assert text.startswith(b"out\nword\nout\nword\nNOT CLEAR")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_events_and_report_into_one_inherited_descriptor(tmp_path: Path) -> None:
+    """A file would hold a mixture of both; a pipe's reader, or who looks at a terminal, has asked for it."""
+    reader, writer = os.pipe()
+    with (tmp_path / "both").open("wb") as file:
+        for descriptor in (file.fileno(), writer):
+            done = job("--live", str(descriptor), "--report", f"/dev/fd/{descriptor}", pass_fds=(descriptor,))
+            same = f"--live /dev/fd/{descriptor} is the same file as --report: no events are shown"
+            assert unharmed(done) == ([same] if descriptor != writer else [])
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        text = pipe.read()
+    assert b"exits with 7" in text
+    assert b"NOT CLEAR" in text
+    assert (tmp_path / "both").read_bytes().startswith(b"NOT CLEAR")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("--save", "--report"), ("--save", "--live"), ("--report", "--live")], ids=" ".join
+)
+@pytest.mark.parametrize("way", ["same", "spelled otherwise", "by a link", "by a hard link", "to be made"])
+def test_the_same_file_twice(one: str, other: str, way: str, tmp_path: Path) -> None:
+    """Whatever it is called: the first keeps it, the second goes without."""
+    (tmp_path / "d").mkdir()
+    first = second = tmp_path / "d" / "file"
+    if way != "to be made":
+        first.write_text("before\n")
+    if way == "spelled otherwise":
+        second = tmp_path / "d" / ".." / "d" / "file"
+    elif way == "by a link":
+        second = tmp_path / "link"
+        second.symlink_to("d/file")
+    elif way == "by a hard link":
+        second = tmp_path / "copy"
+        second.hardlink_to(first)
+    before = things(tmp_path)
+    done = job("--strict", one, first, other, str(second))
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert things(tmp_path) == before
+    said = unharmed(job(one, first, other, str(second)))
+    assert said == [f"{other} {second} is the same file as {one}: {INSTEAD[other]}"]
+    text = first.read_bytes()
+    assert text.startswith(b"# systrace: ") if one == "--save" else b"NOT CLEAR" in text
+    assert text.count(b"NOT CLEAR") == (one == "--report")
+
+
+def test_another_name_keeps_the_old_file(tmp_path: Path) -> None:
+    """A hard link is yesterday's copy; a link of one's own leads to the file, and stays one."""
+    for option in ("--save", "--report"):
+        path, copy, link = (tmp_path / f"{option}.{name}" for name in ("file", "copy", "link"))
+        path.write_text("yesterday")
+        path.chmod(0o644)
+        copy.hardlink_to(path)
+        link.symlink_to(path.name)
+        before = things(tmp_path)[str(copy)]
+        assert unharmed(job(option, link)) == []
+        assert link.is_symlink()
+        assert path.read_bytes() != b"yesterday"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert things(tmp_path)[str(copy)] == before
+
+
+def test_live_adds_to_a_file_that_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "live"
+    path.write_text("before\n")
+    path.chmod(0o644)
+    assert unharmed(job("--live", path)) == []
+    text = path.read_text()
+    assert text.startswith("before\n")
+    assert "exits with 7" in text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@root
+def test_a_directory_where_others_may_write(shared: Path) -> None:
+    """fs.protected_regular, fs.protected_fifos and a file that another made first keep no job from running."""
+    for name in ("file.gz", "pipe"):
+        path = shared / name
+        os.mkfifo(path) if name == "pipe" else path.write_text("theirs")
+        path.chmod(0o666)
+        os.chown(path, NOBODY, NOBODY)
+    before = things(shared)
+    for option in OPTIONS:
+        (said,) = unharmed(job(option, shared / "file.gz"))
+        assert said.startswith(f"cannot write {shared}/file.gz: the file belongs to user nobody")
+        for line in unharmed(job(option, shared / "pipe")):
+            assert str(shared / "pipe") in line
+    assert things(shared) == before
+
+
+@root
+def test_a_recording_in_work_is_nobody_elses_to_read(shared: Path) -> None:
+    """Not for a moment: the job itself looks, with the widest umask."""
+    look = f"umask; stat -c %a:%u {shared}/t.gz.*.part"
+    done = run("--save", shared / "t.gz", "--", "sh", "-c", look, umask=0)
+    assert done.stdout.decode().split() == ["0000", "600:0"]
+    assert stat.S_IMODE((shared / "t.gz").stat().st_mode) == 0o600
+
+
+def overlapping(first: list[str], second: list[str], tmp_path: Path) -> list[bytes]:
+    """Two runs whose jobs wait for each other: what each has said."""
+    for name in ("one", "two"):
+        os.mkfifo(tmp_path / name)
+    # Each opens both pipes: none goes on before the other has come.
+    scripts = (
+        f"echo one > {tmp_path}/one; read x < {tmp_path}/two; echo first > /dev/null; exit 3",
+        f"read x < {tmp_path}/one; echo two > {tmp_path}/two; echo second > /dev/null; exit 4",
+    )
+    said: list[bytes] = [b"", b""]
+
+    def go(index: int, options: list[str]) -> None:
+        done = run(*options, "--", "sh", "-c", scripts[index])
+        said[index] = done.stderr
+        assert done.returncode == 3 + index
+
+    threads = [threading.Thread(target=go, args=each) for each in enumerate((first, second))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return said
+
+
+@pytest.mark.parametrize("name", ["t.strace", "t.strace.gz"])
+@pytest.mark.parametrize("yesterday", [True, False])
+def test_two_runs_with_one_name(name: str, yesterday: bool, tmp_path: Path) -> None:
+    """Both recordings survive, whole; the second to end gets another name, and says so."""
+    place = tmp_path / "place"
+    place.mkdir()
+    saved = place / name
+    if yesterday:
+        saved.write_text("yesterday")
+    said = overlapping(["--save", str(saved)], ["--save", str(saved)], tmp_path)
+    assert sorted(b"was written by another run meanwhile" in each for each in said) == [False, True]
+    paths = sorted(place.iterdir())
+    assert len(paths) == 2
+    assert saved in paths
+    reports = [json.loads(parsed(path)) for path in paths]
+    assert sorted(report["processes"][0]["exit_code"] for report in reports) == [3, 4]
+    assert all(report["health"]["unparsed"] == 0 for report in reports)
+    (other,) = {str(path) for path in paths} - {str(saved)}
+    assert sum(f"this recording is {other}".encode() in each for each in said) == 1
+
+
+def test_yesterdays_recording_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    saved = tmp_path / "t.gz"
+    saved.write_text("yesterday")
+    done = run("--save", saved, "--", "cat", saved)
+    assert done.stdout == b"yesterday"
+    assert saved.read_bytes().startswith(b"\x1f\x8b")
+
+
+def test_what_a_crash_has_left_is_never_overwritten(tmp_path: Path) -> None:
+    """Process numbers come again: here the job's shell learns ours, and the next systrace is told to have it."""
+    script = f'for n in "" -1 -2; do echo precious > {tmp_path}/t.gz.$$$n.part; done; exec "$@"'
+    words = ["sh", "-c", script, "sh", *SYSTRACE, "run", "--save", str(tmp_path / "t.gz"), *JOB]
+    done = subprocess.run(words, input=b"word\n", capture_output=True, check=False, timeout=60)
+    unharmed(done)
+    left = [path for path in tmp_path.iterdir() if path.name != "t.gz"]
+    assert [path.read_text() for path in left] == ["precious\n"] * 3
+    assert parsed(tmp_path / "t.gz")
+
+
+@root
+def test_nothing_but_its_own_files_is_changed(tmp_path: Path) -> None:
+    """All options at once, before and after: what is new is what was asked for, and TMPDIR is as it was."""
+    here, temporary, home = tmp_path / "here", tmp_path / "tmp", tmp_path / "home"
+    for directory in (here, temporary, home, tmp_path / "saved"):
+        directory.mkdir()
+    for path in (here / "data", temporary / "data", home / ".profile", tmp_path / "saved" / "other-1.strace.gz"):
+        path.write_text("precious")
+        path.chmod(0o604)
+    before = things(tmp_path)
+    variables = {**os.environ, "TMPDIR": str(temporary), "HOME": str(home), "XDG_RUNTIME_DIR": str(temporary)}
+    for tracer in ("strace", "embedded"):
+        asked: list[list[str | Path]] = [
+            ["--save", here / "t.gz", "--report", here / "r", "--live", here / "l"],
+            [
+                "--save-dir",
+                tmp_path / "saved",
+                "--keep",
+                "1",
+                "--job",
+                "j",
+                "--tls-keys",
+                "--on-failure",
+                "cat; exit 1",
+            ],
+            ["--save", here / "t.xz", "--timeout", "1ms", "--format", "json", "--keepalive", "60,15,4"],
+            ["--save", here / "t", "--max-size", "1k", "--no-seccomp", "--one-cpu", "--verdict-status"],
+        ]
+        for options in asked:
+            run("--tracer", tracer, *options, *JOB, input=b"word\n", env=variables, cwd=here)
+    after = things(tmp_path)
+    assert {name: after.get(name) for name in before} == before
+    new = {os.path.relpath(name, tmp_path) for name in after.keys() - before.keys()}
+    assert {name for name in new if "saved/" not in name} == {"here/t.gz", "here/r", "here/l", "here/t.xz", "here/t"}
+    (saved,) = {name for name in new if "saved/" in name}
+    assert saved.startswith("saved/j-")
+    assert all(stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600 for name in new)
