@@ -594,7 +594,7 @@ class Socket:
 
 @dataclass(slots=True)
 class Message:
-    """A decoded protocol message; each decoder subclasses it in its own file."""
+    """A decoded protocol message; `messages` has a subclass for each kind."""
 
     protocol: str
     socket: str
@@ -604,6 +604,11 @@ class Message:
     summary: str
     complete: bool
     events: list[Event] = field(default_factory=list)
+
+    @property
+    def notable(self) -> bool:
+        """Kept in preference to others where there are too many."""
+        return False
 
 
 @dataclass(slots=True)

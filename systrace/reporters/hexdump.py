@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.messages.secrets import within
 from systrace.reporters.blocks import SILENCE_NS, Block, Flow
-from systrace.reporters.secrets import within
 from systrace.words import duration
 
 _ROW = 16  # bytes of a row

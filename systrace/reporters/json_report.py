@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
+from systrace.messages.transactions import Transaction, transactions
 from systrace.model import Analysis, Evidence, Finding, Health, Message, Process, Socket
 from systrace.reporters import reporter
 from systrace.reporters.endings import silence_ns
-from systrace.reporters.requests import Transaction, transactions
 from systrace.reporters.shape import (
     FindingShape,
     HealthShape,

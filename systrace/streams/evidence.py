@@ -6,6 +6,7 @@ from typing import Any
 
 from systrace.look.lines import look_of
 from systrace.look.nouns import Look
+from systrace.messages.dns import DnsMessage
 from systrace.model import DETACHED, UNFINISHED, Evidence, Health, Message, Source
 from systrace.streams.tracker import Tracker
 
@@ -14,9 +15,9 @@ def finished_evidence(tracker: Tracker, source: Source, health: Health, messages
     """Put together what was found; names from DNS answers are entered at the sockets that used them."""
     names: dict[str, str] = {}
     for message in messages:
-        for name, kind, value in getattr(message, "answers", ()) if message.protocol == "dns" else ():
+        for name, kind, value in message.answers if isinstance(message, DnsMessage) else ():
             if kind in ("A", "AAAA"):
-                names.setdefault(value, getattr(message, "name", None) or name)
+                names.setdefault(value, name)
     for socket in tracker.lookup.sockets.values():
         if socket.peer is not None and socket.peer.host:
             socket.name = names.get(socket.peer.host)

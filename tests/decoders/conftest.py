@@ -7,7 +7,8 @@ from itertools import count
 
 import pytest
 
-from systrace.decoders import Decoder, Piece
+from systrace.decoders import Decoder
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket, Transfer
 
 Said = tuple[bool, bytes, int]  # by the client?, known bytes, missing bytes after them

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.decoders import Piece
 from systrace.decoders.buffer import Buffer, Line
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Received, Record, Transfer
 
 _PART = st.tuples(st.binary(max_size=4).map(lambda b: b.replace(b"\xff", b"\n")), st.sampled_from([0, 0, 0, 3]))

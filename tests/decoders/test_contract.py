@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders import DECODERS, Decoder, Piece
-from systrace.decoders.replies import Reply
+from systrace.decoders import DECODERS, Decoder
+from systrace.messages.piece import Piece
+from systrace.messages.replies import Reply
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
 
 REFUSED = 20  # identify() below this is a refusal

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from systrace.decoders.bodies.body import HEAD_LIMIT, Body, sample_size
 from systrace.decoders.conversation import Decoding
-from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
+from systrace.messages.body import HEAD_LIMIT, Body, sample_size
+from systrace.messages.http import HttpResponse
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket, Transfer
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from systrace.errors import UsageError
+from systrace.idle_limits import Limit, read
 from systrace.model import Input
 from systrace.pipeline import analyze
 from systrace.rules import limits
@@ -34,7 +35,7 @@ def own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     limits.catalogue.cache_clear()
 
 
-def _cause(waited: int, options: bytes = b"", own: Sequence[limits.Limit] = ()) -> tuple[str, str]:
+def _cause(waited: int, options: bytes = b"", own: Sequence[Limit] = ()) -> tuple[str, str]:
     verdict = analyze([Input("job.strace", (_HANG % (options, waited)).splitlines(True))], limits=own).verdict
     return verdict.cause, verdict.headline
 
@@ -66,7 +67,7 @@ def test_a_named_file_counts_too(tmp_path: Path) -> None:
     """`--limits FILE`."""
     path = tmp_path / "mine.toml"
     path.write_text('[[limit]]\nproduct = "the proxy"\nidle_s = 50\nafter = "reset"\n')
-    assert "the proxy (50 s)" in _cause(60, own=limits.read(path))[1]
+    assert "the proxy (50 s)" in _cause(60, own=read(path, users=True))[1]
     assert "the proxy" not in _cause(60)[1]
 
 
@@ -78,7 +79,7 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"bad\.toml: no list of limits"):
-        limits.read(path)
+        read(path, users=True)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
+from systrace.messages.http import HttpMessage
 from systrace.model import Message, Process
 from systrace.rules.case.index import SECOND, Case
 
@@ -98,9 +99,7 @@ def _agents(case: Case, process: Process) -> list[str]:
 
 def _agents_of(message: Message) -> list[str]:
     return [
-        value if isinstance(value, str) else value.decode("latin-1")
-        for name, value in getattr(message, "headers", None) or ()
-        if name.lower() in ("user-agent", b"user-agent")
+        value for name, value in (message.headers if isinstance(message, HttpMessage) else ()) if name == "user-agent"
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.decoders.http1 import HttpRequest
+from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.rule import RULES

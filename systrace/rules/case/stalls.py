@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from systrace.calls import EPOLLS, INCOMING, POLLS, SELECTS, SENDS, either
-from systrace.decoders.tls_messages import TlsAlert
+from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case.index import SECOND, Case
 

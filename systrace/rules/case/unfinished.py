@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.decoders.http_messages import HttpResponse
+from systrace.messages.http import HttpResponse
 from systrace.model import Message, Socket
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.stalls import Stall

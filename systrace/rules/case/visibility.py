@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from systrace.calls import NETWORK, PROCESS
-from systrace.decoders.tls_messages import TlsRecords
-from systrace.decoders.tls_plain import NO_KEYS
+from systrace.messages.dns import DnsMessage
+from systrace.messages.http import HttpStray
+from systrace.messages.tls import NO_KEYS, TlsHello, TlsRecords
 from systrace.model import Evidence, Process
 
 # Calls of strace's %network and %process, and what such a log shows by itself: if there is nothing but these,
@@ -103,4 +104,4 @@ def sealed(evidence: Evidence) -> list[str]:
 
 def clipped(evidence: Evidence) -> int:
     """How many messages were known only in part, because `-s` cut strings."""
-    return sum(1 for m in evidence.messages if getattr(m, "cut", False))
+    return sum(1 for m in evidence.messages if isinstance(m, TlsHello | DnsMessage | HttpStray) and m.cut)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.calls.errnos import RESET, VANISHED
-from systrace.decoders.http_messages import HttpRequest
+from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case

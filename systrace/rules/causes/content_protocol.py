@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from systrace.decoders import DECODERS, Mismatch
-from systrace.decoders.bodies.problem import printable
-from systrace.decoders.ftp import FtpReply
-from systrace.decoders.grpc_status import GrpcStatus
-from systrace.decoders.http_messages import HttpResponse
-from systrace.decoders.replies import FramingError, Greeting
-from systrace.decoders.tls_messages import NotTls
+from systrace.messages.grpc import GrpcStatus
+from systrace.messages.http import HttpResponse
+from systrace.messages.mismatch import USUAL_PORTS, Mismatch
+from systrace.messages.problem import printable
+from systrace.messages.replies import FramingError, FtpReply, Greeting
+from systrace.messages.tls import NotTls
 from systrace.model import Draft, Endpoint, Message, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN
@@ -116,16 +115,16 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
     if socket.sent.original_len or socket.peer is None or socket.app_protocol is None:
         return None
     greeting = next((m for m in socket.messages if isinstance(m, Greeting | HttpResponse)), None)
-    own = DECODERS.get(socket.app_protocol)
+    own = USUAL_PORTS.get(socket.app_protocol)
     if greeting is None or own is None or greeting.direction != "received":
         return None
-    due = next((d.name for d in DECODERS.values() if socket.peer.port in d.ports), None)
+    due = next((name for name, ports in sorted(USUAL_PORTS.items()) if socket.peer.port in ports), None)
     if isinstance(greeting, HttpResponse):
         if not case.sees_write and due in (None, "http"):
             return None  # what was sent by write(2) is hidden
         sample = greeting.head[:40]
         return greeting, due if due not in (None, "http") else "another protocol", "http", sample
-    if socket.peer.port in own.ports or due is None:
+    if socket.peer.port in own or due is None:
         return None
     return greeting, due, socket.app_protocol, greeting.text.encode()[:40]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.decoders import Mismatch
-from systrace.decoders.replies import Reply, Request
-from systrace.decoders.tls_messages import NotTls, TlsAlert, TlsHello, TlsRecords
+from systrace.messages.mismatch import Mismatch
+from systrace.messages.replies import Reply, Request
+from systrace.messages.tls import NotTls, TlsAlert, TlsHello, TlsRecords
 from systrace.model import Draft, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.causes.content_http import FAIL, FINE, OPEN

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.decoders.bodies.problem import printable
-from systrace.decoders.bodies.sniffing import sniff
-from systrace.decoders.tls_messages import TlsRecords
+from systrace.messages.problem import printable
+from systrace.messages.sniffing import sniff
+from systrace.messages.tls import TlsRecords
 from systrace.model import Draft, Process, Socket, Step, Transfer
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN, came, said

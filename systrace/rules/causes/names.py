@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from systrace.decoders.dns import DnsMessage
+from systrace.messages.dns import DnsMessage
 from systrace.model import Draft, Event, Process, Received, Sent, Socket, Step
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.content.said import said_by

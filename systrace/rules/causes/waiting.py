@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Socket, Step
 from systrace.rules.advice import other_end
 from systrace.rules.advice.clients import client_note
@@ -135,7 +136,7 @@ def slow_transfer(case: Case) -> Iterator[Draft]:
 
 def _repeated(socket: Socket, clock: str) -> list[Step]:
     """The HTTP request that was out, asked again with a clock; none for other protocols."""
-    urls = [getattr(m, "url", "") for m in socket.messages if m.direction == "sent"]
+    urls = [m.url if isinstance(m, HttpRequest) else "" for m in socket.messages if m.direction == "sent"]
     if not urls or not urls[-1]:
         return []
     return [Step(f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}", "the same with a clock")]

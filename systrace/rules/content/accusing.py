@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.decoders.http_messages import HttpRequest
-from systrace.model import Draft, Event, Socket, Step
+from systrace.messages.http import HttpRequest
+from systrace.model import Draft, Event, Printed, Socket, Step, Transfer
 from systrace.rules.case.index import Case, once
 from systrace.rules.content import body_defects, http_defects
 from systrace.rules.content.answers import Answer, answers
@@ -204,8 +204,9 @@ def _words(said: Said, words: str) -> list[Event]:
 
 
 def _data(event: Event) -> bytes:
-    pieces: list[tuple[bytes, int]] = getattr(event, "payload", list)()
-    return bytes(pieces[0][0]) if pieces else bytes(getattr(event, "data", b""))
+    if isinstance(event, Transfer):
+        return next((known for known, _ in event.payload()), b"")
+    return event.data if isinstance(event, Printed) else b""
 
 
 def _recovered(case: Case, answer: Answer) -> Draft:

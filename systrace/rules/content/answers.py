@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from systrace.decoders.http_messages import HttpResponse
+from systrace.messages.http import HttpResponse
 from systrace.model import Message, Process, Received, Socket, Transfer
 from systrace.rules.case.index import Case, once
 from systrace.rules.content.passed_on import passed_on

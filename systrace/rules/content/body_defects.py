@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from systrace.decoders.bodies.charset import charset_problem
-from systrace.decoders.bodies.error_payload import error_payload
-from systrace.decoders.bodies.expectations import due, unannounced_compression
-from systrace.decoders.bodies.json_body import json_problem
-from systrace.decoders.bodies.problem import Problem
-from systrace.decoders.bodies.tabular import csv_problem, fixed_width_problem
-from systrace.decoders.bodies.xml_body import xml_problem
+from systrace.bodies.charset import charset_problem
+from systrace.bodies.error_payload import error_payload
+from systrace.bodies.expectations import due, unannounced_compression
+from systrace.bodies.json_body import json_problem
+from systrace.bodies.tabular import csv_problem, fixed_width_problem
+from systrace.bodies.xml_body import xml_problem
+from systrace.messages.problem import Problem
 from systrace.rules.content.answers import Answer
 from systrace.rules.content.defect import (
     CODING_WORDS,

@@ -6,9 +6,9 @@ import re
 import struct
 from collections.abc import Iterator
 
-from systrace.decoders import Mismatch
-from systrace.decoders.length_prefixed import LAYOUTS, SANE, Layout
-from systrace.decoders.replies import Reply, Request, ServerError, Unit
+from systrace.messages.framing import LAYOUTS, SANE, Layout
+from systrace.messages.mismatch import Mismatch
+from systrace.messages.replies import FtpReply, Reply, Request, ServerError, Unit
 from systrace.model import Draft, Endpoint, Event, Message, Received, Socket, Step
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accusation, effect
@@ -131,9 +131,9 @@ def cut_downloads(case: Case) -> Iterator[Draft]:
     for control in case.clients:
         announced: Endpoint | None = None
         for message in control.messages:
-            if not isinstance(message, Reply) or message.protocol != "ftp" or message.direction != "received":
+            if not isinstance(message, FtpReply) or message.direction != "received":
                 continue
-            announced = getattr(message, "data", None) or announced
+            announced = message.data or announced
             found = re.search(r"\((\d+) bytes?\)", message.text) if message.code in ("150", "125") else None
             if found is None or announced is None:
                 continue

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from systrace.decoders.bodies.error_payload import error_payload
-from systrace.decoders.bodies.expectations import wrong_kind
-from systrace.decoders.bodies.html_body import html_page
-from systrace.decoders.bodies.problem import printable
-from systrace.decoders.http_messages import HttpResponse
+from systrace.bodies.error_payload import error_payload
+from systrace.bodies.expectations import wrong_kind
+from systrace.bodies.html_body import html_page
+from systrace.messages.http import HttpResponse
+from systrace.messages.problem import printable
 from systrace.rules.content.answers import Answer
 from systrace.rules.content.defect import JSON_WORDS, XML_WORDS, Defect, says
 from systrace.rules.content.victims import Victim

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.content_codings import decode_content
-from systrace.decoders.http_messages import HttpResponse
-from systrace.decoders.tls_messages import TlsRecords
+from systrace.messages.body import Body
+from systrace.messages.codings import decode_content
+from systrace.messages.http import HttpResponse
+from systrace.messages.tls import TlsRecords
 from systrace.model import MOST_OUTPUT, Output, Process, Sent, Socket
 from systrace.rules.case.index import Case, once
 

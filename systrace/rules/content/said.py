@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from systrace.decoders.bodies.problem import printable
-from systrace.model import Event, Process
+from systrace.messages.problem import printable
+from systrace.model import Event, Printed, Process
 from systrace.rules.case.index import Case, once
 from systrace.rules.content.answers import answers
 
@@ -78,8 +78,7 @@ def said_by(case: Case, process: Process, received_by: Process | None = None) ->
         said.events += own.events
         said.cut = said.cut or own.cut
     for event in case.evidence.printed:
-        data = getattr(event, "data", b"")
-        texts.append(data.decode("utf-8", "replace"))
+        texts.append(event.data.decode("utf-8", "replace") if isinstance(event, Printed) else "")
         said.events.append(event)
     said.text = "\n".join(text for text in texts if text)[-_TEXT_LIMIT:]
     return said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from systrace.messages.http import HttpMessage
+from systrace.messages.replies import Unit
 from systrace.model import Draft, Process, Socket
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import RULES
@@ -119,7 +121,10 @@ def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> 
 
 def _whole(socket: Socket) -> bool:
     """The last message came whole, or the log shows too little of it (-s) to say that it did not."""
-    return all(m.complete or getattr(m, "incomplete_reason", "") == "clipped" for m in socket.messages[-1:])
+    return all(
+        m.complete or (isinstance(m, HttpMessage | Unit) and m.incomplete_reason == "clipped")
+        for m in socket.messages[-1:]
+    )
 
 
 def _success_time(case: Case, other: Socket) -> int | None:

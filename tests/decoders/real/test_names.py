@@ -12,8 +12,9 @@ from typing import Self
 
 import pytest
 
-from systrace.decoders import DECODERS, Piece
-from systrace.decoders.dns import DnsMessage
+from systrace.decoders import DECODERS
+from systrace.messages.dns import DnsMessage
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Received, Record, Sent, Socket
 from tests.decoders.relay import LIMIT_S, Relay, Said
 from tests.decoders.servers import decoded, directory, free_port, needs, record, run, serving

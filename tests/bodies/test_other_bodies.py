@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.error_payload import error_payload
-from systrace.decoders.bodies.html_body import html_page
-from systrace.decoders.bodies.tabular import csv_problem, fixed_width_problem
-from systrace.decoders.bodies.xml_body import data_problem, root, xml_problem
+from systrace.bodies.error_payload import error_payload
+from systrace.bodies.html_body import html_page
+from systrace.bodies.tabular import csv_problem, fixed_width_problem
+from systrace.bodies.xml_body import data_problem, root, xml_problem
+from systrace.messages.body import Body
 
 Make = Callable[..., Body]
 

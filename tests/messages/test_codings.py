@@ -10,9 +10,9 @@ import brotli
 import pytest
 from backports import zstd
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.content_codings import decode_content
-from systrace.decoders.bodies.problem import Problem
+from systrace.messages.body import Body
+from systrace.messages.codings import decode_content
+from systrace.messages.problem import Problem
 
 Make = Callable[..., Body]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.reporters.secrets import hidden_text, hide, secret_spans, within
+from systrace.messages.secrets import hidden_text, hide, secret_spans, within
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from systrace.model import Message
 
+NO_KEYS = "no session keys"
 ALERTS = {
     0: "close_notify",
     10: "unexpected_message",
@@ -74,16 +75,7 @@ class TlsAlert(Message):
 
 @dataclass(slots=True)
 class TlsCertificate(Message):
-    """A certificate of a clear handshake (TLS 1.2 and before); the names need the extra `tls`, else they are empty."""
-
-    subject: str = ""
-    issuer: str = ""
-    names: tuple[str, ...] = ()  # subjectAltName
-    not_before: str = ""  # ISO 8601, UTC
-    not_after: str = ""
-    chain: int = 0  # certificates sent
-    self_signed: bool = False
-    der: bytes = b""  # the first one, b"" when it is not wholly known
+    """A certificate of a clear handshake (TLS 1.2 and before); its name needs the extra `tls`."""
 
 
 @dataclass(slots=True)
@@ -105,7 +97,7 @@ class NotTls(Message):
 
     offset: int = 0  # in its direction
     sample: bytes = b""  # first known bytes, at most 64
-    looks_like: str = ""  # what `bodies.sniffing.sniff` says: http, html, text, binary
+    looks_like: str = ""  # what `sniffing.sniff` says: http, html, text, binary
 
     @property
     def notable(self) -> bool:

@@ -6,9 +6,9 @@ import html
 import re
 from dataclasses import dataclass
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.charset import text_of
-from systrace.decoders.bodies.problem import printable
+from systrace.bodies.charset import text_of
+from systrace.messages.body import Body
+from systrace.messages.problem import printable
 
 _TITLE = re.compile(r"<title[^>]{0,200}>([^<]{0,500})", re.IGNORECASE)
 _HEADING = re.compile(r"<h[12][^>]{0,200}>([^<]{0,500})", re.IGNORECASE)

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from systrace.decoders.bodies.problem import Problem
+from systrace.messages.problem import Problem
 
 CONTENT_LIMIT = 16 << 20  # bytes; a bomb ends here
 _SLICE = 512  # bytes fed at once, so that damage is located to within that many

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from collections import Counter
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.charset import text_of
-from systrace.decoders.bodies.problem import Problem
+from systrace.bodies.charset import text_of
+from systrace.messages.body import Body
+from systrace.messages.problem import Problem
 
 SEPARATORS = ("\t", ";", ",", "|")
 _LINES = 2000  # lines looked at

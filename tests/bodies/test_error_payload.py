@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.error_payload import ErrorPayload, error_payload
+from systrace.bodies.error_payload import ErrorPayload, error_payload
+from systrace.messages.body import Body
 
 Make = Callable[..., Body]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.decoders.bodies.problem import printable
-from systrace.model import Message
+from systrace.messages.problem import printable
+from systrace.model import Endpoint, Message
 
 SUMMARY = 80  # characters of a command or query in a summary
 TEXT = 500  # characters kept of what a server said
@@ -44,12 +44,11 @@ class Unit(Message):
 
 @dataclass(slots=True)
 class Request(Unit):
-    """What the client asked. `answered` turns True when the final answer has come, at `answer_ns`."""
+    """What the client asked. `answered` turns True when the final answer has come."""
 
     verb: str = ""  # "SELECT", "EHLO", "GET", "bind": the command in the protocol's own word
     wants_answer: bool = True
     answered: bool = False
-    answer_ns: int | None = None
 
     @property
     def unanswered(self) -> bool:
@@ -75,8 +74,6 @@ class Greeting(Reply):
 class ServerError(Reply):
     """The server refuses in its own protocol: `code` and `text` are its own words, printable."""
 
-    fatal: bool = False  # it refuses or ends the connection, not only this request
-
     @property
     def notable(self) -> bool:
         """Always kept in preference to others."""
@@ -94,6 +91,20 @@ class FramingError(Unit):
     def notable(self) -> bool:
         """Always kept in preference to others."""
         return True
+
+
+@dataclass(slots=True)
+class FtpRequest(Request):
+    """A command. `data` is where the server shall connect to (PORT, EPRT), else None."""
+
+    data: Endpoint | None = None
+
+
+@dataclass(slots=True)
+class FtpReply(Reply):
+    """A reply. `data` is where the client shall connect to (answers to PASV, EPSV), else None."""
+
+    data: Endpoint | None = None
 
 
 def brief(data: bytes | str, limit: int = SUMMARY) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from systrace.decoders import Piece
-from systrace.decoders.bodies.content_codings import Decoded, decode_content
-from systrace.decoders.bodies.sniffing import sniff
+from systrace.messages.codings import Decoded, decode_content
+from systrace.messages.piece import Piece
+from systrace.messages.sniffing import sniff
 
 HEAD_LIMIT = 256 << 10  # bytes kept of a body's beginning
 TAIL_LIMIT = 64 << 10  # bytes kept of its end

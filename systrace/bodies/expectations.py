@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from systrace.decoders.http_messages import HttpRequest, HttpResponse
+from systrace.messages.http import HttpRequest, HttpResponse
 
 _SUFFIXES = {".json": "json", ".xml": "xml", ".csv": "csv", ".gz": "gzip", ".zip": "zip", ".parquet": "parquet"}
 _S3_LISTS = frozenset({"list-type", "location", "uploads", "versions", "delete", "acl", "policy", "tagging"})
@@ -97,19 +97,3 @@ def unannounced_compression(response: HttpResponse) -> str | None:
     ):
         return None
     return kind
-
-
-def unasked_coding(response: HttpResponse) -> str | None:
-    """A declared content coding that the request did not offer, so that the client may not undo it; None when it did.
-
-    None, too, when the request is not known as a whole. Every client has to understand "identity" only
-    (RFC 9110 12.5.3).
-    """
-    request = response.request
-    if request is None or request.head_cut or response.body is None:
-        return None
-    offered = request.header("accept-encoding")
-    accepted = {part.partition(";")[0].strip().lower() for part in (offered or "").split(",")}
-    if "*" in accepted:
-        return None
-    return next((name for name in response.body.encodings if name != "identity" and name not in accepted), None)

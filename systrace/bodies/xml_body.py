@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from xml.parsers import expat
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.problem import Problem
+from systrace.messages.body import Body
+from systrace.messages.problem import Problem
 
 
 def xml_problem(body: Body) -> Problem | None:

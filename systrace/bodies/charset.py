@@ -10,9 +10,9 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.problem import position, printable
-from systrace.decoders.bodies.sniffing import bom
+from systrace.messages.body import Body
+from systrace.messages.problem import position, printable
+from systrace.messages.sniffing import bom
 
 TEXTUAL = frozenset({"json", "xml", "html", "csv", "text"})
 _PARAMETER = re.compile(r"""charset\s*=\s*["']?([^\s"';,]+)""", re.IGNORECASE)

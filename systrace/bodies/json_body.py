@@ -10,9 +10,9 @@ import json
 import re
 from typing import Any, NoReturn
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.charset import text_of
-from systrace.decoders.bodies.problem import Problem
+from systrace.bodies.charset import text_of
+from systrace.messages.body import Body
+from systrace.messages.problem import Problem
 
 _LITERALS = ("true", "false", "null", "NaN", "Infinity", "-Infinity")
 _CUT_ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{0,4})?\Z")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.expectations import Wrong, unannounced_compression, unasked_coding, wrong_kind
-from systrace.decoders.http_messages import HttpRequest, HttpResponse
+from systrace.bodies.expectations import Wrong, unannounced_compression, wrong_kind
+from systrace.messages.body import Body
+from systrace.messages.http import HttpRequest, HttpResponse
 
 Make = Callable[..., Body]
 
@@ -71,14 +71,3 @@ def test_compression_that_nobody_announced(make: Make) -> None:
     assert unannounced_compression(response(make(packed), content_type="application/gzip")) is None
     assert unannounced_compression(response(make(packed), target="/dump.sql.gz")) is None
     assert unannounced_compression(response(make(b"{}"))) is None
-
-
-def test_a_coding_that_the_client_did_not_offer(make: Make) -> None:
-    answer = response(make(b"x", fields="content-encoding: gzip"))
-    assert unasked_coding(answer) == "gzip"
-    assert answer.request is not None
-    for offered, expected in ((b"gzip, br;q=0.5", None), (b"*", None), (b"br", "gzip"), (b"identity", "gzip")):
-        answer.request.head = b"GET / HTTP/1.1\r\nAccept-Encoding: " + offered + b"\r\n\r\n"
-        answer.request.parsed = None
-        assert unasked_coding(answer) == expected
-    assert unasked_coding(response(make(b"x"))) is None

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders.bodies.body import HEAD_LIMIT, Body
-from systrace.decoders.bodies.json_body import json_problem, json_value, text_problem
-from systrace.decoders.bodies.problem import Problem
+from systrace.bodies.json_body import json_problem, json_value, text_problem
+from systrace.messages.body import HEAD_LIMIT, Body
+from systrace.messages.problem import Problem
 
 Make = Callable[..., Body]
 

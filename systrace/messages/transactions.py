@@ -6,9 +6,11 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from systrace.model import Attempt, Evidence, Message, Socket
-from systrace.reporters.http_view import HttpView, RequestView, ResponseView, as_request, as_response
-from systrace.reporters.secrets import hidden_text
+from systrace.messages.dns import DnsMessage
+from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
+from systrace.messages.secrets import hidden_text
+from systrace.messages.tls import TlsHello
+from systrace.model import Attempt, Evidence, Socket
 
 _LOOKUP_GAP_NS = 31_000_000_000  # resolv.conf(5): no timeout between two tries of one look-up is longer than 30 s
 
@@ -44,25 +46,26 @@ class Transaction:
 
 def transactions(evidence: Evidence) -> list[Transaction]:
     """Every request whose messages were kept, in order of start; requests within TLS count as one for a connection."""
-    answers: dict[int, ResponseView] = {}
-    requests: list[RequestView] = []
-    orphans: list[ResponseView] = []
-    encrypted: dict[str, list[Message]] = {}
+    answers: dict[int, HttpResponse] = {}
+    requests: list[HttpRequest] = []
+    orphans: list[HttpResponse] = []
+    encrypted: dict[str, list[TlsHello]] = {}
     for message in evidence.messages:
-        request, answer = as_request(message), as_response(message)
-        if request is not None:
-            requests.append(request)
-        elif answer is not None and not answer.interim:
-            if answer.request is not None:
-                answers[id(answer.request)] = answer
+        if isinstance(message, HttpRequest):
+            requests.append(message)
+        elif isinstance(message, HttpResponse):
+            if message.interim:
+                continue
+            if message.request is not None:
+                answers[id(message.request)] = message
             else:
-                orphans.append(answer)
-        elif message.protocol == "tls":
+                orphans.append(message)
+        elif isinstance(message, TlsHello):
             encrypted.setdefault(message.socket, []).append(message)
     known = {id(request) for request in requests}
     requests += [a.request for a in answers.values() if a.request is not None and id(a.request) not in known]
     clock = _Clock(evidence, encrypted)
-    pairs: list[tuple[RequestView | None, ResponseView | None]] = [(r, answers.get(id(r))) for r in requests]
+    pairs: list[tuple[HttpRequest | None, HttpResponse | None]] = [(r, answers.get(id(r))) for r in requests]
     pairs += [(None, answer) for answer in orphans]
     pairs.sort(key=_start)
     rows = [_transaction(evidence, clock, request, answer) for request, answer in pairs]
@@ -71,11 +74,10 @@ def transactions(evidence: Evidence) -> list[Transaction]:
     return rows
 
 
-def _start(pair: tuple[RequestView | None, ResponseView | None]) -> tuple[int, int]:
-    view: HttpView | None = pair[0] or pair[1]
-    if view is None:
-        return 0, 0
-    return view.start_ns or 0, view.events[0].record.lineno if view.events else 0
+def _start(pair: tuple[HttpRequest | None, HttpResponse | None]) -> tuple[int, int]:
+    message = pair[0] or pair[1]
+    assert message is not None
+    return message.start_ns or 0, message.events[0].record.lineno if message.events else 0
 
 
 def _between(start: int | None, end: int | None) -> int | None:
@@ -83,31 +85,31 @@ def _between(start: int | None, end: int | None) -> int | None:
 
 
 def _transaction(
-    evidence: Evidence, clock: _Clock, request: RequestView | None, answer: ResponseView | None
+    evidence: Evidence, clock: _Clock, request: HttpRequest | None, answer: HttpResponse | None
 ) -> Transaction:
-    view: HttpView | None = request or answer
-    assert view is not None
-    socket = evidence.sockets.get(view.socket)
+    message = request or answer
+    assert message is not None
+    socket = evidence.sockets.get(message.socket)
     is_request = request is not None
-    server = (view.direction == "received") is is_request
+    server = (message.direction == "received") is is_request
     host = _host(request, socket) if request is not None else ""
-    first = clock.first_on(view.socket)
+    first = clock.first_on(message.socket)
     attempt = _attempt(socket) if first and not server else None
-    pid, command = _process(evidence, view, socket)
+    pid, command = _process(evidence, message, socket)
     error, complete = _error(request, answer)
     return Transaction(
-        socket=view.socket,
+        socket=message.socket,
         role="server" if server else "client",
         pid=pid,
         command=command,
         method=request.method if request is not None else None,
-        url=_url(request, socket, clock.is_secure(view)) if request is not None else None,
+        url=_url(request, socket, clock.is_secure(message)) if request is not None else None,
         status=answer.status or None if answer is not None else None,
         reason=answer.reason if answer is not None else "",
-        start_ns=view.start_ns,
+        start_ns=message.start_ns,
         dns_ns=clock.lookup_ns(_bare(host), pid, attempt),
         connect_ns=attempt.duration_ns if attempt is not None else None,
-        tls_ns=clock.tls_ns(view.socket) if first else None,
+        tls_ns=clock.tls_ns(message.socket) if first else None,
         first_byte_ns=_between(request.end_ns, answer.start_ns) if request is not None and answer is not None else None,
         transfer_ns=_between(answer.start_ns, answer.end_ns) if answer is not None else None,
         total_ns=_between(request.start_ns, answer.end_ns) if request is not None and answer is not None else None,
@@ -117,18 +119,22 @@ def _transaction(
         content_type=(answer.content_type or None) if answer is not None else None,
         complete=complete,
         error=error,
-        line=view.events[0].record.lineno if view.events else None,
-        source=view.events[0].record.source if view.events else 0,
+        line=message.events[0].record.lineno if message.events else None,
+        source=message.events[0].record.source if message.events else 0,
     )
 
 
-def _body_bytes(view: HttpView) -> int | None:
+def _body_bytes(message: HttpMessage) -> int | None:
     """None where `-s` cut the head or the framing: nobody can tell where the body begins, or what of it is framing."""
-    lost = view.head_cut or view.framing == "unknown" or (view.body is not None and view.body.lost_at is not None)
-    return None if lost else view.received_length
+    lost = (
+        message.head_cut
+        or message.framing == "unknown"
+        or (message.body is not None and message.body.lost_at is not None)
+    )
+    return None if lost else message.received_length
 
 
-def _error(request: RequestView | None, answer: ResponseView | None) -> tuple[str, bool | None]:
+def _error(request: HttpRequest | None, answer: HttpResponse | None) -> tuple[str, bool | None]:
     if answer is not None:
         clipped = answer.incomplete_reason == "clipped"
         return answer.incomplete_reason, None if clipped else answer.complete
@@ -137,16 +143,16 @@ def _error(request: RequestView | None, answer: ResponseView | None) -> tuple[st
     return "no answer", False
 
 
-def _url(request: RequestView, socket: Socket | None, secure: bool) -> str:
+def _url(request: HttpRequest, socket: Socket | None, secure: bool) -> str:
     """The host is the peer's address where the request's own is not known to its end."""
     cut = request.head_cut and b"\n" not in request.head
     target = request.target + ("…" if cut else "")
-    if request.method == "CONNECT" or "://" in request.target[:12]:
+    if request.via_proxy:
         return hidden_text(target)
     return hidden_text(f"{'https' if secure else 'http'}://{_host(request, socket)}{target}")
 
 
-def _host(request: RequestView, socket: Socket | None) -> str:
+def _host(request: HttpRequest, socket: Socket | None) -> str:
     host = request.host
     cut = request.head_cut and request.head.rstrip(b"\r\n").endswith(host.encode("utf-8", "replace"))
     if host and not cut:
@@ -165,9 +171,9 @@ def _attempt(socket: Socket | None) -> Attempt | None:
     return None if socket is None else next((a for a in socket.attempts if a.outcome == "connected"), None)
 
 
-def _process(evidence: Evidence, view: HttpView, socket: Socket | None) -> tuple[int | None, str]:
+def _process(evidence: Evidence, message: HttpMessage, socket: Socket | None) -> tuple[int | None, str]:
     """Who sent the request, or received it."""
-    pid = evidence.owners.get(view.events[0].record.tid) if view.events else None
+    pid = evidence.owners.get(message.events[0].record.tid) if message.events else None
     if pid is None and socket is not None:
         pid = socket.pid
     process = evidence.processes.get(pid) if pid is not None else None
@@ -177,19 +183,19 @@ def _process(evidence: Evidence, view: HttpView, socket: Socket | None) -> tuple
 # ---------------------------------------------------------------------------------------------------------- encryption
 
 
-def _encrypted(evidence: Evidence, clock: _Clock, encrypted: dict[str, list[Message]]) -> Iterable[Transaction]:
+def _encrypted(evidence: Evidence, clock: _Clock, encrypted: dict[str, list[TlsHello]]) -> Iterable[Transaction]:
     """Connections with a TLS hello of a client that offers HTTP, or to port 443."""
-    for uid, messages in encrypted.items():
+    for uid, hellos in encrypted.items():
         socket = evidence.sockets.get(uid)
-        hello = next((m for m in messages if getattr(m, "client", None) is True), None)
+        hello = next((m for m in hellos if m.client), None)
         if socket is None or hello is None or not clock.first_on(uid):
             continue  # behind CONNECT: that request has its row
         server = hello.direction == "received"
         end = socket.local if server else socket.peer
-        offered = [name for name in getattr(hello, "alpn", ()) if name.startswith(("h2", "http/"))]
+        offered = [name for name in hello.alpn if name.startswith(("h2", "http/"))]
         if not offered and (end is None or end.port != 443):
             continue
-        name = str(getattr(hello, "sni", None) or (end.host if end is not None else "") or "?")
+        name = hello.sni or (end.host if end is not None else "") or "?"
         port = f":{end.port}" if end is not None and end.port not in (0, 443) else ""
         attempt = None if server else _attempt(socket)
         record = hello.events[0].record if hello.events else None
@@ -226,17 +232,17 @@ def _encrypted(evidence: Evidence, clock: _Clock, encrypted: dict[str, list[Mess
 class _Clock:
     """What took time before a request: look-ups, the connection, TLS."""
 
-    def __init__(self, evidence: Evidence, encrypted: dict[str, list[Message]]) -> None:
+    def __init__(self, evidence: Evidence, encrypted: dict[str, list[TlsHello]]) -> None:
         self._evidence = evidence
         self._encrypted = encrypted
         self._met: set[str] = set()
-        self._lookups: dict[tuple[int | None, str], list[Message]] = {}
+        self._lookups: dict[tuple[int | None, str], list[DnsMessage]] = {}
         self._connects: dict[int | None, list[int]] = {}  # by process: when connections that were used began
         for message in evidence.messages:
-            name = getattr(message, "question", "") if message.protocol == "dns" else ""
-            if name and message.start_ns is not None:
+            if isinstance(message, DnsMessage) and message.question and message.start_ns is not None:
                 socket = evidence.sockets.get(message.socket)
-                self._lookups.setdefault((socket.pid if socket is not None else None, name.lower()), []).append(message)
+                key = socket.pid if socket is not None else None, message.question.lower()
+                self._lookups.setdefault(key, []).append(message)
         for socket in evidence.sockets.values():
             attempt = _attempt(socket)
             if attempt is not None and attempt.start_ns is not None and socket.type == "stream" and socket.sent.calls:
@@ -249,16 +255,16 @@ class _Clock:
         self._met.add(uid)
         return new
 
-    def is_secure(self, view: HttpView) -> bool:
+    def is_secure(self, message: HttpMessage) -> bool:
         """TLS was spoken on its socket before: it was decrypted."""
-        hello = next(iter(self._encrypted.get(view.socket, ())), None)
-        return hello is not None and (hello.start_ns or 0) < (view.start_ns or 0)
+        hello = next(iter(self._encrypted.get(message.socket, ())), None)
+        return hello is not None and (hello.start_ns or 0) < (message.start_ns or 0)
 
     def tls_ns(self, uid: str) -> int | None:
         """From the ClientHello to the ServerHello."""
-        hellos = [m for m in self._encrypted.get(uid, ()) if hasattr(m, "sni") and hasattr(m, "retry")]
-        client = next((m for m in hellos if getattr(m, "client", False)), None)
-        server = next((m for m in hellos if not getattr(m, "client", True) and not getattr(m, "retry", False)), None)
+        hellos = self._encrypted.get(uid, ())
+        client = next((m for m in hellos if m.client), None)
+        server = next((m for m in hellos if not m.client and not m.retry), None)
         return _between(client.start_ns, server.end_ns) if client is not None and server is not None else None
 
     def lookup_ns(self, name: str, pid: int | None, attempt: Attempt | None) -> int | None:
@@ -276,7 +282,7 @@ class _Clock:
                 continue
             if began < after or (start is not None and start - ended > _LOOKUP_GAP_NS):
                 break
-            if getattr(message, "is_response", False):
+            if message.is_response:
                 end = end or ended
             start = began
         return _between(start, end)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.decoders.replies import SUMMARY, Reply, Request, ServerError, Unit, brief, statement, verb
+from systrace.messages.replies import SUMMARY, Reply, Request, ServerError, Unit, brief, statement, verb
 
 
 @given(st.binary(max_size=1000))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.problem import printable
+from systrace.messages.body import Body
+from systrace.messages.problem import printable
 from systrace.model import Message
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*\Z")
@@ -70,12 +70,11 @@ class HttpMessage(Message):
 
 @dataclass(slots=True)
 class HttpRequest(HttpMessage):
-    """A request. `answered` and `answer_ns` tell whether and when the head of its final response came."""
+    """A request. `answered` tells whether the head of its final response came."""
 
     method: str = ""
     target: str = ""  # as sent: path, absolute URI (to a proxy) or host:port (CONNECT)
     answered: bool = False
-    answer_ns: int | None = None
 
     @property
     def host(self) -> str:
@@ -139,6 +138,23 @@ class HttpStray(Message):
     def notable(self) -> bool:
         """Kept in preference to others, unless they may be a message like any other."""
         return not self.cut
+
+
+@dataclass(slots=True)
+class Http2Error(Message):
+    """GOAWAY or RST_STREAM: one side gives up the connection or one stream."""
+
+    kind: str = ""  # goaway, rst-stream
+    stream_id: int = 0  # of RST_STREAM; of GOAWAY the last one that was, or may have been, worked on
+    code: int = 0
+    name: str = ""
+    debug: str = ""  # printable
+    by_client: bool = False
+
+    @property
+    def notable(self) -> bool:
+        """Kept in preference to others, unless it is a good-bye."""
+        return self.code != 0
 
 
 def parse_fields(block: bytes) -> Headers:

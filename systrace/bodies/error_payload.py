@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.json_body import json_value
-from systrace.decoders.bodies.problem import printable
-from systrace.decoders.bodies.xml_body import root
+from systrace.bodies.json_body import json_value
+from systrace.bodies.xml_body import root
+from systrace.messages.body import Body
+from systrace.messages.problem import printable
 
 _ERROR_KEYS = ("error", "errors", "fault", "exception", "err")
 _ERROR_KEYS_LONG = ("errorMessage", "error_message", "errorCode", "error_code")
