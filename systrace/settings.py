@@ -84,6 +84,11 @@ def settings() -> Settings:
     return Settings(found, complaints)
 
 
+def _at_once(name: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)
+
+
 def _read_text(text: str, kind: type) -> Any:
     if kind is list:
         return [text]
@@ -94,8 +99,11 @@ def _read_text(text: str, kind: type) -> Any:
 
 def _read(path: Path, complaints: list[str]) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
             status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                complaints.append(f"{path} is not used: it is no file")
+                return {}
             if status.st_uid not in (0, os.geteuid()) or status.st_mode & stat.S_IWOTH:
                 complaints.append(f"{path} is not used: others may write it")
                 return {}
@@ -107,7 +115,7 @@ def _read(path: Path, complaints: list[str]) -> dict[str, Any]:
     except OSError as error:
         if error.errno not in (2, 20):
             complaints.append(f"{path} is not used: {error.strerror}")
-    except ValueError as error:  # no TOML, no UTF-8
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8
         complaints.append(f"{path} is not used: {error}")
     return {}
 

@@ -107,6 +107,8 @@ def _own_limits(path: str | None) -> tuple[list[Limit], str]:
 
     if path is None:
         return [], ""
+    if Path(path).exists() and not Path(path).is_file():
+        return [], f"{path}: it is no file"  # a pipe would be waited for
     try:
         return read(Path(path), users=True), ""
     except SystraceError as error:
