@@ -170,12 +170,6 @@ def _futex(call: Call, memory: Memory) -> Call:
     return replace(call, limit_ns=limit, left_ns=left, limit_source="futex", detail=_FUTEX_WAITS.get(command, ""))
 
 
-def watches_nothing(call: Call) -> bool:
-    """poll or select of no descriptors for ever: that is how libc makes pause(3) where the kernel has no such call."""
-    count = call.args[1] if call.name in calls.POLLS else call.args[0] if call.name in calls.SELECTS else 1
-    return count & 0xFFFFFFFF == 0 and call.limit_ns is None
-
-
 def mutex_owner(call: Call, memory: Memory) -> int:
     """The tid in the word behind a contended glibc mutex (`struct __pthread_mutex_s`: lock, count, owner), or 0.
 

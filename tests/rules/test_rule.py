@@ -61,16 +61,16 @@ def test_nobody_is_over_himself_by_way_of_others() -> None:
         below(cause, ())
 
 
-# What content checks find is a defect with the cause that it proves; `exchanges` and `accusing` weigh these against each
-# other. They are one engine with the rules of content, which name them again.
-ENGINE = {"content"}
+# What content checks find is a defect with the cause that it proves, and what a look finds a draft with its cause; each is
+# an engine that several rules share, and that names what it gives to which.
+ENGINES = {"content", "look"}
 
 
 def test_no_cause_is_named_outside_its_own_rule() -> None:
     """A new cause is one new rule: nothing else knows its name."""
     named: list[str] = []
     for path in RULES_FOLDER.rglob("*.py"):
-        if path.parent.name in {"causes", *ENGINE}:
+        if path.parent.name in {"causes", *ENGINES}:
             continue
         named += [
             f"{path.relative_to(ROOT)}:{node.lineno} {node.value!r}"

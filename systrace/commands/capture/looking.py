@@ -15,7 +15,7 @@ from systrace.look.nouns import Look
 from systrace.model import Analysis, Input
 from systrace.pipeline import analyze
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import safe
+from systrace.words import safe
 
 GRAVE = ("fatal", "error")
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from systrace import calls
-from systrace.kernel.calls import watches_nothing
 from systrace.look.nouns import Call, Descriptor, End, ProcessState, Thread
 from systrace.model import Draft, Step
 from systrace.rules.look.waits import Judgement, Wait
@@ -43,6 +42,12 @@ _KERNEL_FUNCTIONS = (
 def elsewhere(thread: Thread, call: Call) -> bool:
     """Whether the kernel function tells that it is not the socket of the call that is waited for."""
     return "seccomp" in thread.wchan or (call.name == "splice" and "pipe" in thread.wchan)
+
+
+def watches_nothing(call: Call) -> bool:
+    """poll or select of no descriptors for ever: that is how libc makes pause(3) where the kernel has no such call."""
+    count = call.args[1] if call.name in calls.POLLS else call.args[0] if call.name in calls.SELECTS else 1
+    return count & 0xFFFFFFFF == 0 and call.limit_ns is None
 
 
 def judge_call(wait: Wait) -> Judgement:
