@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -27,6 +28,7 @@ MARK = b"# systrace: "
 FORMAT = 1
 PART = ".part"
 FIFO = "fifo"
+TAIL = 1 << 20  # bytes in which the end of a process that has just ended is looked for
 
 
 def comment(facts: Mapping[str, Any]) -> bytes:
@@ -131,6 +133,13 @@ class Recording:
     def length(self) -> int:
         """Bytes so far."""
         return os.lseek(self.descriptor, 0, os.SEEK_END)
+
+    def shows_end_of(self, pid: int) -> bool:
+        """Whether one of the last lines says how this process ended; a tracer that was killed in time has not said it."""
+        with contextlib.suppress(OSError):
+            tail = os.pread(self.descriptor, TAIL, max(0, self.length - TAIL))
+            return re.search(rb"^%d +[\d.]+ \+\+\+ (?:exited with|killed by) " % pid, tail, re.MULTILINE) is not None
+        return True
 
     def cut(self, length: int) -> None:
         """Take back what came after the first `length` bytes; nobody else writes any more."""

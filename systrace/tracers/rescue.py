@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from systrace.tracers.permission import yama
-from systrace.tracers.waiting import Running, pidfd, stat_fields, status_field, wait_any
+from systrace.tracers.waiting import Running, pidfd, stat_fields, status_field, tracer_of, wait_any
 
 # linux/ptrace.h
 PTRACE_CONT = 7
@@ -145,7 +145,11 @@ class Guard:
     def _at_stop(self, tid: int, number: int, event: int) -> None:
         if event == PTRACE_EVENT_EXIT and tid == self._tracer_pid:
             tasks = self._tasks() if self._depends() else []
-            with held_back(tasks, tid):
+            with held_back(tasks, tid) as hold_back:
+                # Who was on the way as we looked has come by now; after that, nobody can be made without the tracer.
+                late = [each for each in self._tasks() if each not in tasks] if tasks else []
+                hold_back(late)
+                tasks += late
                 self._ptrace(PTRACE_CONT, tid, None, None)
                 self._seize(tasks)
             self._complete(tasks)
@@ -180,7 +184,9 @@ class Guard:
         if not tasks:
             return
         for _round in range(ROUNDS):
-            new = [tid for tid in self._tasks() if tid not in self._taken and tid not in self._refused]
+            tasks = self._tasks()
+            self._taken.update(tid for tid in tasks if tid not in self._taken and tracer_of(tid) == os.getpid())
+            new = [tid for tid in tasks if tid not in self._taken and tid not in self._refused]  # nobody's yet
             if not new:
                 break
             self._seize(new)
@@ -205,7 +211,8 @@ class Guard:
                     left.append(tid)
             pending = left
             if pending and time.monotonic() > until:
-                self._refused.update(tid for tid in pending if stat_state(tid) not in "XZ")
+                self._taken.update(tid for tid in pending if tracer_of(tid) == os.getpid())
+                self._refused.update(tid for tid in pending if tid not in self._taken and stat_state(tid) not in "XZ")
                 return
 
     def _say(self, kind: str, text: str) -> None:
@@ -214,8 +221,8 @@ class Guard:
 
 
 @contextlib.contextmanager
-def held_back(tasks: list[int], tracer_pid: int) -> Iterator[None]:
-    """Nobody of the tasks gets a processor before us, as far as we are permitted to see to that.
+def held_back(tasks: list[int], tracer_pid: int) -> Iterator[Callable[[list[int]], None]]:
+    """Nobody of the tasks gets a processor before us, as far as we are permitted to see to that; gives what adds more.
 
     With the right to real-time scheduling (sched(7)) they may run only where we run and come first. Without it, only
     where the dying tracer runs. Afterwards all is as it was.
@@ -226,19 +233,25 @@ def held_back(tasks: list[int], tracer_pid: int) -> Iterator[None]:
     with contextlib.suppress(OSError):
         elsewhere = os.sched_getaffinity(tracer_pid) - ours
     if not tasks or not elsewhere:
-        yield
+        yield lambda _tasks: None
         return
     before: dict[int, set[int]] = {}
+
+    def hold_back(tasks: list[int]) -> None:
+        for tid in tasks:
+            with contextlib.suppress(OSError):
+                allowed, only = os.sched_getaffinity(tid), ours if first else elsewhere
+                # Who was made by one that was held back already has inherited that.
+                before[tid] = next(iter(before.values()), allowed) if allowed == only else allowed
+                os.sched_setaffinity(tid, only)
+
     try:
         first = _comes_first()
         os.sched_setaffinity(0, ours)
         with contextlib.suppress(OSError):
             os.sched_setaffinity(tracer_pid, elsewhere)
-        for tid in tasks:
-            with contextlib.suppress(OSError):
-                before[tid] = os.sched_getaffinity(tid)
-                os.sched_setaffinity(tid, ours if first else elsewhere)
-        yield
+        hold_back(tasks)
+        yield hold_back
     finally:
         for tid, allowed in before.items():
             with contextlib.suppress(OSError):

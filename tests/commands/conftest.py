@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.commands.jobs import RUN
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
@@ -93,6 +96,45 @@ def hung(user: User, server: int) -> Iterator[int]:
     yield process.pid
     process.kill()
     process.communicate()
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Path:
+    """Where a job says that it is ready."""
+    path = tmp_path / "ready"
+    os.mkfifo(path)
+    return path
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts systrace in a group of its own; nothing of it survives the test."""
+    made: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str | Path, **more: object) -> subprocess.Popen[bytes]:
+        settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True} | more
+        made.append(subprocess.Popen([*RUN, *words], **settings))  # type: ignore[call-overload]
+        return made[-1]
+
+    yield start
+    for process in made:
+        for number in (signal.SIGKILL,):
+            try:
+                os.killpg(process.pid, number)
+            except ProcessLookupError:
+                continue
+        process.communicate()
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory like /tmp, below one that everybody may enter."""
+    with tempfile.TemporaryDirectory(prefix="outputs-") as top:
+        Path(top).chmod(0o755)
+        directory = Path(top) / "shared"
+        directory.mkdir()
+        directory.chmod(0o1777)
+        yield directory
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -15,6 +15,12 @@ RUN = [*SYSTRACE, "run"]
 TRACERS = ("strace", "embedded")
 STATUS = 7
 SCRIPT = f'echo out; echo err >&2; read word; echo "$word"; exit {STATUS}'
+OPTIONS = ("--save", "--report", "--live")
+INSTEAD = {
+    "--save": "nothing is saved",
+    "--report": "the report goes to standard error",
+    "--live": "no events are shown",
+}
 JOB = ["--", "sh", "-c", SCRIPT]
 
 Done = subprocess.CompletedProcess[bytes]
@@ -25,6 +31,11 @@ def run(*words: str | Path, **more: object) -> Done:
     """Run systrace to its end."""
     settings: dict[str, object] = {"capture_output": True, "timeout": 60, "check": False, **more}
     return subprocess.run([*RUN, *words], **settings)  # type: ignore[call-overload,no-any-return]
+
+
+def python(code: str) -> list[str]:
+    """A job in Python."""
+    return ["--", sys.executable, "-I", "-S", "-c", code]
 
 
 def job(*options: str | Path, **more: object) -> Done:

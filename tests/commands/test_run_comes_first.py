@@ -295,3 +295,26 @@ def test_a_recording_is_0600_and_ours_under_sudo_like_conditions(tmp_path: Path)
     unharmed(done)
     for path in tmp_path.iterdir():
         assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (0, 0o600)
+
+
+@root
+@pytest.mark.skipif(not shutil.which("unshare"), reason="util-linux is missing")
+@pytest.mark.parametrize("how", ["mount -t tmpfs none /dev", "mount -t tmpfs none /dev; mkdir /dev/null"])
+@pytest.mark.parametrize("tracer", TRACERS)
+def test_without_a_null_device(tracer: str, how: str) -> None:
+    """As in a chroot that nobody has furnished."""
+    words = ["unshare", "--mount", "--propagation=private", "sh", "-c", f'{how}; exec "$@"', "sh"]
+    words += [*SYSTRACE, "run", "--tracer", tracer, *JOB]
+    done = subprocess.run(words, input=b"word\n", capture_output=True, check=False, timeout=100)
+    said = unharmed(done)
+    assert 1 <= len(said) <= 2, said
+
+
+@pytest.mark.parametrize("tracer", TRACERS)
+def test_limits_that_are_no_file(tracer: str, tmp_path: Path) -> None:
+    """A pipe would be waited for, and a device never ends."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "none"):
+        (said,) = unharmed(job("--tracer", tracer, "--limits", path))
+        assert said.startswith("the idle limits are those of the catalogue: ")
+        assert str(path) in said

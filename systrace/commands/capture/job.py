@@ -72,6 +72,7 @@ class Course:
         self._capture: Capture | None = None
         self._session: Session | None = None
         self._live: int | None = None
+        self._tracer = ""
 
     def go(self) -> tuple[int, bool]:
         """See `run_job`."""
@@ -116,7 +117,10 @@ class Course:
         self._pass_signals_on(capture)
         status = capture.wait(plan.timeout)
         spooled = session.spool.finish()
-        ended = {"exit_status": status, "fault": _fault(capture, spooled, session.spool), "lost_bytes": spooled.lost}
+        fault = _fault(capture, spooled, session.spool)
+        if not fault and status is not None and spooled.ended and not session.recording.shows_end_of(capture.pid):
+            fault = f"{self._tracer} ended before the job: the recording stops there"
+        ended = {"exit_status": status, "fault": fault, "lost_bytes": spooled.lost}
         keys = session.keys
         session.recording.end(ended, keys.lines() if keys is not None and session.recording.saved else ())
         if status is None:
@@ -127,7 +131,7 @@ class Course:
             _end(session.watcher)
         if session.keepalives is not None:
             _say_failures(session.keepalives)
-        failed = self._report(session, _fault(capture, spooled, session.spool), status)
+        failed = self._report(session, fault, status)
         if status is None:
             status = capture.wait()
         return status if status is not None else 0, failed
@@ -158,7 +162,7 @@ class Course:
                     reason, spoken = str(error), False
                     _undo(attempt)
                     continue
-                self._session, self._capture = session, capture
+                self._session, self._capture, self._tracer = session, capture, f"{tracer.name}[{capture.tracer_pid}]"
                 session.spool.opened()
                 stack.push(attempt.pop_all())
                 return session, capture

@@ -1,0 +1,264 @@
+"""Whoever kills the tracer kills nobody else: the guard takes the job over, all of it, in time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from systrace.outputs import place
+from systrace.tracers import TRACERS, Capture, Request, rescue
+from systrace.tracers.recording import Recording
+from systrace.tracers.rescue import Heir, descendants, held_back, permitted, stat_state, threads, tracer_lives, tree
+from systrace.tracers.spool import Spool
+from systrace.tracers.waiting import pidfd, status_field, tracer_of
+
+CALLS = frozenset("socket connect read write close openat pipe2 dup2 wait4 sendto recvfrom poll execve clone".split())
+needs_rights = pytest.mark.skipif(not permitted(), reason="kernel.yama.ptrace_scope lets nobody take a job over")
+here = pytest.mark.skipif(tracer_of(os.getpid()) != 0, reason="a traced process cannot trace its children")
+
+
+@dataclass
+class Guarded:
+    """A job under a tracer, with a guard."""
+
+    capture: Capture
+    spool: Spool
+    recording: Recording
+
+    def kill_tracer(self) -> None:
+        """And wait until somebody else has the job."""
+        os.kill(self.capture.tracer_pid, signal.SIGKILL)
+        while tracer_of(self.capture.pid) in (0, self.capture.tracer_pid) and stat_state(self.capture.pid) not in "XZ":
+            pass
+
+
+@contextlib.contextmanager
+def guarded(name: str, command: list[str], directory: Path) -> Iterator[Guarded]:
+    """As `run` starts it."""
+    reason = TRACERS[name].unavailable()
+    if reason:
+        pytest.skip(reason)
+    recording = Recording.create(place(directory / "t.strace"), {"command": command})
+    spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
+    try:
+        request = Request(output=recording.fifo, syscalls=CALLS, heir=spool.heir)
+        with TRACERS[name].run(command, request) as capture:
+            spool.opened()
+            yield Guarded(capture, spool, recording)
+    finally:
+        spool.close()
+        recording.close()
+
+
+def fifos(directory: Path, *names: str) -> list[Path]:
+    made = [directory / name for name in names]
+    for path in made:
+        os.mkfifo(path)
+    return made
+
+
+BUSY = """
+import os, sys, threading
+results = []
+def work():
+    for _ in range(2000):
+        reader, writer = os.pipe()
+        os.write(writer, b"x")
+        results.append(os.read(reader, 1) == b"x")
+        os.close(reader)
+        os.close(writer)
+pid = os.fork()
+workers = [threading.Thread(target=work) for _ in range(3)]
+for each in workers: each.start()
+if pid == 0:
+    for each in workers: each.join()
+    os._exit(len(results) != 6000 or not all(results))
+print("busy", flush=True)
+for each in workers: each.join()
+if os.fork() == 0:
+    os.execv("/bin/sh", ["sh", "-c", "read line < /etc/passwd && test -n \\"$line\\""])
+ends = sorted(os.wait()[1] for _ in range(2))
+os.write(2, repr((len(results), all(results), ends)).encode())
+sys.exit(40 + (len(results) == 6000 and all(results)) + (ends == [0, 0]))
+"""
+
+
+@pytest.mark.real
+@here
+@needs_rights
+@pytest.mark.parametrize("name", ["strace", "embedded"])
+@pytest.mark.parametrize("turn", range(5))
+def test_threads_and_children_at_work_notice_nothing(name: str, turn: int, tmp_path: Path) -> None:
+    """Each of their calls depends on the tracer that dies, and none of them fails."""
+    reader, writer = os.pipe()
+    saved = os.dup(1)
+    os.dup2(writer, 1)
+    try:
+        with guarded(name, [sys.executable, "-I", "-S", "-c", BUSY], tmp_path) as job:
+            os.dup2(saved, 1)
+            assert os.read(reader, 5) == b"busy\n"
+            job.kill_tracer()
+            assert job.capture.wait(60) == 42
+            assert "the recording stops there" in (job.capture.fault() or "")
+            assert job.spool.heir.hear() == "the job goes on untraced"
+            assert job.spool.finish().fault == ""
+            job.recording.end({"exit_status": 42})
+            *_lines, last = job.recording.path.read_bytes().splitlines()
+            assert last.startswith(b"# systrace: ")
+    finally:
+        os.dup2(saved, 1)
+        for each in (reader, writer, saved):
+            os.close(each)
+
+
+@pytest.mark.real
+@here
+@needs_rights
+@pytest.mark.parametrize("name", ["strace", "embedded"])
+@pytest.mark.parametrize(("script", "status"), [("exit 7", 7), ("kill -KILL $$", 137), ("kill -TERM $$", 143)])
+def test_how_the_job_ends_is_known(name: str, script: str, status: int, tmp_path: Path) -> None:
+    """The embedded worker was its parent; who has taken it over says how it ended."""
+    ready, go = fifos(tmp_path, "ready", "go")
+    job = ["/bin/sh", "-c", f"echo $$ > {ready}; read x < {go}; {script}"]
+    with guarded(name, job, tmp_path) as run:
+        assert int(ready.read_text()) == run.capture.pid
+        run.kill_tracer()
+        go.write_text("now\n")
+        assert run.capture.wait(60) == status
+
+
+@pytest.mark.real
+@here
+@needs_rights
+@pytest.mark.parametrize("name", ["strace", "embedded"])
+def test_signals_and_stops_go_on(name: str, tmp_path: Path) -> None:
+    """The guard passes on what it stops for: a handler runs, a stopped job stays stopped until it is continued."""
+    ready, seen = fifos(tmp_path, "ready", "seen")
+    job = ["/bin/sh", "-c", f"trap 'echo term > {seen}; exit 5' TERM; echo $$ > {ready}; while :; do sleep 0.05; done"]
+    with guarded(name, job, tmp_path) as run:
+        ready.read_text()
+        run.kill_tracer()
+        os.kill(run.capture.pid, signal.SIGSTOP)
+        while stat_state(run.capture.pid) not in "Tt":
+            pass
+        assert run.capture.wait(0.2) is None
+        os.kill(run.capture.pid, signal.SIGCONT)
+        run.capture.signal(signal.SIGTERM)
+        assert seen.read_text() == "term\n"
+        assert run.capture.wait(60) == 5
+
+
+@pytest.mark.real
+@here
+@needs_rights
+@pytest.mark.parametrize("name", ["strace", "embedded"])
+def test_a_tracer_that_has_done_its_work_is_no_loss(name: str, tmp_path: Path) -> None:
+    with guarded(name, ["/bin/sh", "-c", "exit 7"], tmp_path) as run:
+        assert run.capture.wait(60) == 7
+        assert run.capture.fault() is None
+        assert run.spool.heir.hear() == ""
+
+
+@pytest.mark.real
+@here
+def test_without_a_guard_the_embedded_job_is_killed_with_its_tracer(tmp_path: Path) -> None:
+    """It could not go on: the filter makes its calls fail."""
+    if TRACERS["embedded"].unavailable():
+        pytest.skip(str(TRACERS["embedded"].unavailable()))
+    with TRACERS["embedded"].run(["/bin/sleep", "1000"], Request(tmp_path / "t", CALLS)) as capture:
+        os.kill(capture.tracer_pid, signal.SIGKILL)
+        assert capture.wait(60) == 137
+        assert "the job was killed with it" in (capture.fault() or "")
+
+
+# ------------------------------------------------------------------------------------------------------------ the words
+
+
+def heir() -> tuple[Heir, int]:
+    """One, and where its guard writes."""
+    reader, writer = os.pipe()
+    unread, tell = os.pipe()
+    os.close(unread)
+    return Heir(reader, tell), writer
+
+
+def test_news_come_in_pieces() -> None:
+    one, writer = heir()
+    for piece, status in ((b"ready \nwords the jo", None), (b"b goes on\nsta", None), (b"tus 143\n", 143)):
+        os.write(writer, piece)
+        assert one.status() == status
+    assert one.words == "the job goes on"
+    os.close(writer)
+    assert one.status() == -1
+    one.close()
+
+
+def test_a_guard_that_is_dead_is_not_waited_for() -> None:
+    """It was killed, or could not be started: the job begins without it."""
+    one, writer = heir()
+    os.close(writer)
+    one.guard(os.getpid(), os.getpid())
+    assert one.hear() == ""
+    one.close()
+
+
+# -------------------------------------------------------------------------------------------------------- who is where
+
+
+def test_a_tree_is_its_threads_and_those_of_its_descendants() -> None:
+    script = "sleep 60 & sh -c 'sleep 60 & echo $$ $!; wait' & echo $!; wait"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True) as top:
+        assert top.stdout is not None
+        words = {int(word) for _ in range(2) for word in top.stdout.readline().split()}
+        found = list(tree(top.pid, -1))
+        assert found[0] == top.pid
+        assert words < set(found)
+        below = descendants(top.pid)
+        assert {each.pid for each in below} == set(found) - {top.pid}
+        os.killpg(top.pid, signal.SIGKILL)
+    assert threads(4194303) == []
+    assert descendants(4194303) == []
+    assert os.getpid() in threads(os.getpid())
+
+
+def test_states() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        descriptor = pidfd(process.pid)
+        assert descriptor is not None
+        assert tracer_lives(descriptor)
+        process.kill()
+        process.wait()
+        assert not tracer_lives(descriptor)
+        os.close(descriptor)
+    assert stat_state(process.pid) == "X"
+    assert stat_state(os.getpid()) == "R"
+
+
+def test_who_is_held_back_is_let_go_again() -> None:
+    """Processors and priorities are what they were, whoever was allowed to change them."""
+    with subprocess.Popen(["sleep", "60"]) as task, subprocess.Popen(["sleep", "60"]) as tracer:
+        before = [os.sched_getaffinity(pid) for pid in (0, task.pid)]
+        policy = os.sched_getscheduler(0)
+        with held_back([task.pid, 4194303], tracer.pid):
+            assert os.sched_getaffinity(task.pid)
+        assert [os.sched_getaffinity(pid) for pid in (0, task.pid)] == before
+        assert os.sched_getscheduler(0) == policy
+        with held_back([], tracer.pid):
+            assert os.sched_getscheduler(0) == policy
+        for each in (task, tracer):
+            each.kill()
+
+
+def test_what_yama_permits(monkeypatch: pytest.MonkeyPatch) -> None:
+    capable = int(status_field(os.getpid(), "CapEff") or "0", 16) >> rescue.CAP_SYS_PTRACE & 1
+    for scope, expected in ((0, True), (1, bool(capable)), (2, bool(capable)), (3, False)):
+        monkeypatch.setattr(rescue, "yama", lambda scope=scope: scope)
+        assert permitted() is expected
