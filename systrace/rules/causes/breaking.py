@@ -141,6 +141,7 @@ def stale_connection(case: Case) -> Iterator[Draft]:
 
     What it is: at least one exchange had worked; after a pause the next request went out, and end of file (or a reset,
         or EPIPE) came instead of an answer.
+        Of a running process (attach), `close-wait`: the peer has closed many, and the program none.
     Why it matters: the client keeps connections longer than the server or load balancer does; the request may be lost.
     What proves it: the earlier exchange, the pause, and an end without one byte of the new answer.
     Not this: an end on a connection's first request (empty-reply); a reset after 350 s and more (idle-timeout).
@@ -228,6 +229,7 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
 
     What it is: ETIMEDOUT (or a late EHOSTUNREACH, ENETUNREACH, even ECONNREFUSED) on a receive or send: the kernel's
         retransmissions, keepalive probes or TCP_USER_TIMEOUT gave up. Variants: `retransmission`, `keepalive`.
+        Of a running process (attach), `retransmitting`: what was sent is repeated now, and nothing acknowledges it.
     Why it matters: the peer or the path is gone; nobody closed anything.
     What proves it: the errno on a connection that stood, long after the last byte.
     Not this: ETIMEDOUT on connect (connect-timeout); the same after a silence of 350 s (idle-timeout).

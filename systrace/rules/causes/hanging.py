@@ -32,6 +32,9 @@ def hung_read(case: Case) -> Iterator[Draft]:
 
     What it is: the last call is an endless wait (recv, read, poll with -1 or a limit not yet due) on a standing
         connection.
+        Of a running process (attach), `no-deadline`, `keepalive` (probes would end it), `peer-silent` (the peer's host
+        answers probes, its program does not), `pending` (a datagram); at rest, and no hang: `accept`, `server`,
+        `resting`, `messages`.
     Why it matters: nothing in the program will ever end this wait.
     What proves it: the unfinished call, the time since the last byte, no SO_RCVTIMEO, no alarm.
     Not this: a wait that the program's own limit ended (read-timeout); 350 s and more without keepalive on a path that

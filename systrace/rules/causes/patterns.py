@@ -127,7 +127,11 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
 def not_network(case: Case) -> Iterator[Draft]:
     """The job hangs, but not on a socket: on a lock, a child, keyboard input, a pipe, a sleep.
 
-    What it is: when the log ends or the job is stopped, its last call waits for something that is no connection.
+    What it is: when the log ends or the job is stopped, its last call waits for something that is no connection. Variants
+        say for what: `lock`, `child`, `stdin`, `pipe`, `sleep`, `futex`, `signal`, `disk`, `event` (its own loop),
+        `linger` (SO_LINGER), `supervisor` (a seccomp filter's), `deadlock` (a circle, or both ends of one pipe). Of a
+        running process (attach) also how it stands: `stopped`, `frozen`, `traced`, `cpu`, `running`, `zombie`, `ended`,
+        `kernel`, `hidden`, `other`; and `unread-data`.
     Why it matters: the network is not to blame; look at the holder of the lock, the child, the terminal.
     What proves it: the unfinished call and how long it had lasted.
     Not this: a parent that waits for a child which itself hangs on a socket: then the child's wait is the cause.

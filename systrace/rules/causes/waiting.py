@@ -36,6 +36,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
 
     What it is: a wait (poll, select, epoll, SO_RCVTIMEO, SIGALRM; slices are summed) ended by the limit that the program
         had set. Variants: `no-answer`, `mid-answer` (it had begun), `greeting` (the server never said its first word).
+        Of a running process (attach), `pending` (its own limit has not come yet) and `timer` (a timerfd will wake it).
     Why it matters: the network reported no error; the limit is the program's, the slowness is the other side's or the
         path's.
     What proves it: the wait's result `= 0 (Timeout)`, EAGAIN after the limit on a blocking socket, or SIGALRM in the
@@ -155,6 +156,8 @@ def send_blocked(case: Case) -> Iterator[Draft]:
     """The program wants to send, and the peer takes nothing: its window is full.
 
     What it is: a blocking send, or a wait for POLLOUT, that lasts; ended by the program's limit, by force, or not at all.
+        Of a running process (attach), the kernel's timer: `persist` (the peer's window is closed), `on` (repeated), or
+        `buffer` (no timer runs).
     Why it matters: the peer's program does not read (stuck, or itself waiting for us to read: a deadlock), or the path
         lost the packets.
     What proves it: the wait is for writing on a connection that stood and took bytes before.
