@@ -18,6 +18,7 @@ from pathlib import Path
 from systrace.tracers.live import in_passing
 from systrace.tracers.spool import detach_descriptors, fork_apart
 
+PR_SET_PDEATHSIG = 1  # prctl(2)
 Work = Callable[[Iterator[bytes]], bytes]
 Reader = Callable[[Path, int], Iterator[bytes]]  # lines of a file, until a descriptor is readable
 
@@ -53,10 +54,12 @@ class Analyst:
         )  # now: a short job's recording may soon have another name, or none
         ended, self._end = os.pipe()
         self._result, answer = os.pipe()
+        parent = os.getpid()
         self.pid = fork_apart(session=False)  # last in the queue of the job's own session
         if self.pid == 0:
             status = 1
             try:
+                _end_with(parent)
                 detach_descriptors({*kept, text, ended, answer})
                 lines = reader(Path(f"/proc/self/fd/{text}"), ended)
                 if prepare is not None:
@@ -64,7 +67,7 @@ class Analyst:
                 else:
                     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
                     os.nice(19)
-                status = _child(lambda: work(lines), answer, os.getppid())
+                status = _child(lambda: work(lines), answer, parent)
             finally:
                 os._exit(status)
         if prepare is not None:
@@ -110,6 +113,16 @@ class Analyst:
             self.pid = 0
         self._close_end()
         os.close(self._result)
+
+
+def _end_with(parent: int) -> None:
+    """Should systrace be killed, nobody wants to know any more: a long analysis would only take its time from others."""
+    import ctypes
+
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _child(work: Callable[[], bytes], answer: int, parent: int) -> int:

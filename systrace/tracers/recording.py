@@ -185,18 +185,24 @@ class Recording:
         """Into a file beside it, which takes its place: whatever happens, one of the two is whole."""
         wrap = compressor(final)
         assert wrap is not None
-        target, packed = beside(self.path, "~")
+        packed: Path | None = None
+        target = _nameless(self.path.parent)
+        if target < 0:
+            target, packed = beside(self.path, "~")
         try:
-            with (
-                os.fdopen(target, "wb") as raw,
-                wrap(raw) as into,
-                open(f"/proc/self/fd/{self.descriptor}", "rb") as plain,  # noqa: PTH123 (its name may be gone)
-            ):
-                shutil.copyfileobj(plain, into, 1 << 20)
+            with os.fdopen(target, "wb") as raw:
+                with (
+                    wrap(raw) as into,
+                    open(f"/proc/self/fd/{self.descriptor}", "rb") as plain,  # noqa: PTH123 (its name may be gone)
+                ):
+                    shutil.copyfileobj(plain, into, 1 << 20)
+                raw.flush()
+                packed = packed or _named(target, self.path)
             packed.replace(self.path)
         except OSError:
-            with contextlib.suppress(OSError):
-                packed.unlink()
+            if packed is not None:
+                with contextlib.suppress(OSError):
+                    packed.unlink()
             raise
 
     def close(self) -> None:
@@ -215,6 +221,30 @@ def _begin(descriptor: int, path: Path, first: bytes) -> None:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
+
+
+def _nameless(directory: Path) -> int:
+    """A new file without a name, of which nothing stays if we are killed (O_TMPFILE, open(2)); -1 where there are none."""
+    try:
+        descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return -1
+    with contextlib.suppress(OSError):
+        os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
+def _named(descriptor: int, path: Path) -> Path:
+    """Give such a file a name beside `path`, which is its own already, so that it can take its place.
+
+    Raises:
+        OSError: it cannot be given one.
+    """
+    name = path.with_name(f"{path.name}~")
+    with contextlib.suppress(FileNotFoundError):
+        name.unlink()
+    os.link(f"/proc/self/fd/{descriptor}", name, src_dir_fd=descriptor)  # so that it is linkat(2), which can follow
+    return name
 
 
 def private_directory(also: Path | None = None) -> Path:

@@ -349,7 +349,6 @@ class _Spooler:
         os.set_blocking(self.reader, True)
         while not self._state.ended:
             self._copy()
-        shutil.rmtree(self._cleanup, ignore_errors=True)
         return False
 
     def _settle(self) -> None:
@@ -368,3 +367,7 @@ class _Spooler:
         os.set_blocking(self.reader, True)
         while not self._state.ended:
             self._copy()
+        with contextlib.suppress(OSError):
+            while os.read(self.control, 65536):  # until systrace lets go, or is killed while it reports
+                pass
+        shutil.rmtree(self._cleanup, ignore_errors=True)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from systrace.tracers import live
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Reader
+from systrace.tracers.waiting import pidfd, wait_any
 
 
 @pytest.fixture
@@ -99,3 +102,26 @@ def test_systrace_killed_it_ends(analyst: Callable[..., Analyst]) -> None:
     end, one._end = one._end, os.open(os.devnull, os.O_WRONLY)
     os.close(end)
     os.waitid(os.P_PID, one.pid, os.WEXITED | os.WNOWAIT)
+
+
+def test_it_ends_with_systrace(tmp_path: Path) -> None:
+    """Nobody wants to know any more: whatever it is doing, it takes no processor's time from the job."""
+    path = tmp_path / "t"
+    path.write_bytes(b"")
+    script = f"""
+import os, signal, time
+from pathlib import Path
+from systrace.tracers.analyst import Analyst
+def work(lines):
+    while True: pass
+analyst = Analyst(Path({str(path)!r}), work, set())
+print(analyst.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, check=False, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    descriptor = pidfd(int(done.stdout))
+    assert wait_any([descriptor], 60)
+    if descriptor is not None:
+        os.close(descriptor)

@@ -5,8 +5,10 @@ import gzip
 import json
 import lzma
 import os
+import signal
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,53 @@ def test_another_place_for_temporary_files_is_found(tmp_path: Path, monkeypatch:
     assert stat.S_IMODE(recording.directory.stat().st_mode) == 0o700
     recording.close()
     assert not recording.directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (b"5 1.1 exit_group(3) = ?\n5 1.2 +++ exited with 3 +++\n", True),
+        (b"5 1.2 +++ killed by SIGKILL +++\n6 1.3 read(3, 4) = 1\n", True),
+        (b"5     1.2 +++ killed by SIGSEGV (core dumped) +++\n", True),
+        (b"6 1.2 +++ exited with 3 +++\n55 1.2 +++ exited with 3 +++\n", False),
+        (b'5 1.2 write(1, "5 1.2 +++ exited with 3 +++", 9) = 9\n', False),
+        (b"", False),
+    ],
+)
+def test_whether_the_end_of_the_job_was_recorded(text: bytes, shown: bool) -> None:
+    """Its tracer may have been killed just before."""
+    recording = Recording.create(None, {})
+    os.write(recording.descriptor, b"7 1.0 read(3, 4) = 1\n" * 100_000 + text)
+    assert recording.shows_end_of(5) is shown
+    recording.close()
+
+
+def test_a_systrace_that_is_killed_while_it_compresses_leaves_the_plain_text_alone(tmp_path: Path) -> None:
+    """One file, whole: what has been compressed so far has no name (where the file system can do that)."""
+    script = """
+import gzip, os, signal, sys
+from systrace.outputs import place
+from systrace.tracers.recording import Recording
+recording = Recording.create(place(sys.argv[1]), {})
+os.write(recording.descriptor, b"5 1.0 read(3, 4) = 1\\n" * 100_000)
+gzip.GzipFile.close = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+recording.pack()
+"""
+    words = [sys.executable, "-c", script, str(tmp_path / "t.gz")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(words, check=False, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = [path for path in tmp_path.iterdir() if path.is_file()]
+    assert left.read_bytes().endswith(b"5 1.0 read(3, 4) = 1\n" * 100_000)
+
+
+def test_where_files_without_names_are_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS, FAT: it has a name from the start, and takes the other's place all the same."""
+    monkeypatch.setattr(os, "O_TMPFILE", os.O_DIRECTORY | os.O_CREAT)  # which no kernel takes
+    path = tmp_path / "x.gz"
+    recording = _write(path)
+    plain = recording.path.read_bytes()
+    assert recording.pack() == (path, None)
+    recording.close()
+    assert gzip.decompress(path.read_bytes()) == plain
+    assert list(tmp_path.iterdir()) == [path]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from systrace.tracers.rescue import descendants
 from systrace.tracers.spool import ENDING, PIPE_BYTES, Spool
-from systrace.tracers.waiting import status_field, tracer_of
+from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
 
 SHIM = (
     b'77 1.000000001 execve("/usr/bin/python3", ["python3", "/x/tracers/launch.py", "3"], 0x1 /* 9 vars */) = 0 <0.1>\n'
@@ -156,11 +157,42 @@ def test_systrace_killed_an_attached_tracer_is_ended(pipe: Callable[..., Pipe]) 
     one.writer.close()
 
 
-def test_a_killed_spooler_is_said(pipe: Callable[..., Pipe]) -> None:
+def spooler_of(one: Pipe) -> int:
+    """Who does the work for the keeper."""
+    while not (found := descendants(one.spool.pid)):
+        time.sleep(0.001)
+    return found[0].pid
+
+
+def test_a_killed_spooler_is_said_and_replaced(pipe: Callable[..., Pipe]) -> None:
+    """What was recorded stays; what still comes is read, by another one, and forgotten."""
     one = pipe()
+    one.writer.write(JOB)
+    while one.text() != JOB:
+        time.sleep(0.001)
+    first = spooler_of(one)
+    os.kill(first, signal.SIGKILL)
+    while spooler_of(one) == first:
+        time.sleep(0.001)
+    for _ in range(50_000):  # more than the pipe holds
+        one.writer.write(b"5 1.000000001 read(3, 4) = 1\n")
+    one.writer.close()
+    done = one.spool.finish()
+    assert "was killed" in done.fault
+    assert done.lost >= 50_000 * 29
+    assert one.text() == JOB
+
+
+def test_a_killed_keeper_is_no_loss(pipe: Callable[..., Pipe]) -> None:
+    one = pipe()
+    spooler_of(one)
     os.kill(one.spool.pid, signal.SIGKILL)
     os.waitpid(one.spool.pid, 0)
-    assert "was killed" in one.spool.finish().fault
+    one.writer.write(JOB)
+    one.writer.close()
+    done = one.spool.finish()
+    assert (done.ended, done.fault) == (True, "")
+    assert one.text() == JOB
 
 
 def test_terminal_signals_do_not_reach_the_spooler(pipe: Callable[..., Pipe]) -> None:
@@ -209,3 +241,38 @@ sys.exit(40 + (results == [b"x"]) + os.wait()[1])
     assert done.status == 41
     assert "ended before the job" in (done.fault or "")
     assert done.heard == "the job goes on untraced"
+
+
+def test_systrace_killed_while_it_reports_its_directory_goes_all_the_same(pipe: Callable[..., Pipe]) -> None:
+    one = pipe()
+    one.writer.write(JOB)
+    one.writer.close()
+    assert one.spool.finish().ended
+    assert one.directory.exists()
+    os.close(one.spool._control.detach())
+    os.waitpid(one.spool.pid, 0)
+    assert not one.directory.exists()
+
+
+def test_a_tracer_finds_a_reader_though_keeper_and_spooler_are_dead(tmp_path: Path) -> None:
+    """It would wait for one in open(2), and the job with it."""
+    directory = tmp_path / "private"
+    directory.mkdir()
+    os.mkfifo(directory / "fifo")
+    target = os.open(tmp_path / "trace", os.O_RDWR | os.O_CREAT, 0o600)
+    spool = Spool(directory / "fifo", target, None, directory)
+    own = [pidfd(each.pid) for each in descendants(spool.pid)]
+    os.kill(spool.pid, signal.SIGKILL)  # the keeper first: it would start another one
+    os.waitpid(spool.pid, 0)
+    for spooler in own:
+        if spooler is not None:
+            signal.pidfd_send_signal(spooler, signal.SIGKILL)
+            assert wait_any([spooler], 60)
+            os.close(spooler)
+    writer = os.open(directory / "fifo", os.O_WRONLY)
+    spool.opened()
+    with pytest.raises(BrokenPipeError):  # and hears, once it has begun, that nobody wants its lines
+        os.write(writer, b"x")
+    os.close(writer)
+    os.close(target)
+    spool.close()
