@@ -6,10 +6,14 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
 
 from systrace.messages.body import Body
 
 os.environ["LC_ALL"] = "C.UTF-8"
+# A busy machine makes any example slow: that is no failure of what is tested.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def make(data: bytes, missing: int = 0, fields: str = "", complete: bool = True) -> Body:

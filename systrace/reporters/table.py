@@ -181,7 +181,7 @@ def _foot(analysis: Analysis, layout: Layout) -> list[str]:
     evidence = analysis.evidence
     health, source = evidence.health, evidence.source
     lines, calls = ("" if count == 1 else "s" for count in (health.lines, health.records))
-    if evidence.looks and not health.records:
+    if evidence.looks and not health.records and "attached" not in source.facts:
         return wrap("One look at the kernel's tables: nothing was stopped, no call was traced.", layout.width)
     words = [f"Read {health.lines} line{lines}, {health.records} call{calls}"]
     if source.first_ns is not None and source.last_ns is not None:
