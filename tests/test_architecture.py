@@ -72,7 +72,6 @@ UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
     "rules": "advice.clients advice.remedies case.stalls case.standing look.wording verdict.outcome verdict.recovery",
     "streams": "connecting descriptors evidence lookup processes snapshots sockets states tracker "
     "transcript transfers waiting waits",
-    "tracers": "launch",
 }
 # Where names of calls stand in a row beside systrace/calls, and why.
 OWN_ROWS = {
