@@ -10,15 +10,21 @@ Two ideas carry it:
 1. strace text is the only interface between capture and analysis. Every tracer, the embedded one too, yields lines in
    strace's format, so every capture can be saved, mailed, replayed and turned into a test, and everything behind
    `tracers` is functions over iterables. What strace can't say stands in `# systrace:` lines of the recording.
-2. The nouns are in one file (`model`), the verbs in one folder per stage. Stages know the nouns, not each other:
+2. The nouns are in one file (`model`), those of what was said in `messages`, those of a look at a live process in `look`;
+   the verbs are in one folder per stage. Stages know the nouns, not each other:
 
     model, errors, registry, annotations   the foundation            imports nothing of systrace but itself
+    calls, words, idle_limits, keepalive   the same: one table of calls and errors, one way to say a duration, one advice
+    outputs, units, settings               the same: what may be written, how people write numbers, defaults from files
+    messages, look                         what was said, what was seen of a process: nouns of the foundation, too
     tracers                                sources of lines          foundation
-    kernel                                 asks the running kernel   foundation
+    kernel                                 asks the running kernel, and judges nothing   foundation
     parser                                 lines -> records -> events  foundation
     streams                                events -> sockets, waits  foundation
     decoders                               byte streams -> messages  foundation
-    rules                                  evidence -> findings      foundation, decoders' message types
+    bodies                                 what is wrong with a body  foundation
+    rules                                  evidence -> findings: causes/, one file a family; case/, content/, look/,
+                                           advice/, verdict/ serve them              foundation, bodies
     reporters                              Analysis -> bytes         foundation
     pipeline                               lines -> Analysis         the stages from parser to rules
     commands                               the command line          all of these; nothing imports it

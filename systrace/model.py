@@ -7,10 +7,14 @@ changes them after they are made, except that a call without `-T` gets its end f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from systrace.look.nouns import Look
 
 # Outcome of a call, as `systrace events` prints it.
 RETURNED = "returned"
@@ -18,6 +22,9 @@ RESTARTED = "restarted"  # the kernel will run it again (ERESTART...), or a hand
 UNFINISHED = "unfinished"  # no result in the log
 ENDED = "ended"  # it returned, as the thread's next line shows; the line with its result is missing (grep)
 DETACHED = "detached"  # strace let go while the call was blocked
+
+_ASKED = re.compile(rb'"(?:\.\.\.)?, (?:\w+=)?(\d{1,18})(?:[,)]|\Z)')
+_TAIL = 200  # bytes: flags, and an address that sendto shows
 
 
 @dataclass(slots=True)
@@ -27,6 +34,7 @@ class Input:
     name: str
     lines: Iterable[bytes]  # with or without the newline, any length
     tid: int = 0  # the thread that a `-ff` file is of; 0 for all other inputs
+    as_is: bool = False  # straight from a tracer: nothing can stand before a line
 
 
 @dataclass(slots=True)
@@ -159,10 +167,17 @@ class Transfer(Event):
 
     fd: int
     size: int
-    asked: int | None  # the count argument
     flags: bytes  # MSG_* text
     address: Callable[[], Endpoint | None] | None  # sockaddr argument of sendto/recvfrom/msghdr
     pieces: Callable[[Record], list[tuple[bytes, int]]]  # the strings with each one's true length
+
+    def asked(self) -> int | None:
+        """The count argument, which follows the string; None where it does not show."""
+        args = self.record.args
+        found = _ASKED.findall(args, max(0, len(args) - _TAIL))
+        if not found:
+            return 0 if args.endswith(b", NULL, 0") else None
+        return int(found[-1])
 
     def payload(self) -> list[tuple[bytes, int]]:
         """[(known bytes, true length)]: known may be shorter where `-s` cut. One item for a stream, one a datagram."""
@@ -579,7 +594,7 @@ class Socket:
 
 @dataclass(slots=True)
 class Message:
-    """A decoded protocol message; each decoder subclasses it in its own file."""
+    """A decoded protocol message; `messages` has a subclass for each kind."""
 
     protocol: str
     socket: str
@@ -589,6 +604,11 @@ class Message:
     summary: str
     complete: bool
     events: list[Event] = field(default_factory=list)
+
+    @property
+    def notable(self) -> bool:
+        """Kept in preference to others where there are too many."""
+        return False
 
 
 @dataclass(slots=True)
@@ -669,6 +689,15 @@ class Transcript:
     seen: dict[str, Socket] = field(default_factory=dict)  # every socket and pipe that moved bytes
 
 
+@dataclass(slots=True, frozen=True)
+class Keep:
+    """What an analysis holds on to beyond what its report needs."""
+
+    calls_of: str | None = None  # uid of a socket: all its calls
+    transcript: Transcript | None = None  # filled with what went over the socket that it names
+    requests: bool = False  # all HTTP messages, however many a connection carried
+
+
 # ------------------------------------------------------------------------------------------------------------- verdicts
 
 
@@ -681,7 +710,52 @@ class Line:
     text: str
 
 
+@dataclass(slots=True, frozen=True)
+class Step:
+    """What to run next, and what it tells; one of them may be missing."""
+
+    command: str = ""
+    why: str = ""
+
+    def __str__(self) -> str:
+        if not self.command:
+            return f"# {self.why}"
+        return f"{self.command}  # {self.why}" if self.why else self.command
+
+
 @dataclass(slots=True)
+class Draft:
+    """A finding that its rule is still writing."""
+
+    cause: str
+    variant: str = ""
+    severity: str = "error"  # fatal, error, warning, info
+    confidence: str = "likely"  # confirmed, likely, possible
+    summary: str = ""
+    socket: str | None = None
+    peer: str | None = None
+    pid: int | None = None
+    command: str | None = None
+    time_ns: int | None = None
+    duration_ns: int | None = None
+    evidence: list[Event] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)  # evidence that no line of the log says; else made from `evidence`
+    causes: list[str] = field(default_factory=list)
+    next_steps: list[Step] = field(default_factory=list)
+    remedy: list[str] = field(default_factory=list)
+    refuted_by: str = ""
+    count: int = 1
+    end_ns: int | None = None  # when the program knew: ranking compares this with its death
+    recovered: str = ""  # fallback, retry, survived: why it is no failure of the job
+    fd: int | None = None  # the descriptor that a look is about
+    headline: str = ""  # what the verdict says of it, where that is shorter than the summary
+
+    def final(self) -> Finding:
+        """The finding, which nobody changes any more."""
+        return Finding(**{name: getattr(self, name) for name in self.__slots__ if name not in ("fd", "headline")})
+
+
+@dataclass(slots=True, frozen=True)
 class Finding:
     """What a rule found: observation first, inference second, the check that settles it third."""
 
@@ -696,15 +770,15 @@ class Finding:
     command: str | None = None
     time_ns: int | None = None
     duration_ns: int | None = None
-    evidence: list[Event] = field(default_factory=list)
-    lines: list[Line] = field(default_factory=list)  # evidence as text, filled by the pipeline
-    causes: list[str] = field(default_factory=list)
-    next_steps: list[str] = field(default_factory=list)
-    remedy: list[str] = field(default_factory=list)
+    evidence: Sequence[Event] = ()
+    causes: Sequence[str] = ()
+    next_steps: Sequence[Step] = ()
+    remedy: Sequence[str] = ()
     refuted_by: str = ""
     count: int = 1
-    end_ns: int | None = None  # when the program knew: ranking compares this with its death
-    recovered: str = ""  # fallback, retry, survived: why it is no failure of the job
+    end_ns: int | None = None
+    recovered: str = ""
+    lines: Sequence[Line] = ()  # evidence as text, filled by the pipeline
 
 
 @dataclass(slots=True)
@@ -783,6 +857,7 @@ class Evidence:
     owners: dict[int, int] = field(default_factory=dict)  # thread -> process
     printed: list[Event] = field(default_factory=list)  # output of the program, mixed into the log
     forgotten: Forgotten = field(default_factory=Forgotten)
+    looks: tuple[Look, ...] = ()  # at the processes before the trace began
 
 
 @dataclass(slots=True)

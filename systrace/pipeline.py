@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 from systrace.decoders.conversation import Decoding
 from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
+from systrace.idle_limits import Limit
 from systrace.model import (
     Analysis,
     Event,
@@ -17,24 +19,26 @@ from systrace.model import (
     Finding,
     Health,
     Input,
+    Keep,
     Line,
     Record,
     Sent,
     Source,
     Style,
-    Transcript,
 )
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
-from systrace.rules import check, verdict
-from systrace.rules.visibility import clipped, hidden_by_options, sealed, stops_early
+from systrace.rules import judged
+from systrace.rules.case.index import Case
+from systrace.rules.case.visibility import clipped, hidden_by_options, sealed, stops_early
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
 
 _BATCH_BYTES = 1 << 24  # of arguments, about: `-s 1000000` makes lines of a megabyte
+_NOTHING_MORE = Keep()
 BATCH = 256  # records that pass one stage before the next has its turn: the processor's caches hold one stage's code
 
 
@@ -61,33 +65,30 @@ def session_keys(path: Path | None = None, recorded: Iterable[bytes] = ()) -> Ke
 def analyze(
     inputs: Sequence[Input],
     *,
-    watch: str | None = None,
-    as_is: bool = False,
-    transcript: Transcript | None = None,
-    every_request: bool = False,
+    keep: Keep = _NOTHING_MORE,
     keylog: KeyLog | None = None,
+    limits: Sequence[Limit] = (),
 ) -> Analysis:
     """What a recording says: its sockets, processes, messages, findings, and the verdict on the whole job.
 
     Args:
         inputs: one file (pipe, live tracer), or the siblings of one `-ff` run.
-        watch: uid of a socket whose calls are all kept.
-        as_is: the lines come straight from a tracer.
-        transcript: filled with what went over the socket that it names.
+        keep: what is wanted beyond the report.
         keylog: session keys of TLS connections; those that the trace itself shows are added.
-        every_request: keep all HTTP messages, however many a connection carried.
+        limits: idle limits of the user's own, beside the catalogue's.
 
     Never raises on what the lines say: unreadable ones are counted in `health`.
     """
     health, style = Health(), Style()
     keys = KeyLog() if keylog is None else keylog
-    decoding = RequestDecoding(keys) if every_request else Decoding(keys)
+    decoding = RequestDecoding(keys) if keep.requests else Decoding(keys)
+    transcript = keep.transcript
     watching = None if transcript is None else Watching(transcript, decoding, WholeDecoding(transcript.limit, keys))
-    tracker = Tracker(watching or decoding, watch)
+    tracker = Tracker(watching or decoding, keep.calls_of)
     feed = tracker.feed
     handlers = dict(SYSCALLS) | NOTES
     seen = style.syscalls
-    source_of_records = records(inputs, wanted_names(), health, style, as_is)
+    source_of_records = records(inputs, wanted_names(), health, style, inputs[0].as_is if inputs else False)
     for batch in _batches(source_of_records, len(inputs) == 1):
         seen.update([record.syscall for record in batch])
         for event in [handlers[record.syscall](record) for record in batch]:
@@ -109,11 +110,11 @@ def analyze(
         health.damage.append(stopped)
     health.limits += hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
-    findings = check(evidence)
-    answer = verdict(evidence, findings)
-    for finding in findings:
-        finding.lines = evidence_lines(evidence, finding)
-    return Analysis(evidence, findings, answer)
+    findings, answer = judged(Case(evidence, limits))
+    shown = [
+        finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding)) for finding in findings
+    ]
+    return Analysis(evidence, shown, answer)
 
 
 def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]:

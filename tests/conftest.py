@@ -3,5 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+
+import pytest
+from hypothesis import settings
+
+from systrace.messages.body import Body
 
 os.environ["LC_ALL"] = "C.UTF-8"
+# A busy machine makes any example slow: that is no failure of what is tested.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
+
+
+def make(data: bytes, missing: int = 0, fields: str = "", complete: bool = True) -> Body:
+    """A body of these bytes, unknown ones after them; `fields` as in a head: "content-type: a/b"."""
+    body = Body("".join(f"\n{line}" for line in fields.split("\n")).encode("latin-1"))
+    if data or missing:
+        body.add(data, missing)
+    body.complete = complete
+    return body
+
+
+@pytest.fixture(name="make", scope="session")
+def make_fixture() -> Callable[..., Body]:
+    """`make`."""
+    return make

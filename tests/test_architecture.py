@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from systrace.calls import errnos
+from systrace.calls.numbers import NAMES, SOCKETCALLS
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "systrace"
 TESTS = ROOT / "tests"
 
-FOUNDATION = frozenset({"model", "errors", "registry", "annotations", "shell", "outputs", "settings", "units"})
+FOUNDATION = frozenset(
+    "model look messages errors registry annotations calls idle_limits keepalive words shell outputs settings units".split()
+)
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),
     "streams": set(),
     "decoders": set(),
-    "rules": {"decoders"},  # the types of messages
+    "bodies": set(),
+    "rules": {"bodies"},
     "reporters": set(),
     "tracers": set(),
     "kernel": set(),
@@ -36,10 +43,10 @@ DOORS = {
     "ptrace": ("systrace/tracers/embedded_worker/",),  # a process of its own: python-ptrace is GPL-2.0-only
     "hpack": ("systrace/decoders/hpack_fields.py",),
     "cryptography": ("systrace/decoders/tls",),
-    "brotli": ("systrace/decoders/bodies/content_codings.py",),
+    "brotli": ("systrace/messages/codings.py",),
     # zstd of a body, and of a compressed log: two readers of one format
-    "backports": ("systrace/decoders/bodies/content_codings.py", "systrace/tracers/logfile.py"),
-    "compression": ("systrace/decoders/bodies/content_codings.py", "systrace/tracers/logfile.py"),
+    "backports": ("systrace/messages/codings.py", "systrace/tracers/logfile.py"),
+    "compression": ("systrace/messages/codings.py", "systrace/tracers/logfile.py"),
     "duckdb": ("systrace/commands/query.py",),
 }
 EAGER = {"typer", "ptrace"}  # every command is a typer command; the worker is nothing but ptrace
@@ -58,14 +65,20 @@ LONG_ON_PURPOSE = {
     "systrace/parser/records.py read": "the hot loop: a call per line would cost a third of the speed",
 }
 UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
-    "decoders": "code_replies dialogue http1_heads http1_side tls_certificate tls_cipher tls_hello tls_messages "
-    "tls_secrets tls_suites whole",
-    "kernel": "addresses clock gather judgement netns wording",
+    "decoders": "code_replies dialogue grpc_status http1_heads http1_side tls_cipher tls_hello tls_secrets tls_suites",
+    "kernel": "addresses clock gather netns",
     "parser": "leader names",
     "reporters": "blocks endings shape",
-    "rules": "advice case clients limits stalls visibility",
+    "rules": "advice.clients advice.remedies case.stalls case.standing look.wording verdict.outcome verdict.recovery",
     "streams": "connecting descriptors evidence lookup processes snapshots sockets states tracker "
     "transcript transfers waiting waits",
+}
+# Where names of calls stand in a row beside systrace/calls, and why.
+OWN_ROWS = {
+    "systrace/parser/syscalls/": "handlers, under the names that they are for",
+    "systrace/tracers/embedded_worker/decode/": "the same for printing",
+    "systrace/tracers/embedded_worker/inject.py": "the calls that it makes itself",
+    "systrace/parser/calls.py": "how many arguments strace prints before the kernel's answer: a number for each",
 }
 UNMIRRORED = {f"systrace.{stage}.{name}" for stage, names in UNMIRRORED_IN.items() for name in names.split()}
 
@@ -149,9 +162,12 @@ def test_stages_know_the_foundation_and_themselves() -> None:
 
 
 def test_the_foundation_imports_nothing_but_the_standard_library() -> None:
-    """Third-party packages stay out of what everybody imports."""
-    found = [each for each in all_imports() if stage_of(each.path) in FOUNDATION]
-    assert not [e for e in found if e.module.split(".")[0] not in {"systrace", *sys.stdlib_module_names}]
+    """Third-party packages stay out of what everybody imports; content codings are looked for when one is to be undone."""
+    known = {"systrace", *sys.stdlib_module_names}
+    found = [
+        each for each in all_imports() if stage_of(each.path) in FOUNDATION and each.module.split(".")[0] not in known
+    ]
+    assert {each.path for each in found} == {"systrace/messages/codings.py"}
 
 
 def test_imports_are_absolute() -> None:
@@ -171,6 +187,51 @@ def test_third_party_packages_have_one_door() -> None:
         elif each.eager and package not in EAGER:
             broken.append(f"{each.path}:{each.line} imports {package} before it is needed")
     assert not broken, "\n".join(broken)
+
+
+# --------------------------------------------------------------------------------------------------- one table of calls
+
+
+def rows_of_words(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Three strings or more in a row, as a literal of any kind, in one string, or as choices of a regular expression."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Tuple | ast.List | ast.Set | ast.Dict):
+            items = node.keys if isinstance(node, ast.Dict) else node.elts
+            yield node.lineno, [str(item.value) for item in items if isinstance(item, ast.Constant)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str | bytes):
+            text = node.value if isinstance(node.value, str) else node.value.decode("latin-1")
+            yield node.lineno, text.split()
+            for choices in re.findall(r"[\w\\*?]+(?:\|[\w\\*?]+){2,}", text):  # recv\w*|p?poll|accept4?
+                yield node.lineno, re.sub(r"\\w\*|\?", "", choices).split("|")
+
+
+def test_calls_stand_in_one_table() -> None:
+    """Whoever must know which calls read, wait or fork asks systrace.calls; errors by their meaning are there, too."""
+    names = {name for table in NAMES.values() for name in table.values()} | {*SOCKETCALLS.values(), "pread", "pwrite"}
+    kinds = {value for value in vars(errnos).values() if isinstance(value, frozenset)}
+    broken: list[str] = []
+    for path in sources():
+        where = path.relative_to(ROOT).as_posix()
+        if where.startswith(("systrace/calls/", *OWN_ROWS)):
+            continue
+        for line, row in rows_of_words(path):
+            if len(row) >= 3 and names.issuperset(row):
+                broken.append(f"{where}:{line} lists calls: {' '.join(row)}")
+            if frozenset(row) in kinds:
+                broken.append(f"{where}:{line} repeats a kind of errors: {' '.join(row)}")
+    assert not broken, "\n".join(broken)
+
+
+def test_nobody_guesses_what_a_message_is() -> None:
+    """`isinstance` says of which kind it is; the type checker cannot follow `hasattr` and `getattr`."""
+    guesses = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {ast.unparse(node)}"
+        for stage in ("messages", "bodies", "decoders", "streams", "rules", "reporters")
+        for path in sources(PACKAGE / stage)
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"hasattr", "getattr"}
+    ]
+    assert not guesses, "\n".join(guesses)
 
 
 # -------------------------------------------------------------------------------------------------------------- sizes

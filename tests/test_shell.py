@@ -53,7 +53,7 @@ def test_a_suggested_command_pasted_into_a_shell_runs_nothing_of_the_traces(job:
     commands = [
         re.sub(r"^[^:]*: ", "", step) if step.startswith(("on ", "save ")) else step
         for finding in analyze([Input("log", log)]).findings
-        for step in finding.next_steps
+        for step in map(str, finding.next_steps)
     ]
     if job == "name":
         assert [shlex.split(each)[-1] for each in commands if each.startswith("dig ")] == [EVIL]

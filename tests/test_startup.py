@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("psutil", "tabulate", "rich.table", "hpack", "cryptography", "duckdb", "ptrace", "jsonschema", "hypothesis")
-STAGES = ("parser", "streams", "decoders", "rules", "reporters", "pipeline", "kernel", "tracers")
+STAGES = ("parser", "streams", "messages", "decoders", "bodies", "rules", "reporters", "pipeline", "kernel", "tracers")
 
 
 _RUN = """

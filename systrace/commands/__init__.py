@@ -59,8 +59,8 @@ class _Commands(TyperGroup):
 def _meant(given: str, commands: list[str]) -> str:
     from difflib import get_close_matches
 
-    from systrace.reporters.text import safe
     from systrace.shell import word
+    from systrace.words import safe
 
     name = safe(word(given))
     near = get_close_matches(given.lower(), commands, 1)
@@ -99,7 +99,7 @@ def _options(
     from systrace.settings import settings
 
     if masks := settings().masks:
-        from systrace.reporters.secrets import also_hide
+        from systrace.messages.secrets import also_hide
 
         try:
             also_hide(masks)

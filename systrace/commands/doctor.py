@@ -35,8 +35,8 @@ def doctor(
 
     from systrace.kernel.checks import FAULT, all_checks
     from systrace.reporters.layout import PIPED_WIDTH, Layout
-    from systrace.reporters.text import wrap
     from systrace.tracers.embedded import Embedded
+    from systrace.words import wrap
 
     json_output |= table_or_json(style) == "json"
     checks = [*all_checks(Embedded().unavailable()), _outliving(), *_settings()]
@@ -72,8 +72,8 @@ def _outliving() -> Check:
 def _settings() -> Iterator[Check]:
     """What is in force and where it comes from, and what is passed over."""
     from systrace.kernel.checks import NOTE, OK, WARNING, Check
-    from systrace.reporters.text import safe
     from systrace.settings import HOST, settings, user_file
+    from systrace.words import safe
 
     known = settings()
     for name, setting in known.found.items():

@@ -96,13 +96,14 @@ def _read(logs: list[str], transcript: Transcript, keylog: Path | None) -> Analy
     from systrace.commands.reading.analysis import analysis_of
     from systrace.commands.reading.logs import recordings
     from systrace.errors import UsageError
+    from systrace.model import Keep
 
     found, unreadable = recordings(logs)
     if unreadable:
         raise typer.Exit(2)
     if len(found) != 1:
         raise UsageError(f"these are {len(found)} recordings, and a conversation is part of one: name one")
-    return analysis_of(found[0], transcript=transcript, keylog=keylog)
+    return analysis_of(found[0], Keep(transcript=transcript), keylog)
 
 
 def _save(analysis: Analysis, transcript: Transcript, where: Place, number: int | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from systrace.commands import app, completing
+from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 
 if TYPE_CHECKING:
     from systrace.kernel.keepalive import Change
@@ -21,10 +22,10 @@ def keepalive(
         metavar="PID", help="The process whose connections are meant.", autocompletion=completing.pids
     ),
     fd: Annotated[list[int] | None, typer.Option(metavar="N", help="Only this descriptor; may be repeated.")] = None,
-    idle: str = typer.Option("60s", metavar="TIME", help="Silence before the first probe (90, 90s, 5m)."),
-    interval: str = typer.Option("15s", metavar="TIME", help="Time between unanswered probes."),
+    idle: str = typer.Option(f"{IDLE_S}s", metavar="TIME", help="Silence before the first probe (90, 90s, 5m)."),
+    interval: str = typer.Option(f"{INTERVAL_S}s", metavar="TIME", help="Time between unanswered probes."),
     count: int = typer.Option(
-        4, metavar="N", help="Unanswered probes after which the connection fails with ETIMEDOUT."
+        COUNT, metavar="N", help="Unanswered probes after which the connection fails with ETIMEDOUT."
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show the present settings and change nothing."),
 ) -> None:

@@ -12,6 +12,7 @@ from systrace.commands.options import Output
 
 if TYPE_CHECKING:
     from systrace.commands.reading.logs import Recording
+    from systrace.idle_limits import Limit
     from systrace.model import Analysis
 
 HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
@@ -42,7 +43,7 @@ def parse(
     ] = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in rules/limits.toml.")
+        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in idle_limits.toml.")
     ] = None,
     keylog: Annotated[
         Path | None,
@@ -55,24 +56,22 @@ def parse(
     from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
+    from systrace.idle_limits import read
+    from systrace.model import Keep
     from systrace.reporters import REPORTERS
-    from systrace.rules.limits import use
 
     if style not in REPORTERS:
         raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
     if socket is not None and style != "table":
         raise UsageError("--socket shows a table: it does not go with --format")
     where = output_place(output, logs, (limits, keylog))
-    if limits is not None:
-        use(str(limits))
-    else:
-        _use_set_limits()
+    own = read(limits, users=True) if limits is not None else _set_limits()
     found, unreadable = recordings(logs)
     failed = reported = False
     with opened(where) as out:
         for recording in found:
             try:
-                analysis = analysis_of(recording, watch=socket, keylog=keylog)
+                analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own)
                 if len(found) > 1 and style == "table":
                     _head(recording, out)
                 _write(analysis, style, socket, everything, out)
@@ -92,21 +91,23 @@ def parse(
     raise typer.Exit(2 if unreadable else int(failed))
 
 
-def _use_set_limits() -> None:
+def _set_limits() -> list[Limit]:
     """Those of the settings; no log waits for them."""
     from systrace.commands.reading.logs import say
     from systrace.errors import SystraceError
-    from systrace.rules.limits import use
+    from systrace.idle_limits import read
     from systrace.settings import settings
 
+    path = settings().text("limits")
     try:
-        use(settings().text("limits"))
+        return read(Path(path), users=True) if path is not None else []
     except SystraceError as error:
         say(error)
+        return []
 
 
 def _head(recording: Recording, out: BinaryIO) -> None:
-    from systrace.reporters.text import encoded, safe
+    from systrace.words import encoded, safe
 
     out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
 
@@ -115,7 +116,7 @@ def _write(analysis: Analysis, style: str, socket: str | None, everything: bool,
     from systrace.reporters import REPORTERS
     from systrace.reporters.layout import Layout
     from systrace.reporters.table import render, timeline
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     if socket is not None:
         timeline(analysis, socket, out, Layout.of(out))
@@ -130,7 +131,7 @@ def _requests(analysis: Analysis, out: BinaryIO) -> None:
     """The HTTP requests, below the report."""
     from systrace.reporters.layout import Layout
     from systrace.reporters.request_table import requests_table
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     text = "\n".join(["", *requests_table(analysis, Layout.of(out)), ""])
     out.write(encoded(text))

@@ -45,6 +45,7 @@ def requests(
     from systrace.commands.reading.logs import recordings, say
     from systrace.commands.reading.output import opened, output_place
     from systrace.errors import SystraceError, UsageError
+    from systrace.model import Keep
     from systrace.reporters.request_table import write_requests
 
     if style not in ("table", "json"):
@@ -55,7 +56,7 @@ def requests(
     with opened(where) as out:
         for recording in found:
             try:
-                analysis = analysis_of(recording, every_request=True, keylog=keylog)
+                analysis = analysis_of(recording, Keep(requests=True), keylog)
                 heading = recording.name if len(found) > 1 else ""
                 write_requests(analysis, out, style, heading)
                 reported = True

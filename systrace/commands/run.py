@@ -8,6 +8,7 @@ import typer
 
 from systrace.commands import app
 from systrace.commands.options import Save, Strings, Style, TracerName
+from systrace.keepalive import ADVISED
 
 HELP = """Run COMMAND and report on its sockets when it ends.
 
@@ -78,11 +79,11 @@ def run(
         str | None, typer.Option(metavar="TO", help="Say events as they happen (file or descriptor).")
     ] = None,
     limits: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Your own idle limits, as in rules/limits.toml.")
+        str | None, typer.Option(metavar="FILE", help="Your own idle limits, as in idle_limits.toml.")
     ] = None,
     keepalive: Annotated[
         str | None,
-        typer.Option(metavar="60,15,4", help="IDLE,INTERVAL,COUNT: keepalive on each TCP connection, as it is made."),
+        typer.Option(metavar=ADVISED, help="IDLE,INTERVAL,COUNT: keepalive on each TCP connection, as it is made."),
     ] = None,
     tls_keys: Annotated[bool, typer.Option("--tls-keys", help=TLS_KEYS)] = False,
     no_seccomp: Annotated[

@@ -5,82 +5,21 @@ sides; a port only breaks ties. Streams have holes where strace's `-s` cut a str
 happened and which of them are known, and a decoder must count through what it cannot see.
 
 `conversation.Decoding` is the stage's entry. `buffer` holds what decoders share: `Buffer` (one direction's bytes that
-no message has taken yet), `StreamDecoder` (a base class with one Buffer a side). `bodies` judges what messages carry.
+no message has taken yet), `StreamDecoder` (a base class with one Buffer a side). What comes out stands in `messages`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
+from systrace.messages.mismatch import USUAL_PORTS
+from systrace.messages.piece import Piece
 from systrace.model import Message, Received, Socket, Transfer
 from systrace.registry import Registry
 
 if TYPE_CHECKING:
     from systrace.decoders.tls_keys import KeyLog
-
-
-class Piece:
-    """Bytes that one call moved in one direction, decoded from the log only when asked for.
-
-    `size` bytes happened. `parts` is [(known bytes, how many missing bytes follow them)], in order: one item for most
-    calls, several for the vectors of writev(2) and kin, of which `-s` cuts each. `data` and `missing` are the short
-    form: the bytes known up to the first hole, and all the others as missing.
-    """
-
-    __slots__ = ("_parts", "event", "size")
-
-    def __init__(self, data: bytes, missing: int, event: Transfer) -> None:
-        self._parts: list[tuple[bytes, int]] | None = [(data, missing)]
-        self.size = len(data) + missing
-        self.event = event
-
-    @classmethod
-    def of(cls, event: Transfer) -> Piece:
-        """What a call on a stream moved; its payload is not looked at yet."""
-        piece = cls.__new__(cls)
-        piece._parts = None
-        piece.size = event.size
-        piece.event = event
-        return piece
-
-    @property
-    def parts(self) -> list[tuple[bytes, int]]:
-        """[(known bytes, missing bytes that follow)]; the sum of all is `size`."""
-        if self._parts is None:
-            self._parts = _parts(self.event.payload(), self.size)
-        return self._parts
-
-    @property
-    def data(self) -> bytes:
-        """Known bytes up to the first hole."""
-        return self.parts[0][0]
-
-    @property
-    def missing(self) -> int:
-        """Bytes that happened and are not in `data`."""
-        return self.size - len(self.parts[0][0])
-
-
-def _parts(payload: list[tuple[bytes, int]], size: int) -> list[tuple[bytes, int]]:
-    """A call's strings as (known, missing), fitted to the `size` bytes that it really moved."""
-    if len(payload) == 1:
-        known = payload[0][0]
-        if len(known) > size:
-            known = known[:size]
-        return [(known, size - len(known))]
-    parts: list[tuple[bytes, int]] = []
-    left = size
-    for known, length in payload:
-        length = min(max(length, len(known)), left)
-        known = known[:length]
-        if length:
-            parts.append((known, length - len(known)))
-        left -= length
-    if left or not parts:
-        parts.append((b"", left))
-    return parts
 
 
 class Decoder(Protocol):
@@ -124,17 +63,8 @@ DECODERS: Registry[type[Decoder]] = Registry("systrace.decoders")
 
 def decoder(cls: type[Decoder]) -> type[Decoder]:
     """Enter a decoder under its name."""
+    USUAL_PORTS[cls.name] = cls.ports
     return DECODERS.add(cls.name, cls)
-
-
-@dataclass(slots=True)
-class Mismatch(Message):
-    """One side spoke `protocol`, the other answered with something else: the wrong port, a proxy, a plain-text page."""
-
-    spoken: str = ""  # name of the decoder that fits the side which spoke first
-    spoken_by_client: bool = True
-    answered: str = ""  # name of the decoder that fits the answer, else what `bodies.sniff` calls it
-    sample: bytes = b""  # first known bytes of the answer, at most 64
 
 
 def direction(socket: Socket, from_client: bool) -> str:

@@ -6,7 +6,7 @@ import struct
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief
+from systrace.messages.replies import Greeting, Reply, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 128 << 20  # bytes of a frame; RabbitMQ offers 128 KiB
@@ -172,7 +172,7 @@ class Amqp(FramedDialogue):
             out.append(self.ask(first, text, "AMQP"))
         elif old or True not in self._unknown:
             error = self.make(ServerError, False, first, f"refused: server speaks {text}")
-            error.code, error.text, error.fatal = "version", text, True
+            error.code, error.text = "version", text
             self.answer(error)
             out.append(error)
         else:
@@ -191,7 +191,7 @@ class Amqp(FramedDialogue):
         elif key in ((10, 50), (20, 40), (60, 50)) and len(rest) >= 3:
             code, text = _refusal(rest)
             error = self.make(ServerError, False, first, f"{name} {code} {brief(text, 180)}")
-            error.code, error.text, error.fatal = code, text, key == (10, 50)
+            error.code, error.text = code, text
             if key != (60, 50):
                 self.answer(error)
             out.append(error)

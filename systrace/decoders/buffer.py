@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
-from systrace.decoders import Piece
+from systrace.messages.piece import Piece
 from systrace.model import Event, Message, Socket, Transfer
 
 LINE_LIMIT = 65536  # bytes; no line protocol allows longer ones (RFC 5321 4.5.3.1: 1000, RFC 9051: 8192)

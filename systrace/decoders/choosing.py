@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from systrace.decoders import DECODERS, Decoder, Piece
+from systrace.decoders import DECODERS, Decoder
+from systrace.messages.piece import Piece
 from systrace.model import Message, Socket
 
 HEAD_BYTES = 256  # of each side's beginning that decoders are asked about

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, unfinished, words
-from systrace.decoders.replies import TEXT, Greeting, Reply, Request, ServerError, brief
+from systrace.messages.replies import TEXT, Greeting, Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 MOST_LINES = 200  # of a reply, remembered
@@ -97,7 +97,6 @@ class CodeDialogue(LineDialogue):
         reply: Reply
         if code[:1] in b"45":
             reply = self.make(ServerError, False, first, f"{number} {brief(text, 200)}")
-            reply.fatal = greeting or code == b"421"
         else:
             kind = Greeting if greeting else self.reply_kind(code, lines)
             reply = self.make(kind, False, first, f"{number} {brief(lines[0], 70)}{more}".strip())

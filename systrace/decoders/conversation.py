@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from systrace.decoders import Decoder, Keyed, Mismatch, Piece, direction, times
-from systrace.decoders.bodies.sniffing import sniff
+from systrace.decoders import Decoder, Keyed, direction, times
 from systrace.decoders.buffer import span
 from systrace.decoders.choosing import DEAF, HEAD_BYTES, SURE, Deaf, alone, choose, fits
 from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, discard, lighten, weigh
+from systrace.messages.mismatch import Mismatch
+from systrace.messages.piece import Piece
+from systrace.messages.sniffing import sniff
 from systrace.model import Message, Sent, Socket, Transfer
 
 FIRST, NOTABLE, LAST = 8, 16, 24  # messages kept a socket: the first, the notable in between, the last
@@ -358,7 +360,7 @@ class Decoding:
         first, notable, last = (FIRST, NOTABLE, LAST) if self._kept < MANY else FEW
         while len(messages) > first + conversation.kept_between + last:
             at = first + conversation.kept_between
-            if conversation.kept_between < notable and getattr(messages[at], "notable", False):
+            if conversation.kept_between < notable and messages[at].notable:
                 conversation.kept_between += 1
                 continue
             dropped = messages.pop(at)

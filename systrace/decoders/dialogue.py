@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import ClassVar, TypeVar
 
 from systrace.decoders import direction, times
-from systrace.decoders.bodies.problem import printable
 from systrace.decoders.buffer import Buffer, Line, StreamDecoder, span
-from systrace.decoders.replies import TEXT, FramingError, Reply, Request, Unit, brief
+from systrace.messages.problem import printable
+from systrace.messages.replies import TEXT, FramingError, Reply, Request, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 UNANSWERED = 1000  # requests remembered for pairing
@@ -76,7 +76,7 @@ class Dialogue(StreamDecoder):
         reply.request = request = self.pending[0]
         if final:
             self.pending.popleft()
-            request.answered, request.answer_ns = True, reply.end_ns
+            request.answered = True
 
     def hid(self, from_client: bool, out: list[Message]) -> None:
         """A hole hid an unknown number of messages of this direction: forget what was under way, claim nothing."""

@@ -6,13 +6,14 @@ Nearly any bytes look like a DNS header, so counts and names are checked before 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 from typing import ClassVar
 
-from systrace.decoders import Piece, decoder, direction, times
-from systrace.decoders.bodies.problem import printable
+from systrace.decoders import decoder, direction, times
 from systrace.decoders.buffer import Buffer, span
+from systrace.messages.dns import DnsMessage
+from systrace.messages.piece import Piece
+from systrace.messages.problem import printable
 from systrace.model import Message, Socket, Transfer
 
 TYPES = {
@@ -60,35 +61,6 @@ _HEADER = 12
 _MOST_RECORDS = 2000
 _MOST_LABELS = 128
 _KNOWN_OPCODES = frozenset({0, 1, 2, 4, 5})
-
-
-@dataclass(slots=True)
-class DnsMessage(Message):
-    """A query or its answer. Names are without the final dot; what `cut` hides is left out."""
-
-    id: int = 0
-    is_response: bool = False
-    question: str = ""  # name asked for; "" when it is not known
-    qtype: str = ""  # A, AAAA, ... TYPE123
-    rcode: str = "NOERROR"
-    answers: tuple[tuple[str, str, str], ...] = ()  # (name, type, value), those that are wholly known
-    truncated: bool = False  # TC: the server could not send all of it over UDP
-    cut: bool = False  # `-s` or the end of the stream hides a part
-    answer_count: int = 0  # as the header says
-    authoritative: bool = False
-    recursion_available: bool = False
-    tcp: bool = False
-    server: str = ""  # the peer as the call or the socket names it
-
-    @property
-    def notable(self) -> bool:
-        """Failed or truncated: kept in preference to others."""
-        return self.rcode != "NOERROR" or self.truncated
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """Of the A and AAAA answers."""
-        return tuple(value for _, kind, value in self.answers if kind in ("A", "AAAA"))
 
 
 class _CutError(Exception):

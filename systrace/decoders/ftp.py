@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from systrace.annotations import host_of
 from systrace.decoders import decoder
 from systrace.decoders.code_replies import CodeDialogue
 from systrace.decoders.dialogue import both
-from systrace.decoders.replies import Reply, Request, brief
+from systrace.messages.replies import FtpReply, FtpRequest, Reply, brief
 from systrace.model import Endpoint, Message, Transfer
 
 _GREETING = re.compile(rb"(?:220|120)[ -][^\n]*(?:FTP|ftp|FileZilla)")
@@ -24,20 +23,6 @@ _SURE = re.compile(rb"(?:PASV|EPSV|SYST|TYPE [AI]|CWD |RETR |STOR |AUTH (?:TLS|S
 _PASSIVE = re.compile(rb"(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3}),(\d{1,3})")
 _EXTENDED_PASSIVE = re.compile(rb"\((.)\1\1(\d{1,5})\1\)")
 _EXTENDED_ACTIVE = re.compile(rb"(.)([12])\1([0-9A-Fa-f:.]{2,45})\1(\d{1,5})\1")
-
-
-@dataclass(slots=True)
-class FtpRequest(Request):
-    """A command. `data` is where the server shall connect to (PORT, EPRT), else None."""
-
-    data: Endpoint | None = None
-
-
-@dataclass(slots=True)
-class FtpReply(Reply):
-    """A reply. `data` is where the client shall connect to (answers to PASV, EPSV), else None."""
-
-    data: Endpoint | None = None
 
 
 @decoder

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple
 from urllib.parse import unquote
 
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.problem import printable
-from systrace.decoders.http_messages import HttpResponse
-from systrace.model import Message
+from systrace.messages.grpc import GrpcStatus
+from systrace.messages.http import HttpResponse
+from systrace.messages.problem import printable
 
 CODES = (
     *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
     *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE"),
     *("UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
 )
-
-
-@dataclass(slots=True)
-class GrpcStatus(Message):
-    """How a call ended, as its server (or a proxy) said."""
-
-    code: int = 0
-    name: str = "OK"
-    text: str = ""  # grpc-message, printable
-    method: str = ""  # "/package.Service/Method", "" when the request is not known
-    stream_id: int = 0
-
-    @property
-    def notable(self) -> bool:
-        """Failed: kept in preference to others."""
-        return self.code != 0
-
-
-class GrpcFrame(NamedTuple):
-    """One message of a stream."""
-
-    compressed: bool
-    declared: int
-    received: int  # less than declared: the stream ended within it
 
 
 def grpc_status(response: HttpResponse) -> GrpcStatus | None:
@@ -64,16 +37,3 @@ def grpc_status(response: HttpResponse) -> GrpcStatus | None:
         method=method,
         stream_id=response.stream_id,
     )
-
-
-def grpc_frames(body: Body) -> list[GrpcFrame]:
-    """The messages in a body, as far as its bytes are known: flag, four bytes of length, content."""
-    data = body.raw()
-    frames: list[GrpcFrame] = []
-    at = 0
-    while at + 5 <= len(data) and len(frames) < 10_000:
-        declared = int.from_bytes(data[at + 1 : at + 5], "big")
-        at += 5
-        frames.append(GrpcFrame(bool(data[at - 5] & 1), declared, min(declared, body.received - at)))
-        at += declared
-    return frames

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
 
-from systrace.decoders import Piece, decoder, direction, returned_ns, times
-from systrace.decoders.bodies.body import Body
+from systrace.decoders import decoder, direction, returned_ns, times
 from systrace.decoders.buffer import span
 from systrace.decoders.http1_heads import (
     ANY_REQUEST,
@@ -53,14 +52,9 @@ from systrace.decoders.http1_side import (
     where,
     whole_chunks,
 )
-from systrace.decoders.http_messages import (
-    ENDING,
-    HttpMessage,
-    HttpRequest,
-    HttpResponse,
-    HttpStray,
-    request_summary,
-)
+from systrace.messages.body import Body
+from systrace.messages.http import ENDING, HttpMessage, HttpRequest, HttpResponse, HttpStray, request_summary
+from systrace.messages.piece import Piece
 from systrace.model import Message, Socket, Transfer
 
 __all__ = ["Http1", "HttpMessage", "HttpRequest", "HttpResponse", "HttpStray"]
@@ -362,7 +356,6 @@ class Http1:
             message.request = self._requests[0] if message.interim else self._requests.popleft()
             if not message.interim:
                 message.request.answered = True
-                message.request.answer_ns = message.start_ns
             if not self._requests:
                 self._requests = None
         return message

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from systrace.decoders.bodies.body import codings, field
+from systrace.messages.body import codings, field
 
 HEAD_END = re.compile(rb"\n\r?\n")
 HEAD_END_LENGTH = 3

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from systrace.decoders import direction, times
-from systrace.decoders.bodies.problem import printable
 from systrace.decoders.buffer import Buffer, span
 from systrace.decoders.http1_heads import MAYBE, looks_like_request, looks_like_response
-from systrace.decoders.http_messages import HttpRequest, HttpResponse, HttpStray, parse_fields
+from systrace.messages.http import HttpRequest, HttpResponse, HttpStray, parse_fields
+from systrace.messages.problem import printable
 from systrace.model import Socket, Transfer
 
 HEAD, LENGTH, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER, CLOSE, LOST, OVER = range(9)

@@ -6,16 +6,15 @@ under way then come out as "clipped".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from systrace.decoders import decoder, direction, returned_ns, times
-from systrace.decoders.bodies.body import Body
-from systrace.decoders.bodies.problem import printable
 from systrace.decoders.buffer import Buffer, StreamDecoder, span
 from systrace.decoders.grpc_status import grpc_status
 from systrace.decoders.hpack_fields import FieldTable
-from systrace.decoders.http_messages import ENDING, HttpRequest, HttpResponse, request_summary
+from systrace.messages.body import Body
+from systrace.messages.http import ENDING, Http2Error, HttpRequest, HttpResponse, request_summary
+from systrace.messages.problem import printable
 from systrace.model import Message, Socket, Transfer
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -32,23 +31,6 @@ ERRORS = (
     *("FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM"),
     *("INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED"),
 )
-
-
-@dataclass(slots=True)
-class Http2Error(Message):
-    """GOAWAY or RST_STREAM: one side gives up the connection or one stream."""
-
-    kind: str = ""  # goaway, rst-stream
-    stream_id: int = 0  # of RST_STREAM; of GOAWAY the last one that was, or may have been, worked on
-    code: int = 0
-    name: str = ""
-    debug: str = ""  # printable
-    by_client: bool = False
-
-    @property
-    def notable(self) -> bool:
-        """Kept in preference to others, unless it is a good-bye."""
-        return self.code != 0
 
 
 class _Half:
@@ -257,7 +239,7 @@ class Http2(StreamDecoder):
             message.request = self._asked.get(stream)
             if message.request is not None and not message.interim:
                 self._asked.pop(stream, None)
-                message.request.answered, message.request.answer_ns = True, start
+                message.request.answered = True
             line = f"HTTP/2 {status}"
         message.summary = message.summary.strip()
         message.version, message.stream_id, message.framing, message.head_cut = "2", stream, "stream", cut

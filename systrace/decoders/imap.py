@@ -7,7 +7,7 @@ import re
 from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, Request, ServerError, Unit, brief
+from systrace.messages.replies import Greeting, Reply, Request, ServerError, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 _GREETING = re.compile(rb"\* (?:OK|PREAUTH|BYE)\b")
@@ -137,7 +137,7 @@ class Imap(LineDialogue):
             reply = self.make(ServerError, False, first, f"{status} {brief(text, 190)}")
         self._hand_on(reply, status, text, line, out)
         if request is not None:
-            reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+            reply.request, request.answered = request, True
             self.handed_over = request.verb == "STARTTLS" and status == "OK"
         if self.waits:
             self._secret = False
@@ -156,8 +156,6 @@ class Imap(LineDialogue):
         if word == b"BYE":
             leaving = bool(self._last_verb) and "LOGOUT".startswith(self._last_verb)  # the word may be cut
             reply: Reply = self.make(Reply if leaving else ServerError, False, first, f"BYE {brief(text, 190)}")
-            if isinstance(reply, ServerError):
-                reply.fatal = True
             self._hand_on(reply, "BYE", text, line, out)
         elif greeting and word in (b"OK", b"PREAUTH"):
             reply = self.make(Greeting, False, first, brief(line.data[2:]))

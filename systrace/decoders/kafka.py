@@ -9,13 +9,12 @@ from typing import NamedTuple
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, words
 from systrace.decoders.kafka_fields import APIS, BENIGN, ERRORS, Fields, ShortError, refusal
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 104_857_600  # bytes: socket.request.max.bytes; responses may be larger only by configuration
 HIGHEST_API, HIGHEST_VERSION = 100, 30
 SASL_HANDSHAKE, SASL_AUTHENTICATE = 17, 36
-_ENDING = frozenset({33, 34, 58})  # the broker closes the connection after these
 
 
 def _frame(body: bytes) -> bytes:
@@ -139,8 +138,8 @@ class Kafka(FramedDialogue):
             code, text = problem
             label = ERRORS.get(code, "error")
             reply = self.make(ServerError, False, first, f"{request.verb}: {code} {label}{': ' if text else ''}{text}")
-            reply.code, reply.text, reply.fatal = str(code), words((text or label).encode()), code in _ENDING
-        reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+            reply.code, reply.text = str(code), words((text or label).encode())
+        reply.request, request.answered = request, True
         out.append(reply)
 
     def settle_all(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from systrace.decoders.replies import brief
+from systrace.messages.replies import brief
 
 APIS = {
     0: "Produce",

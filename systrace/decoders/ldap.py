@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 256 << 20  # bytes of a message; servers accept 0.25 to 10 MB, entries may be larger
 START_TLS = b"1.3.6.1.4.1.1466.20037"
-DISCONNECTION = b"1.3.6.1.4.1.1466.20036"
 _GOOD = frozenset({0, 5, 6, 10, 14})  # success, compareFalse, compareTrue, referral, saslBindInProgress
 _REQUESTS = {
     0x60: "bind",
@@ -199,7 +198,6 @@ class Ldap(FramedDialogue):
         else:
             said = f"{name}: {code} {_CODES.get(code, '')}".strip() + (f": {brief(text, 150)}" if text else "")
             reply = self.make(ServerError, False, first, said)
-            reply.fatal = identity == 0 and DISCONNECTION in operation.content
         reply.code, reply.text = str(code), text or _CODES.get(code, "")
         self._pair(identity, reply)
         out.append(reply)
@@ -211,7 +209,7 @@ class Ldap(FramedDialogue):
     def _pair(self, identity: int, reply: Reply) -> None:
         request = self._requests.pop(identity, None)
         if request is not None:
-            reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+            reply.request, request.answered = request, True
 
     def settle_all(self) -> None:
         """See `Dialogue.settle_all`."""

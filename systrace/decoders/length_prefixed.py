@@ -6,41 +6,19 @@ decoded is only whether the lengths are kept: a frame that ends too early, or a 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from systrace.decoders import decoder
-from systrace.decoders.bodies.problem import printable
 from systrace.decoders.buffer import Buffer
 from systrace.decoders.dialogue import FramedDialogue, unfinished
-from systrace.decoders.replies import FramingError, Reply, Request, Unit
+from systrace.messages.framing import LAYOUTS, SANE, Layout
+from systrace.messages.problem import printable
+from systrace.messages.replies import FramingError, Reply, Request, Unit
 from systrace.model import Message, Socket, Transfer
 
-SANE = 64 << 20  # bytes; larger frames are taken for a misread length
 HEAD = 256  # bytes of each side that a layout is judged by
 PATIENCE = 64 << 10  # bytes held before a layout is settled
 UNLIKELY_TEXT = 0.95  # share of printable bytes from which it is a text protocol
-
-
-class Layout(NamedTuple):
-    """How a length is written."""
-
-    width: int  # bytes
-    order: str  # ">" or "<"
-    inclusive: bool  # the prefix is counted
-
-    def length(self, head: bytes) -> int:
-        """Size of the frame that begins so, prefix included; `head` has at least `width` bytes."""
-        value = struct.unpack_from(self.order + ("H" if self.width == 2 else "I"), head)[0]
-        return int(value) + (0 if self.inclusive else self.width)
-
-    def __str__(self) -> str:
-        order = "big" if self.order == ">" else "little"
-        return f"{self.width}-byte {order}-endian length" + (", itself included" if self.inclusive else "")
-
-
-LAYOUTS = tuple(Layout(width, order, inclusive) for width in (4, 2) for order in "><" for inclusive in (False, True))
 
 
 @decoder

@@ -7,7 +7,7 @@ import re
 from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import Reply, Request, ServerError, Unit, brief
+from systrace.messages.replies import Reply, Request, ServerError, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 _STORAGE = frozenset({"set", "add", "replace", "append", "prepend", "cas"})
@@ -135,7 +135,6 @@ class Memcached(LineDialogue):
         error = self.make(ServerError, False, self._first, brief(line.data, 200))
         code, _, text = line.data.partition(b" ")
         error.code, error.text = brief(code, 20), words(text)
-        error.fatal = text.startswith(b"Too many open")
         self._hand_on(error, line, out)
 
     def _finish(self, summary: str, line: Line, out: list[Message]) -> None:

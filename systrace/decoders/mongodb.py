@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, words
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 48_000_000  # bytes: maxMessageSizeBytes
@@ -17,7 +17,6 @@ _OLD = frozenset({2001, 2002, 2005, 2006, 2007})  # update, insert, get more, de
 _CODES = frozenset({OP_REPLY, OP_QUERY, OP_COMPRESSED, OP_MSG}) | _OLD
 MORE_TO_COME = 2  # flag of OP_MSG: no answer is wanted, or another reply follows
 _SIZES = {0x01: 8, 0x06: 0, 0x07: 12, 0x08: 1, 0x09: 8, 0x0A: 0, 0x10: 4, 0x11: 8, 0x12: 8, 0x13: 16, 0x7F: 0, 0xFF: 0}
-_LOST = frozenset({"NotWritablePrimary", "PrimarySteppedDown", "InterruptedAtShutdown", "ShutdownInProgress"})
 
 Value = str | int | float | bytes | None
 
@@ -135,9 +134,9 @@ class MongoDb(FramedDialogue):
         else:
             number, label, text = problem
             reply = self.make(ServerError, False, first, f"{name}: {number} {label}: {brief(text, 150)}")
-            reply.code, reply.text, reply.fatal = number, words(text.encode()), label in _LOST
+            reply.code, reply.text = number, words(text.encode())
         if request is not None:
-            reply.request, request.answered, request.answer_ns = request, True, reply.end_ns
+            reply.request, request.answered = request, True
         out.append(reply)
 
     def settle_all(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both
-from systrace.decoders.replies import Reply, Request, ServerError, brief
+from systrace.messages.replies import Reply, Request, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 268_435_455  # bytes: four digits of seven bits (3.1.1, 2.2.3)
@@ -144,8 +144,6 @@ class Mqtt(FramedDialogue):
             shown, text = hex(code) if code >= 0x80 else str(code), table.get(code, "REFUSED")
             reply: Reply = self.make(ServerError, False, first, f"{name} {shown} {text}")
             reply.code, reply.text = shown, text
-            if isinstance(reply, ServerError):
-                reply.fatal = name in ("CONNACK", "DISCONNECT")
         else:
             reply = self.make(Reply, False, first, name)
         asked = next((request for request in self.pending if request.verb == _ANSWERS.get(name)), None)

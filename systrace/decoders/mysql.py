@@ -6,13 +6,12 @@ import struct
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief, statement, verb
+from systrace.messages.replies import Greeting, Reply, ServerError, brief, statement, verb
 from systrace.model import Message, Socket, Transfer
 
 CLIENT_CONNECT_WITH_DB, CLIENT_COMPRESS, CLIENT_SSL = 0x8, 0x20, 0x800
 CLIENT_SECURE_CONNECTION, CLIENT_LENENC_AUTH, CLIENT_ZSTD = 0x8000, 0x200000, 0x4000000
 MORE_RESULTS = 0x0008  # server status
-ENDING = frozenset({1040, 1053, 1129, 1130, 1152, 1153, 1158, 1159, 1160, 1161, 1184, 1203, 1226, 1927, 4031})
 _SILENT = frozenset({0x01, 0x18, 0x19})  # commands without an answer: quit, send long data, close statement
 _COMMANDS = {
     0x01: "quit",
@@ -223,7 +222,6 @@ class MySql(FramedDialogue):
         error = self.make(ServerError, False, first, "")
         error.code, error.text = str(code), words(text)
         error.summary = f"ERR {code}{state}: {brief(error.text, 200)}"
-        error.fatal = self._state in (GREETING, LOGIN) or code in ENDING
         self.answer(error)
         if self._state not in (GREETING, LOGIN):
             self._state = IDLE

@@ -7,7 +7,7 @@ import re
 from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief
+from systrace.messages.replies import Greeting, Reply, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 _SERVER = re.compile(rb"(?:\+OK|-ERR)(?: [^\r\n]*)?\r?\n")
@@ -120,7 +120,7 @@ class Pop(LineDialogue):
         verb = request.verb if request and self._greeted else ""
         if line.data[:4] == b"-ERR":
             error = self.make(ServerError, False, first, brief(line.data, 200))
-            error.code, error.text, error.fatal = "-ERR", words(line.data[4:]), not self._greeted
+            error.code, error.text = "-ERR", words(line.data[4:])
             self._hand_on(error, line, out)
         elif not self._greeted:
             greeting = self.make(Greeting, False, first, brief(line.data))

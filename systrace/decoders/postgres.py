@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief, statement, verb
+from systrace.messages.replies import Greeting, Reply, ServerError, brief, statement, verb
 from systrace.model import Message, Socket, Transfer
 
 LARGEST = 1 << 30  # bytes; the server's own limit of a message (PQ_LARGE_MESSAGE_LIMIT is MaxAllocSize - 1)
@@ -16,7 +16,6 @@ STARTUP, CANCEL, SSL, GSS = 196608, 80877102, 80877103, 80877104
 _CODES = (STARTUP, CANCEL, SSL, GSS, 196610)  # the last: protocol 3.2, PostgreSQL 18
 _CLIENT = b"QPBEDSCXpdcfHF"
 _SERVER = b"RSKZENTDC123nstIAVGHWdcv"
-_FATAL = ("FATAL", "PANIC")
 _AUTHENTICATION = {2: "kerberos", 3: "password", 5: "md5", 7: "gss", 8: "gss", 9: "sspi", 10: "sasl", 11: "sasl"}
 _STATUS = {b"I": "idle", b"T": "in a transaction", b"E": "in a failed transaction"}
 
@@ -225,7 +224,7 @@ class Postgres(FramedDialogue):
         severity = brief(fields.get(b"V", fields.get(b"S", b"ERROR")), 20)
         code, text = brief(fields.get(b"C", b""), 5), words(fields.get(b"M", b""))
         error = self.make(ServerError, False, first, f"{severity} {code}: {brief(text, 200)}")
-        error.code, error.text, error.fatal = code, text, severity in _FATAL
+        error.code, error.text = code, text
         self.answer(error)
         self._failed = True
         out.append(error)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from systrace.decoders import Piece, decoder
-from systrace.decoders.bodies.problem import printable
+from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import FramingError, Reply, Request, ServerError, Unit, brief
+from systrace.messages.piece import Piece
+from systrace.messages.problem import printable
+from systrace.messages.replies import FramingError, Reply, Request, ServerError, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 KEPT = 128  # bytes of a value that are looked at
@@ -34,7 +35,6 @@ _INLINE = re.compile(
     rb"(?:PING|INFO|QUIT|AUTH|SELECT|GET|SET|DBSIZE|CONFIG|CLIENT|MONITOR)\b[^\r\n/]*\r?\n", re.IGNORECASE
 )
 _HIDDEN = frozenset({"AUTH", "HELLO", "CONFIG", "ACL", "MIGRATE", "EVAL", "SENTINEL"})  # words that may be secrets
-_ENDING = ("max number of clients", "Protocol error", "invalid multibulk", "invalid bulk length")
 _NAMES = {b":": "integer", b"_": "nil", b",": "double", b"#": "boolean", b"(": "big number"}
 _MANY, _BULK, _SIMPLE, _FIRST = b"*%~>|", b"$!=", b"+-:_,#(", b"*%~>|$!=+-:_,#("
 
@@ -168,12 +168,11 @@ class Redis(LineDialogue):
                 return
             stack.pop()
         self._value[from_client] = None
-        unasked = not self._read[False] and not self.client.taken
         self._read[from_client] = True
         if from_client:
             self._request(value.items[:2], value.size, value.first, cut, out)
         else:
-            self._reply(value, unasked, cut, out)
+            self._reply(value, cut, out)
 
     def _lose(self, from_client: bool, out: list[Message]) -> None:
         """Where the next value begins cannot be told."""
@@ -200,9 +199,9 @@ class Redis(LineDialogue):
             unfinished(request, self.cut_reason, None, 0)
         out.append(request)
 
-    def _reply(self, value: _Value, unasked: bool, cut: bool, out: list[Message]) -> None:
+    def _reply(self, value: _Value, cut: bool, out: list[Message]) -> None:
         if value.error:
-            reply: Reply = self._error(value, unasked, cut)
+            reply: Reply = self._error(value, cut)
         else:
             reply = self.make(Reply, False, value.first, _describe(value))
         if value.kind != b">":
@@ -211,13 +210,11 @@ class Redis(LineDialogue):
             unfinished(reply, self.cut_reason, None, 0)
         out.append(reply)
 
-    def _error(self, value: _Value, unasked: bool, cut: bool) -> ServerError:
+    def _error(self, value: _Value, cut: bool) -> ServerError:
         text = words(value.error)
         error = self.make(ServerError, False, value.first, brief(text, 200))
         error.code = text.partition(" ")[0] if " " in text or not cut else ""
         error.text = text
-        refused = unasked or error.code in ("DENIED", "MAXCLIENTS") or any(phrase in text for phrase in _ENDING)
-        error.fatal = refused and value.kind == b"-"
         return error
 
     def unfinished(self, from_client: bool, how: str, out: list[Message]) -> None:

@@ -10,7 +10,7 @@ import re
 from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.dialogue import LineDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, brief
+from systrace.messages.replies import Greeting, Reply, ServerError, brief
 from systrace.model import Message, Socket, Transfer
 
 _VERSION = re.compile(rb"@RSYNCD: \d{1,3}\.\d")
@@ -84,7 +84,7 @@ class Rsync(LineDialogue):
             self._client_line(line, first, out)
         elif line.data.startswith(b"@ERROR"):
             error = self.make(ServerError, False, first, brief(line.data, 200))
-            error.code, error.text, error.fatal = "@ERROR", words(line.data.partition(b":")[2]), True
+            error.code, error.text = "@ERROR", words(line.data.partition(b":")[2])
             self._hand_on(error, line, out, last=True)
         elif line.data.startswith(b"@RSYNCD:"):
             reply = self.make(Reply if self._greeted else Greeting, False, first, brief(line.data))

@@ -8,7 +8,7 @@ from systrace.decoders import decoder
 from systrace.decoders.buffer import Line
 from systrace.decoders.code_replies import CodeDialogue
 from systrace.decoders.dialogue import both, unfinished
-from systrace.decoders.replies import Reply, Request
+from systrace.messages.replies import Reply, Request
 from systrace.model import Message, Socket, Transfer
 
 _GREETING = re.compile(rb"220[ -][^\r\n]*\b(?:E?SMTP|LMTP|Postfix|Exim|Sendmail)\b")

@@ -6,7 +6,7 @@ import re
 
 from systrace.decoders import decoder
 from systrace.decoders.dialogue import FramedDialogue, both, unfinished, words
-from systrace.decoders.replies import Greeting, Reply, ServerError, Unit, brief
+from systrace.messages.replies import Greeting, Reply, ServerError, Unit, brief
 from systrace.model import Message, Socket, Transfer
 
 DISCONNECT, KEXINIT, NEWKEYS = 1, 20, 21
@@ -105,7 +105,7 @@ class Ssh(FramedDialogue):
             out.append(message)
         elif not from_client and _REFUSALS.match(line):
             error = self.make(ServerError, False, first, text)
-            error.text, error.fatal = words(line), True
+            error.text = words(line)
             out.append(error)
         elif not from_client and line:
             notice = self.make(Reply, False, first, text)
@@ -135,7 +135,7 @@ class Ssh(FramedDialogue):
         for what, ours, theirs in zip(_LISTS, self._offers[True], self._offers[False], strict=False):
             if not set(ours) & set(theirs):
                 error = self.make(ServerError, from_client, first, f"no common {what}: {brief(','.join(theirs), 80)}")
-                error.code, error.text, error.fatal = "negotiation", f"no common {what}", True
+                error.code, error.text = "negotiation", f"no common {what}"
                 out.append(error)
                 return
 
@@ -145,8 +145,6 @@ class Ssh(FramedDialogue):
         kind = Reply if from_client else ServerError
         message = self.make(kind, from_client, first, f"disconnect {code}: {brief(text, 150)}")
         message.code, message.text = str(code), words(text)
-        if isinstance(message, ServerError):
-            message.fatal = True
         out.append(message)
 
     def cut(self, from_client: bool, how: str, out: list[Message]) -> None:

@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from systrace.decoders import Piece, decoder, direction, times
-from systrace.decoders.bodies.problem import printable
-from systrace.decoders.bodies.sniffing import sniff
+from systrace.decoders import decoder, direction, times
 from systrace.decoders.buffer import StreamDecoder, span
-from systrace.decoders.tls_certificate import certificates, read_certificate
+from systrace.decoders.tls_certificate import first_certificate, subject
 from systrace.decoders.tls_hello import Hello, client_hello, cut_hello, server_hello
 from systrace.decoders.tls_keys import KeyLog
-from systrace.decoders.tls_messages import ALERTS, NotTls, TlsAlert, TlsCertificate, TlsHello, TlsRecords
-from systrace.decoders.tls_plain import NO_KEYS, Decryption, Sealed
+from systrace.decoders.tls_plain import Decryption, Sealed
+from systrace.messages.piece import Piece
+from systrace.messages.problem import printable
+from systrace.messages.sniffing import sniff
+from systrace.messages.tls import ALERTS, NO_KEYS, NotTls, TlsAlert, TlsCertificate, TlsHello, TlsRecords
 from systrace.model import Message, Socket, Transfer
-
-__all__ = ["ALERTS", "NotTls", "Tls", "TlsAlert", "TlsCertificate", "TlsHello", "TlsRecords"]
 
 CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION = 20, 21, 22, 23
 _TYPES = frozenset({CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION, 24})
@@ -325,19 +324,15 @@ class Tls(StreamDecoder):
     def _certificate(self, from_client: bool, body: bytes, last: Transfer | None, out: list[Message]) -> None:
         first = self._sides[from_client].first
         start, end = times(first, last)
-        chain = certificates(body)
-        message = TlsCertificate(
-            *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
-            "Certificate",
-            complete=bool(chain),
-            events=span(first, last),
-            chain=len(chain),
-            der=chain[0] if chain else b"",
+        der = first_certificate(body)
+        out.append(
+            TlsCertificate(
+                *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
+                f"Certificate {subject(der)}".strip() if der else "Certificate",
+                complete=bool(der),
+                events=span(first, last),
+            )
         )
-        if chain:
-            read_certificate(message)
-        message.summary = f"Certificate {message.subject}".strip()
-        out.append(message)
 
 
 def _score(head: bytes, from_client: bool) -> int:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from systrace.decoders import Piece
 from systrace.decoders.conversation import Conversation, Decoding
 from systrace.decoders.tls_cipher import Opener, opener
 from systrace.decoders.tls_hello import Hello
@@ -19,9 +18,10 @@ from systrace.decoders.tls_keys import CLIENT_RANDOM, EARLY, HANDSHAKE, TRAFFIC,
 from systrace.decoders.tls_secrets import key_block, next_secret, traffic_keys
 from systrace.decoders.tls_suites import SUITES, Suite
 from systrace.errors import MissingExtraError
+from systrace.messages.piece import Piece
+from systrace.messages.tls import NO_KEYS
 from systrace.model import Message, Socket, Transfer
 
-NO_KEYS = "no session keys"
 ALERT, APPLICATION = 21, 23
 _LOST = 64  # records that a hole may have hidden whole, headers and all
 _HEADER = 5

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from systrace.decoders.bodies.body import Body
+from systrace.messages.http import HttpMessage, HttpResponse
+from systrace.messages.replies import Reply
 from systrace.model import Event, Message, Record, Transfer
 
 LARGE = 4 << 10  # bytes; messages that cost less are left as they are
@@ -16,8 +17,7 @@ def weigh(message: Message) -> int:
     weight = 0
     for event in message.events:
         weight += len(event.record.args)
-    body = getattr(message, "body", None)
-    return weight + body.held if isinstance(body, Body) else weight
+    return weight + message.body.held if isinstance(message, HttpMessage) and message.body is not None else weight
 
 
 def lighten(message: Message, limit: int) -> None:
@@ -25,18 +25,16 @@ def lighten(message: Message, limit: int) -> None:
 
     What proves a finding stays: line number, times, result and the abridged text of the call.
     """
-    body = getattr(message, "body", None)
-    if isinstance(body, Body):
-        body.shrink(max(0, limit - 2 * _ARGUMENTS))
+    if isinstance(message, HttpMessage) and message.body is not None:
+        message.body.shrink(max(0, limit - 2 * _ARGUMENTS))
     message.events = [_light(event) for event in message.events]
 
 
 def discard(message: Message) -> None:
     """Free what a message costs that is kept no more. The calls of one that may be a request stay: its answer shows them."""
-    body = getattr(message, "body", None)
-    if isinstance(body, Body):
-        body.shrink(0)
-    answer = getattr(message, "request", None) is not None
+    if isinstance(message, HttpMessage) and message.body is not None:
+        message.body.shrink(0)
+    answer = isinstance(message, HttpResponse | Reply) and message.request is not None
     message.events = [] if answer else [_light(event) for event in message.events]
 
 

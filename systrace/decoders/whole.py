@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from itertools import chain
 
-from systrace.decoders.bodies.body import sample_size
 from systrace.decoders.conversation import Conversation, Decoding, order
-from systrace.decoders.http_messages import HttpMessage
 from systrace.decoders.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, lighten, weigh
+from systrace.messages.body import sample_size
+from systrace.messages.http import HttpMessage
 from systrace.model import Message, Socket, Transfer
 
 _FIRST, _LAST = 10_000, 10_000  # messages

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 import struct
 
-from systrace.kernel.text import clean
 from systrace.model import Endpoint
+from systrace.words import clean
 
 FAMILIES = {1: "unix", 2: "inet", 10: "inet6", 16: "netlink", 17: "packet", 40: "vsock"}  # linux/socket.h
 TYPES = {1: "stream", 2: "dgram", 3: "raw", 5: "seqpacket"}

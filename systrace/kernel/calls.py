@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from systrace import calls
+from systrace.calls.numbers import SOCKETCALLS, name_of
 from systrace.kernel.addresses import endpoint_of
 from systrace.kernel.memory import Memory
 from systrace.kernel.procfs import poll_direction
-from systrace.kernel.state import Call
-from systrace.kernel.syscall_names import name_of
-from systrace.kernel.text import clean
+from systrace.look.nouns import Call
+from systrace.words import clean
 
 _MS = 10**6
 _MAX_POLL = 4096  # descriptors
@@ -26,32 +27,6 @@ _FUTEX_CLOCK_REALTIME = 0x100
 _FUTEX_ABSOLUTE = (6, 9, 11, 13)
 _TIMER_ABSTIME = 1
 _SETLKW = {7: "fcntl lock", 14: "fcntl lock", 38: "fcntl lock"}  # F_SETLKW, F_SETLKW64 (32-bit), F_OFD_SETLKW
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-READS = _names("read pread64 readv preadv preadv2 recvfrom recv recvmsg recvmmsg recvmmsg_time64 accept accept4")
-WRITES = _names("write pwrite64 writev pwritev pwritev2 sendto send sendmsg sendmmsg sendfile sendfile64")
-POLLS = _names("poll ppoll ppoll_time64")
-SELECTS = _names("select _newselect pselect6 pselect6_time64")
-EPOLLS = _names("epoll_wait epoll_pwait epoll_pwait2")
-SLEEPS = _names("nanosleep clock_nanosleep clock_nanosleep_time64")
-FUTEXES = _names("futex futex_time64 futex_wait futex_waitv")
-CHILDREN = _names("wait4 waitpid waitid")
-SIGNALS = _names("pause rt_sigsuspend sigsuspend rt_sigtimedwait rt_sigtimedwait_time64")
-DISK = _names("fsync fdatasync sync syncfs sync_file_range msync")
-_PATH_FIRST = _names(
-    "open creat stat lstat stat64 lstat64 access execve unlink mkdir rmdir rename readlink chdir statfs"
-)
-_PATH_SECOND = _names(
-    "openat openat2 newfstatat fstatat64 statx faccessat faccessat2 unlinkat mkdirat readlinkat execveat"
-)
-PATHS = _PATH_FIRST | _PATH_SECOND
-_ON_DESCRIPTOR = READS | WRITES | DISK | _names("connect flock ioctl io_uring_enter copy_file_range close")
-_SOCKETCALLS = {3: "connect", 5: "accept", 9: "send", 10: "recv", 11: "sendto", 12: "recvfrom", 16: "sendmsg",
-                17: "recvmsg", 18: "accept4", 19: "recvmmsg", 20: "sendmmsg"}  # linux/net.h  # fmt: skip
 _CLOCKS = 0x1000  # a first argument below names a clock: no pointer is that small
 
 
@@ -92,7 +67,7 @@ def _resumed(number: int, args: tuple[int, ...], wchan: str, memory: Memory) -> 
 
 
 def _socketcall(args: tuple[int, ...], memory: Memory) -> tuple[str, tuple[int, ...]]:
-    name = _SOCKETCALLS.get(args[0], "socketcall")
+    name = SOCKETCALLS.get(args[0], "socketcall")
     words = memory.words(args[1], 6)
     return name, tuple(word & 0xFFFFFFFF for word in words) if words is not None else (-1, 0, 0, 0, 0, 0)
 
@@ -114,7 +89,9 @@ def _milliseconds(value: int) -> int | None:
 
 def _descriptor(call: Call, memory: Memory) -> Call:
     fd = _fd(call.args[0])
-    direction = "r" if call.name in READS else "w" if call.name in WRITES or call.name == "connect" else ""
+    direction = (
+        "r" if call.name in calls.INCOMING else "w" if call.name in calls.WRITES or call.name == "connect" else ""
+    )
     call = replace(call, fd=fd, fds=((fd, direction),) if fd is not None and direction else ())
     if call.name == "connect":
         peer = endpoint_of(memory.read(call.args[1], min(call.args[2] & 0xFFFF, 128)))
@@ -193,18 +170,12 @@ def _futex(call: Call, memory: Memory) -> Call:
     return replace(call, limit_ns=limit, left_ns=left, limit_source="futex", detail=_FUTEX_WAITS.get(command, ""))
 
 
-def watches_nothing(call: Call) -> bool:
-    """poll or select of no descriptors for ever: that is how libc makes pause(3) where the kernel has no such call."""
-    count = call.args[1] if call.name in POLLS else call.args[0] if call.name in SELECTS else 1
-    return count & 0xFFFFFFFF == 0 and call.limit_ns is None
-
-
 def mutex_owner(call: Call, memory: Memory) -> int:
     """The tid in the word behind a contended glibc mutex (`struct __pthread_mutex_s`: lock, count, owner), or 0.
 
     Meaningless when the futex is no mutex: callers accept it only if it is a thread of the same process.
     """
-    if call.name not in FUTEXES or call.detail not in ("wait", "lock-pi", "lock-pi2"):
+    if call.name not in calls.FUTEXES or call.detail not in ("wait", "lock-pi", "lock-pi2"):
         return 0
     data = memory.read(call.args[0], 12)
     if data is None:
@@ -230,7 +201,7 @@ def _signal(call: Call, memory: Memory) -> Call:
 
 
 def _path(call: Call, memory: Memory) -> Call:
-    path = memory.path(call.args[0] if call.name in _PATH_FIRST else call.args[1])
+    path = memory.path(call.args[0] if call.name in calls.PATH_FIRST else call.args[1])
     return replace(call, detail=clean(path) if path else "")
 
 
@@ -239,15 +210,15 @@ def _fcntl(call: Call, memory: Memory) -> Call:
 
 
 _DECODERS: tuple[tuple[frozenset[str], Callable[[Call, Memory], Call]], ...] = (
-    (_ON_DESCRIPTOR, _descriptor),
     (frozenset(("splice",)), _splice),
-    (POLLS, _poll),
-    (SELECTS, _select),
-    (EPOLLS, _epoll),
-    (FUTEXES, _futex),
-    (CHILDREN, _child),
-    (SLEEPS, _sleep),
-    (SIGNALS, _signal),
-    (frozenset(("fcntl", "fcntl64")), _fcntl),
-    (PATHS, _path),
+    (calls.POLLS, _poll),
+    (calls.SELECTS, _select),
+    (calls.EPOLLS, _epoll),
+    (calls.FUTEXES, _futex),
+    (calls.CHILDREN, _child),
+    (calls.SLEEPS, _sleep),
+    (calls.SIGNALS, _signal),
+    (calls.LOCKS - {"flock"}, _fcntl),
+    (calls.PATHS, _path),
+    (calls.ON_DESCRIPTOR, _descriptor),  # what none of the above says more about
 )

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from systrace.idle_limits import known
+from systrace.keepalive import ADVISED_SYSCTLS
 from systrace.kernel import facts, pidfd
 from systrace.kernel.permission import CAP_NET_ADMIN, CAP_SYS_ADMIN, CAP_SYS_PTRACE, has_capability, yama_scope
 from systrace.kernel.procfs import read, stat_of, status_of
-from systrace.kernel.text import clean
+from systrace.words import clean
 
 OK, NOTE, WARNING, FAULT = "ok", "note", "warning", "fault"
 _STRACE_SECCOMP = (5, 3)  # --seccomp-bpf: calls that are not wanted run at full speed
-_IDLE_LIMITS = ((240, "Azure Load Balancer"), (350, "AWS NAT gateway and NLB"), (1200, "Google Cloud NAT"))  # seconds
 _ALL_USERS = b"0 0 4294967295"  # user_namespaces(7): the uid_map of the first namespace
 _TOOLS = (
     ("tshark", "a second decoder for what systrace writes as pcapng", "apt install tshark"),
@@ -190,13 +191,11 @@ def settings(sysctls: dict[str, int]) -> list[Check]:
         interval = sysctls.get("net.ipv4.tcp_keepalive_intvl", 75)
         probes = sysctls.get("net.ipv4.tcp_keepalive_probes", 9)
         values = f"after {idle} s, every {interval} s, {probes} times"
-        late = [f"{name} {limit} s" for limit, name in _IDLE_LIMITS if idle >= limit]
+        late = {limit.idle_s: limit.product for limit in reversed(known()) if limit.unseen and idle >= limit.idle_s}
         if late:
-            cost = f"programs that turn keepalive on without own timers are too late for: {', '.join(late)}"
-            mend = (
-                "sysctl -w net.ipv4.tcp_keepalive_time=60 net.ipv4.tcp_keepalive_intvl=30 "
-                "net.ipv4.tcp_keepalive_probes=4  # for new sockets, and only those with SO_KEEPALIVE"
-            )
+            names = ", ".join(f"{late[limit]} ({limit:g} s)" for limit in sorted(late))
+            cost = f"programs that turn keepalive on without own timers are too late for: {names}"
+            mend = f"{ADVISED_SYSCTLS}  # for new sockets, and only those with SO_KEEPALIVE"
             found.append(Check("keepalive", WARNING, values, cost, mend))
         else:
             found.append(Check("keepalive", OK, values))

@@ -8,7 +8,7 @@ from typing import Any
 
 from systrace.kernel.netns import call_in
 from systrace.kernel.procfs import read
-from systrace.kernel.text import clean
+from systrace.words import clean
 
 # Those that decide when a connection gives up or is probed (ip-sysctl.rst), and how many may wait or be opened.
 SYSCTLS = (

@@ -12,13 +12,15 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from systrace.kernel import calls, clock, pidfd, procfs, sock_diag
+from systrace import calls
+from systrace.kernel import clock, pidfd, procfs, sock_diag
 from systrace.kernel.addresses import FAMILIES, PROTOCOLS, TYPES
+from systrace.kernel.calls import decode, mutex_owner
 from systrace.kernel.interest import followed
 from systrace.kernel.memory import Memory
 from systrace.kernel.permission import refusal
-from systrace.kernel.state import Call, Descriptor, End, Limit, ProcessState, SocketState, Thread
-from systrace.kernel.text import clean
+from systrace.look.nouns import Call, Descriptor, End, Limit, ProcessState, SocketState, Thread
+from systrace.words import clean
 
 _SAMPLE_S = 0.03  # how long a running thread is watched at least
 _SEARCH_S = 0.06  # how long the other ends of pipes are looked for
@@ -121,8 +123,8 @@ def _thread(pid: int, tid: int, machine: str, memory: Memory, inner: dict[int, i
         return None
     call = None
     if not isinstance(current, str):
-        call = calls.decode(*current, machine, wchan, memory)
-        owner = inner.get(calls.mutex_owner(call, memory))
+        call = decode(*current, machine, wchan, memory)
+        owner = inner.get(mutex_owner(call, memory))
         other = inner.get(call.args[2]) if call.name in calls.FUTEXES else None
         if owner is not None:
             call = replace(call, detail=f"mutex owned by thread {owner}")
@@ -327,7 +329,7 @@ def _fd(thread: Thread) -> int:
 def _limited(call: Call | None, state: SocketState | None) -> Call | None:
     if call is None or state is None:
         return call
-    if call.name in calls.READS and state.rcvtimeo_ns is not None:
+    if call.name in calls.INCOMING and state.rcvtimeo_ns is not None:
         return replace(call, limit_ns=state.rcvtimeo_ns, limit_source="SO_RCVTIMEO")
     if (call.name in calls.WRITES or call.name == "connect") and state.sndtimeo_ns is not None:
         return replace(call, limit_ns=state.sndtimeo_ns, limit_source="SO_SNDTIMEO")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from systrace.kernel import calls, procfs
-from systrace.kernel.state import Call, Descriptor
+from systrace import calls
+from systrace.kernel import procfs
+from systrace.look.nouns import Call, Descriptor
 
 _DEEPEST = 5  # EP_MAX_NESTS of fs/eventpoll.c is 4
 Watched = Mapping[int, tuple[tuple[int, str], ...]]

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from systrace.kernel.addresses import endpoint_of
 from systrace.kernel.sock_diag import tcp_info
-from systrace.kernel.state import TcpInfo
+from systrace.look.nouns import TcpInfo
 from systrace.model import Endpoint, Keepalive
 
 _PIDFD_GETFD = 438  # the same on every architecture, since Linux 5.6

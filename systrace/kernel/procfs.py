@@ -16,8 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from systrace.kernel.state import Descriptor, FileLock
-from systrace.kernel.text import clean
+from systrace.look.nouns import Descriptor, FileLock
+from systrace.words import clean
 
 _KTHREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h
 _ARGV_LIMIT = 128

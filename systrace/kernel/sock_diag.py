@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from systrace.kernel.addresses import ip_endpoint, unix_endpoint
 from systrace.kernel.netns import call_in
 from systrace.kernel.procfs import read
-from systrace.kernel.state import TcpInfo
+from systrace.look.nouns import TcpInfo
 from systrace.model import Endpoint
 
 _NETLINK_SOCK_DIAG = 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from systrace.annotations import NOTE
+from systrace.calls import AT_ONCE, CHILDREN, EPOLLS, INCOMING
 from systrace.model import RESTARTED, RETURNED, UNFINISHED
 
 # value, annotation, errno name, rest, -T seconds, fraction. Applied to text without trailing white space.
@@ -150,17 +151,11 @@ def trim_spliced(args: bytes, retval: int | None) -> bytes:
 
 # strace prints what the kernel must be asked for first, the rest when the call has returned: of these calls, all behind the
 # descriptor (or pid). Of others it prints all arguments first: so many.
-_FILLED_IN = frozenset(
-    "read readv recv recvfrom recvmsg recvmmsg epoll_wait epoll_pwait epoll_pwait2 accept accept4 wait4 waitpid".split()
-)
+_FILLED_IN = INCOMING | EPOLLS | CHILDREN
 _ASKED_WITH = {
     "write": 3, "writev": 3, "send": 4, "sendto": 6, "sendmsg": 3, "sendmmsg": 4, "connect": 3, "poll": 3, "ppoll": 5,
     "select": 5, "pselect6": 6, "flock": 2, "futex": 3,
 }  # fmt: skip
-_AT_ONCE = frozenset(
-    "socket socketpair bind listen shutdown setsockopt getsockopt getsockname getpeername epoll_create epoll_create1 epoll_ctl "
-    "dup dup2 dup3 pipe pipe2 eventfd eventfd2 kill tgkill alarm setitimer getpid gettid".split()
-)  # these never wait
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _FIRST = re.compile(rb"\w*=?-?\d+(?:<[^\n]*?>)?,\s*")
 _NESTED = re.compile(rb"[\[{(]|[\]})]|,")
@@ -170,7 +165,7 @@ def torn(call: str, text: bytes) -> bool:
     """Whether a call whose line has no end was cut while strace wrote, not while it waited for the kernel: within a string, a
     structure or an argument, behind what only the kernel's answer tells, or in the result. `text` is what follows `name(`.
     """
-    if call in _AT_ONCE:
+    if call in AT_ONCE:
         return True
     if call in _FILLED_IN and (first := _FIRST.match(text)) is not None and first.end() < len(text):
         return True

@@ -8,10 +8,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
+from systrace.calls import COUNTED_WRITES, FORKS, FUTEXES, OWN_NUMBERS, SLEEPS
 from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Record, Style
 from systrace.parser.calls import parse_result, split_call, torn, trim_spliced
 from systrace.parser.leader import Shape
-from systrace.parser.threads import FORKS, Half, Threads
+from systrace.parser.threads import Half, Threads
 
 _MESSAGE = re.compile(
     rb"(?:\S{0,200}strace[^\s:]{0,40}: )?Process (\d{1,8}) (attached|detached|suspended|resumed)\b[^\n]*"
@@ -31,7 +32,7 @@ _BELONGING = re.compile(
     rb"|[^\"(]{0,80}\[ Process PID=\d+ runs in"
 )
 _UNFINISHED = b"<unfinished ...>"
-_TICKS = frozenset(("nanosleep", "clock_nanosleep", "futex", "restart_syscall"))  # of helper threads that never rest
+_TICKS = SLEEPS | FUTEXES | {"restart_syscall"}  # of helper threads that never rest
 _BEGUN = re.compile(rb"(\d{1,8})(?:<[^>\n]{0,64}>)?(?: [^+]*)?$")  # a line without its end that is no call yet
 _DETACHED = b"<detached ...>"
 _RESULT_AT_END = re.compile(rb"\) += (?:-?\d|0x|\?)|<unfinished \.\.\.>\s*\Z|<detached \.\.\.>\s*\Z")
@@ -148,7 +149,7 @@ class Irregular:
             args = args[: -len(_UNFINISHED)].rstrip()
             outcome = UNFINISHED
         if half.call is not None:
-            if half.call in ("write", "writev", "send", "sendto"):
+            if half.call in COUNTED_WRITES:
                 args = trim_spliced(args, retval)
             yield self._record(half, args, retval, errno, outcome, duration, result_text)
 
@@ -186,7 +187,7 @@ class Irregular:
         call = half.call or "?"
         if call in FORKS and retval:
             self.threads.announce(retval)
-        if call in ("getpid", "gettid") and retval:
+        if call in OWN_NUMBERS and retval:
             self.threads.told_itself(half, retval)
         raw = abridged(half.raw)
         return Record(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from systrace.calls import EXECS, FORKS
 from systrace.model import Style
 
-FORKS = frozenset(("clone", "clone3", "fork", "vfork"))
 TELLING = FORKS | {"exit_group"}  # calls that say which threads there are
 
 
@@ -123,7 +123,7 @@ class Threads:
         self.alive.discard(gone)
         self.alive.add(tid)
         half = self.pending.get(gone)
-        if half is not None and half.call in ("execve", "execveat"):
+        if half is not None and half.call in EXECS:
             half.tid = tid  # it stood there as unfinished already: then no line says <pid changed to ...>
             self.pending[tid] = self.pending.pop(gone)
 

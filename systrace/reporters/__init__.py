@@ -1,7 +1,7 @@
 """Analysis -> bytes: one file per format, found by walking this package.
 
 A reporter is a class under `@reporter` with a `name` (as in `--format`), a `suffix` for files and `write`. All text
-that a trace can influence goes to people through `systrace.reporters.text.safe`.
+that a trace can influence goes to people through `systrace.words.safe`.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from systrace.messages.secrets import Spans, secret_spans
 from systrace.model import Received, Sent, Socket, Transcript, Transfer
-from systrace.reporters.secrets import Spans, secret_spans
 
 SILENCE_NS = 1_000_000_000  # a second without a byte gets a line of its own
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from systrace.annotations import note_of, note_socket
+from systrace.calls import ACCEPTS, DUPLICATES, EPOLL_SETS, FORKS, LOOPS, NETWORK, ON_DESCRIPTOR, WITH_ADDRESS
 from systrace.model import ENDED, RETURNED, UNFINISHED, Record
 
 _BUFFER = 500  # calls
@@ -22,35 +23,8 @@ _ADDRESS = re.compile(
     rb"|(?:sun_path|path)=(@?)\"([^\"]{0,200})\"",
     re.DOTALL,
 )
-
-
-def _names(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-# Calls whose first argument is a descriptor: strace's %desc and %network without those that begin with a path.
-_ON_DESCRIPTORS = _names(
-    "accept accept4 bind close connect dup dup2 dup3 epoll_ctl epoll_pwait epoll_pwait2 epoll_wait fadvise64 fallocate "
-    "fchdir fchmod fchown fchown32 fcntl fcntl64 fdatasync fgetxattr flistxattr flock fremovexattr fsetxattr fstat "
-    "fstat64 fstatfs fstatfs64 fsync ftruncate ftruncate64 getdents getdents64 getpeername getsockname getsockopt "
-    "inotify_add_watch inotify_rm_watch io_uring_enter io_uring_register ioctl listen lseek _llseek openat openat2 "
-    "newfstatat statx faccessat faccessat2 fchmodat fchownat mkdirat mknodat readlinkat renameat renameat2 symlinkat "
-    "unlinkat utimensat execveat linkat name_to_handle_at open_by_handle_at pidfd_getfd pidfd_send_signal pread64 "
-    "preadv preadv2 pwrite64 pwritev pwritev2 read readahead readv recv recvfrom recvmmsg recvmmsg_time64 recvmsg send "
-    "sendfile sendfile64 sendmmsg sendmsg sendto setsockopt shutdown signalfd signalfd4 splice sync_file_range syncfs "
-    "tee timerfd_gettime timerfd_settime vmsplice write writev copy_file_range close_range fsconfig fsmount"
-)
-_SOCKET_CALLS = _names(
-    "socket socketpair connect accept accept4 bind listen shutdown getsockname getpeername getsockopt setsockopt send "
-    "sendto sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64"
-)
-_MAKE_SOCKETS = frozenset(("socket", "accept", "accept4"))
-_WITH_ADDRESS = _names("connect accept accept4 sendto recvfrom sendmsg recvmsg getpeername")
-_WAITS = _names(
-    "poll ppoll ppoll_time64 select pselect6 pselect6_time64 _newselect epoll_wait epoll_pwait epoll_pwait2 epoll_ctl "
-    "epoll_create epoll_create1"
-)
-_FORKS = frozenset(("clone", "clone3", "fork", "vfork"))
+_SHOWN = NETWORK | LOOPS | EPOLL_SETS
+_MAKERS = ACCEPTS | {"socket"}
 
 
 def write_calls(
@@ -81,7 +55,7 @@ def call_line(record: Record, tail: str = "}\n") -> str:
     args = record.args
     syscall, errno, time_ns, duration_ns = record.syscall, record.errno, record.time_ns, record.duration_ns
     fd, peer = _about(syscall, args.partition(b", ")[0])
-    if syscall in _WITH_ADDRESS and b"{sa_family=" in args:
+    if syscall in WITH_ADDRESS and b"{sa_family=" in args:
         peer = _address(args) or peer
     return (
         f'{{"line": {record.lineno}, "tid": {record.tid or "null"}, '
@@ -111,7 +85,7 @@ def _about(syscall: str, first: bytes) -> tuple[str, str]:
 
 def _descriptor(syscall: str, args: bytes) -> int | None:
     match = _DESCRIPTOR.match(args)
-    if match is None or (syscall not in _ON_DESCRIPTORS and args[match.end() : match.end() + 1] != b"<"):
+    if match is None or (syscall not in ON_DESCRIPTOR and args[match.end() : match.end() + 1] != b"<"):
         return None
     return int(match[1]) if match[1] is not None else int(match[2], 16)
 
@@ -136,15 +110,15 @@ def network_calls(records: Iterable[Record]) -> Iterator[Record]:
     for record in records:
         call = record.syscall
         numbers = sockets.setdefault(record.tid, set())
-        if call in _FORKS and record.retval:
+        if call in FORKS and record.retval:
             shared = b"CLONE_FILES" in record.args
             sockets[record.retval] = numbers if shared else numbers | sockets.get(record.retval, set())
         fd = _descriptor(call, record.args)
         on_socket = fd is not None and (fd in numbers or note_socket(note_of(record.args)) is not None)
-        if call in _SOCKET_CALLS or call in _WAITS or on_socket:
+        if call in _SHOWN or on_socket:
             yield record
         if record.errno is None and record.retval is not None:
-            if call in _MAKE_SOCKETS or (on_socket and call in ("dup", "dup2", "dup3")):
+            if call in _MAKERS or (on_socket and call in DUPLICATES):
                 numbers.add(record.retval)
             elif call == "close" and fd is not None:
                 numbers.discard(fd)

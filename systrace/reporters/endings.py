@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from systrace.model import Evidence, Fault, Socket, Span
-from systrace.reporters.text import duration
+from systrace.words import duration
 
 _ERRNO_WORDS = {
     "ECONNREFUSED": "refused",

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from systrace.errors import UsageError
+from systrace.messages.body import Body
+from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
+from systrace.messages.secrets import hide, secret_spans, within
+from systrace.messages.tls import TlsHello
 from systrace.model import Analysis, Message, Sent, Socket, Transcript
 from systrace.reporters.blocks import Block, Flow, flow
 from systrace.reporters.endings import ending, errno_words
 from systrace.reporters.hexdump import hex_rows, hole, silence
-from systrace.reporters.http_view import BodyView, HttpView, as_request, as_response
 from systrace.reporters.layout import Layout
-from systrace.reporters.secrets import hide, secret_spans, within
-from systrace.reporters.text import duration, encoded, safe, size, wrap
+from systrace.words import duration, encoded, safe, size, wrap
 
 _CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x1b")) + b"\x7f"
 _SAMPLE = 64 << 10  # bytes that tell text from the rest
@@ -70,23 +72,21 @@ def watched(analysis: Analysis, transcript: Transcript) -> Socket:
     raise UsageError(f"{lead}: this log has {listed or 'none over which anything went'}")
 
 
-def http_messages(transcript: Transcript) -> list[HttpView]:
+def http_messages(transcript: Transcript) -> list[HttpMessage]:
     """The messages, if all that went over was HTTP whose framing is known, decrypted TLS included; else nothing."""
-    views: list[HttpView] = []
+    messages: list[HttpMessage] = []
     sealed = False  # a TLS hello, and nothing legible since
     for message in transcript.messages:
-        view: HttpView | None = as_request(message) or as_response(message)
-        if view is None:
-            if message.protocol == "tls":
-                sealed = sealed or hasattr(message, "sni")
-            elif message.protocol not in ("grpc", "http2"):
+        if not isinstance(message, HttpRequest | HttpResponse):
+            sealed = sealed or isinstance(message, TlsHello)
+            if message.protocol not in ("tls", "grpc", "http2"):
                 return []
             continue
-        if view.head_cut or view.framing == "unknown":
+        if message.head_cut or message.framing == "unknown":
             return []
         sealed = False
-        views.append(view)
-    return [] if sealed or transcript.left_at is not None else views
+        messages.append(message)
+    return [] if sealed or transcript.left_at is not None else messages
 
 
 # ------------------------------------------------------------------------------------------------------------- headings
@@ -146,49 +146,48 @@ def _at(time_ns: int | None, first: int) -> str:
 # ------------------------------------------------------------------------------------------------------------- messages
 
 
-def _as_messages(views: list[HttpView], first: int, show_secrets: bool) -> Iterator[str]:
+def _as_messages(messages: list[HttpMessage], first: int, show_secrets: bool) -> Iterator[str]:
     numbers: dict[int, int] = {}
     before: int | None = None
-    for number, view in enumerate(views, 1):
-        numbers[id(view)] = number
-        yield from silence(before, view.start_ns)
-        before = view.end_ns
-        sign = ">" if view.direction == "sent" else "<"
-        lines = sorted({event.record.lineno for event in view.events})
+    for number, message in enumerate(messages, 1):
+        numbers[id(message)] = number
+        yield from silence(before, message.start_ns)
+        before = message.end_ns
+        sign = ">" if message.direction == "sent" else "<"
+        lines = sorted({event.record.lineno for event in message.events})
         where = f", line{'s' if len(lines) > 1 else ''} {'-'.join(map(str, lines))}" if lines else ""
-        yield f"#{number} {sign} {_at(view.start_ns, first)}{_title(view, numbers)}{where}"
-        head = view.head.rstrip(b"\r\n")
+        yield f"#{number} {sign} {_at(message.start_ns, first)}{_title(message, numbers)}{where}"
+        head = message.head.rstrip(b"\r\n")
         yield from _lines(sign, [head if show_secrets else hide(head)])
-        if view.body is not None and view.body.received:
+        if message.body is not None and message.body.received:
             yield sign
-            yield from _lines(sign, _body(view, view.body, show_secrets))
-        yield from _cut_short(view)
+            yield from _lines(sign, _body(message, message.body, show_secrets))
+        yield from _cut_short(message)
         yield ""
 
 
-def _title(view: HttpView, numbers: dict[int, int]) -> str:
-    message = as_response(view)  # type: ignore[arg-type]  # a view is a message
-    if message is None:
+def _title(message: HttpMessage, numbers: dict[int, int]) -> str:
+    if not isinstance(message, HttpResponse):
         what = "request"
     elif message.interim:
         what = "interim answer"
     else:
         number = numbers.get(id(message.request))
         what = f"answer to #{number}" if number else "answer"
-    words = [f"{view.protocol} {what}"]
-    body = view.body
+    words = [f"{message.protocol} {what}"]
+    body = message.body
     if body is not None:
-        words += [safe(word, 60) for word in (view.content_type, *body.encodings) if word]
-        words += ["chunked"] if view.framing == "chunked" else []
+        words += [safe(word, 60) for word in (message.content_type, *body.encodings) if word]
+        words += ["chunked"] if message.framing == "chunked" else []
         known = sum(len(data) for data, _ in body.placed)
         part = "" if known == body.received else f", of which {known} are known"
         words.append(f"body of {body.size}{part}")
-    if view.start_ns is not None and view.end_ns is not None and view.end_ns - view.start_ns >= 1_000_000:
-        words.append(f"in {duration(view.end_ns - view.start_ns)}")
+    if message.start_ns is not None and message.end_ns is not None and message.end_ns - message.start_ns >= 1_000_000:
+        words.append(f"in {duration(message.end_ns - message.start_ns)}")
     return ", ".join(words)
 
 
-def _cut_short(view: HttpView) -> Iterator[str]:
+def _cut_short(message: HttpMessage) -> Iterator[str]:
     reasons = {
         "eof": "the connection ended before the message was whole",
         "reset": "the connection was reset before the message was whole",
@@ -196,18 +195,18 @@ def _cut_short(view: HttpView) -> Iterator[str]:
         "unfinished": "the log ends before the message was whole",
         "malformed": "the framing is damaged",
     }
-    if view.incomplete_reason in reasons:
-        detail = f": {safe(view.detail)}" if view.detail else ""
-        yield f"--- {reasons[view.incomplete_reason]}{detail}"
+    if message.incomplete_reason in reasons:
+        detail = f": {safe(message.detail)}" if message.detail else ""
+        yield f"--- {reasons[message.incomplete_reason]}{detail}"
 
 
-def _body(view: HttpView, body: BodyView, show_secrets: bool) -> list[Piece]:
+def _body(message: HttpMessage, body: Body, show_secrets: bool) -> list[Piece]:
     """The content as text, as far as it is known and is text."""
     if body.encodings:
         content = body.decoded()
         pieces: list[Piece] = [content.data] if content.data else []
         if content.problem is not None:
-            pieces.append(f"the {', '.join(body.encodings)} cannot be undone: {_words(content.problem)}")
+            pieces.append(f"the {', '.join(body.encodings)} cannot be undone: {safe(content.problem.message)}")
         elif not body.whole:
             pieces.append(f"{', '.join(body.encodings)} cannot be undone any further: {_unknown(body)}")
         elif content.limited:
@@ -218,18 +217,14 @@ def _body(view: HttpView, body: BodyView, show_secrets: bool) -> list[Piece]:
             pieces += [known] if known else []
             pieces += [hole(missing)] if missing else []
         pieces += [_unknown(body)] if body.lost_at is not None else []
-    pieces = [_recoded(piece, view.charset) if isinstance(piece, bytes) else piece for piece in pieces]
+    pieces = [_recoded(piece, message.charset) if isinstance(piece, bytes) else piece for piece in pieces]
     known = b"".join(piece for piece in pieces if isinstance(piece, bytes))
     if not is_text(known):
         return [f"{len(known)} bytes, no text: --hex shows them, --save-body saves them"]
     return pieces if show_secrets else hide_pieces(pieces)
 
 
-def _words(problem: object) -> str:
-    return safe(str(getattr(problem, "message", "damaged")))
-
-
-def _unknown(body: BodyView) -> str:
+def _unknown(body: Body) -> str:
     if body.lost_at is not None:
         return f"what follows the first {body.lost_at} bytes is not known: strace -s cut its framing"
     missing = sum(missing for _, missing in body.parts)

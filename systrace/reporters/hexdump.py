@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.messages.secrets import within
 from systrace.reporters.blocks import SILENCE_NS, Block, Flow
-from systrace.reporters.secrets import within
-from systrace.reporters.text import duration
+from systrace.words import duration
 
 _ROW = 16  # bytes of a row
 _PRINTABLE = bytes(byte if 32 <= byte < 127 else 46 for byte in range(256))

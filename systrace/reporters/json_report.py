@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
+from systrace.messages.transactions import Transaction, transactions
 from systrace.model import Analysis, Evidence, Finding, Health, Message, Process, Socket
 from systrace.reporters import reporter
 from systrace.reporters.endings import silence_ns
-from systrace.reporters.requests import Transaction, transactions
 from systrace.reporters.shape import (
     FindingShape,
     HealthShape,
@@ -180,9 +180,9 @@ def _finding(finding: Finding, since: Since) -> FindingShape:
             "duration_s": _seconds(finding.duration_ns),
             "summary": finding.summary,
             "evidence": [{"file": line.file, "line": line.line, "text": line.text} for line in finding.lines],
-            "causes": finding.causes,
-            "next_steps": finding.next_steps,
-            "remedy": finding.remedy,
+            "causes": list(finding.causes),
+            "next_steps": [str(step) for step in finding.next_steps],
+            "remedy": list(finding.remedy),
             "refuted_by": finding.refuted_by,
             "count": finding.count,
         },

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import BinaryIO
 
+from systrace.messages.transactions import Transaction, transactions
 from systrace.model import Analysis
 from systrace.reporters.json_report import transaction_dicts
 from systrace.reporters.layout import Layout
-from systrace.reporters.requests import Transaction, transactions
-from systrace.reporters.text import columns, cut_middle, duration, encoded, safe, size, wrap
+from systrace.words import columns, cut_middle, duration, encoded, safe, size, wrap
 
 _URL_AT_LEAST, _URL_CUT_TO = 24, 10  # columns; beside a note, less must do
 _HEADERS = ("start s", "socket", "who", "method", "status", "dns", "connect", "tls", "first", "transfer", "sent", "got")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from systrace.errors import UsageError
+from systrace.messages.http import HttpMessage, HttpResponse
 from systrace.model import Transcript
 from systrace.reporters.blocks import Block, Flow, flow
 from systrace.reporters.follow import http_messages
-from systrace.reporters.http_view import HttpView, ResponseView, as_response
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,9 @@ def saved_body(transcript: Transcript, number: int | None = None) -> SavedBody:
     return _of_blocks(whole, number)
 
 
-def _of_message(messages: list[HttpView], number: int | None) -> SavedBody:
+def _of_message(messages: list[HttpMessage], number: int | None) -> SavedBody:
     if number is None:
-        answers = [at for at, m in enumerate(messages, 1) if as_response(m) is not None and _has_body(m)]  # type: ignore[arg-type]
+        answers = [at for at, m in enumerate(messages, 1) if isinstance(m, HttpResponse) and _has_body(m)]
         if not answers:
             raise UsageError("no answer on this socket has a body")
         number = answers[-1]
@@ -101,7 +101,7 @@ def _of_message(messages: list[HttpView], number: int | None) -> SavedBody:
     body = message.body
     if body is None or not body.received:
         raise UsageError(f"message #{number} has no body")
-    answer = as_response(message)  # type: ignore[arg-type]
+    answer = message if isinstance(message, HttpResponse) else None
     what = f"body of #{number}"
     if answer is not None:
         what += f", the answer {answer.status}"
@@ -123,11 +123,11 @@ def _of_message(messages: list[HttpView], number: int | None) -> SavedBody:
     return SavedBody(body.parts, what)
 
 
-def _has_body(message: HttpView) -> bool:
+def _has_body(message: HttpMessage) -> bool:
     return message.body is not None and message.body.received > 0
 
 
-def _client_undoes(answer: ResponseView | None, codings: tuple[str, ...]) -> bool:
+def _client_undoes(answer: HttpResponse | None, codings: tuple[str, ...]) -> bool:
     """Whoever offers a coding undoes it (RFC 9110 12.5.3); a request that is not known is taken to have offered."""
     if answer is None or answer.request is None:
         return True

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from systrace.model import Analysis, Evidence, Socket
 from systrace.reporters.endings import connecting, ending, is_remarkable, silence_ns, user
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import columns, cut, cut_middle, duration, safe, size, wrap
+from systrace.words import columns, cut, cut_middle, duration, safe, size, wrap
 
 _MOST = 12  # sockets shown without --all
 _MOST_REMARKABLE = 30

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from systrace.model import Analysis, Finding, Line
+from systrace.model import Analysis, Finding, Line, Step
 from systrace.reporters import reporter
 from systrace.reporters.layout import Layout
 from systrace.reporters.socket_table import socket_table
-from systrace.reporters.text import columns, cut, cut_middle, duration, encoded, safe, size, wrap
 from systrace.reporters.timeline import timeline
 from systrace.shell import word
+from systrace.words import columns, cut, cut_middle, duration, encoded, safe, size, wrap
 
 __all__ = ["TableReport", "one_line", "render", "timeline"]
 
@@ -101,7 +102,7 @@ def _title(finding: Finding, layout: Layout) -> list[str]:
     return [layout.paint(line, colour) for line in wrap(", ".join(words), layout.width, "* ", "  ")]
 
 
-def _evidence(lines: list[Line], layout: Layout, many: int) -> list[str]:
+def _evidence(lines: Sequence[Line], layout: Layout, many: int) -> list[str]:
     if not lines:
         return []
     names = [_place(line) for line in lines[:many]]
@@ -142,7 +143,7 @@ def _place(line: Line) -> str:
     return f"{safe(PurePath(line.file).name or line.file)}:{line.line}"
 
 
-def _list(title: str, items: list[str], layout: Layout, many: int) -> list[str]:
+def _list(title: str, items: Sequence[str], layout: Layout, many: int) -> list[str]:
     if not items:
         return []
     out = [f"  {title}"]
@@ -151,13 +152,12 @@ def _list(title: str, items: list[str], layout: Layout, many: int) -> list[str]:
     return out
 
 
-def _commands(items: list[str], layout: Layout, many: int, log: str) -> list[str]:
+def _commands(steps: Sequence[Step], layout: Layout, many: int, log: str) -> list[str]:
     """Commands are not broken: they are there to be copied. What they are for stands behind or above them."""
-    out = ["  Run next:"] if items else []
-    for item in items[:many]:
-        command, mark, why = item.rpartition("  # ") if not item.startswith("# ") else ("", "", item[2:])
-        if not (mark or item.startswith("# ")) or command.count("'") % 2:
-            command, mark, why = item, "", ""  # what looks like a comment is quoted
+    out = ["  Run next:"] if steps else []
+    for step in steps[:many]:
+        command, why = step.command, step.why
+        mark = "  # " if command and why else ""
         if command.startswith("systrace "):  # elsewhere LOG may be a word of the trace, within quotes
             command = command.replace(" LOG ", f" {log} ", 1)
         command = safe(command)
@@ -181,7 +181,7 @@ def _foot(analysis: Analysis, layout: Layout) -> list[str]:
     evidence = analysis.evidence
     health, source = evidence.health, evidence.source
     lines, calls = ("" if count == 1 else "s" for count in (health.lines, health.records))
-    if not health.lines and source.first_ns is not None:
+    if evidence.looks and not health.records and "attached" not in source.facts:
         return wrap("One look at the kernel's tables: nothing was stopped, no call was traced.", layout.width)
     words = [f"Read {health.lines} line{lines}, {health.records} call{calls}"]
     if source.first_ns is not None and source.last_ns is not None:

@@ -24,7 +24,7 @@ from systrace.model import (
 )
 from systrace.reporters.endings import ending, unended, user
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import cut_middle, duration, encoded, payload, safe, size, wrap
+from systrace.words import cut_middle, duration, encoded, payload, safe, size, wrap
 
 SILENCE_NS = 1_000_000_000  # a second without a call on the socket gets a line of its own
 _DETAIL_AT_LEAST = 20  # columns
@@ -99,7 +99,7 @@ def _result(event: Event) -> str:
         return safe(record.errno, 13)
     if record.retval is None:
         return "result not in the log" if record.outcome == ENDED else record.outcome
-    if isinstance(event, Received) and record.retval == 0 and event.asked != 0:
+    if isinstance(event, Received) and record.retval == 0 and event.asked() != 0:
         return "0 end of data"
     return str(record.retval)
 

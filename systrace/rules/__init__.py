@@ -1,4 +1,11 @@
-"""Evidence -> findings: one file per family, found by walking this package; `ranking` picks the root cause.
+"""Evidence -> findings -> the verdict.
+
+    rule       what a rule is, and where it stands among the others: data, not code elsewhere
+    causes/    the rules, one file a family; a new cause is a new function there and nothing else
+    case/      what the log shows: who failed, which waits had no end, what is hidden
+    content/   what the bytes say, and who died of them
+    advice/    what to do, for this client and this peer
+    verdict/   which finding it was, what was made good, what can't be told
 
 A rule is a generator function under `@rule(CAUSE, ...)`. Its docstring is the page that `systrace explain CAUSE`
 prints, with the headings `What it is:`, `Why it matters:`, `What proves it:`, `Not this:`, `What to do:`, `Source:`.
@@ -7,64 +14,36 @@ prints, with the headings `What it is:`, `Why it matters:`, `What proves it:`, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from systrace.model import Draft, Finding, Verdict
+from systrace.rules.case.index import Case
+from systrace.rules.rule import RULES, Phase, Rule, rule
 
-from systrace.model import Evidence, Finding, Verdict
-from systrace.registry import Registry
-from systrace.rules.case import Case
-
-Check = Callable[[Case], Iterator[Finding]]
-_SECOND_PASS = ("retry-storm", "fallback-ok", "recovered-error", "not-network")  # they judge the findings of the others
+__all__ = ["RULES", "Case", "Phase", "Rule", "judged", "rule"]
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A cause, how to find it, and two traces that show when it does and does not apply."""
+def judged(case: Case) -> tuple[list[Finding], Verdict]:
+    """All findings, the heaviest first, the same on many sockets as one with a count; and the answer for the whole job."""
+    from systrace.rules.look import alone, answer, diagnoses
+    from systrace.rules.verdict.outcome import judge
 
-    cause: str
-    check: Check
-    fires: str
-    silent: str
-
-    @property
-    def page(self) -> str:
-        """The docstring."""
-        return self.check.__doc__ or ""
+    if alone(case):
+        told = [draft for diagnosis in diagnoses(case) for draft in diagnosis.findings]
+        return [draft.final() for draft in told], answer(case)
+    case.findings = check(case)
+    verdict = judge(case, case.findings)
+    return [draft.final() for draft in case.findings], verdict
 
 
-RULES: Registry[Rule] = Registry("systrace.rules")
+def check(case: Case) -> list[Draft]:
+    """The drafts of all rules, ranked."""
+    from systrace.rules.advice.roles import refine
+    from systrace.rules.look import never_weaker
+    from systrace.rules.verdict.explaining import ranked, said_best
+    from systrace.rules.verdict.recovery import mark_recovered
 
-
-def rule(cause: str, *, fires: str, silent: str) -> Callable[[Check], Check]:
-    """Enter a rule for a cause."""
-
-    def enter(check: Check) -> Check:
-        RULES.add(cause, Rule(cause, check, fires, silent))
-        return check
-
-    return enter
-
-
-def check(evidence: Evidence) -> list[Finding]:
-    """All findings, the heaviest first; the same on many sockets is one with a count."""
-    from systrace.rules.ranking import mark_recovered, ranked
-    from systrace.rules.roles import refine
-
-    case = Case(evidence)
-    case.findings = [
-        finding for each in RULES.values() if each.cause not in _SECOND_PASS for finding in each.check(case)
-    ]
+    first = [finding for each in RULES.values() if not each.judges for finding in each.check(case)]
+    case.findings = said_best(never_weaker(case, first))
     refine(case)
     mark_recovered(case)
-    second = [finding for cause in _SECOND_PASS for finding in RULES[cause].check(case)]
+    second = [finding for each in RULES.values() if each.judges for finding in each.check(case)]
     return ranked(case, case.findings + second)
-
-
-def verdict(evidence: Evidence, findings: list[Finding]) -> Verdict:
-    """The answer for the whole job."""
-    from systrace.rules.ranking import judge
-
-    case = Case(evidence)
-    case.findings = findings
-    return judge(case, findings)

@@ -1,93 +1,36 @@
-"""Idle limits of what may stand in the path: data in `limits.toml`, matched as a possibility, never as a fact."""
+"""Idle limits of what may stand in the path: data in `idle_limits.toml`, matched as a possibility, never as a fact."""
 
 from __future__ import annotations
 
 import os
-import tomllib
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from systrace.errors import UsageError
+from systrace.idle_limits import Limit, known, nat_s, read
 from systrace.model import Socket
-from systrace.rules.case import SECOND, Case
+from systrace.rules.case.index import SECOND, Case
 
-_OWN = Path(__file__).with_name("limits.toml")
 _TOLERANCE = 1.02  # timers run late by up to 2 %
-_DEFAULT_KEEPIDLE_S = 7200  # tcp(7) tcp_keepalive_time
-_extra: list[Path] = []
-
-
-@dataclass(frozen=True)
-class Limit:
-    """One product's limit on silence."""
-
-    product: str
-    idle_s: float
-    after: str  # reset, silent, fin, http
-    keepalive: bool
-    source: str
-    users: bool = False  # from the user's own file
-
-
-def use(path: str | None) -> None:
-    """Add a user's file of limits.
-
-    Raises:
-        UsageError: it can't be read, or is not of the catalogue's shape.
-    """
-    if path is not None:
-        _extra.append(Path(path))
-        catalogue.cache_clear()
-        catalogue()
 
 
 @cache
 def catalogue() -> tuple[Limit, ...]:
-    """All known limits: the project's, then the user's from the usual places and from `use`."""
-    found = list(_read(_OWN, False))
+    """All known limits: the project's, then the user's from the usual places."""
+    found = list(known())
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     for path in (Path("/etc/systrace/limits.toml"), config / "systrace" / "limits.toml"):
         if path.is_file():
-            found += _read(path, True)
-    for path in _extra:
-        found += _read(path, True)
+            found += read(path, users=True)
     return tuple(found)
 
 
-def _read(path: Path, users: bool) -> list[Limit]:
-    try:
-        items = tomllib.loads(path.read_text("utf-8")).get("limit", [])
-        return [
-            Limit(
-                str(i["product"]), float(i["idle_s"]), str(i.get("after", "silent")), bool(i.get("keepalive", True)),
-                str(i.get("source", path.name)), users,
-            )
-            for i in items
-        ]  # fmt: skip
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{path}: no list of limits ([[limit]] with product and idle_s): {error}") from None
-
-
-def _probed_below(socket: Socket, idle_s: float) -> bool:
-    """Whether keepalive probes keep a timer of that length from expiring."""
-    keepalive = socket.keepalive
-    if not keepalive.on:
-        return False
-    return (keepalive.idle_s or _DEFAULT_KEEPIDLE_S) < idle_s
-
-
 def _silent(case: Case, socket: Socket) -> list[Limit]:
-    facts = case.evidence.source.facts.get("sysctls") or {}
-    idle = facts.get("net.ipv4.tcp_keepalive_time") if isinstance(facts, dict) else None
-    if socket.keepalive.on and socket.keepalive.idle_s is None and isinstance(idle, int):
-        socket.keepalive = replace(socket.keepalive, idle_s=idle)
+    """Those that keepalive probes do not keep from expiring."""
+    probed_s = case.probed_after_s(socket)
     return [
         limit
-        for limit in catalogue()
-        if limit.after in ("reset", "silent") and not (limit.keepalive and _probed_below(socket, limit.idle_s))
+        for limit in (*catalogue(), *case.limits)
+        if limit.unseen and not (limit.keepalive and probed_s is not None and probed_s < limit.idle_s)
     ]
 
 
@@ -96,7 +39,7 @@ def silent_limit_ns(case: Case, socket: Socket) -> int | None:
 
     The 240 s of one cloud alone would accuse too many slow answers; None when keepalive rules all limits out.
     """
-    fitting = [limit.idle_s for limit in _silent(case, socket) if limit.users or limit.idle_s >= 350]
+    fitting = [limit.idle_s for limit in _silent(case, socket) if limit.users or limit.idle_s >= nat_s()]
     return int(min(fitting) * SECOND) if fitting else None
 
 

@@ -24,7 +24,7 @@ _VERDICTS = {
     "inconclusive": """The log cannot show what went wrong, if anything did.
 
     What it is: no calls, or the ones that would tell are missing: strace's options hid them, it was started too late,
-        or it was ended before the job was.
+        or it was ended before the job was. Variant `snapshot`: of a running process (attach) not all could be read.
     Why it matters: silence of a log is no proof of health.
     What proves it: the limits named under the report: no waits (-e trace=network), no clock (-ttt), no children (-f).
     Not this: a fault that is certain from what is there is named all the same.

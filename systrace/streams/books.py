@@ -37,6 +37,7 @@ class Books:
         self.lookup = Lookup(self.tasks)
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
+        self.snapshots: list[dict[str, Any]] = []  # lines of looks
         self.looked_ns: int | None = None  # when the snapshot was taken
         self.forgotten = 0  # sockets
         self.forgotten_connections = Forgotten()

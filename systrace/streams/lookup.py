@@ -9,15 +9,10 @@ from __future__ import annotations
 import re
 
 from systrace.annotations import note_inode, note_of, note_socket
+from systrace.calls import NETWORK
 from systrace.model import Endpoint, Holder, Record, Socket
 from systrace.streams.descriptors import Description
 from systrace.streams.tasks import Task, Tasks
-
-_NETWORK_CALLS = frozenset(
-    "recvfrom sendto recvmsg sendmsg recv send recvmmsg sendmmsg connect accept accept4 listen bind shutdown "
-    "getsockopt setsockopt getsockname getpeername".split()
-)
-
 
 _USERS = 4096  # connections remembered with who uses them
 
@@ -84,7 +79,7 @@ class Lookup:
             user = self._users.get(note)
             if user is not None and (facts := note_socket(note)) is not None:
                 return self._tasks.join_user(task, user, fd, facts)
-        if self.sees_clone or record.syscall not in _NETWORK_CALLS:
+        if self.sees_clone or record.syscall not in NETWORK:
             return None
         return self._tasks.join(task, fd)
 
@@ -163,7 +158,7 @@ class Lookup:
 
     def _from_call(self, task: Task, fd: int, record: Record) -> Description | None:
         """No annotation: a network call on an unknown number proves a socket that was open before the trace."""
-        if record.syscall not in _NETWORK_CALLS:
+        if record.syscall not in NETWORK:
             return None if fd < 3 else Description("unknown")
         if record.errno in ("ENOTSOCK", "EBADF"):
             return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
+from systrace.calls.errnos import INTERRUPTED
 from systrace.model import RESTARTED, Event, Process
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
@@ -15,7 +16,6 @@ from systrace.streams.snapshots import adopt_snapshot, nanoseconds
 from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
 
-_INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 _IDLE_SIGNALS = frozenset(("SIGWINCH", "SIGCHLD", "SIGURG", "SIGIO"))
 
 
@@ -110,7 +110,7 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
     if event.signal in ("SIGALRM", "SIGVTALRM", "SIGPROF") or event.code == "SI_TIMER":
         timer = books.timers.get(task.process.pid)
         for span in task.last_wait:
-            if span.events[-1].record.outcome == RESTARTED or span.events[-1].record.errno in _INTERRUPTED:
+            if span.events[-1].record.outcome == RESTARTED or span.events[-1].record.errno in INTERRUPTED:
                 span.timed_out, span.limit_source = True, event.signal
                 if timer is not None:
                     span.limit_ns = timer[1]
@@ -156,6 +156,7 @@ def fact(books: Books, task: Task | None, event: model.Fact) -> None:
             adopt_snapshot(event, books.tasks, books.lookup)
         except (TypeError, ValueError, AttributeError, LookupError, OverflowError):
             pass  # not as we write it: damaged, or made by somebody else
+        books.snapshots.append(event.values["snapshot"])
         books.looked_ns = nanoseconds(event.values["snapshot"].get("time"))
         return
     books.facts.update(event.values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from systrace import calls
 from systrace.model import Attempt, Fact, Keepalive, Process, Record, Socket, Span
 from systrace.streams.descriptors import Description, standard_table
 from systrace.streams.growing import grown
@@ -13,9 +14,12 @@ from systrace.streams.tasks import Task, Tasks
 _ATTACH_NS = 5_000_000_000  # strace prints the call that it interrupts within this time of the snapshot
 _NEVER_S = 1e15
 _KINDS = {
-    "futex": "futex", "futex_wait": "futex", "futex_waitv": "futex", "wait4": "child", "waitid": "child",
-    "nanosleep": "sleep", "clock_nanosleep": "sleep", "flock": "lock", "pause": "signal", "rt_sigsuspend": "signal",
-    "rt_sigtimedwait": "signal",
+    name: kind
+    for kind, names in (
+        ("futex", calls.FUTEXES), ("child", calls.CHILDREN), ("sleep", calls.SLEEPS), ("lock", {"flock"}),
+        ("signal", calls.SIGNALS),
+    )
+    for name in names
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from systrace import model
+from systrace.calls.errnos import EXHAUSTED
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Endpoint, Event, Holder, Record, Socket
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
@@ -18,7 +19,6 @@ from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import note, thin
 
-_RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
 _LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node")
 _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and forgotten
 
@@ -26,7 +26,7 @@ _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and 
 def opened(books: Books, task: Task, event: model.Opened) -> None:
     record = event.record
     if event.fd < 0:
-        if record.errno in _RESOURCE:
+        if record.errno in EXHAUSTED:
             task.process.faults = grown(task.process.faults, event)
         return
     socket = books.lookup.new_socket(event.family, event.type, event.protocol, record.time_ns)
@@ -92,7 +92,7 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
         else:
             task.process.opened_files = {event.path}
     if event.fd < 0:
-        if record.errno in _RESOURCE:
+        if record.errno in EXHAUSTED:
             task.process.faults = grown(task.process.faults, event)
         return
     place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, record)
@@ -101,7 +101,7 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
 def paired(books: Books, task: Task, event: model.Paired) -> None:
     record = event.record
     if event.fds[0] < 0:
-        if record.errno in _RESOURCE:
+        if record.errno in EXHAUSTED:
             task.process.faults = grown(task.process.faults, event)
         return
     if event.kind == "pipe":
@@ -190,7 +190,7 @@ def accepted(books: Books, task: Task, event: model.Accepted) -> None:
         place(books, task, event.new_fd, Description("socket", socket), event.cloexec, record)
         note(socket, event)
         return
-    if record.errno in _RESOURCE:
+    if record.errno in EXHAUSTED:
         task.process.faults = grown(task.process.faults, event)
     if listener is not None:
         listener.role = "listener"
@@ -231,7 +231,7 @@ def closed(books: Books, task: Task, event: model.Closed) -> None:
 def duplicated(books: Books, task: Task, event: model.Duplicated) -> None:
     description = books.lookup.find(task, event.fd, event.record)
     if event.new_fd < 0:
-        if event.record.errno in _RESOURCE:
+        if event.record.errno in EXHAUSTED:
             task.process.faults = grown(task.process.faults, event)
         return
     if description is None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from systrace import model
+from systrace.calls.errnos import BROKEN
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Received, Record, Sent, Socket
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
@@ -15,11 +16,6 @@ from systrace.streams.marks import add_fault, add_output, add_span
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import note
 from systrace.streams.transfers import end_of_file, progress, waits_in_call
-
-# What a connection can be the reason of; EINVAL and its like say that the call does not fit these descriptors.
-_OF_THE_CONNECTION = frozenset(
-    ("EPIPE", "ECONNRESET", "ETIMEDOUT", "ECONNABORTED", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "ENOTCONN")
-)
 
 
 def spliced(books: Books, task: Task, event: model.Spliced) -> None:
@@ -29,8 +25,8 @@ def spliced(books: Books, task: Task, event: model.Spliced) -> None:
     source = _behind(books, task, event.source_fd, record)
     target = into.socket if into is not None else None
     origin = source.socket if source is not None else None
-    sent = Sent(record, event.fd, event.size, None, b"", None, _unknown)
-    received = Received(record, event.source_fd, event.size, None, b"", None, _unknown)
+    sent = Sent(record, event.fd, event.size, b"", None, _unknown)
+    received = Received(record, event.source_fd, event.size, b"", None, _unknown)
     if event.size:
         if origin is not None and not copies:
             progress(books, origin, task, received, False)
@@ -42,7 +38,7 @@ def spliced(books: Books, task: Task, event: model.Spliced) -> None:
         _waits(books, task, event, origin, target)
     elif record.errno is not None:
         blamed = target if record.errno == "EPIPE" or origin is None or origin.kind == "pipe" else origin
-        if blamed is not None and record.errno in _OF_THE_CONNECTION:
+        if blamed is not None and record.errno in BROKEN:
             add_fault(books, blamed, sent if blamed is target else received, "error", record.errno)
     elif record.retval == 0 and record.syscall == "splice" and origin is not None and origin.kind == "socket":
         end_of_file(books, origin, task, received)
@@ -81,7 +77,7 @@ def _waits(books: Books, task: Task, event: model.Spliced, origin: Socket | None
         # a pipe that is not empty may be full; an empty one has nothing to give
         add_span(books, task, event, "pipe", None, "")
         return
-    hidden = (Received if reads else Sent)(record, event.source_fd if reads else event.fd, 0, None, b"", None, _unknown)
+    hidden = (Received if reads else Sent)(record, event.source_fd if reads else event.fd, 0, b"", None, _unknown)
     waits_in_call(books, blocked, task, hidden)
 
 

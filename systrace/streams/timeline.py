@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from systrace.calls.errnos import QUIET
 from systrace.model import Event, Received, Socket, Turn
 
 NOTABLE_NS = 1_000_000_000  # a wait of a second is worth a line
 _MOST = 120  # calls kept of one socket before its middle is thinned
 _HEAD, _TAIL, _REMARKABLE = 24, 40, 40
-_QUIET = frozenset(("EAGAIN", "EINPROGRESS", "EINTR", "EWOULDBLOCK", "EALREADY"))
 
 
 def note(socket: Socket, event: Event, keep_all: bool = False) -> None:
@@ -25,7 +25,7 @@ def note(socket: Socket, event: Event, keep_all: bool = False) -> None:
 def is_remarkable(event: Event) -> bool:
     """Failed, or long."""
     record = event.record
-    return (record.errno is not None and record.errno not in _QUIET) or (record.duration_ns or 0) >= NOTABLE_NS
+    return (record.errno is not None and record.errno not in QUIET) or (record.duration_ns or 0) >= NOTABLE_NS
 
 
 def answer_time(turn: Turn) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
+from systrace.calls.errnos import UNDER_WAY, WOULD_BLOCK
 from systrace.model import Event, Received, Record, Sent
 from systrace.streams import connecting, processes, sockets, splicing, transfers, waiting
 from systrace.streams.books import Books, Listener
@@ -18,8 +19,6 @@ from systrace.streams.snapshots import nanoseconds, waits_unseen
 
 _ENDED = (model.RETURNED, model.RESTARTED)  # a call that a signal broke has lasted until that signal
 _BLOCKING = (model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted)
-_AGAIN = ("EAGAIN", "EWOULDBLOCK")
-_AT_ONCE = frozenset(("EINPROGRESS", "EALREADY"))
 
 
 class Tracker(Books):
@@ -72,9 +71,9 @@ class Tracker(Books):
             self._asked_before(event, record, time_ns)
         if record.duration_ns is not None or record.outcome not in _ENDED or not isinstance(event, _BLOCKING):
             return False
-        if isinstance(event, model.Connected) and record.errno in _AT_ONCE and not self._limits_sends(event):
+        if isinstance(event, model.Connected) and record.errno in UNDER_WAY and not self._limits_sends(event):
             return False  # it did not wait, and another thread may ask for the outcome first
-        if record.errno in _AGAIN and isinstance(event, Sent | Received) and not self._limited(event):
+        if record.errno in WOULD_BLOCK and isinstance(event, Sent | Received) and not self._limited(event):
             return False  # it did not wait, and what the thread does next is no end of it
         if record.tid in self._ready and isinstance(event, Sent | Received):
             self._ready.discard(record.tid)  # a wait has just said that this call need not wait

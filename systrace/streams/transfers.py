@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
+from systrace.calls.errnos import EXHAUSTED, INTERRUPTED, WOULD_BLOCK
 from systrace.model import (
     DETACHED,
     ENDED,
@@ -32,11 +33,8 @@ from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, answer_time, note
 
-_RESOURCE = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))
-_AGAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
 _PROBE = 16  # bytes
 _IDLE_NS = 30 * NOTABLE_NS  # a silence worth remembering when the connection survived it
-_INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 
 
 def moved(books: Books, task: Task, event: Sent | Received) -> None:
@@ -54,17 +52,17 @@ def moved(books: Books, task: Task, event: Sent | Received) -> None:
         progress(books, socket, task, event, type(event) is Sent)
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
             add_output(task, Output(event.fd, "", event))
-    elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED:
+    elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in INTERRUPTED:
         if socket.kind == "pipe":
             add_span(books, task, event, "pipe", None, "")
         else:
             waits_in_call(books, socket, task, event)
     elif record.outcome == ENDED:
         ended_unseen(books, socket, event)
-    elif record.errno in _AGAIN:
+    elif record.errno in WOULD_BLOCK:
         again(books, socket, task, event)
     elif record.errno is not None:
-        if record.errno in _RESOURCE:
+        if record.errno in EXHAUSTED:
             task.process.faults = grown(task.process.faults, event)
         if record.errno == "ECONNREFUSED" and socket.type == "unknown":
             socket.type = "dgram"  # udp(7): the port was closed; TCP says this of a connect only
@@ -80,7 +78,7 @@ def _peeked(books: Books, socket: Socket, task: Task, event: Sent | Received) ->
     """
     if event.size < _PROBE or (socket.turn is not None and socket.turn.answer_bytes):
         return
-    stand_in = Received(event.record, event.fd, event.size, None, b"", None, event.pieces)
+    stand_in = Received(event.record, event.fd, event.size, b"", None, event.pieces)
     progress(books, socket, task, stand_in, False)
 
 
@@ -246,7 +244,7 @@ def other_moved(books: Books, task: Task, event: Sent | Received, description: D
         if event.size and (event.fd in (1, 2) or kind in ("stdio", "file")) and event.size <= 65536:
             path = description.path if description is not None else ""
             add_output(task, Output(event.fd, path, event))
-        elif record.errno in _RESOURCE or record.errno == "ENOSPC":
+        elif record.errno in EXHAUSTED or record.errno == "ENOSPC":
             task.process.faults = grown(task.process.faults, event)
     if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in (UNFINISHED, DETACHED, RESTARTED):
         name = "stdin" if event.fd == 0 and kind in ("stdio", "unknown", "file") else kind

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
+from systrace.calls.errnos import INTERRUPTED
 from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Event, Socket, Span
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
@@ -13,8 +14,6 @@ from systrace.streams.descriptors import Description
 from systrace.streams.marks import add_span, end_wait
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, note
-
-_INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 
 
 def waited(books: Books, task: Task, event: model.Waited) -> None:
@@ -26,7 +25,7 @@ def waited(books: Books, task: Task, event: model.Waited) -> None:
         resumed_wait(books, task, event)
         return
     stuck = record.outcome in (UNFINISHED, DETACHED)
-    interrupted = record.outcome == RESTARTED or record.errno in _INTERRUPTED
+    interrupted = record.outcome == RESTARTED or record.errno in INTERRUPTED
     long = (record.duration_ns or 0) >= waits.SHORT_NS
     if record.errno is not None and not interrupted:
         return
@@ -196,7 +195,7 @@ def blocked(books: Books, task: Task, event: model.Blocked) -> None:
     record = event.record
     if record.errno == "ECHILD":
         return
-    stuck = record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in _INTERRUPTED
+    stuck = record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in INTERRUPTED
     if not stuck and (record.duration_ns or 0) < NOTABLE_NS:
         return
     detail = event.detail

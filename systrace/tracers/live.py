@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from systrace import calls
 from systrace.model import (
     Accepted,
     Bound,
@@ -37,6 +38,7 @@ from systrace.model import (
     Waited,
 )
 from systrace.tracers.spare import Spare
+from systrace.words import safe
 
 BLOCK = 1 << 20
 IDLE_MS = (5, 200)  # between two looks at a file that doesn't grow: at first, at last
@@ -49,11 +51,10 @@ HELD_BACK = 1 << 16
 QUEUE = 20_000
 FLUSH_SECONDS = 1.0
 SHOWN = 60  # bytes of payload
-UNSHOWN = frozenset(  # frequent calls of which `words` says nothing: not worth reading
-    "fcntl fcntl64 ioctl epoll_ctl epoll_create epoll_create1 dup dup2 dup3 open openat pipe pipe2 eventfd2 futex flock "
-    "nanosleep clock_nanosleep getsockname getpeername alarm setitimer".split()
-)
-WAITS = frozenset("poll ppoll select pselect6 epoll_wait epoll_pwait epoll_pwait2".split())  # shown if they end with 0
+UNSHOWN = (  # frequent calls of which `words` says nothing: not worth reading
+    calls.OPENS | calls.DUPLICATES | calls.PIPES | calls.EVENTS | calls.EPOLL_SETS | calls.SOCKET_NAMES | calls.LOCKS
+    | calls.FUTEXES | calls.SLEEPS | calls.TIMERS | {"ioctl"}
+)  # fmt: skip
 PLAIN_FILE = re.compile(rb"\d+</").match  # the first descriptor, as -y prints it: no news of the network
 LONG = 1000  # characters of arguments: of longer ones only the beginning is decoded
 UNDER_WAY = "EINPROGRESS"  # connect(2): no failure
@@ -246,7 +247,7 @@ def _what(event: Event) -> str:
 def _of_process(event: Event) -> str:
     match event:
         case Executed(path=path):
-            return f"runs {_clean(path)}"
+            return f"runs {safe(path)}"
         case Cloned(child=child, thread=thread, inner=inner):
             known = f" ({inner} in its PID namespace)" if inner else ""
             return f"starts {'thread' if thread else 'process'} {child or '?'}{known}"
@@ -259,7 +260,7 @@ def _of_process(event: Event) -> str:
         case OptionSet(fd=fd, name="SO_KEEPALIVE", value=value):
             return f"{fd} turns keepalive {'on' if value else 'off'}"
         case OptionGot(fd=fd, name="SO_ERROR", error=error) if error:
-            return f"{fd} learns that its connection failed: {_clean(error)}"
+            return f"{fd} learns that its connection failed: {safe(error)}"
         case _:
             return ""
 
@@ -275,7 +276,3 @@ def _shown(event: Sent | Received) -> str:
     if not known:
         return ""
     return f" '{known[:SHOWN].translate(PRINTABLE).decode()}'{'...' if len(known) > SHOWN else ''}"
-
-
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").translate(PRINTABLE).decode()

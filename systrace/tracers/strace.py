@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from systrace.calls import LIVES
 from systrace.errors import CaptureError, CommandError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.launch import FDS_MAX, NAME, environment
@@ -27,8 +28,6 @@ from systrace.tracers.one_cpu import pinning
 from systrace.tracers.permission import forbidden
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
-# Calls without which processes cannot be told apart: always recorded.
-PROCESS_CALLS = frozenset({"execve", "execveat", "fork", "vfork", "clone", "clone3", "exit", "exit_group"})
 OLDEST = (4, 7)  # signals, exits and -y in today's form (strace's NEWS)
 VERSION_SECONDS = 10.0
 ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
@@ -72,7 +71,7 @@ def options(installed: Version, request: Request, *, attach: bool = False) -> li
     if not attach and request.seccomp and installed >= (5, 3):
         words.append("--seccomp-bpf")
     if installed >= (4, 17):  # before, one unknown name made strace refuse all
-        names = sorted(request.syscalls | PROCESS_CALLS)
+        names = sorted(request.syscalls | LIVES)
         return [*words, "-e", "trace=" + ",".join(f"?{name}" for name in names)]
     return [*words, "-e", "trace=network,desc,process"]
 

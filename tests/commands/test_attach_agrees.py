@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from systrace.kernel.syscall_names import name_of
+from systrace.calls.numbers import name_of
 from systrace.tracers.waiting import status_field, tracer_of
 
 pytestmark = [

@@ -17,14 +17,16 @@ from typing import cast
 
 import pytest
 
+from systrace import rules
 from systrace.commands.capture import attaching
-from systrace.commands.capture.attaching import Options, attach_to, passive_report
+from systrace.commands.capture.attaching import Options, attach_to
+from systrace.commands.capture.looking import Looked
 from systrace.commands.capture.reporting import ReportTo
 from systrace.errors import CaptureError
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.snapshot import take
 from systrace.outputs import place
 from systrace.reporters.layout import Layout
+from systrace.rules.look.diagnose import diagnose
 from systrace.tracers import Capture, Request
 from systrace.tracers.analyst import Analyst
 from systrace.tracers.recording import Recording
@@ -102,9 +104,10 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
     sleeper: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for severity, failed in (("fatal", True), ("error", True), ("warning", False), ("info", False)):
-        found = diagnose(Snapshot.take(sleeper))
-        changed = replace(found, findings=(replace(found.findings[0], severity=severity),))
-        monkeypatch.setattr(attaching, "diagnose", lambda _snapshot, changed=changed: changed)
+        found = Looked.at(sleeper)
+        first = replace(found.analysis.findings[0], severity=severity)
+        changed = replace(found, analysis=replace(found.analysis, findings=[first]))
+        monkeypatch.setattr(attaching, "looks_at", lambda _pids, changed=changed: [changed])
         assert attach_to(replace(OPTIONS, pids=(sleeper,), passive=True)) == failed
     assert capfd.readouterr().err == ""
 
@@ -124,11 +127,13 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
         ),
     ],
 )
-def test_the_outcome_of_a_look(severity: str, cause: str, variant: str, outcome: str) -> None:
-    snapshot = Snapshot.take(os.getpid())
-    found = diagnose(snapshot)
+def test_the_outcome_of_a_look(
+    severity: str, cause: str, variant: str, outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = diagnose(take(os.getpid()))
     first = replace(found.findings[0], severity=severity, cause=cause, variant=variant)
-    report = json.loads(passive_report(snapshot, replace(found, findings=(first,)), "json", Layout()))
+    monkeypatch.setattr(rules.look, "diagnose", lambda _look: replace(found, findings=(first,)))
+    report = json.loads(Looked.at(os.getpid()).report("json", Layout()))
     assert report["verdict"]["outcome"] == outcome
     assert report["source"]["files"] == [f"process {os.getpid()}"]
 

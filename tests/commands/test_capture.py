@@ -12,9 +12,8 @@ import pytest
 from systrace.commands.capture import attaching, common
 from systrace.commands.capture.common import Conclusion, choose, conclude, style_of, watch
 from systrace.commands.capture.keepalive import Keepalives
+from systrace.commands.capture.looking import Looked, what_passive_gives
 from systrace.errors import CaptureError, UsageError
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
 from systrace.model import Event
 from systrace.reporters.layout import Layout
 from systrace.tracers import TRACERS
@@ -83,17 +82,16 @@ def test_words_of_attach() -> None:
 
 
 def test_what_passive_gives_follows_from_what_was_seen() -> None:
-    snapshot = Snapshot.take(os.getpid())
-    diagnosis = diagnose(snapshot)
-    gives = attaching._what_passive_gives
-    assert gives(snapshot, diagnosis) == "; --passive reports what can be seen without tracing"
-    first = diagnosis.findings[0]
+    seen = Looked.at(os.getpid())
+    assert what_passive_gives(seen) == "; --passive reports what can be seen without tracing"
+    first = seen.analysis.findings[0]
     for variant, said in (("zombie", ""), ("kernel", ""), ("hidden", "; --passive tells the little that may be seen")):
-        other = replace(diagnosis, findings=(replace(first, variant=variant),))
-        assert gives(snapshot, other).startswith(said)
-        assert bool(gives(snapshot, other)) == bool(said)
-    gone = replace(snapshot, processes=(replace(snapshot.root, start_ticks=1), *snapshot.processes[1:]))
-    assert gives(gone, diagnosis) == ""
+        other = replace(seen, analysis=replace(seen.analysis, findings=[replace(first, variant=variant)]))
+        assert what_passive_gives(other).startswith(said)
+        assert bool(what_passive_gives(other)) == bool(said)
+    look = seen.look
+    gone = replace(look, processes=(replace(look.root, start_ticks=1), *look.processes[1:]))
+    assert what_passive_gives(replace(seen, look=gone)) == ""
 
 
 def test_header_names_the_tracer_and_the_place() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,8 +51,7 @@ def test_every_severity_counts_that_the_contract_names(monkeypatch: pytest.Monke
     refused = pipeline.analyze([Input("t", text.splitlines(keepends=True))])
     finding = refused.findings[0]
     for severity, fails in (("fatal", True), ("error", True), ("warning", False), ("info", False)):
-        finding.severity = severity
-        analysis.findings[:] = [finding]
+        analysis.findings[:] = [replace(finding, severity=severity)]
         monkeypatch.setattr(pipeline, "analyze", lambda *_a, **_k: analysis)
         head = json.loads(conclude("t", iter(()), "json", Layout()).partition(b"\n")[0])
         assert head["failed"] == fails

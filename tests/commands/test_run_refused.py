@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.kernel.syscall_names import name_of
+from systrace.calls.numbers import name_of
 from systrace.tracers.waiting import tracer_of
 from tests.commands.conftest import User
 from tests.commands.jobs import SYSTRACE, parsed, unharmed

@@ -7,7 +7,8 @@ from itertools import count
 
 import pytest
 
-from systrace.decoders import Decoder, Piece
+from systrace.decoders import Decoder
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket, Transfer
 
 Said = tuple[bool, bytes, int]  # by the client?, known bytes, missing bytes after them
@@ -22,7 +23,7 @@ def call(sent: bool, parts: Sequence[tuple[bytes, int]], at_ms: int | None = Non
     lineno = next(_linenos)
     record = Record(0, lineno, 1, time_ns, None if at_ms is None else 500_000, name, b"", size, None, RETURNED, b"")
     payload = [(known, len(known) + missing) for known, missing in parts]
-    return (Sent if sent else Received)(record, 3, size, size, flags, None, lambda _record: payload)
+    return (Sent if sent else Received)(record, 3, size, flags, None, lambda _record: payload)
 
 
 def stream_socket(role: str = "client", **more: str) -> Socket:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.amqp import Amqp
-from systrace.decoders.replies import Request, ServerError
+from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -35,34 +35,31 @@ OPENING = [(True, HEADER, 0), (False, START, 0)]
 
 
 @pytest.mark.parametrize(
-    ("data", "summary", "code", "fatal"),
+    ("data", "summary", "code"),
     [
         (
             method(0, 10, 50, b"\x01\x40" + text(b"CONNECTION_FORCED - shutdown") + bytes(4)),
             "connection.close 320 CONNECTION_FORCED - shutdown",
             "320",
-            True,
         ),
         (
             method(1, 20, 40, b"\x01\x93" + text(b"ACCESS_REFUSED") + bytes(4)),
             "channel.close 403 ACCESS_REFUSED",
             "403",
-            False,
         ),
-        (method(0, 10, 60, text(b"low on memory")), "connection.blocked: low on memory", "blocked", False),
+        (method(0, 10, 60, text(b"low on memory")), "connection.blocked: low on memory", "blocked"),
         (
             method(1, 60, 50, b"\x01\x38" + text(b"NO_ROUTE") + text(b"") + text(b"k")),
             "basic.return 312 NO_ROUTE",
             "312",
-            False,
         ),
-        (b"AMQP\x00\x01\x00\x00", "refused: server speaks AMQP 1.0 (plain)", "version", True),
+        (b"AMQP\x00\x01\x00\x00", "refused: server speaks AMQP 1.0 (plain)", "version"),
     ],
 )
-def test_refusals(talk: Talk, data: bytes, summary: str, code: str, fatal: bool) -> None:
+def test_refusals(talk: Talk, data: bytes, summary: str, code: str) -> None:
     error = talk(Amqp, [*OPENING, (False, data, 0)])[-1]
     assert isinstance(error, ServerError)
-    assert (error.summary, error.code, error.fatal) == (summary, code, fatal)
+    assert (error.summary, error.code) == (summary, code)
 
 
 def test_a_session(talk: Talk) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.decoders import Piece
 from systrace.decoders.buffer import Buffer, Line
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Received, Record, Transfer
 
 _PART = st.tuples(st.binary(max_size=4).map(lambda b: b.replace(b"\xff", b"\n")), st.sampled_from([0, 0, 0, 3]))
@@ -21,7 +21,7 @@ def _call(parts: list[tuple[bytes, int]]) -> Transfer:
     size = sum(len(known) + missing for known, missing in parts)
     record = Record(0, 1, 1, None, None, "read", b"", size, None, RETURNED, b"")
     payload = [(known, len(known) + missing) for known, missing in parts]
-    return Received(record, 3, size, size, b"", None, lambda _record: payload)
+    return Received(record, 3, size, b"", None, lambda _record: payload)
 
 
 @given(st.lists(st.one_of(_ADD, _OTHER), max_size=40))

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders import DECODERS, Decoder, Piece
-from systrace.decoders.replies import Reply
+from systrace.decoders import DECODERS, Decoder
+from systrace.messages.piece import Piece
+from systrace.messages.replies import Reply
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
 
 REFUSED = 20  # identify() below this is a refusal
@@ -33,7 +34,7 @@ def piece(client: bool, known: bytes, missing: int = 0) -> Piece:
     """Bytes that one call moved."""
     size = len(known) + missing
     record = Record(0, 1, 1, 1_000, 10, "sendto" if client else "recvfrom", b"", size, None, RETURNED, b"")
-    event = (Sent if client else Received)(record, 3, size, size, b"", None, lambda _: [(known, size)])
+    event = (Sent if client else Received)(record, 3, size, b"", None, lambda _: [(known, size)])
     return Piece.of(event)
 
 

@@ -7,14 +7,15 @@ from typing import ClassVar
 
 import pytest
 
-from systrace.decoders import Mismatch, Piece
 from systrace.decoders.buffer import StreamDecoder
 from systrace.decoders.choosing import choose
 from systrace.decoders.conversation import FIRST, LAST, NOTABLE, Conversation, Decoding
-from systrace.decoders.dns import DnsMessage
-from systrace.decoders.http1 import HttpRequest, HttpResponse
-from systrace.decoders.tls import TlsAlert, TlsHello
 from systrace.decoders.weight import LARGE, weigh
+from systrace.messages.dns import DnsMessage
+from systrace.messages.http import HttpRequest, HttpResponse
+from systrace.messages.mismatch import Mismatch
+from systrace.messages.piece import Piece
+from systrace.messages.tls import TlsAlert, TlsHello
 from systrace.model import Endpoint, Message, Socket, Transfer
 
 Call = Callable[..., Transfer]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.ftp import Ftp, FtpReply, FtpRequest
-from systrace.decoders.replies import Request, ServerError
+from systrace.decoders.ftp import Ftp
+from systrace.messages.replies import FtpReply, FtpRequest, Request, ServerError
 from systrace.model import Endpoint, Message, Socket
 
 Talk = Callable[..., list[Message]]
@@ -66,13 +66,12 @@ def test_a_transfer_has_two_replies(talk: Talk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "fatal"),
-    [(b"421 There are too many connected users.\r\n", True), (b"530 Sorry, the maximum number of clients\r\n", True)],
+    "data",
+    [b"421 There are too many connected users.\r\n", b"530 Sorry, the maximum number of clients\r\n"],
 )
-def test_refused_instead_of_a_greeting(talk: Talk, data: bytes, fatal: bool) -> None:
+def test_refused_instead_of_a_greeting(talk: Talk, data: bytes) -> None:
     (error,) = talk(Ftp, [(False, data, 0)])
     assert isinstance(error, ServerError)
-    assert error.fatal is fatal
 
 
 def test_lines_of_a_reply_may_look_like_replies(talk: Talk) -> None:

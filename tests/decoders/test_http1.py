@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders import Piece
-from systrace.decoders.http1 import Http1, HttpRequest, HttpResponse, HttpStray
+from systrace.decoders.http1 import Http1
+from systrace.messages.http import HttpRequest, HttpResponse, HttpStray
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Message, Received, Record, Socket, Transfer
 
 Talk = Callable[..., list[Message]]
@@ -171,7 +172,6 @@ def test_requests_are_paired_with_their_responses(talk: Talk) -> None:
     assert second.body.data() == b"abc"
     assert (two.version, two.reason, two.notable, two.framing) == ("1.0", "Busy", True, "close")
     assert first.answered
-    assert first.answer_ns == one.start_ns
 
 
 def test_an_unanswered_request_says_so(talk: Talk) -> None:
@@ -336,7 +336,7 @@ def test_hostile_bytes_never_raise_and_counts_stay_true(talk: Talk, said: list[S
 
 def _received(data: bytes) -> Transfer:
     record = Record(0, 1, 1, None, None, "read", b"", len(data), None, RETURNED, b"")
-    return Received(record, 3, len(data), len(data), b"", None, lambda _record: [(data, len(data))])
+    return Received(record, 3, len(data), b"", None, lambda _record: [(data, len(data))])
 
 
 @pytest.mark.parametrize("chunk", [0, 100, 16_384])

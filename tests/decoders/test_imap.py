@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.imap import Imap
-from systrace.decoders.replies import Greeting, Request, ServerError
+from systrace.messages.replies import Greeting, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -24,7 +24,7 @@ def test_bye_is_an_error_unless_it_was_asked_for(talk: Talk) -> None:
     bye = (False, b"* BYE Disconnected for inactivity.\r\n", 0)
     error = talk(Imap, [WELCOME, (True, b"1 IDLE\r\n", 0), (False, b"+ idling\r\n", 0), bye])[-1]
     assert isinstance(error, ServerError)
-    assert (error.fatal, error.text) == (True, "Disconnected for inactivity.")
+    assert error.text == "Disconnected for inactivity."
     assert not isinstance(talk(Imap, [WELCOME, (True, b"1 LOGOUT\r\n", 0), bye])[-1], ServerError)
 
 

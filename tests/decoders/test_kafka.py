@@ -9,7 +9,7 @@ import pytest
 
 from systrace.decoders.kafka import Kafka
 from systrace.decoders.kafka_fields import refusal
-from systrace.decoders.replies import FramingError, Request, ServerError
+from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -124,7 +124,7 @@ def test_refused_credentials_end_the_connection(talk: Talk) -> None:
     said = [(True, request(36, 0, 3, b"\0\0\0\4hush"), 0), (False, frame(I32(3) + I16(58) + text(b"no") + I32(0)), 0)]
     error = talk(Kafka, said)[-1]
     assert isinstance(error, ServerError)
-    assert (error.fatal, error.text, error.code) == (True, "no", "58")
+    assert (error.text, error.code) == ("no", "58")
     assert error.summary == "SaslAuthenticate: 58 SASL_AUTHENTICATION_FAILED: no"
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.ldap import DISCONNECTION, START_TLS, Ldap
-from systrace.decoders.replies import Request, ServerError
+from systrace.decoders.ldap import START_TLS, Ldap
+from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -45,7 +45,7 @@ ENTRY = message(2, 0x64, tlv(4, b"ou=a,dc=x") + tlv(0x30, b""))
 def test_refusals(talk: Talk, code: int, text: bytes, summary: str) -> None:
     asked, error = talk(Ldap, [(True, BIND, 0), (False, result(1, 0x61, code, text), 0)])
     assert isinstance(error, ServerError)
-    assert (error.summary, error.code, error.fatal) == (summary, str(code), False)
+    assert (error.summary, error.code) == (summary, str(code))
     assert error.request is asked
     assert asked.summary == "bind as cn=me"
 
@@ -56,10 +56,10 @@ def test_what_is_no_refusal(talk: Talk, code: int) -> None:
 
 
 def test_notice_of_disconnection(talk: Talk) -> None:
-    notice = result(0, 0x78, 52, b"shutting down", tlv(0x8A, DISCONNECTION))
+    notice = result(0, 0x78, 52, b"shutting down", tlv(0x8A, b"1.3.6.1.4.1.1466.20036"))
     error = talk(Ldap, [(True, SEARCH, 0), (False, notice, 0)])[-1]
     assert isinstance(error, ServerError)
-    assert (error.fatal, error.text) == (True, "shutting down")
+    assert error.text == "shutting down"
 
 
 def test_a_search_that_breaks_off(talk: Talk) -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.decoders.length_prefixed import LAYOUTS, Layout, LengthPrefixed
-from systrace.decoders.replies import FramingError, Reply
+from systrace.decoders.length_prefixed import LengthPrefixed
+from systrace.messages.framing import LAYOUTS, Layout
+from systrace.messages.replies import FramingError, Reply
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]

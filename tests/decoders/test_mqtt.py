@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.mqtt import Mqtt
-from systrace.decoders.replies import FramingError, Request, ServerError
+from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -29,23 +29,23 @@ SECRET = b"\x00\x05batch\x00\x06s3cret"
 
 
 @pytest.mark.parametrize(
-    ("level", "data", "summary", "code", "fatal"),
+    ("level", "data", "summary", "code"),
     [
-        (3, b"\x20\x02\x00\x04", "CONNACK 4 BAD_USER_NAME_OR_PASSWORD", "4", True),
-        (4, b"\x20\x02\x00\x03", "CONNACK 3 SERVER_UNAVAILABLE", "3", True),
-        (4, b"\x20\x02\x00\x00\x90\x04\x00\x01\x00\x80", "SUBACK 0x80 UNSPECIFIED_ERROR", "0x80", False),
-        (5, b"\x20\x03\x00\x86\x00", "CONNACK 0x86 BAD_USER_NAME_OR_PASSWORD", "0x86", True),
-        (5, b"\x20\x03\x00\x00\x00\x40\x04\x00\x01\x97\x00", "PUBACK 0x97 QUOTA_EXCEEDED", "0x97", False),
-        (5, b"\x20\x03\x00\x00\x00\xe0\x01\x8e", "DISCONNECT 0x8e SESSION_TAKEN_OVER", "0x8e", True),
+        (3, b"\x20\x02\x00\x04", "CONNACK 4 BAD_USER_NAME_OR_PASSWORD", "4"),
+        (4, b"\x20\x02\x00\x03", "CONNACK 3 SERVER_UNAVAILABLE", "3"),
+        (4, b"\x20\x02\x00\x00\x90\x04\x00\x01\x00\x80", "SUBACK 0x80 UNSPECIFIED_ERROR", "0x80"),
+        (5, b"\x20\x03\x00\x86\x00", "CONNACK 0x86 BAD_USER_NAME_OR_PASSWORD", "0x86"),
+        (5, b"\x20\x03\x00\x00\x00\x40\x04\x00\x01\x97\x00", "PUBACK 0x97 QUOTA_EXCEEDED", "0x97"),
+        (5, b"\x20\x03\x00\x00\x00\xe0\x01\x8e", "DISCONNECT 0x8e SESSION_TAKEN_OVER", "0x8e"),
     ],
 )
-def test_refusals(talk: Talk, level: int, data: bytes, summary: str, code: str, fatal: bool) -> None:
+def test_refusals(talk: Talk, level: int, data: bytes, summary: str, code: str) -> None:
     name = b"\x00\x06MQIsdp" if level == 3 else b"\x00\x04MQTT"
     said = [(True, connect(level, name, SECRET), 0)]
     said += [(True, packet(0x82, b"\x00\x01" + b"\x00" * (level == 5) + b"\x00\x01#\x00"), 0)]
     error = talk(Mqtt, [*said, (False, data, 0)])[-1]
     assert isinstance(error, ServerError)
-    assert (error.summary, error.code, error.fatal) == (summary, code, fatal)
+    assert (error.summary, error.code) == (summary, code)
 
 
 def test_passwords_stay_secret(talk: Talk) -> None:

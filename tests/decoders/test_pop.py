@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.pop import Pop
-from systrace.decoders.replies import Reply, Request, ServerError
+from systrace.messages.replies import Reply, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -17,7 +17,7 @@ WELCOME = (False, b"+OK ready\r\n", 0)
 def test_refused_instead_of_a_greeting(talk: Talk) -> None:
     (error,) = talk(Pop, [(False, b"-ERR [SYS/TEMP] too many connections\r\n", 0)])
     assert isinstance(error, ServerError)
-    assert (error.fatal, error.text) == (True, "[SYS/TEMP] too many connections")
+    assert error.text == "[SYS/TEMP] too many connections"
 
 
 @pytest.mark.parametrize(

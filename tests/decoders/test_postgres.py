@@ -9,7 +9,7 @@ import pytest
 
 from systrace.decoders.postgres import EXAMPLE_STARTUP as STARTUP
 from systrace.decoders.postgres import Postgres
-from systrace.decoders.replies import FramingError, Request, ServerError
+from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -29,13 +29,11 @@ def error(severity: str, code: str, text: str) -> bytes:
     return msg(b"E", f"S{severity}\0V{severity}\0C{code}\0M{text}\0\0".encode())
 
 
-@pytest.mark.parametrize(
-    ("severity", "code", "fatal"), [("FATAL", "53300", True), ("PANIC", "XX000", True), ("ERROR", "57014", False)]
-)
-def test_refusals(talk: Talk, severity: str, code: str, fatal: bool) -> None:
+@pytest.mark.parametrize(("severity", "code"), [("FATAL", "53300"), ("PANIC", "XX000"), ("ERROR", "57014")])
+def test_refusals(talk: Talk, severity: str, code: str) -> None:
     *_, last = talk(Postgres, [(True, STARTUP, 0), (False, error(severity, code, "in its own words"), 0)])
     assert isinstance(last, ServerError)
-    assert (last.code, last.text, last.fatal) == (code, "in its own words", fatal)
+    assert (last.code, last.text) == (code, "in its own words")
     assert last.summary == f"{severity} {code}: in its own words"
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders import DECODERS, Mismatch
+from systrace.decoders import DECODERS
 from systrace.decoders.conversation import Decoding
 from systrace.decoders.mysql import MySql
 from systrace.decoders.postgres import EXAMPLE_STARTUP, Postgres
-from systrace.decoders.replies import ServerError
+from systrace.messages.mismatch import Mismatch
+from systrace.messages.replies import ServerError
 from systrace.model import Endpoint, Message, Socket, Transfer
 
 Call = Callable[..., Transfer]

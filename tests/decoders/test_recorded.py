@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from systrace.decoders import DECODERS, Decoder, Keyed, Piece
+from systrace.decoders import DECODERS, Decoder, Keyed
 from systrace.decoders.choosing import choose
 from systrace.decoders.tls_keys import KeyLog
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
 from tests.decoders.recordings import Recording, recordings
 from tests.decoders.relay import Said
@@ -47,7 +48,7 @@ def piece(client: bool, known: bytes, missing: int, line: int) -> Piece:
     """Bytes that one call moved."""
     size = len(known) + missing
     record = Record(0, line, 1, line * 1000, 10, "sendto" if client else "recvfrom", b"", size, None, RETURNED, b"")
-    event = (Sent if client else Received)(record, 3, size, size, b"", None, lambda _: [(known, size)])
+    event = (Sent if client else Received)(record, 3, size, b"", None, lambda _: [(known, size)])
     return Piece.of(event)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from systrace.decoders.redis import Redis
-from systrace.decoders.replies import FramingError, Request, ServerError
+from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -40,21 +40,21 @@ def test_values(talk: Talk, answer: bytes, summary: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "fatal"),
+    ("text", "code"),
     [
-        ("ERR unknown command 'x'", "ERR", False),
-        ("NOAUTH Authentication required.", "NOAUTH", False),
-        ("LOADING Redis is loading the dataset in memory", "LOADING", False),
-        ("DENIED Redis is running in protected mode", "DENIED", True),
-        ("ERR max number of clients reached", "ERR", True),
-        ("ERR Protocol error: invalid bulk length", "ERR", True),
-        ("MOVED 3999 192.0.2.7:6381", "MOVED", False),
+        ("ERR unknown command 'x'", "ERR"),
+        ("NOAUTH Authentication required.", "NOAUTH"),
+        ("LOADING Redis is loading the dataset in memory", "LOADING"),
+        ("DENIED Redis is running in protected mode", "DENIED"),
+        ("ERR max number of clients reached", "ERR"),
+        ("ERR Protocol error: invalid bulk length", "ERR"),
+        ("MOVED 3999 192.0.2.7:6381", "MOVED"),
     ],
 )
-def test_refusals(talk: Talk, text: str, code: str, fatal: bool) -> None:
+def test_refusals(talk: Talk, text: str, code: str) -> None:
     error = talk(Redis, [(True, GET, 0), (False, f"-{text}\r\n".encode(), 0)])[-1]
     assert isinstance(error, ServerError)
-    assert (error.code, error.text, error.fatal) == (code, text, fatal)
+    assert (error.code, error.text) == (code, text)
     assert error.request is not None
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.replies import Greeting, Request, ServerError
 from systrace.decoders.smtp import Smtp
+from systrace.messages.replies import Greeting, Request, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -20,14 +20,12 @@ HELLO = [(False, b"220 mx.example ESMTP\r\n", 0), (True, b"EHLO job\r\n", 0), (F
 def test_refused_instead_of_a_greeting(talk: Talk, line: bytes) -> None:
     (error,) = talk(Smtp, [(False, line, 0)])
     assert isinstance(error, ServerError)
-    assert error.fatal
     assert error.code == line[:3].decode()
 
 
 def test_421_ends_the_session_whenever_it_comes(talk: Talk) -> None:
     error = talk(Smtp, [*HELLO, (False, b"421 4.4.2 timeout exceeded\r\n", 0)])[-1]
     assert isinstance(error, ServerError)
-    assert error.fatal
     assert error.request is None
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.replies import Greeting, Reply, ServerError
 from systrace.decoders.ssh import Ssh
+from systrace.messages.replies import Greeting, Reply, ServerError
 from systrace.model import Message
 
 Talk = Callable[..., list[Message]]
@@ -30,7 +30,7 @@ def kexinit(*lists: bytes) -> bytes:
 def test_refused_instead_of_a_banner(talk: Talk, line: bytes) -> None:
     error = talk(Ssh, [BANNERS[0], (False, line, 0)])[-1]
     assert isinstance(error, ServerError)
-    assert (error.text, error.fatal) == (line.decode().strip(), True)
+    assert error.text == line.decode().strip()
     assert Ssh.identify(b"SSH-2.0-Go\r\n", line) >= 90
 
 

@@ -23,7 +23,7 @@ def write(text: bytes, shown: bytes | None = None) -> Sent:
     def pieces(of: Record) -> list[tuple[bytes, int]]:
         return [(of.args.split(b'"')[1], len(text))]
 
-    return Sent(record, 3, len(text), len(text), b"", None, pieces)
+    return Sent(record, 3, len(text), b"", None, pieces)
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.dns import DnsMessage
-from systrace.decoders.http_messages import HttpRequest, HttpResponse
-from systrace.decoders.replies import Greeting, Reply, Request, ServerError
-from systrace.decoders.tls_messages import TlsAlert, TlsHello
+from systrace.messages.dns import DnsMessage
+from systrace.messages.http import HttpRequest, HttpResponse
+from systrace.messages.replies import Greeting, Reply, Request, ServerError
+from systrace.messages.tls import TlsAlert, TlsHello
 from systrace.model import Message
 from tests.decoders.recordings import Recording, recordings
 from tests.decoders.test_recorded import messages

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from systrace.decoders.bodies.body import HEAD_LIMIT, Body, sample_size
 from systrace.decoders.conversation import Decoding
-from systrace.decoders.http_messages import HttpResponse
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
+from systrace.messages.body import HEAD_LIMIT, Body, sample_size
+from systrace.messages.http import HttpResponse
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket, Transfer
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -14,7 +14,7 @@ ASK = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 def call(number: int, data: bytes, sent: bool) -> Transfer:
     kind = Sent if sent else Received
     record = Record(0, number, 9, number, 0, "send" if sent else "recv", data, len(data), None, RETURNED, b"")
-    return kind(record, 4, len(data), None, b"", None, lambda _: [(data, len(data))])
+    return kind(record, 4, len(data), b"", None, lambda _: [(data, len(data))])
 
 
 def talk(decoding: Decoding, bodies: list[bytes]) -> tuple[Socket, list[Message]]:

@@ -45,7 +45,7 @@ class Victim:
 
 
 def _blocked_in(pid: int, tid: int, call: str) -> bool:
-    from systrace.kernel.syscall_names import name_of
+    from systrace.calls.numbers import name_of
 
     current = procfs.syscall_of(pid, tid)
     stat = procfs.stat_of(pid, tid)

@@ -50,7 +50,7 @@ def test_a_check_tells_cost_and_cure(check: checks.Check, level: str, says: str)
 
 def test_keepalive_settings_are_held_against_the_idle_limits_of_networks() -> None:
     late = checks.settings({"net.ipv4.tcp_keepalive_time": 300})[0]
-    assert (late.level, "Azure Load Balancer 240 s" in late.cost, "AWS" in late.cost) == ("warning", True, False)
+    assert (late.level, "Azure load balancer (240 s)" in late.cost, "AWS" in late.cost) == ("warning", True, False)
     assert "tcp_keepalive_time=60" in late.mend
     assert checks.settings({"net.ipv4.tcp_keepalive_time": 60})[0].level == "ok"
     retries = checks.settings({"net.ipv4.tcp_syn_retries": 2, "net.ipv4.tcp_retries2": 15})

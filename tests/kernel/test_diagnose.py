@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from systrace.kernel.diagnose import diagnose, interrupted_by_attach
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import SocketState
-from systrace.model import Finding
+from systrace.kernel.snapshot import take
+from systrace.look.nouns import SocketState
+from systrace.model import Draft, Step
+from systrace.rules.look.diagnose import diagnose
+from systrace.rules.look.interrupting import interrupted_by_attach
 
 pytestmark = pytest.mark.real
 Hang = Callable[..., Any]
@@ -61,7 +62,7 @@ def test_each_kind_of_hang_is_named(
     victim.settle(call)
     if kind == "pipe_deadlock":
         victim.settle("write", int(victim.words[0]))
-    diagnosis = diagnose(Snapshot.take(victim.pid))
+    diagnosis = diagnose(take(victim.pid))
     first = diagnosis.findings[0]
     assert first.cause == cause
     assert variant in (None, first.variant)
@@ -76,18 +77,18 @@ def test_a_send_into_a_closed_window_says_that_only_the_peers_program_is_stuck(h
     victim.settle("sendto")
 
     def state() -> SocketState:
-        return next(s for s in Snapshot.take(victim.pid).sockets if s.fd == int(victim.words[0]))
+        return next(s for s in take(victim.pid).sockets if s.fd == int(victim.words[0]))
 
     until(lambda: state().timer == "persist")  # first the kernel asks as for a lost packet
     assert state().unsent
-    assert "receive window is closed" in diagnose(Snapshot.take(victim.pid)).headline
+    assert "receive window is closed" in diagnose(take(victim.pid)).headline
 
 
 def test_slices_of_a_poll_loop_are_no_deadline(hang: Hang, until: Until) -> None:
     victim = hang("poll_slices")
     victim.settle("pselect6")
-    until(lambda: (Snapshot.take(victim.pid).sockets[0].silent_ms or 0) > 900)
-    until(lambda: "asks again every 0.2 s (pselect6): it will wait" in diagnose(Snapshot.take(victim.pid)).headline)
+    until(lambda: (take(victim.pid).sockets[0].silent_ms or 0) > 900)
+    until(lambda: "asks again every 0.2 s (pselect6): it will wait" in diagnose(take(victim.pid)).headline)
 
 
 def test_two_threads_that_hold_what_the_other_wants_are_a_deadlock(hang: Hang, until: Until) -> None:
@@ -95,11 +96,11 @@ def test_two_threads_that_hold_what_the_other_wants_are_a_deadlock(hang: Hang, u
     victim.settle("futex")
 
     def waits() -> list[str]:
-        return [t.call.detail for t in Snapshot.take(victim.pid).threads if t.call is not None]
+        return [t.call.detail for t in take(victim.pid).threads if t.call is not None]
 
     until(lambda: sum("mutex owned by" in detail for detail in waits()) == 2)
-    diagnosis = diagnose(Snapshot.take(victim.pid))
-    first, second = sorted(t.tid for t in Snapshot.take(victim.pid).threads)
+    diagnosis = diagnose(take(victim.pid))
+    first, second = sorted(t.tid for t in take(victim.pid).threads)
     assert (diagnosis.findings[0].variant, diagnosis.findings[0].severity) == ("deadlock", "fatal")
     assert f"{first} -> {second} -> {first}" in diagnosis.headline or f"{second} -> {first}" in diagnosis.headline
 
@@ -108,7 +109,7 @@ def test_a_thread_that_waits_for_the_end_of_another_says_which(hang: Hang) -> No
     victim = hang("join_native")
     victim.settle("clock_nanosleep")
     victim.settle("futex")
-    snapshot = Snapshot.take(victim.pid)
+    snapshot = take(victim.pid)
     other = max(t.tid for t in snapshot.threads)
     assert f"it waits for the end of thread {other}" in " ".join(f.summary for f in diagnose(snapshot).findings)
 
@@ -117,7 +118,7 @@ def test_the_child_that_is_waited_for_is_judged(hang: Hang) -> None:
     victim = hang("child")
     victim.settle("wait4")
     victim.settle("clock_nanosleep", int(victim.words[0]))
-    diagnosis = diagnose(Snapshot.take(victim.pid))
+    diagnosis = diagnose(take(victim.pid))
     assert diagnosis.headline.startswith(f"sleep[{victim.words[0]}] blocked")
     assert f"it waits for sleep[{victim.words[0]}] to end" in diagnosis.findings[1].summary
 
@@ -125,7 +126,7 @@ def test_the_child_that_is_waited_for_is_judged(hang: Hang) -> None:
 def test_a_pipe_names_its_writer(hang: Hang) -> None:
     victim = hang("pipe")
     victim.settle("read")
-    findings = diagnose(Snapshot.take(victim.pid)).findings
+    findings = diagnose(take(victim.pid)).findings
     assert any(f"no data yet from sleep[{victim.words[0]}]" in finding.summary for finding in findings)
 
 
@@ -133,7 +134,7 @@ def test_a_fifo_names_its_writer(hang: Hang, tmp_path: Path) -> None:
     victim = hang("fifo_read", tmp_path / "fifo")
     victim.settle("read")
     victim.settle("clock_nanosleep", int(victim.words[0]))
-    findings = diagnose(Snapshot.take(victim.pid)).findings
+    findings = diagnose(take(victim.pid)).findings
     says = f"a pipe {tmp_path}/fifo: no data yet from sleep[{victim.words[0]}]"
     assert any(says in finding.summary for finding in findings)
 
@@ -142,17 +143,17 @@ def test_a_dead_file_system_hangs_the_victim_only(hang: Hang, tmp_path: Path) ->
     """Like NFS without its server: whoever as much as asks for a file's size hangs too."""
     victim = hang("dead_file_system", tmp_path, prefix=("unshare", "--mount", "--propagation", "private"))
     victim.settle("read")
-    diagnosis = diagnose(Snapshot.take(victim.pid))
+    diagnosis = diagnose(take(victim.pid))
     assert (diagnosis.findings[0].variant, "/late.csv" in diagnosis.headline) == ("disk", True)
 
 
 def test_a_pipe_of_a_process_outside_the_tree_is_found(hang: Hang) -> None:
     victim = hang("pipe")
     victim.settle("clock_nanosleep", int(victim.words[0]))
-    child = Snapshot.take(int(victim.words[0]))  # its standard output is read by its parent
+    child = take(int(victim.words[0]))  # its standard output is read by its parent
     assert child.root.pid == int(victim.words[0])
     victim.settle("read")
-    reader = Snapshot.take(victim.pid)
+    reader = take(victim.pid)
     ends = {end.pid for ends in reader.holders.values() for end in ends}
     assert ends == {victim.pid, int(victim.words[0])}
 
@@ -163,36 +164,36 @@ def test_a_record_lock_names_its_holder(hang: Hang, tmp_path: Path) -> None:
     victim.process.stdin.write("go\n")
     victim.process.stdin.flush()
     victim.settle("fcntl")
-    assert f"is held by hang.py[{holder}]" in diagnose(Snapshot.take(victim.pid)).headline
+    assert f"is held by hang.py[{holder}]" in diagnose(take(victim.pid)).headline
 
 
 def test_a_busy_process_is_no_wait(hang: Hang) -> None:
     victim = hang("busy")
-    diagnosis = diagnose(Snapshot.take(victim.pid))
+    diagnosis = diagnose(take(victim.pid))
     assert diagnosis.findings[0].variant in ("cpu", "running")  # a loaded machine may give it less than half a CPU
-    thread = Snapshot.take(victim.pid).threads[0]
+    thread = take(victim.pid).threads[0]
     assert thread.state == "R"
     assert thread.cpu_share is not None
 
 
 def test_a_stopped_process_outranks_everything(hang: Hang, until: Until) -> None:
     victim = hang("stopped")
-    until(lambda: Snapshot.take(victim.pid).root.state == "T")
-    diagnosis = diagnose(Snapshot.take(victim.pid))
+    until(lambda: take(victim.pid).root.state == "T")
+    diagnosis = diagnose(take(victim.pid))
     assert diagnosis.findings[0].variant == "stopped"
-    assert diagnosis.findings[0].next_steps == [f"kill -CONT {victim.pid}"]
+    assert diagnosis.findings[0].next_steps == [Step(f"kill -CONT {victim.pid}")]
 
 
 def test_unread_data_is_noted_and_cleaned(hang: Hang, until: Until) -> None:
     victim = hang("unread")
     victim.settle("clock_nanosleep")
-    snapshot = Snapshot.take(victim.pid)
+    snapshot = take(victim.pid)
     state = next(s for s in snapshot.sockets if s.fd == int(victim.words[0]))
     assert state.unread == 34
     assert state.unread_head == "HTTP/1.1 502 Bad Gateway\\x0d\\x0a\\x1b[2Jevil"
 
-    def notes() -> list[Finding]:
-        return [f for f in diagnose(Snapshot.take(victim.pid)).findings if f.variant == "unread-data"]
+    def notes() -> list[Draft]:
+        return [f for f in diagnose(take(victim.pid)).findings if f.variant == "unread-data"]
 
     assert not notes()  # it may be about to read them
     until(lambda: bool(notes()), pause=0.5)
@@ -214,6 +215,6 @@ def test_unread_data_is_noted_and_cleaned(hang: Hang, until: Until) -> None:
 def test_what_an_attach_would_interrupt_is_said_beforehand(hang: Hang, kind: str, call: str, says: str | None) -> None:
     victim = hang(kind)
     victim.settle(call)
-    warnings = interrupted_by_attach(Snapshot.take(victim.pid))
+    warnings = interrupted_by_attach(take(victim.pid))
     assert len(warnings) == (says is not None)
     assert says is None or re.search(says, warnings[0])

@@ -8,7 +8,7 @@ import pytest
 
 from systrace.kernel import procfs
 from systrace.kernel.interest import followed
-from systrace.kernel.state import Call, Descriptor
+from systrace.look.nouns import Call, Descriptor
 
 EPOLL = Call(232, "epoll_wait", (3, 0, 0, 0, 0, 0), 3)
 POLL = Call(7, "poll", (0,) * 6, None, ((3, "r"), (9, "w")))

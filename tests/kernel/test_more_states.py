@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from systrace.commands.capture.attaching import passive_report
-from systrace.kernel import patience, procfs
-from systrace.kernel.diagnose import Diagnosis, diagnose
-from systrace.kernel.snapshot import Snapshot
-from systrace.model import Endpoint, Finding
+from systrace.commands.capture.looking import Looked
+from systrace.kernel import procfs
+from systrace.kernel.snapshot import take
+from systrace.model import Draft, Endpoint, Step
 from systrace.reporters.layout import Layout
+from systrace.rules.look import patience
+from systrace.rules.look.diagnose import Diagnosis, diagnose
 from tests.kernel.conftest import YOUNG, Until, Victim
 
 VICTIM = Path(__file__).parent / "victims" / "states.py"
@@ -30,9 +31,9 @@ class Made:
 
     def __init__(self, victim: Victim, pid: int) -> None:
         self.victim = victim
-        self.snapshot = Snapshot.take(pid)
+        self.snapshot = take(pid)
         self.diagnosis: Diagnosis = diagnose(self.snapshot)
-        self.first: Finding = self.diagnosis.findings[0]
+        self.first: Draft = self.diagnosis.findings[0]
 
     @property
     def kind(self) -> tuple[str, str, str]:
@@ -156,7 +157,7 @@ def test_without_netlink_a_servers_side_is_known_by_its_port(make: Make, monkeyp
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(sock_diag, "namespace_socket", refused)
-    first = diagnose(Snapshot.take(made.snapshot.pid)).findings[0]
+    first = diagnose(take(made.snapshot.pid)).findings[0]
     assert (first.variant, first.severity) == ("server", "info")
 
 
@@ -262,7 +263,7 @@ def test_a_half_closed_connection_still_waits_for_its_answer(make: Make) -> None
 def test_what_cannot_be_told_is_neither_well_nor_ill(make: Make, kind: str, says: str) -> None:
     made = make(kind)
     assert says in made.first.summary
-    assert b"NOT CLEAR: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+    assert b"NOT CLEAR: " in Looked.of(made.snapshot).report("table", Layout())
 
 
 @needs_root
@@ -275,7 +276,7 @@ def test_a_page_that_nobody_fills_is_no_call(make: Make) -> None:
 def test_resting_workers_beside_a_server_that_accepts_are_no_hang(make: Make) -> None:
     made = make("resting_workers")
     assert made.kind == ("hung-read", "accept", "info")
-    assert b"HEALTHY: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+    assert b"HEALTHY: " in Looked.of(made.snapshot).report("table", Layout())
 
 
 @pytest.mark.parametrize("kind", ["own_pipe_of_threads", "own_pipe_in_poll"])
@@ -290,7 +291,7 @@ def test_a_pipe_by_which_a_process_wakes_itself_is_no_deadlock(make: Make, kind:
 def test_a_server_with_a_resting_pool_waits_for_its_clients(make: Make) -> None:
     made = make("server_with_a_pool")
     assert made.kind == ("hung-read", "accept", "info")
-    assert b"HEALTHY: " in passive_report(made.snapshot, made.diagnosis, "table", Layout())
+    assert b"HEALTHY: " in Looked.of(made.snapshot).report("table", Layout())
 
 
 def test_a_server_that_has_asked_waits_for_the_answer(make: Make) -> None:
@@ -308,14 +309,14 @@ def test_commands_for_ipv6_are_such_that_ss_takes_them(make: Make) -> None:
     made = make("ipv6_unanswered")
     assert "from [::1]:" in made.first.summary
     port = made.first.peer.rsplit(":", 1)[1] if made.first.peer else ""
-    assert made.first.next_steps == [f"ss -tnp src [::1]:{port}"]
+    assert made.first.next_steps == [Step(f"ss -tnp src [::1]:{port}")]
     away = tuple(
         replace(s, peer=Endpoint("inet6", "2001:db8::7", 443), peer_inode=None)
         if s.fd == int(made.victim.words[0])
         else s
         for s in made.snapshot.sockets
     )
-    assert "ss -tnoi dst [2001:db8::7]" in diagnose(replace(made.snapshot, sockets=away)).findings[0].next_steps
+    assert Step("ss -tnoi dst [2001:db8::7]") in diagnose(replace(made.snapshot, sockets=away)).findings[0].next_steps
 
 
 def test_an_accept_with_a_limit_is_a_server_all_the_same(make: Make) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from systrace.kernel import patience, pidfd, procfs, sock_diag
-from systrace.kernel.diagnose import diagnose
-from systrace.kernel.snapshot import Snapshot
-from systrace.kernel.state import SocketState
+from systrace.kernel import pidfd, procfs, sock_diag
+from systrace.kernel.snapshot import take
+from systrace.look.nouns import SocketState
+from systrace.rules.look import patience
+from systrace.rules.look.diagnose import diagnose
 from tests.kernel.conftest import VICTIM
 
 pytestmark = [
@@ -32,7 +33,7 @@ PORT = 7800
 
 def socket_of(victim: Any) -> SocketState:
     """The one TCP socket of a victim."""
-    return next(state for state in Snapshot.take(victim.pid).sockets if state.protocol == "tcp")
+    return next(state for state in take(victim.pid).sockets if state.protocol == "tcp")
 
 
 @_NFT
@@ -43,7 +44,7 @@ def test_an_unanswered_connect_tells_when_it_gives_up(hang: Hang, lab: Any, unti
     victim = hang("connect", lab.server, PORT, prefix=lab.inside("client"))
     victim.settle("connect")
     until(lambda: (socket_of(victim).retransmits or 0) >= 1)
-    diagnosis = diagnose(Snapshot.take(victim.pid))
+    diagnosis = diagnose(take(victim.pid))
     first = diagnosis.findings[0]
     assert (first.cause, first.variant, first.severity) == ("connect-timeout", "pending", "error")
     assert first.peer == f"{lab.server}:{PORT}"
@@ -62,7 +63,7 @@ def test_a_path_that_died_is_seen_retransmitting(hang: Hang, lab: Any, until: Un
     victim.process.stdin.flush()
     victim.settle("recvfrom")
     until(lambda: (info := socket_of(victim).tcp) is not None and info.backoff >= 3)
-    diagnosis = diagnose(Snapshot.take(victim.pid))
+    diagnosis = diagnose(take(victim.pid))
     assert (diagnosis.findings[0].cause, diagnosis.findings[0].variant) == ("peer-vanished", "retransmitting")
     assert "6 bytes unacknowledged" in diagnosis.headline
     assert re.search(r"gives up in about (9\d\d s|1[5-7] min) \(tcp_retries2\)", diagnosis.headline)
@@ -73,7 +74,7 @@ def test_sockets_of_another_namespace_are_read_there(hang: Hang, lab: Any) -> No
     victim = hang("ask", lab.server, PORT, "silent", prefix=lab.inside("client"))
     victim.settle("recvfrom")
     lab.at("client", "sysctl", "-qw", "net.ipv4.tcp_retries2=7")
-    snapshot = Snapshot.take(victim.pid)
+    snapshot = take(victim.pid)
     (state,) = snapshot.sockets
     assert str(state.peer) == f"{lab.server}:{PORT}"
     assert state.tcp is not None
@@ -120,7 +121,7 @@ def test_keepalive_saves_the_job_that_a_nat_gateway_would_hang(hang: Hang, lab: 
     assert saved.line() == "answer late answer\n"
     until(lambda: (info := socket_of(hung).tcp) is not None and info.last_data_sent_ms > 10_000, pause=0.2)
     assert hung.process.poll() is None  # its answer was sent two seconds ago and dropped
-    assert "no keepalive, no timeout: it will wait for ever" in diagnose(Snapshot.take(hung.pid)).headline
+    assert "no keepalive, no timeout: it will wait for ever" in diagnose(take(hung.pid)).headline
 
 
 @_NFT
@@ -139,11 +140,11 @@ def test_run_with_keepalive_finishes_the_job_that_hangs_without(
     assert saved.line() == "answer late answer\n"
     assert saved.process.wait(30) == 0
     (job,) = (p for p in procfs.tree(hung.pid) if procfs.argv_of(p)[1:2] == (str(VICTIM),))
-    states = (state for state in Snapshot.take(job).sockets if state.protocol == "tcp")
+    states = (state for state in take(job).sockets if state.protocol == "tcp")
     inode = next(state.inode for state in states)
 
     def silent_ms() -> int:
-        state = next(state for state in Snapshot.take(job).sockets if state.inode == inode)
+        state = next(state for state in take(job).sockets if state.inode == inode)
         return state.tcp.last_data_sent_ms if state.tcp is not None else 0
 
     until(lambda: silent_ms() > 10_000, pause=0.2)

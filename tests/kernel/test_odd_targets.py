@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from systrace.kernel import procfs
-from systrace.kernel.diagnose import diagnose
 from systrace.kernel.permission import refusal
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.snapshot import take
+from systrace.rules.look.diagnose import diagnose
 
 pytestmark = pytest.mark.real
 Hang = Callable[..., Any]
@@ -59,7 +59,7 @@ def test_a_dead_child_that_nobody_asked_about_explains_nothing(until: Until) -> 
 
     with child(work) as pid:
         until(lambda: any(in_state(each, "Z") for each in procfs.tree(pid)[1:]))
-        diagnosis = diagnose(Snapshot.take(pid))
+        diagnosis = diagnose(take(pid))
         assert diagnosis.headline.endswith(" left")
         assert "sleeps on purpose" in diagnosis.headline
 
@@ -81,7 +81,7 @@ def test_a_process_lives_on_without_its_first_thread(until: Until) -> None:
             assert process.stdout is not None
             number = process.stdout.readline().strip()
             until(lambda: in_state(process.pid, "Z"))
-            snapshot = Snapshot.take(process.pid)
+            snapshot = take(process.pid)
             assert snapshot.root.argv[0] == sys.executable
             (left,) = [state for state in snapshot.sockets if state.fd == int(number)]
             assert (left.family, left.state) == ("unix", "established")
@@ -98,7 +98,7 @@ def test_a_kernel_thread_is_not_judged_by_its_children() -> None:
     stat = procfs.stat_of(2)
     if stat is None or not stat.kernel_thread:
         pytest.skip("the machine forbids it: this PID namespace shows no kernel thread")
-    snapshot = Snapshot.take(2)
+    snapshot = take(2)
     assert [process.pid for process in snapshot.processes] == [2]
     diagnosis = diagnose(snapshot)
     assert diagnosis.headline == f"{stat.name}[2] is a kernel thread: it makes no system calls"
@@ -117,7 +117,7 @@ def test_a_process_at_a_breakpoint_names_who_holds_it(until: Until) -> None:
         until(lambda: in_state(pid, "t"))
         own = procfs.stat_of(os.getpid())
         assert own is not None
-        diagnosis = diagnose(Snapshot.take(pid))
+        diagnosis = diagnose(take(pid))
         assert diagnosis.findings[0].variant == "traced"
         assert diagnosis.headline.endswith(f"is held by its tracer, {own.name}[{os.getpid()}]")
 
@@ -146,12 +146,12 @@ def test_a_paused_container_is_not_taken_for_a_wait(hang: Hang, until: Until) ->
         (group / "cgroup.procs").write_text(str(victim.pid))
         (group / "cgroup.freeze").write_text("1")
         until(lambda: "frozen 1" in (group / "cgroup.events").read_text())
-        diagnosis = diagnose(Snapshot.take(victim.pid))
+        diagnosis = diagnose(take(victim.pid))
         assert (diagnosis.findings[0].variant, diagnosis.findings[0].severity) == ("frozen", "fatal")
         assert "is frozen with its control group" in diagnosis.headline
         (group / "cgroup.freeze").write_text("0")
         until(lambda: "frozen 0" in (group / "cgroup.events").read_text())
-        assert "in recvfrom on fd" in diagnose(Snapshot.take(victim.pid)).headline
+        assert "in recvfrom on fd" in diagnose(take(victim.pid)).headline
     finally:
         (group / "cgroup.freeze").write_text("0")
         victim.process.kill()
@@ -180,9 +180,9 @@ def test_a_deadlock_is_found_where_threads_are_numbered_otherwise(hang: Hang, un
     until(lambda: len(procfs.task_ids(pid)) == 2)
     for _ in range(2):
         victim.settle("futex", pid)
-    until(lambda: diagnose(Snapshot.take(pid)).findings[0].variant == "deadlock")
+    until(lambda: diagnose(take(pid)).findings[0].variant == "deadlock")
     first, second = procfs.task_ids(pid)
-    assert f"{first} -> {second} -> {first}" in "; ".join(f.summary for f in diagnose(Snapshot.take(pid)).findings)
+    assert f"{first} -> {second} -> {first}" in "; ".join(f.summary for f in diagnose(take(pid)).findings)
 
 
 @needs_namespaces
@@ -191,7 +191,7 @@ def test_a_child_is_found_by_the_number_that_its_parent_knows(hang: Hang, until:
     pid = inside(victim)
     victim.settle("wait4", pid)
     until(lambda: len(procfs.tree(pid)) == 2)
-    snapshot = Snapshot.take(pid)
+    snapshot = take(pid)
     parent, offspring = snapshot.processes
     assert offspring.number_in(parent) == offspring.ns_pids[-1] < 10
     assert parent.number_in(offspring) == 1
@@ -219,7 +219,7 @@ def test_a_fifo_of_the_same_name_elsewhere_is_another(tmp_path: Path, until: Unt
             until(lambda: procfs.argv_of(process.pid)[:1] == ("cat",) and len(procfs.tree(process.pid)) == 2)
             until(lambda: any(d.target == str(path) for d in procfs.descriptors_of(process.pid) or ()))
             until(lambda: in_state(process.pid, "S"))
-            snapshot = Snapshot.take(process.pid)
+            snapshot = take(process.pid)
             ((_, ends),) = snapshot.holders.items()
             assert {end.pid for end in ends} == set(procfs.tree(process.pid))
         finally:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systrace.kernel import facts, procfs
-from systrace.kernel.state import FileLock
+from systrace.look.nouns import FileLock
 
 _TAIL = b" S 7 1 1 0 -1 4194304 " + b"0 " * 12 + b"4711 " + b"0 " * 16 + b"3 0 0\n"
 

@@ -20,9 +20,11 @@ import pytest
 
 from systrace.errors import CaptureError
 from systrace.kernel import procfs
-from systrace.kernel.diagnose import diagnose
 from systrace.kernel.permission import refusal
-from systrace.kernel.snapshot import Snapshot
+from systrace.kernel.snapshot import still_running, take
+from systrace.look.lines import lines_of
+from systrace.look.nouns import Look
+from systrace.rules.look.diagnose import diagnose
 
 pytestmark = pytest.mark.real
 Hang = Callable[..., Any]
@@ -30,10 +32,10 @@ Until = Callable[..., None]
 _ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: other users' processes and namespaces")
 
 
-def merged(snapshot: Snapshot) -> dict[str, Any]:
+def merged(snapshot: Look) -> dict[str, Any]:
     """The lines as a reader puts them together."""
     found: dict[str, Any] = {}
-    for line in snapshot.lines():
+    for line in lines_of(snapshot):
         assert line.startswith(b"# systrace: {")
         assert b"\n" not in line
         assert len(line) < 32768
@@ -51,7 +53,7 @@ def test_the_lines_carry_the_wait_and_its_socket(hang: Hang) -> None:
     victim = hang("recv")
     victim.settle("recvfrom")
     fd, port = map(int, victim.words)
-    read = merged(Snapshot.take(victim.pid))
+    read = merged(take(victim.pid))
     (thread,) = read["threads"]
     assert (thread["call"], thread["fd"], thread["fds"], thread["limit"]) == ("recvfrom", fd, [[fd, "r"]], None)
     assert thread["args"][0] == fd
@@ -75,13 +77,13 @@ def test_the_lines_carry_the_wait_and_its_socket(hang: Hang) -> None:
 def test_timeouts_and_interest_sets_are_in_the_lines(hang: Hang) -> None:
     victim = hang("recv_timeout")
     victim.settle("recvfrom")
-    read = merged(Snapshot.take(victim.pid))
+    read = merged(take(victim.pid))
     assert read["threads"][0]["limit"] == 30
     assert next(s for s in read["sockets"] if s["fd"] == int(victim.words[0]))["rcvtimeo"] == 30
     poller = hang("epoll")
     poller.settle("epoll_wait")
     epoll, fd = map(int, poller.words)
-    assert merged(Snapshot.take(poller.pid))["epoll"] == [{"pid": poller.pid, "fd": epoll, "fds": [[fd, "r"]]}]
+    assert merged(take(poller.pid))["epoll"] == [{"pid": poller.pid, "fd": epoll, "fds": [[fd, "r"]]}]
 
 
 def test_a_hundred_threads_and_a_thousand_sockets_take_under_200_ms(hang: Hang) -> None:
@@ -91,7 +93,7 @@ def test_a_hundred_threads_and_a_thousand_sockets_take_under_200_ms(hang: Hang) 
     taken, costs = [], []
     for _ in range(5):
         began = time.process_time()
-        taken.append(Snapshot.take(victim.pid))
+        taken.append(take(victim.pid))
         costs.append(time.process_time() - began)
     assert len(taken[0].threads) == 100
     assert len(taken[0].sockets) == 1000
@@ -104,7 +106,7 @@ def test_epoll_wait_does_not_notice(hang: Hang) -> None:
     victim = hang("epoll_raw")
     victim.settle("epoll_wait")
     for _ in range(5):
-        diagnose(Snapshot.take(victim.pid))
+        diagnose(take(victim.pid))
     word, result, error, lasted = victim.line().split()
     assert (word, result, error) == ("result", "0", "0")
     assert float(lasted) >= 2.99
@@ -124,10 +126,10 @@ def test_blocked_since_is_measured_on_the_scheduler_clock(hang: Hang, until: Unt
     victim = hang("sleep")
     victim.settle("clock_nanosleep")
     began = time.monotonic()
-    first = Snapshot.take(victim.pid).threads[0].blocked_ns
+    first = take(victim.pid).threads[0].blocked_ns
     assert first is not None
     until(lambda: time.monotonic() - began > 0.5)
-    second = Snapshot.take(victim.pid).threads[0].blocked_ns
+    second = take(victim.pid).threads[0].blocked_ns
     assert second is not None
     assert second - first == pytest.approx((time.monotonic() - began) * 1e9, rel=0.3)
 
@@ -136,13 +138,13 @@ def test_a_thread_id_stands_for_its_process(hang: Hang) -> None:
     victim = hang("join")
     victim.settle("recvfrom")
     tid = max(procfs.task_ids(victim.pid))
-    assert Snapshot.take(tid).pid == victim.pid
+    assert take(tid).pid == victim.pid
 
 
 def test_whoever_looks_at_an_ancestor_does_not_see_himself() -> None:
     code = (
-        "import os; from systrace.kernel.snapshot import Snapshot\n"
-        "found = {process.pid for process in Snapshot.take(os.getppid()).processes}\n"
+        "import os; from systrace.kernel.snapshot import take\n"
+        "found = {process.pid for process in take(os.getppid()).processes}\n"
         "assert os.getppid() in found and os.getpid() not in found"
     )
     shell = subprocess.run(["sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, code], check=False)
@@ -152,7 +154,7 @@ def test_whoever_looks_at_an_ancestor_does_not_see_himself() -> None:
 @pytest.mark.parametrize("pid", [0, -1, 2**22 + 1, 2**40])
 def test_a_number_that_is_no_process_is_refused(pid: int) -> None:
     with pytest.raises(CaptureError, match="there is no process"):
-        Snapshot.take(pid)
+        take(pid)
 
 
 def test_a_target_that_exits_meanwhile_is_an_error_or_a_snapshot(hang: Hang) -> None:
@@ -162,7 +164,7 @@ def test_a_target_that_exits_meanwhile_is_an_error_or_a_snapshot(hang: Hang) -> 
         with subprocess.Popen(["sh", "-c", "sleep 0.01 & wait; exit 0"]) as brief:
             for _ in range(3):
                 try:
-                    snapshot = Snapshot.take(brief.pid)
+                    snapshot = take(brief.pid)
                     diagnose(snapshot)
                     merged(snapshot)
                     taken += 1
@@ -178,9 +180,9 @@ def test_a_zombie_points_at_its_parent(until: Until) -> None:
         os._exit(0)
     try:
         until(lambda: (stat := procfs.stat_of(pid)) is not None and stat.state == "Z")
-        diagnosis = diagnose(Snapshot.take(pid))
+        diagnosis = diagnose(take(pid))
         assert "has ended and waits for its parent" in diagnosis.headline
-        assert not Snapshot.take(pid).still_running()
+        assert not still_running(take(pid))
     finally:
         os.waitpid(pid, 0)
 
@@ -189,7 +191,7 @@ def test_a_kernel_thread_is_named_as_one() -> None:
     threads = [int(name.name) for name in Path("/proc").iterdir() if name.name.isdigit() and _is_kernel(int(name.name))]
     if not threads:
         pytest.skip("the machine forbids it: this PID namespace shows no kernel thread")
-    diagnosis = diagnose(Snapshot.take(threads[0]))
+    diagnosis = diagnose(take(threads[0]))
     assert "is a kernel thread" in " ".join(finding.summary for finding in diagnosis.findings)
 
 
@@ -217,14 +219,14 @@ def reborn(pid: int) -> Iterator[int | None]:
 @pytest.mark.skipif(not Path("/proc/sys/kernel/ns_last_pid").exists(), reason="kernel without CHECKPOINT_RESTORE")
 def test_a_reused_number_is_not_taken_for_the_same_process(until: Until) -> None:
     with subprocess.Popen(["sleep", "60"]) as first:
-        snapshot = Snapshot.take(first.pid)
-        assert snapshot.still_running()
+        snapshot = take(first.pid)
+        assert still_running(snapshot)
         until(lambda: _ticks() > snapshot.root.start_ticks + 2)  # start times are counted in hundredths of a second
         first.kill()
     with reborn(first.pid) as pid:
         assert pid == first.pid
-        assert not snapshot.still_running()
-        assert Snapshot.take(pid).root.start_ticks != snapshot.root.start_ticks
+        assert not still_running(snapshot)
+        assert take(pid).root.start_ticks != snapshot.root.start_ticks
 
 
 def _ticks() -> float:
@@ -257,7 +259,7 @@ def as_nobody(work: Callable[[], str]) -> str:
 def test_another_users_process_is_refused_with_the_command_that_helps(hang: Hang) -> None:
     victim = hang("recv")
     victim.settle("recvfrom")
-    headline = as_nobody(lambda: diagnose(Snapshot.take(victim.pid)).headline)
+    headline = as_nobody(lambda: diagnose(take(victim.pid)).headline)
     assert "what it waits for may not be read" in headline
     assert "belongs to user root: run as that user (sudo -u root" in headline
     assert f"sudo systrace attach {victim.pid}" in headline
@@ -324,7 +326,7 @@ def test_an_ordinary_user_sees_all_of_his_own_process(own_network: bool, until: 
         until(lambda: procfs.wchan_of(pid, pid) == "wait_woken")
 
         def look() -> str:
-            snapshot = Snapshot.take(pid)
+            snapshot = take(pid)
             state = next(s for s in snapshot.sockets if s.fd == snapshot.threads[0].call.fd)  # type: ignore[union-attr]
             return json.dumps([diagnose(snapshot).headline, state.tcp is not None, [x.what for x in snapshot.limits]])
 
@@ -377,7 +379,7 @@ def program32(tmp_path: Path) -> Iterator[int]:
 
 def test_a_32_bit_program_is_read_with_its_own_numbers(program32: int, until: Until) -> None:
     until(lambda: (stat := procfs.stat_of(program32)) is not None and stat.state == "S")
-    snapshot = Snapshot.take(program32)
+    snapshot = take(program32)
     assert snapshot.root.machine == "i386"
     call = snapshot.threads[0].call
     assert call is not None
@@ -389,10 +391,10 @@ def test_a_hostile_name_reaches_no_terminal(tmp_path: Path) -> None:
     evil = tmp_path / "a\x1b]0;x\x07) S 1 1 (\u202eb"
     shutil.copy("/bin/sleep", evil)
     with subprocess.Popen([str(evil), "60"], executable=str(evil)) as process:
-        snapshot = Snapshot.take(process.pid)
+        snapshot = take(process.pid)
         text = " ".join([diagnose(snapshot).headline, *(finding.summary for finding in diagnose(snapshot).findings)])
         process.kill()
     assert snapshot.root.state in "SRD"
     assert snapshot.root.ppid == os.getpid()
     assert not {"\x1b", "\x07", "\u202e"} & set(text + snapshot.root.name)
-    assert b"\x1b" not in b"".join(snapshot.lines())
+    assert b"\x1b" not in b"".join(lines_of(snapshot))

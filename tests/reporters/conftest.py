@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.model import Analysis, Input
+from systrace.model import Analysis, Input, Keep
 from systrace.pipeline import analyze
 
 Analyse = Callable[..., Analysis]
@@ -57,7 +57,7 @@ def analyse() -> Analyse:
 
     def run(log: str | bytes, watch: str | None = None) -> Analysis:
         raw = log.encode() if isinstance(log, str) else log
-        return analyze([Input("job.strace", raw.splitlines(keepends=True))], watch=watch)
+        return analyze([Input("job.strace", raw.splitlines(keepends=True))], keep=Keep(calls_of=watch))
 
     return run
 

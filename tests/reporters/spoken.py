@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from systrace.model import Analysis, Input, Transcript
+from systrace.model import Analysis, Input, Keep, Transcript
 from systrace.pipeline import analyze
 
 CONNECT = (
@@ -41,4 +41,4 @@ def heard(text: str, uid: str = "S1", limit: int = 8 << 20) -> tuple[Analysis, T
     """The analysis of a log, and the transcript of one of its sockets."""
     transcript = Transcript(uid, limit)
     lines = text.encode("utf-8", "surrogateescape").splitlines(keepends=True)
-    return analyze([Input("job.strace", lines)], transcript=transcript), transcript
+    return analyze([Input("job.strace", lines)], keep=Keep(transcript=transcript)), transcript

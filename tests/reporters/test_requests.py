@@ -9,13 +9,12 @@ import struct
 import pytest
 from jsonschema import Draft202012Validator
 
-from systrace.model import Input
+from systrace.messages.transactions import Transaction, transactions
+from systrace.model import Input, Keep
 from systrace.pipeline import analyze
-from systrace.reporters.http_view import as_request, as_response
 from systrace.reporters.json_report import as_dict, transaction_dicts
 from systrace.reporters.layout import Layout
 from systrace.reporters.request_table import requests_table, write_requests
-from systrace.reporters.requests import Transaction, transactions
 from systrace.reporters.schema import schema
 from tests.reporters.spoken import CONNECT, Move, heard, log, quoted
 
@@ -131,7 +130,7 @@ def test_connect_through_a_proxy_has_the_handshake_behind_it() -> None:
 def test_every_request_of_a_long_connection() -> None:
     text = log([(True, ASK, 0), (False, FINE, 0)] * 200)
     inputs = [Input("job.strace", text.encode().splitlines(keepends=True))]
-    every = analyze(inputs, every_request=True)
+    every = analyze(inputs, keep=Keep(requests=True))
     assert len(transactions(every.evidence)) == 200
     assert all(row.status == 200 for row in transactions(every.evidence))
     few = analyze(inputs)
@@ -172,11 +171,3 @@ def test_hostile_heads_stay_on_their_line() -> None:
     answer = b"HTTP/1.1 200 \x1b[31m\r\nContent-Type: a\x1b[0m\r\nContent-Length: 0\r\n\r\n"
     analysis = heard(log([(True, ask, 0), (False, answer, 0)]))[0]
     assert all(line.isprintable() for line in requests_table(analysis, Layout(200)))
-
-
-def test_only_http_messages_are_views() -> None:
-    messages = heard(log([(True, ASK, 0), (False, FINE, 0)]))[0].evidence.messages
-    assert [(as_request(m) is not None, as_response(m) is not None) for m in messages] == [(True, False), (False, True)]
-    other = heard(log([(True, hello(True), 0), (False, hello(False), 0)]))[0].evidence.messages
-    assert other
-    assert not any(as_request(m) or as_response(m) for m in other)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pyte
 import pytest
 
-from systrace.model import Analysis, Finding, Input, Line, Verdict
+from systrace.model import Analysis, Finding, Input, Line, Step, Verdict
 from systrace.pipeline import analyze
 from systrace.reporters import REPORTERS
 from systrace.reporters.layout import Layout
 from systrace.reporters.table import one_line, render
-from systrace.reporters.text import columns
 from systrace.rules import RULES
+from systrace.words import columns
 
 Analyse = Callable[..., Analysis]
 
@@ -31,7 +31,7 @@ def finding(cause: str, severity: str = "warning", **more: object) -> Finding:
             summary=f"summary of {cause}",
             lines=[Line("/logs/job.strace", 7, "close(3) = 0")],
             causes=["a cause"],
-            next_steps=["ss -tn"],
+            next_steps=[Step("ss -tn")],
             remedy=["a remedy"],
             refuted_by="a fact",
         ),
@@ -58,7 +58,7 @@ def test_the_answer_comes_first_and_says_all(refused: Analysis) -> None:
 def test_nothing_but_commands_is_wider_than_the_terminal(refused: Analysis, hung: Analysis, width: int) -> None:
     for analysis in (refused, hung):
         steps = [step for each in analysis.findings for step in each.next_steps]
-        commands = {f"    {step.partition('  # ')[0]}" for step in steps if not step.startswith("# ")}
+        commands = {f"    {step.command}" for step in steps if step.command}
         wide = [line for line in render(analysis, Layout(width, fitted=True)).split("\n") if columns(line) > width]
         table = [line for line in wide if line not in commands]
         assert table == []
@@ -117,7 +117,7 @@ def test_a_hostile_trace_commands_no_terminal(analyse: Analyse) -> None:
     analysis = analyse(log)
     hostile = finding(
         evil, summary=evil, variant=evil, command=evil, peer=evil, lines=[Line(evil, 1, evil)], causes=[evil],
-        next_steps=[evil], remedy=[evil], refuted_by=evil,
+        next_steps=[Step(evil, evil)], remedy=[evil], refuted_by=evil,
     )  # fmt: skip
     for each in analysis.evidence.sockets.values():
         each.name = evil
@@ -164,10 +164,10 @@ def test_next_commands_can_be_pasted(tmp_path: Path) -> None:
         '9 2.3 write(2, "HTTP 500 error\\n", 15) = 15 <0.0001>\n9 2.4 +++ exited with 1 +++\n',
     )))  # fmt: skip
     analysis = analyze([Input(str(log), log.read_bytes().splitlines(keepends=True))])
-    finding = analysis.findings[0]
-    (command,) = finding.next_steps
-    assert shlex.split(command.partition("|")[0]) == ["curl", "-sv", "http://a/';touch$IFS'x"]
-    finding.next_steps = ["# its log", "systrace follow LOG --socket S1  # as text", "true  # " + "why " * 12]
+    (step,) = analysis.findings[0].next_steps
+    assert shlex.split(step.command.partition("|")[0]) == ["curl", "-sv", "http://a/';touch$IFS'x"]
+    steps = [Step(why="its log"), Step("systrace follow LOG --socket S1", "as text"), Step("true", "why " * 12)]
+    analysis.findings[0] = replace(analysis.findings[0], next_steps=steps)
     wide, narrow = (render(analysis, Layout(width)) for width in (200, 40))
     assert f"    systrace follow '{log}' --socket S1  # as text\n" in wide
     assert "    # its log\n    # as text\n    systrace follow " in narrow
@@ -180,6 +180,6 @@ def test_steps_are_comments_or_commands() -> None:
         lines = [b"%s\n" % line for line in rule.fires.encode().split(b"\n")]
         for finding in analyze([Input("log", lines)]).findings:
             for step in finding.next_steps:
-                assert subprocess.run(["bash", "-n", "-c", step], check=False).returncode == 0, step
-                first = step.split()[0]
+                assert subprocess.run(["bash", "-n", "-c", str(step)], check=False).returncode == 0, step
+                first = str(step).split()[0]
                 assert first == "#" or (first.isascii() and first.islower() and not first.endswith(":")), step

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from systrace.errors import UsageError
+from systrace.idle_limits import Limit, read
 from systrace.model import Input
 from systrace.pipeline import analyze
 from systrace.rules import limits
-from systrace.rules.case import seconds
+from systrace.words import seconds
 
 _HANG = b"""9 1700000001.000000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>
 %b9 1700000001.100000 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("198.51.100.7")}, 16) = 0 <0.01>
@@ -29,14 +30,13 @@ _KEEPALIVE = b"""9 1700000001.010000 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1]
 def own_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """No file of this machine's user; a place for one."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr(limits, "_extra", [])
     limits.catalogue.cache_clear()
     yield tmp_path / "systrace" / "limits.toml"
     limits.catalogue.cache_clear()
 
 
-def _cause(waited: int, options: bytes = b"") -> tuple[str, str]:
-    verdict = analyze([Input("job.strace", (_HANG % (options, waited)).splitlines(True))]).verdict
+def _cause(waited: int, options: bytes = b"", own: Sequence[Limit] = ()) -> tuple[str, str]:
+    verdict = analyze([Input("job.strace", (_HANG % (options, waited)).splitlines(True))], limits=own).verdict
     return verdict.cause, verdict.headline
 
 
@@ -67,8 +67,8 @@ def test_a_named_file_counts_too(tmp_path: Path) -> None:
     """`--limits FILE`."""
     path = tmp_path / "mine.toml"
     path.write_text('[[limit]]\nproduct = "the proxy"\nidle_s = 50\nafter = "reset"\n')
-    limits.use(str(path))
-    assert "the proxy (50 s)" in _cause(60)[1]
+    assert "the proxy (50 s)" in _cause(60, own=read(path, users=True))[1]
+    assert "the proxy" not in _cause(60)[1]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "bad.toml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"bad\.toml: no list of limits"):
-        limits.use(str(path))
+        read(path, users=True)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ si_status=SIGTERM, si_utime=0, si_stime=0} ---
 
 def processes(text: bytes) -> dict[int, Process]:
     lines = text.replace(b"\\\n", b"").splitlines(keepends=True)
-    return analyze([Input("trace", iter(lines))], as_is=True).evidence.processes
+    return analyze([Input("trace", iter(lines), as_is=True)]).evidence.processes
 
 
 def test_one_process_with_both_numbers() -> None:

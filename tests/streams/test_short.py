@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.model import Record
+from systrace.model import Received, Record
 from systrace.streams import Tracker
-from systrace.streams.short import asked_of
 
 Follow = Callable[[str], Tracker]
 OPEN = '1 0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
@@ -23,12 +22,16 @@ OPEN = '1 0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_add
         (b'3, "ab", count=9', 9),
         (b"3, 0x55d0, 4096", None),
         (b'3, [{iov_base="ab", iov_len=2}], 1', None),
+        (b'3, "", 0', 0),
+        (b"3, NULL, 0", 0),
+        (b'3, "a", 1, 0, NULL, 0', 1),
     ],
-    ids=["write", "quotes", "recvfrom", "named", "no string", "vector"],
+    ids=["write", "quotes", "recvfrom", "named", "no string", "vector", "nothing", "nowhere", "sendto"],
 )
 def test_the_count_follows_the_string(args: bytes, asked: int | None) -> None:
     """The last string of the call, whatever flags and addresses come after."""
-    assert asked_of(Record(0, 1, 1, None, None, "write", args, 0, None, "returned", b"")) == asked
+    record = Record(0, 1, 1, None, None, "write", args, 0, None, "returned", b"")
+    assert Received(record, 3, 0, b"", None, lambda _record: []).asked() == asked
 
 
 @pytest.mark.parametrize(
@@ -60,3 +63,10 @@ def test_a_peek_sees_the_end_too(follow: Follow) -> None:
         tracker = follow(f'{OPEN}1 1 recvfrom(3, "", {asked}, MSG_PEEK|MSG_DONTWAIT, NULL, NULL) = 0 <0.1>')
         (socket,) = tracker.lookup.sockets.values()
         assert [f.kind for f in socket.faults] == faults
+
+
+@pytest.mark.parametrize("call", ['read(3, "", 0)', "read(3, NULL, 0)", 'recvfrom(3, "", 0, 0, NULL, NULL)'])
+def test_who_asks_for_nothing_gets_nothing_and_meets_no_end(follow: Follow, call: str) -> None:
+    tracker = follow(OPEN + '1 1 sendto(3, "ask\\n", 4, 0, NULL, 0) = 4 <0.01>\n' + f"1 2 {call} = 0 <0.01>\n")
+    (socket,) = tracker.lookup.sockets.values()
+    assert not socket.faults

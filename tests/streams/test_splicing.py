@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from systrace.model import Analysis, Input, Socket, Transcript
+from systrace.model import Analysis, Input, Keep, Socket, Transcript
 from systrace.pipeline import analyze
 
 _ADDRESS = '{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16'
@@ -23,7 +23,7 @@ _DONE = ["close(3) = 0 <0.0001>"]
 def job(*calls: str, end: str = "+++ exited with 0 +++") -> tuple[Analysis, Transcript]:
     lines = [f"9 {1700001000 + at}.000000 {call}\n".encode() for at, call in enumerate([*_OPEN, *calls, end])]
     transcript = Transcript("P1")
-    return analyze([Input("job.strace", lines)], transcript=transcript), transcript
+    return analyze([Input("job.strace", lines)], keep=Keep(transcript=transcript)), transcript
 
 
 def pipe(transcript: Transcript) -> Socket:
@@ -85,7 +85,7 @@ def test_descriptors_that_only_notes_tell_are_counted() -> None:
         b"9 1700001000.000000 splice(3<TCP:[10.0.0.1:5->192.0.2.7:80]>, NULL, 7<pipe:[77]>, NULL, 9, 0) = 9 <0.0001>\n"
     )
     transcript = Transcript("P1")
-    found = analyze([Input("job.strace", [line])], transcript=transcript)
+    found = analyze([Input("job.strace", [line])], keep=Keep(transcript=transcript))
     (socket,) = [each for each in found.evidence.sockets.values() if each.kind == "socket"]
     assert (str(socket.peer), socket.received.original_len) == ("192.0.2.7:80", 9)
     assert sum(each.sent.original_len for each in transcript.seen.values() if each.kind == "pipe") == 9

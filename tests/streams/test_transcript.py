@@ -31,7 +31,7 @@ class Ear:
 def call(number: int, size: int, sent: bool, flags: bytes = b"") -> Transfer:
     kind = Sent if sent else Received
     record = Record(0, number, 9, None, None, "send" if sent else "recv", b"x" * size, size, None, RETURNED, b"")
-    return kind(record, 4, size, None, flags, None, lambda _: [(b"x" * size, size)])
+    return kind(record, 4, size, flags, None, lambda _: [(b"x" * size, size)])
 
 
 def test_only_the_watched_socket_is_kept_and_all_are_handed_on() -> None:

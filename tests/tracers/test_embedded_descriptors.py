@@ -13,7 +13,7 @@ from systrace.tracers.embedded import Embedded
 from tests.tracers.embedded_job import REAL, python
 
 pytestmark = REAL
-# what `inject.MAKERS` names, and reads and writes: then the worker narrows its filter
+# what `calls.MAKERS` names, and reads and writes: then the worker narrows its filter
 _WANTED = (
     "accept accept4 dup dup2 dup3 fcntl open openat pipe pipe2 recvmsg socket socketpair read write readv writev close "
     "clone clone3 fork vfork execve exit_group rt_sigreturn connect"

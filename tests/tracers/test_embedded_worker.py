@@ -14,13 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.kernel.syscall_names import NAMES
 from systrace.tracers.embedded_worker import memory, registers, seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode import DECODERS
 from systrace.tracers.embedded_worker.decode.processes import format_siginfo, wait_status
 from systrace.tracers.embedded_worker.decode.structures import format_sockaddr
-from systrace.tracers.embedded_worker.names import AARCH64, ARM, I386, X86_64, Abi, failure, native, signal_name
+from systrace.tracers.embedded_worker.names import AARCH64, ARM, I386, X86_64, failure, native, signal_name
 from systrace.tracers.embedded_worker.output import stamp
 from systrace.tracers.embedded_worker.text import annotation, flags, quote, signed, signed_word
 
@@ -123,14 +122,6 @@ def test_names_of_both_architectures() -> None:
     assert X86_64.name_of(9999) == "syscall_0x270f"
     with pytest.raises(LookupError):
         native("s390x")
-
-
-@pytest.mark.parametrize("abi", [X86_64, I386, AARCH64, ARM], ids=lambda abi: abi.name)
-def test_tables_of_tracer_and_snapshot_agree(abi: Abi) -> None:
-    """Two sources, python-ptrace's and the kernel's tables: what is decoded has one number in both."""
-    theirs = {number: name for number, name in NAMES[abi.name].items() if name in DECODERS and name != "select"}
-    assert theirs == {number: abi.names.get(number) for number in theirs}
-    assert {name for name in abi.names.values() if name in DECODERS} - {*NAMES[abi.name].values()} == set()
 
 
 def test_results_and_signals() -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from systrace.calls import LIVES
 from systrace.errors import CaptureError, UsageError
 from systrace.outputs import place
 from systrace.tracers import TRACERS, Described, Request, Tracer, strace
 from systrace.tracers.recording import Recording
 from systrace.tracers.spool import Spool
-from systrace.tracers.strace import PROCESS_CALLS, Strace, StraceAttach, complaint, options, version
+from systrace.tracers.strace import Strace, StraceAttach, complaint, options, version
 from systrace.tracers.waiting import status_field, tracer_of
 from tests.tracers.successor import whoever
 
@@ -53,7 +54,7 @@ def test_no_filter_where_it_cannot_work() -> None:
 
 def test_what_tells_processes_apart_is_always_recorded() -> None:
     listed = options((6, 1), WANTED)[-1]
-    assert all(f"?{name}" in listed for name in PROCESS_CALLS)
+    assert all(f"?{name}" in listed for name in LIVES)
 
 
 @pytest.mark.real

@@ -19,20 +19,20 @@ from systrace.commands.capture.common import (
     conclude,
     header,
     prepare,
-    report_of,
     style_of,
     wanted_calls,
 )
+from systrace.commands.capture.looking import Looked, both_numbers, looks_at, what_passive_gives
 from systrace.commands.capture.plan import string_limit, tracer_named
 from systrace.commands.capture.reporting import ReportTo, complain
 from systrace.errors import CaptureError, SystraceError
-from systrace.kernel.diagnose import Diagnosis, diagnose, interrupted_by_attach
 from systrace.kernel.permission import refusal
-from systrace.kernel.snapshot import Snapshot
-from systrace.model import Analysis, Evidence, Finding, Health, Source, Verdict
+from systrace.kernel.snapshot import still_running
+from systrace.look.lines import lines_of
+from systrace.look.nouns import Look
 from systrace.outputs import RefusedError, distinct, place, write_all, writing
 from systrace.reporters.layout import Layout
-from systrace.reporters.text import encoded, safe
+from systrace.rules.look.interrupting import interrupted_by_attach
 from systrace.settings import settings
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.analyst import AnalysisFailed, Analyst, Work
@@ -42,9 +42,7 @@ from systrace.tracers.signals import Relay
 from systrace.tracers.spool import Spool
 from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
 from systrace.units import seconds
-
-OUTCOMES = {"fatal": "hung", "error": "hung", "warning": "degraded"}  # by the severity of the first finding
-GRAVE = ("fatal", "error")
+from systrace.words import encoded, safe
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,47 +59,6 @@ class Options:
     style: str
     tracer: str | None
     string_limit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What could be seen of one process and its children."""
-
-    snapshot: Snapshot
-    diagnosis: Diagnosis
-
-    @classmethod
-    def at(cls, pid: int) -> Look:
-        """Raises CaptureError: there is none."""
-        snapshot = Snapshot.take(pid)
-        return cls(snapshot, diagnose(snapshot))
-
-    @property
-    def pid(self) -> int:
-        """The process that was asked about."""
-        return self.snapshot.pid
-
-    @property
-    def who(self) -> str:
-        """Number and name."""
-        return f"{self.pid} ({safe(self.snapshot.root.command)})"
-
-    @property
-    def grave(self) -> bool:
-        """Whether it is an error or fatal."""
-        return self.diagnosis.findings[0].severity in GRAVE
-
-    @property
-    def refused(self) -> bool:
-        """Whether neither its calls nor its descriptors may be read: it was not looked at, there is only a little to say."""
-        hidden = self.diagnosis.findings[0].variant == "hidden"
-        return hidden and not self.snapshot.root.descriptors and not _may_list(self.pid)
-
-
-def _may_list(pid: int) -> bool:
-    from systrace.kernel.naming import may_look
-
-    return may_look(pid)
 
 
 class ToFile:
@@ -188,14 +145,14 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
         pids = [targets.awaited(options.wait_for)]
     else:
         pids = targets.chosen(options.pids, options.names)
-    looks = _looks(pids)
+    looks = looks_at(pids)
     for look in looks:
-        if len(look.snapshot.root.ns_pids) > 1:
-            complain(_both_numbers(look.snapshot))
-    if options.passive or all(look.snapshot.root.stands_still for look in looks):
+        if len(look.look.root.ns_pids) > 1:
+            complain(both_numbers(look.look))
+    if options.passive or all(look.look.root.stands_still for look in looks):
         return _passive(options, looks, to)
     if len(looks) == 1:
-        complain(looks[0].diagnosis.headline)
+        complain(looks[0].headline)
         reason = _untraceable(looks[0])
         if reason is not None:
             raise CaptureError(reason)
@@ -203,43 +160,19 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
     else:
         able = _traceable(looks)
     for look in able:
-        for sentence in interrupted_by_attach(look.snapshot):
+        for sentence in interrupted_by_attach(look.look):
             complain(sentence)
     _check_null()
-    failed = _trace(options, choose(tracer_named(options.tracer)), [look.snapshot for look in able], limit, to)
+    failed = _trace(options, choose(tracer_named(options.tracer)), [look.look for look in able], limit, to)
     return int(failed or any(look.grave for look in looks if look not in able))
 
 
-def _looks(pids: Sequence[int]) -> list[Look]:
-    """At each process once; who has gone meanwhile is named, and left out.
-
-    Raises:
-        CaptureError: none is there.
-    """
-    if len(pids) == 1:
-        return [Look.at(pids[0])]
-    looks: dict[int, Look] = {}
-    reasons = []
-    for pid in pids:
-        try:
-            look = Look.at(pid)
-        except CaptureError as error:
-            reasons.append(str(error))
-        else:
-            looks.setdefault(look.pid, look)  # a thread's number stands for its process
-    if not looks:
-        raise CaptureError("; ".join(reasons))
-    for reason in reasons:
-        complain(reason)
-    return list(looks.values())
-
-
-def _untraceable(look: Look) -> str | None:
+def _untraceable(look: Looked) -> str | None:
     reason = refusal(look.pid)
-    return None if reason is None else f"cannot trace: {reason}{_what_passive_gives(look.snapshot, look.diagnosis)}"
+    return None if reason is None else f"cannot trace: {reason}{what_passive_gives(look)}"
 
 
-def _traceable(looks: Sequence[Look]) -> list[Look]:
+def _traceable(looks: Sequence[Looked]) -> list[Looked]:
     """Say of each what it waits for; those that can be traced.
 
     Raises:
@@ -247,11 +180,11 @@ def _traceable(looks: Sequence[Look]) -> list[Look]:
     """
     able = []
     for look in looks:
-        complain(f"{look.who}: {look.diagnosis.headline}")
+        complain(f"{look.who}: {look.headline}")
     for look in looks:
         reason = _untraceable(look)
         tracer = tracer_of(look.pid)
-        if look.snapshot.root.stands_still:
+        if look.look.root.stands_still:
             complain(f"{look.who}: not traced: it makes no call before it goes on")
         elif reason is not None:
             complain(reason)
@@ -264,7 +197,7 @@ def _traceable(looks: Sequence[Look]) -> list[Look]:
     return able
 
 
-def _passive(options: Options, looks: Sequence[Look], to: ReportTo | ToFile) -> int:
+def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -> int:
     several = len(looks) > 1
     for look in looks:
         if not options.passive:
@@ -272,7 +205,7 @@ def _passive(options: Options, looks: Sequence[Look], to: ReportTo | ToFile) -> 
             complain(f"{whom}not traced: it makes no call before it goes on")
         if several and options.style == "table":
             to.write(encoded(f"== {look.who} ==\n\n"))
-        report = passive_report(look.snapshot, look.diagnosis, options.style, to.layout())
+        report = look.report(options.style, to.layout())
         last = look is looks[-1] or options.style != "table"
         to.write(report if last else report + b"\n")
     for look in looks:
@@ -283,45 +216,7 @@ def _passive(options: Options, looks: Sequence[Look], to: ReportTo | ToFile) -> 
     return int(any(look.grave for look in looks))
 
 
-def passive_report(snapshot: Snapshot, diagnosis: Diagnosis, style: str, layout: Layout) -> bytes:
-    """The snapshot's diagnosis in the form of every other report."""
-    first = diagnosis.findings[0]
-    source = Source(files=[f"process {snapshot.pid}"], first_ns=snapshot.time_ns, last_ns=snapshot.time_ns)
-    analysis = Analysis(
-        evidence=Evidence(source, Health(), processes={}, sockets={}, messages=[], spans=[]),
-        findings=list(diagnosis.findings),
-        verdict=Verdict(_outcome(first), first.cause, first.peer, 0, diagnosis.headline),
-    )
-    return report_of(analysis, style, layout)
-
-
-def _outcome(first: Finding) -> str:
-    """What has ended, belongs to the kernel, may not be seen or waits for who knows what is neither well nor ill."""
-    if first.cause == "inconclusive" or first.variant in ("zombie", "kernel", "hidden", "futex", "event", "other"):
-        return "inconclusive"
-    return OUTCOMES.get(first.severity, "healthy")
-
-
-def _both_numbers(snapshot: Snapshot) -> str:
-    inner = snapshot.root.ns_pids[-1]
-    return (
-        f"process {snapshot.pid} is {inner} in its PID namespace (a container): the numbers here are those outside it"
-    )
-
-
-def _what_passive_gives(snapshot: Snapshot, diagnosis: Diagnosis) -> str:
-    """What `--passive` would add to a refusal: nothing about what is gone, has ended or is the kernel's own."""
-    variant = diagnosis.findings[0].variant
-    if variant in ("zombie", "kernel") or not snapshot.root.threads or not snapshot.still_there():
-        return ""
-    if variant == "hidden":
-        return "; --passive tells the little that may be seen without that"
-    return "; --passive reports what can be seen without tracing"
-
-
-def _trace(
-    options: Options, tracer: Tracer, roots: Sequence[Snapshot], limit: float | None, to: ReportTo | ToFile
-) -> bool:
+def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float | None, to: ReportTo | ToFile) -> bool:
     request = Request(output=Path(), syscalls=wanted_calls(), string_limit=string_limit(options.string_limit))
     pids = [snapshot.pid for snapshot in roots]
     with contextlib.ExitStack() as stack, Relay() as relay:
@@ -352,7 +247,7 @@ def _trace(
         capture.stop()
         spooled = spool.finish()
         fault = "; ".join(each for each in (broken or capture.fault(), spooled.fault) if each) or None
-        if broken is not None and any(snapshot.still_running() for snapshot in roots):
+        if broken is not None and any(still_running(snapshot) for snapshot in roots):
             ended = False
         recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
         return _report(options, to, recording, analyst, fault)
@@ -373,24 +268,24 @@ def _check_null() -> None:
         ) from None
 
 
-def _lines(roots: Sequence[Snapshot]) -> list[bytes]:
+def _lines(roots: Sequence[Look]) -> list[bytes]:
     """The snapshots, for the head of the recording; each family once."""
     known: set[int] = set()
     found: list[bytes] = []
     for snapshot in sorted(roots, key=lambda each: -len(each.processes)):  # who is in another's family comes after it
         if snapshot.pid not in known:
-            found += snapshot.lines()
+            found += lines_of(snapshot)
             known |= {process.pid for process in snapshot.processes}
     return found
 
 
-def _family(roots: Sequence[Snapshot], own: set[int]) -> tuple[list[Running], list[Running]]:
+def _family(roots: Sequence[Look], own: set[int]) -> tuple[list[Running], list[Running]]:
     """The processes that were asked for, and with their descendants; nobody twice, nobody whom another traces, not `own`.
 
     Raises:
         CaptureError: all have ended.
     """
-    living = [Running(each.pid, each.root.start_ticks) for each in roots if each.still_running()]
+    living = [Running(each.pid, each.root.start_ticks) for each in roots if still_running(each)]
     if not living:
         raise CaptureError("; ".join(f"process {each.pid} ended before it could be traced" for each in roots))
     below = [process for root in living for process in descendants(root.pid)]

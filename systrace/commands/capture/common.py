@@ -15,6 +15,7 @@ from systrace.commands.capture.reporting import complain
 from systrace.errors import CaptureError, SystraceError, UsageError
 
 if TYPE_CHECKING:
+    from systrace.idle_limits import Limit
     from systrace.model import Analysis, Event
     from systrace.reporters.layout import Layout
     from systrace.tracers import Request, Tracer
@@ -42,15 +43,16 @@ class Conclusion:
 
 def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
     """Show each event as it happens, without the cost of an analysis."""
+    from systrace.calls import LOOPS
     from systrace.model import Health, Input, Style
     from systrace.parser import records
     from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
-    from systrace.tracers.live import PLAIN_FILE, UNSHOWN, WAITS
+    from systrace.tracers.live import PLAIN_FILE, UNSHOWN
 
     handlers = {**SYSCALLS, **NOTES}
     names = {spelling: name for spelling, name in wanted_names().items() if name not in UNSHOWN}
     for record in records([Input("live", lines)], names, Health(), Style(), True):
-        if PLAIN_FILE(record.args) or (record.retval and record.syscall in WAITS):
+        if PLAIN_FILE(record.args) or (record.retval and record.syscall in LOOPS):
             continue
         event = handlers[record.syscall](record)
         if event is not None:
@@ -83,10 +85,10 @@ def conclude(
     from systrace.pipeline import analyze, session_keys
     from systrace.reporters.table import one_line
 
-    complaint = _use_limits(limits)
+    own, complaint = _own_limits(limits)
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
-    analysis = analyze([Input(name, lines)], as_is=True, keylog=keylog)
+    analysis = analyze([Input(name, lines, as_is=True)], keylog=keylog, limits=own)
     head = {
         "line": one_line(analysis),
         "healthy": analysis.verdict.outcome == "healthy",
@@ -99,23 +101,25 @@ def conclude(
     return json.dumps(head).encode() + b"\n" + report_of(analysis, style, layout)
 
 
-def _use_limits(path: str | None) -> str:
-    from systrace.rules.limits import use
+def _own_limits(path: str | None) -> tuple[list[Limit], str]:
+    """The user's idle limits, and why they can't be used."""
+    from systrace.idle_limits import read
 
-    if path is not None and Path(path).exists() and not Path(path).is_file():
-        return f"{path}: it is no file"  # a pipe would be waited for
+    if path is None:
+        return [], ""
+    if Path(path).exists() and not Path(path).is_file():
+        return [], f"{path}: it is no file"  # a pipe would be waited for
     try:
-        use(path)
+        return read(Path(path), users=True), ""
     except SystraceError as error:
-        return str(error)
-    return ""
+        return [], str(error)
 
 
 def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     """The report in one of the formats."""
     from systrace.reporters import REPORTERS
     from systrace.reporters.table import render
-    from systrace.reporters.text import encoded
+    from systrace.words import encoded
 
     if style == "table":
         return encoded(render(analysis, layout))

@@ -269,7 +269,7 @@ class Course:
     def _print(self, conclusion: Conclusion, fault: str | None) -> None:
         if self._plan.quiet and conclusion.healthy and not fault:
             return
-        from systrace.reporters.text import encoded
+        from systrace.words import encoded
 
         to = ReportTo(self._plan.report)
         brief = conclusion.healthy and self._options.style == "table" and not to.is_file

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from systrace.errors import UsageError
+from systrace.keepalive import ADVISED
 from systrace.units import seconds
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Keepalives:
         Raises:
             UsageError: not three in tcp(7)'s ranges.
         """
-        wrong = UsageError(f"--keepalive {text}: write IDLE,INTERVAL,COUNT in seconds and probes, such as 60,15,4")
+        wrong = UsageError(f"--keepalive {text}: write IDLE,INTERVAL,COUNT in seconds and probes, such as {ADVISED}")
         words = text.split(",")
         if len(words) != 3 or not words[2].isdecimal():
             raise wrong

@@ -66,7 +66,7 @@ class ReportTo:
 def complain(text: str) -> None:
     """One line on standard error about the capture, never about the job. Never fails."""
     try:
-        from systrace.reporters.text import encoded, safe
+        from systrace.words import encoded, safe
 
         line = encoded(f"systrace: {safe(text)}\n")
     except Exception:  # noqa: BLE001 (such as no descriptor left to import it with)

@@ -11,7 +11,7 @@ from systrace.commands.capture.reporting import complain
 from systrace.errors import CaptureError, UsageError
 from systrace.kernel import naming, procfs
 from systrace.kernel.naming import Named
-from systrace.reporters.text import safe
+from systrace.words import safe
 
 MOST = 64  # processes: whoever names more has most likely mistyped a pattern
 _SHOWN = 5

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 from systrace.commands.reading.logs import Recording
 
 if TYPE_CHECKING:
-    from systrace.model import Analysis, Transcript
+    from collections.abc import Sequence
+
+    from systrace.idle_limits import Limit
+    from systrace.model import Analysis, Keep
 
 
 def analysis_of(
     recording: Recording,
-    watch: str | None = None,
-    transcript: Transcript | None = None,
-    every_request: bool = False,
+    keep: Keep | None = None,
     keylog: Path | None = None,
+    limits: Sequence[Limit] = (),
 ) -> Analysis:
     """The analysis of one recording; the options are those of `pipeline.analyze`, `keylog` is a file.
 
@@ -27,14 +29,13 @@ def analysis_of(
     from systrace.commands.reading.keys import keys_for
     from systrace.commands.reading.progress import progress
     from systrace.errors import InputError
+    from systrace.model import Keep
     from systrace.pipeline import analyze
 
     names = [each.name for each in recording.inputs]
     with progress(names), end_of_input_on_interrupt(names):
         keys = keys_for(recording.inputs, keylog)
-        analysis = analyze(
-            recording.inputs, watch=watch, transcript=transcript, every_request=every_request, keylog=keys
-        )
+        analysis = analyze(recording.inputs, keep=keep or Keep(), keylog=keys, limits=limits)
     complaint = recording.complaint()
     if complaint is not None and (recording.foreign() or not analysis.evidence.source.facts):
         raise InputError(complaint)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from systrace.calls import BLOCKING, either
 from systrace.commands.reading.foreign import binary, text
 from systrace.errors import InputError, SystraceError
 from systrace.model import Input
@@ -23,8 +24,7 @@ _SIGNS = re.compile(
     rb"|^[^a-z]{0,60}(?:--- SIG|\+\+\+ )"
     rb"|^# systrace: \{|^(?:\S*strace: )?Process \d+ (?:attached|detached)"
     rb"|^[^a-z]{0,60}(?:pid +\d+\] )?[^a-z]{0,40}"  # one call that never returned, and nothing else
-    rb"(?:recv\w*|p?read\w*|accept4?|connect|p?poll|p?select6?|epoll_p?wait2?|futex|wait4|waitid|restart_syscall"
-    rb"|\w*nanosleep|flock|fcntl|p?write\w*|send\w*)\((?:\d|0x|\[|\{|<|NULL|-1)(?:[^;()]|\([^;()]*\))*$"
+    rb"(?:%s)\((?:\d|0x|\[|\{|<|NULL|-1)(?:[^;()]|\([^;()]*\))*$" % either(BLOCKING)
 )
 
 
@@ -51,7 +51,7 @@ class Recording:
         lines = [line.strip() for line in self.head if line.strip()]
         if not lines or any(_SIGNS.search(line) or _is_summary(line) for line in self.head):
             return None
-        from systrace.reporters.text import payload
+        from systrace.words import payload
 
         if (kind := text(self._beginning())) is not None:
             return f"{self._called()}: this is {kind}, no strace log"
@@ -71,7 +71,7 @@ class Recording:
         return f"{self._called()}: no system call is in this log"
 
     def _called(self) -> str:
-        from systrace.reporters.text import safe
+        from systrace.words import safe
 
         return "standard input" if self.name == "-" else safe(self.name)
 
@@ -165,6 +165,6 @@ def _tapped(lines: Iterable[bytes], recording: Recording) -> Iterator[bytes]:
 
 def say(text: str | SystraceError) -> None:
     """One line on standard error, with nothing in it that a terminal obeys."""
-    from systrace.reporters.text import safe
+    from systrace.words import safe
 
     print(f"systrace: {safe(str(text))}", file=sys.stderr)  # noqa: T201

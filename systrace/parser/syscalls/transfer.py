@@ -89,55 +89,55 @@ def _address(record: Record) -> Callable[[], Endpoint | None] | None:
 def received(record: Record) -> Event | None:
     """read(2), recv(2)."""
     flags = flags_in(record) if record.syscall == "recv" else b""
-    return Received(record, fd_of(record.args), _size(record), None, flags, None, _one_string)
+    return Received(record, fd_of(record.args), _size(record), flags, None, _one_string)
 
 
 @syscall("write", "send")
 def sent(record: Record) -> Event | None:
     """write(2), send(2)."""
     flags = flags_in(record) if record.syscall == "send" else b""
-    return Sent(record, fd_of(record.args), _size(record), None, flags, None, _one_string)
+    return Sent(record, fd_of(record.args), _size(record), flags, None, _one_string)
 
 
 @syscall("recvfrom")
 def received_from(record: Record) -> Event | None:
     """recvfrom(2)."""
     if record.args.endswith(b", 0, NULL, NULL"):  # most are; what stands before need not be searched
-        return Received(record, fd_of(record.args), _size(record), None, b"", None, _one_string)
-    return Received(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _one_string)
+        return Received(record, fd_of(record.args), _size(record), b"", None, _one_string)
+    return Received(record, fd_of(record.args), _size(record), flags_in(record), _address(record), _one_string)
 
 
 @syscall("sendto")
 def sent_to(record: Record) -> Event | None:
     """sendto(2)."""
     if record.args.endswith(b", 0, NULL, 0"):
-        return Sent(record, fd_of(record.args), _size(record), None, b"", None, _one_string)
-    return Sent(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _one_string)
+        return Sent(record, fd_of(record.args), _size(record), b"", None, _one_string)
+    return Sent(record, fd_of(record.args), _size(record), flags_in(record), _address(record), _one_string)
 
 
 @syscall("readv", "preadv2")
 def received_vector(record: Record) -> Event | None:
     """readv(2)."""
-    return Received(record, fd_of(record.args), _size(record), None, b"", None, _vector)
+    return Received(record, fd_of(record.args), _size(record), b"", None, _vector)
 
 
 @syscall("writev", "pwritev2")
 def sent_vector(record: Record) -> Event | None:
     """writev(2)."""
-    return Sent(record, fd_of(record.args), _size(record), None, b"", None, _vector)
+    return Sent(record, fd_of(record.args), _size(record), b"", None, _vector)
 
 
 @syscall("recvmsg")
 def received_message(record: Record) -> Event | None:
     """recvmsg(2), with the descriptors that came along."""
-    transfer = Received(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _vector)
+    transfer = Received(record, fd_of(record.args), _size(record), flags_in(record), _address(record), _vector)
     return _with_descriptors(transfer, sent=False)
 
 
 @syscall("sendmsg")
 def sent_message(record: Record) -> Event | None:
     """sendmsg(2), with the descriptors sent along."""
-    transfer = Sent(record, fd_of(record.args), _size(record), None, flags_in(record), _address(record), _vector)
+    transfer = Sent(record, fd_of(record.args), _size(record), flags_in(record), _address(record), _vector)
     return _with_descriptors(transfer, sent=True)
 
 
@@ -156,14 +156,14 @@ def _with_descriptors(transfer: Sent | Received, sent: bool) -> Event:
 def received_many(record: Record) -> Event | None:
     """recvmmsg(2): returns messages, not bytes."""
     size = sum(length for _, length in _many(record)) if _size(record) else 0
-    return Received(record, fd_of(record.args), size, None, flags_in(record), _address(record), _many)
+    return Received(record, fd_of(record.args), size, flags_in(record), _address(record), _many)
 
 
 @syscall("sendmmsg")
 def sent_many(record: Record) -> Event | None:
     """sendmmsg(2): returns messages, not bytes."""
     size = sum(length for _, length in _many(record)) if _size(record) else 0
-    return Sent(record, fd_of(record.args), size, None, flags_in(record), _address(record), _many)
+    return Sent(record, fd_of(record.args), size, flags_in(record), _address(record), _many)
 
 
 @syscall("sendfile", "sendfile64", "splice", "tee", "copy_file_range")

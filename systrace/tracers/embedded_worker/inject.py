@@ -16,14 +16,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from systrace.calls import MAKERS
 from systrace.tracers.embedded_worker import memory, registers, requests, seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.tracee import Tracee
 
-# What makes descriptors: only a recording that stops at all of these may look at chosen descriptors.
-_MAKERS = "accept accept4 dup dup2 dup3 fcntl open openat pipe pipe2 recvmsg socket socketpair"
-MAKERS = frozenset(_MAKERS.split())
 _PAGE = 4096
 _PROT, _MAP = 0x3, 0x22  # PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS
 _MOST = 64  # descriptors that wait for a better place
@@ -59,7 +57,7 @@ class Widener:
 
     @staticmethod
     def possible(abi: Abi, wanted: frozenset[str]) -> bool:
-        """Whether this machine and this choice of calls allow it."""
+        """Whether this machine allows it, and the recording stops at all that makes descriptors."""
         return abi.name in registers.LAYOUTS and wanted >= MAKERS
 
     def widen(self, tracee: Tracee) -> int | None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from systrace.calls import CLOSERS
 from systrace.tracers.embedded_worker import seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode import DECODERS
 from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.inject import Widener, filters
 from systrace.tracers.embedded_worker.names import Abi, native
-
-# Descriptors may be remembered only where all that closes or replaces them is seen.
-_CLOSING = ("close", "dup2", "dup3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ def make_plan(names: frozenset[str], may_filter: bool) -> Plan:
     Raises:
         LookupError: an architecture that the tracer does not know.
     """
-    FileTable.remembers = not names or names.issuperset(_CLOSING)
+    FileTable.remembers = not names or names >= CLOSERS  # else some are closed or replaced unseen
     abis = native()
     abi = abis[0]
     if not names:

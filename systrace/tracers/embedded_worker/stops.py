@@ -8,11 +8,12 @@ import struct
 import time
 from collections.abc import Iterable, Mapping
 
+from systrace.calls.numbers import SOCKETCALLS
 from systrace.tracers.embedded_worker import memory, requests
 from systrace.tracers.embedded_worker.decode import DECODERS, UNKNOWN, unknown
 from systrace.tracers.embedded_worker.decode.processes import format_siginfo
 from systrace.tracers.embedded_worker.files import FileTable
-from systrace.tracers.embedded_worker.names import ABIS, SOCKETCALL, Abi, failure, signal_name
+from systrace.tracers.embedded_worker.names import ABIS, Abi, failure, signal_name
 from systrace.tracers.embedded_worker.output import Output, stamp
 from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
 
@@ -79,7 +80,7 @@ class Calls:
 
     def _socketcall(self, tracee: Tracee, args: Args) -> tuple[tuple[str, Decoder] | None, Args]:
         """i386 programs of old make all socket calls through one, with the arguments in memory."""
-        name = SOCKETCALL.get(args[0])
+        name = SOCKETCALLS.get(args[0])
         data = memory.read(tracee.tid, args[1], 24) or memory.read(tracee.tid, args[1], 12)
         if name is None or data is None:
             return None, args

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from systrace.decoders.replies import Reply, Request, ServerError
+from systrace.messages.replies import Reply, Request, ServerError
 from systrace.model import Message
 from tests.decoders.relay import Relay
 from tests.decoders.servers import decoded, directory, free_port, needs, run, serving
@@ -90,7 +90,6 @@ class TestRedis:
             (error,) = errors(decoded(relay.conversation(), "redis"))
         assert error.code == code
         assert error.text[:50] in said
-        assert not error.fatal
 
     def test_no_password(self, redis: int) -> None:
         with Relay(redis) as relay:
@@ -109,7 +108,7 @@ class TestRedis:
             with Relay(redis) as relay:
                 exchange(relay.port, b"")
                 (error,) = errors(decoded(relay.conversation(), "redis"))
-        assert (error.text, error.fatal) == ("ERR max number of clients reached", True)
+        assert error.text == "ERR max number of clients reached"
 
 
 @needs("memcached")

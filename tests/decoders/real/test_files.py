@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.ftp import FtpReply, FtpRequest
-from systrace.decoders.replies import Greeting, Request, ServerError
+from systrace.messages.replies import FtpReply, FtpRequest, Greeting, Request, ServerError
 from systrace.model import Message
 from tests.decoders.relay import Relay
 from tests.decoders.servers import decoded, directory, free_port, needs, run, serving
@@ -106,7 +105,6 @@ class TestFtp:
             client.quit()
             found = errors(decoded(relay.conversation(), "ftp"))
         assert [f"{error.code} {error.text}" for error in found] == [str(login.value), str(file.value)]
-        assert not any(error.fatal for error in found)
 
     def test_too_many_clients(self, ftp: int) -> None:
         with contextlib.ExitStack() as held:
@@ -121,7 +119,7 @@ class TestFtp:
         text = str(refused.value)
         assert text.startswith("421 ")
         (error,) = errors(decoded_as_ftp(said))
-        assert (f"{error.code} {error.text}", error.fatal) == (text, True)
+        assert f"{error.code} {error.text}" == text
 
 
 def decoded_as_ftp(said: list[tuple[bool, bytes, int]]) -> list[Message]:
@@ -162,7 +160,6 @@ class TestSsh:
             found = errors(decoded(relay.conversation(), "ssh"))
         assert re.search("no matching cipher found", said)
         assert found[0].text == "no common cipher"
-        assert found[0].fatal
 
     def test_too_many_start_ups(self, ssh: int) -> None:
         with contextlib.ExitStack() as held:
@@ -174,5 +171,5 @@ class TestSsh:
                         pass
                 messages = decoded(relay.conversation(), "ssh")
         (error,) = errors(messages)
-        assert (error.text, error.fatal) == ("Exceeded MaxStartups", True)
+        assert error.text == "Exceeded MaxStartups"
         assert messages == [error]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.replies import Greeting, Reply, Request, ServerError
+from systrace.messages.replies import Greeting, Reply, Request, ServerError
 from systrace.model import Message
 from tests.decoders.relay import Relay
 from tests.decoders.servers import alone, decoded, directory, free_port, needs, run, serving

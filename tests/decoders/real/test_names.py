@@ -12,8 +12,9 @@ from typing import Self
 
 import pytest
 
-from systrace.decoders import DECODERS, Piece
-from systrace.decoders.dns import DnsMessage
+from systrace.decoders import DECODERS
+from systrace.messages.dns import DnsMessage
+from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Received, Record, Sent, Socket
 from tests.decoders.relay import LIMIT_S, Relay, Said
 from tests.decoders.servers import decoded, directory, free_port, needs, record, run, serving
@@ -85,7 +86,7 @@ def datagrams(said: Said, keep: int | None = None) -> list[DnsMessage]:
     for client, data, _ in said:
         line = Record(0, 1, 1, 1_000, 10, "sendto" if client else "recvfrom", b"", len(data), None, RETURNED, b"")
         payload = [(data[:keep], len(data))]
-        event = (Sent if client else Received)(line, 3, len(data), len(data), b"", None, lambda _, p=payload: p)  # type: ignore[misc]
+        event = (Sent if client else Received)(line, 3, len(data), b"", None, lambda _, p=payload: p)  # type: ignore[misc]
         found += list(decoder.feed(client, Piece.of(event)))
     return [message for message in found if isinstance(message, DnsMessage)]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.replies import Reply, ServerError
+from systrace.messages.replies import Reply, ServerError
 from tests.decoders.relay import Relay
 from tests.decoders.servers import decoded, directory, free_port, needs, run, serving
 

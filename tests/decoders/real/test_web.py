@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.http2 import Http2Error
-from systrace.decoders.http_messages import HttpRequest, HttpResponse
-from systrace.decoders.tls_messages import TlsAlert, TlsHello
+from systrace.messages.http import Http2Error, HttpRequest, HttpResponse
+from systrace.messages.tls import TlsAlert, TlsHello
 from systrace.model import Message
 from tests.decoders.recordings import Recording
 from tests.decoders.relay import Relay, Said

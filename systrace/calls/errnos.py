@@ -1,0 +1,15 @@
+"""Errors of calls, by what they mean for whoever follows a socket."""
+
+from __future__ import annotations
+
+# A signal came: the call is made again by the kernel (ERESTART..., as strace prints it) or by the program.
+INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
+WOULD_BLOCK = frozenset(("EAGAIN", "EWOULDBLOCK"))
+UNDER_WAY = frozenset(("EINPROGRESS", "EALREADY"))  # connect(2)
+QUIET = WOULD_BLOCK | UNDER_WAY | {"EINTR"}  # nothing has gone wrong yet
+EXHAUSTED = frozenset(("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"))  # descriptors, memory: not the socket's fault
+RESET = frozenset(("ECONNRESET", "ECONNABORTED"))
+UNREACHABLE = frozenset(("EHOSTUNREACH", "ENETUNREACH"))
+VANISHED = UNREACHABLE | {"ETIMEDOUT", "ECONNREFUSED"}  # of a connection that stood: no answer, or none by the peer
+# What a connection can be the reason of; EINVAL and its like say that the call does not fit this descriptor.
+BROKEN = RESET | UNREACHABLE | {"EPIPE", "ETIMEDOUT", "ENETDOWN", "ENOTCONN"}

@@ -1,0 +1,288 @@
+"""The request log that the traced program did not write: each HTTP request with its answer, and where the time went."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from systrace.messages.dns import DnsMessage
+from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
+from systrace.messages.secrets import hidden_text
+from systrace.messages.tls import TlsHello
+from systrace.model import Attempt, Evidence, Socket
+
+_LOOKUP_GAP_NS = 31_000_000_000  # resolv.conf(5): no timeout between two tries of one look-up is longer than 30 s
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One request and its answer; what the log does not show is None. Times are nanoseconds."""
+
+    socket: str
+    role: str  # client, server
+    pid: int | None
+    command: str
+    method: str | None  # None: the request is encrypted, or not in the log
+    url: str | None  # secrets in it are hidden; the scheme is http where the target names none
+    status: int | None
+    reason: str
+    start_ns: int | None
+    dns_ns: int | None  # look-up of the host's name, before the connection's first request
+    connect_ns: int | None  # of the connection's first request
+    tls_ns: int | None  # ClientHello sent until ServerHello received
+    first_byte_ns: int | None  # request sent (received, in a server) until the answer's first byte
+    transfer_ns: int | None  # the answer's first byte until its last
+    total_ns: int | None  # the request's first byte until the answer's last
+    reused: bool  # an earlier request went over this connection
+    request_bytes: int | None  # of the body as transferred, chunk framing taken off
+    response_bytes: int | None
+    content_type: str | None
+    complete: bool | None  # the answer is proven to be whole
+    error: str  # why there is no whole answer: no answer, eof, reset, closed, unfinished, malformed, clipped, encrypted
+    line: int | None  # where the request (else its answer) begins
+    source: int
+
+
+def transactions(evidence: Evidence) -> list[Transaction]:
+    """Every request whose messages were kept, in order of start; requests within TLS count as one for a connection."""
+    answers: dict[int, HttpResponse] = {}
+    requests: list[HttpRequest] = []
+    orphans: list[HttpResponse] = []
+    encrypted: dict[str, list[TlsHello]] = {}
+    for message in evidence.messages:
+        if isinstance(message, HttpRequest):
+            requests.append(message)
+        elif isinstance(message, HttpResponse):
+            if message.interim:
+                continue
+            if message.request is not None:
+                answers[id(message.request)] = message
+            else:
+                orphans.append(message)
+        elif isinstance(message, TlsHello):
+            encrypted.setdefault(message.socket, []).append(message)
+    known = {id(request) for request in requests}
+    requests += [a.request for a in answers.values() if a.request is not None and id(a.request) not in known]
+    clock = _Clock(evidence, encrypted)
+    pairs: list[tuple[HttpRequest | None, HttpResponse | None]] = [(r, answers.get(id(r))) for r in requests]
+    pairs += [(None, answer) for answer in orphans]
+    pairs.sort(key=_start)
+    rows = [_transaction(evidence, clock, request, answer) for request, answer in pairs]
+    rows += _encrypted(evidence, clock, encrypted)
+    rows.sort(key=lambda row: row.start_ns or 0)
+    return rows
+
+
+def _start(pair: tuple[HttpRequest | None, HttpResponse | None]) -> tuple[int, int]:
+    message = pair[0] or pair[1]
+    assert message is not None
+    return message.start_ns or 0, message.events[0].record.lineno if message.events else 0
+
+
+def _between(start: int | None, end: int | None) -> int | None:
+    return None if start is None or end is None else max(0, end - start)
+
+
+def _transaction(
+    evidence: Evidence, clock: _Clock, request: HttpRequest | None, answer: HttpResponse | None
+) -> Transaction:
+    message = request or answer
+    assert message is not None
+    socket = evidence.sockets.get(message.socket)
+    is_request = request is not None
+    server = (message.direction == "received") is is_request
+    host = _host(request, socket) if request is not None else ""
+    first = clock.first_on(message.socket)
+    attempt = _attempt(socket) if first and not server else None
+    pid, command = _process(evidence, message, socket)
+    error, complete = _error(request, answer)
+    return Transaction(
+        socket=message.socket,
+        role="server" if server else "client",
+        pid=pid,
+        command=command,
+        method=request.method if request is not None else None,
+        url=_url(request, socket, clock.is_secure(message)) if request is not None else None,
+        status=answer.status or None if answer is not None else None,
+        reason=answer.reason if answer is not None else "",
+        start_ns=message.start_ns,
+        dns_ns=clock.lookup_ns(_bare(host), pid, attempt),
+        connect_ns=attempt.duration_ns if attempt is not None else None,
+        tls_ns=clock.tls_ns(message.socket) if first else None,
+        first_byte_ns=_between(request.end_ns, answer.start_ns) if request is not None and answer is not None else None,
+        transfer_ns=_between(answer.start_ns, answer.end_ns) if answer is not None else None,
+        total_ns=_between(request.start_ns, answer.end_ns) if request is not None and answer is not None else None,
+        reused=not first,
+        request_bytes=_body_bytes(request) if request is not None else None,
+        response_bytes=_body_bytes(answer) if answer is not None else None,
+        content_type=(answer.content_type or None) if answer is not None else None,
+        complete=complete,
+        error=error,
+        line=message.events[0].record.lineno if message.events else None,
+        source=message.events[0].record.source if message.events else 0,
+    )
+
+
+def _body_bytes(message: HttpMessage) -> int | None:
+    """None where `-s` cut the head or the framing: nobody can tell where the body begins, or what of it is framing."""
+    lost = (
+        message.head_cut
+        or message.framing == "unknown"
+        or (message.body is not None and message.body.lost_at is not None)
+    )
+    return None if lost else message.received_length
+
+
+def _error(request: HttpRequest | None, answer: HttpResponse | None) -> tuple[str, bool | None]:
+    if answer is not None:
+        clipped = answer.incomplete_reason == "clipped"
+        return answer.incomplete_reason, None if clipped else answer.complete
+    if request is not None and request.answered:
+        return "the answer is not kept", None
+    return "no answer", False
+
+
+def _url(request: HttpRequest, socket: Socket | None, secure: bool) -> str:
+    """The host is the peer's address where the request's own is not known to its end."""
+    cut = request.head_cut and b"\n" not in request.head
+    target = request.target + ("…" if cut else "")
+    if request.via_proxy:
+        return hidden_text(target)
+    return hidden_text(f"{'https' if secure else 'http'}://{_host(request, socket)}{target}")
+
+
+def _host(request: HttpRequest, socket: Socket | None) -> str:
+    host = request.host
+    cut = request.head_cut and request.head.rstrip(b"\r\n").endswith(host.encode("utf-8", "replace"))
+    if host and not cut:
+        return host
+    end = None if socket is None else socket.peer if request.direction == "sent" else socket.local
+    return str(end) if end is not None else f"{host}…" if host else ""
+
+
+def _bare(host: str) -> str:
+    """Without port and brackets, in lower case."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).strip("[]").rstrip(".").lower()
+
+
+def _attempt(socket: Socket | None) -> Attempt | None:
+    return None if socket is None else next((a for a in socket.attempts if a.outcome == "connected"), None)
+
+
+def _process(evidence: Evidence, message: HttpMessage, socket: Socket | None) -> tuple[int | None, str]:
+    """Who sent the request, or received it."""
+    pid = evidence.owners.get(message.events[0].record.tid) if message.events else None
+    if pid is None and socket is not None:
+        pid = socket.pid
+    process = evidence.processes.get(pid) if pid is not None else None
+    return pid or None, process.command if process is not None else ""
+
+
+# ---------------------------------------------------------------------------------------------------------- encryption
+
+
+def _encrypted(evidence: Evidence, clock: _Clock, encrypted: dict[str, list[TlsHello]]) -> Iterable[Transaction]:
+    """Connections with a TLS hello of a client that offers HTTP, or to port 443."""
+    for uid, hellos in encrypted.items():
+        socket = evidence.sockets.get(uid)
+        hello = next((m for m in hellos if m.client), None)
+        if socket is None or hello is None or not clock.first_on(uid):
+            continue  # behind CONNECT: that request has its row
+        server = hello.direction == "received"
+        end = socket.local if server else socket.peer
+        offered = [name for name in hello.alpn if name.startswith(("h2", "http/"))]
+        if not offered and (end is None or end.port != 443):
+            continue
+        name = hello.sni or (end.host if end is not None else "") or "?"
+        port = f":{end.port}" if end is not None and end.port not in (0, 443) else ""
+        attempt = None if server else _attempt(socket)
+        record = hello.events[0].record if hello.events else None
+        pid = evidence.owners.get(record.tid, socket.pid or 0) if record is not None else socket.pid
+        process = evidence.processes.get(pid) if pid is not None else None
+        stream = socket.sent if server else socket.received
+        yield Transaction(
+            socket=uid,
+            role="server" if server else "client",
+            pid=pid or None,
+            command=process.command if process is not None else "",
+            method=None,
+            url=f"https://{name}{port}/",
+            status=None,
+            reason="",
+            start_ns=hello.start_ns,
+            dns_ns=clock.lookup_ns(_bare(name), pid, attempt),
+            connect_ns=attempt.duration_ns if attempt is not None else None,
+            tls_ns=clock.tls_ns(uid),
+            first_byte_ns=None,
+            transfer_ns=None,
+            total_ns=_between(hello.start_ns, stream.last_ns),
+            reused=False,
+            request_bytes=None,
+            response_bytes=None,
+            content_type=None,
+            complete=None,
+            error="encrypted",
+            line=record.lineno if record is not None else None,
+            source=record.source if record is not None else 0,
+        )
+
+
+class _Clock:
+    """What took time before a request: look-ups, the connection, TLS."""
+
+    def __init__(self, evidence: Evidence, encrypted: dict[str, list[TlsHello]]) -> None:
+        self._evidence = evidence
+        self._encrypted = encrypted
+        self._met: set[str] = set()
+        self._lookups: dict[tuple[int | None, str], list[DnsMessage]] = {}
+        self._connects: dict[int | None, list[int]] = {}  # by process: when connections that were used began
+        for message in evidence.messages:
+            if isinstance(message, DnsMessage) and message.question and message.start_ns is not None:
+                socket = evidence.sockets.get(message.socket)
+                key = socket.pid if socket is not None else None, message.question.lower()
+                self._lookups.setdefault(key, []).append(message)
+        for socket in evidence.sockets.values():
+            attempt = _attempt(socket)
+            if attempt is not None and attempt.start_ns is not None and socket.type == "stream" and socket.sent.calls:
+                insort(self._connects.setdefault(socket.pid, []), attempt.start_ns)
+
+    def first_on(self, uid: str) -> bool:
+        """Nothing of this socket was asked about before, and the log shows its beginning in full."""
+        socket = self._evidence.sockets.get(uid)
+        new = uid not in self._met and (socket is None or not socket.inherited)
+        self._met.add(uid)
+        return new
+
+    def is_secure(self, message: HttpMessage) -> bool:
+        """TLS was spoken on its socket before: it was decrypted."""
+        hello = next(iter(self._encrypted.get(message.socket, ())), None)
+        return hello is not None and (hello.start_ns or 0) < (message.start_ns or 0)
+
+    def tls_ns(self, uid: str) -> int | None:
+        """From the ClientHello to the ServerHello."""
+        hellos = self._encrypted.get(uid, ())
+        client = next((m for m in hellos if m.client), None)
+        server = next((m for m in hellos if not m.client and not m.retry), None)
+        return _between(client.start_ns, server.end_ns) if client is not None and server is not None else None
+
+    def lookup_ns(self, name: str, pid: int | None, attempt: Attempt | None) -> int | None:
+        """From the first query to the last answer about a name that came before this connect and after the last one."""
+        if attempt is None or attempt.start_ns is None:
+            return None
+        connects = self._connects.get(pid, [])
+        at = bisect_left(connects, attempt.start_ns)
+        after = connects[at - 1] if at else 0
+        start = end = None
+        lookups = self._lookups.get((pid, name), [])
+        for message in reversed(lookups[: bisect_right(lookups, attempt.start_ns, key=lambda m: m.start_ns or 0)]):
+            began, ended = message.start_ns, message.end_ns
+            if began is None or ended is None or ended > attempt.start_ns:
+                continue
+            if began < after or (start is not None and start - ended > _LOOKUP_GAP_NS):
+                break
+            if message.is_response:
+                end = end or ended
+            start = began
+        return _between(start, end)

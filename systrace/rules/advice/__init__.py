@@ -1,0 +1,1 @@
+"""What to do, for this client and this peer."""

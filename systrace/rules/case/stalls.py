@@ -1,0 +1,181 @@
+"""Where a conversation stands still: what was awaited, for how long, and what ended the wait. Shared by the rules."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from systrace.calls import EPOLLS, INCOMING, POLLS, SELECTS, SENDS, either
+from systrace.messages.tls import TlsAlert
+from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
+from systrace.rules.case.index import SECOND, Case
+
+# strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
+# ends in a blocked call, not in the middle of anything. Elsewhere a cut says nothing.
+_AT_ENTRY = re.compile(
+    rb"(?:%s)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:%s)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
+    % (either(INCOMING | EPOLLS), either(POLLS | SELECTS))
+)
+_UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
+
+
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_PAIRS = ((b"(", b")"), (b"[", b"]"), (b"{", b"}"))
+
+
+def torn_apart(event: Event) -> bool:
+    """The line was cut within a string or a structure: strace does not wait for the kernel there, so this is no wait."""
+    text = _STRING.sub(b"", event.record.raw.rstrip())
+    if b"<unfinished" in text or b" ... " in text:
+        return False
+    return b'"' in text or any(text.count(a) - text.count(b) - (a == b"(") > 0 for a, b in _PAIRS)
+
+
+def awaits_clients(case: Case, process: Process) -> bool:
+    """Attached to a server between two clients: nothing of that process hangs, its workers neither."""
+    if "attached" not in case.evidence.source.facts:
+        return False  # a job's own listener may wait for somebody who was to call it back
+    listeners = [s for s in case.evidence.sockets.values() if s.role == "listener" and s.waits]
+    pending = any(s.waits[-1].end_ns is None and s.waits[-1].pid == process.pid for s in listeners)
+    return pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans)
+
+
+@dataclass(slots=True)
+class Stall:
+    """A wait on a standing connection that nothing came of."""
+
+    socket: Socket
+    process: Process | None
+    phase: str  # answer (request out, no byte yet), greeting (nothing said yet), middle (answer begun), idle
+    direction: str  # r, w
+    ended: str  # limit, signal NAME, close, exit, log end
+    waited_ns: int | None
+    limit_ns: int | None
+    limit_source: str
+    events: list[Event]
+    span: Span | None
+    seen: bool  # the wait itself is in the log; else it is inferred from what is missing
+    cut: bool = False  # the log ends in this very call: it lasted for an unknown time
+
+
+def stall_of(case: Case, socket: Socket) -> Stall | None:
+    """The stall a socket ended in, or None. A wait that bytes, an end or an error answered is none."""
+    if not case.connected(socket) and socket.type not in ("dgram",):
+        return None
+    last = socket.last_progress_ns
+    for fault in socket.faults:
+        if fault.kind in ("error", "eof") and (last is None or case.ended(fault.event) >= last):
+            return None
+    process = case.process(socket)
+    at_work = case.cut_at_work(process) and not case.evidence.health.torn_tick
+    if at_work and case.fate(process) == "open" and not socket.closed_by:
+        return None  # how it went on is not in the log
+    span = case.last_wait(socket)
+    if case.blind_to_threads(process) and (span is None or socket.edges):
+        return None  # its event loop may be shared among threads: another one may have got the answer
+    if span is None:
+        return _inferred(case, socket, process)
+    if span.detail == "ready" or _stops_within(case, process, span):
+        return None  # something had come, or room to send, and the program did not look; or what came is not recorded
+    phase = _phase(case, socket)
+    ended = span.ended_by or "log end"
+    if span.timed_out and not ended.startswith("signal"):
+        ended = "limit"
+    elif ended in ("end of log", "log end", "exit"):
+        ended = "log end" if ended != "exit" else ended
+        if case.fate(process) == "killed" and process is not None:
+            ended = f"signal {case.death_signal(process)}"
+    elif ended == "close" and span.events[-1].record.outcome == RESTARTED and case.fate(process) == "killed":
+        ended = f"signal {case.death_signal(process)}" if process is not None else ended  # tidied up on its way out
+    waited = _waited(case, socket, span, process)
+    limit = span.limit_ns if span.calls == 1 or span.limit_source == "SIGALRM" else waited
+    events: list[Event] = []
+    if socket.turn is not None and socket.turn.events:
+        events.append(socket.turn.events[0])
+    events += span.events
+    died = ended.startswith("exit") or (ended.startswith("signal") and case.fate(process) != "ok")
+    if process is not None and process.exit_event is not None and died:
+        events.append(process.exit_event)
+    return Stall(
+        socket, process, phase, span.direction, ended, waited, limit if span.timed_out else span.limit_ns,
+        span.limit_source, events, span, True, ended == "log end" and ends_in(case, span),
+    )  # fmt: skip
+
+
+def _stops_within(case: Case, process: Process | None, span: Span) -> bool:
+    """The recording stops before the job, in this wait: how it ended is not in it. What the kernel's tables said of it before
+    the trace counts.
+    """
+    if not case.stops_early or span.ended_by not in ("", "end of log") or span.timed_out:
+        return False
+    return case.fate(process) != "killed" and not isinstance(span.events[0], Fact)
+
+
+def ends_in(case: Case, span: Span) -> bool:
+    """The log ends while this call blocks (strace or the host was stopped): for how long cannot be told."""
+    record = span.events[-1].record
+    if record.outcome == DETACHED:
+        return True
+    if record.outcome != UNFINISHED or case.last_ns is None or record.time_ns is None:
+        return record.outcome == UNFINISHED and record.time_ns is None
+    text = record.raw
+    if case.evidence.health.torn_in is not None:
+        return False  # it ends in another call, somebody else's
+    if b"<unfinished" in text:
+        return case.last_ns - record.time_ns < SECOND and b"resumed" not in text
+    return _AT_ENTRY.search(text.rstrip(b"\r\n")) is not None
+
+
+def _phase(case: Case, socket: Socket) -> str:
+    turn = socket.turn
+    if turn is None:
+        return "idle" if socket.last_word == "theirs" else "greeting"
+    if not turn.answer_bytes:
+        return "answer"
+    if turn.start_ns is None and not turn.request_bytes:
+        return "middle" if any(not m.complete for m in socket.messages[-1:]) else "idle"
+    incomplete = [m for m in socket.messages[-2:] if m.direction == "received" and not m.complete]
+    return "middle" if incomplete else "idle"
+
+
+def _waited(case: Case, socket: Socket, span: Span, process: Process | None) -> int | None:
+    if span.start_ns is None:
+        return None
+    if span.end_ns is not None:
+        return span.end_ns - span.start_ns
+    end = socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns
+    return end - span.start_ns if end is not None else None
+
+
+def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | None:
+    """The log hides waits: a request without an answer, until the program gave up or ended."""
+    turn = socket.turn
+    if turn is None or turn.answer_bytes or not turn.request_bytes or not turn.events:
+        return None
+    if socket.inherited and socket.peer is None and not socket.messages:
+        return None  # what it is, and whether anybody owes it an answer, is unknown
+    if case.sees_waits and case.has_clock and case.sees_read:
+        return None
+    if turn.request_calls >= _UPLOAD_CALLS and not socket.unsent:
+        return None  # an upload: whether it waited to send or to receive is hidden
+    if any(isinstance(m, TlsAlert) and m.direction == "sent" for m in socket.messages[-2:]):
+        return None  # whoever says why it leaves waits for no answer (RFC 8446 6)
+    request = turn.events[0]
+    if not isinstance(request, Sent) or request.record.syscall not in SENDS:
+        return None  # who sends by write(2) may receive by read(2), which the log may hide
+    fate = case.fate(process)
+    end = socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns
+    waited = end - turn.request_end_ns if case.has_clock and end is not None and turn.request_end_ns else None
+    if waited is not None and waited < SECOND:
+        return None
+    if waited is None and fate not in ("failed", "killed"):
+        return None
+    events: list[Event] = [request]
+    if process is not None and process.exit_event is not None:
+        events.append(process.exit_event)
+    ended = {
+        "killed": f"signal {case.death_signal(process)}" if process is not None else "exit",
+        "open": "log end",
+    }.get(fate, "exit")
+    direction = "w" if socket.unsent else "r"
+    return Stall(socket, process, "answer", direction, ended, waited, None, "", events, None, False)

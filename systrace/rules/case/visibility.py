@@ -1,0 +1,107 @@
+"""What a log's options hide, and therefore which questions it cannot answer."""
+
+from __future__ import annotations
+
+from systrace.calls import NETWORK, PROCESS
+from systrace.messages.dns import DnsMessage
+from systrace.messages.http import HttpStray
+from systrace.messages.tls import NO_KEYS, TlsHello, TlsRecords
+from systrace.model import Evidence, Process
+
+# Calls of strace's %network and %process, and what such a log shows by itself: if there is nothing but these,
+# `-e trace=network` hid the rest; a single other call shows that it did not.
+_SHOWN_ANYWAY = NETWORK | PROCESS | frozenset(
+    "signalled exited killed attached detached superseded text fact cloning restart_syscall".split()
+)  # fmt: skip
+
+
+def network_only(seen: set[str]) -> bool:
+    """The log shows calls of the network class and nothing else."""
+    return bool(seen) and seen <= _SHOWN_ANYWAY
+
+
+def only_failures(evidence: Evidence) -> bool:
+    """Recorded with -Z or -e status=failed: no call of sockets ever succeeds in it."""
+    opened = any(
+        not s.inherited or any(a.outcome == "connected" for a in s.attempts)
+        for s in evidence.sockets.values()
+        if s.kind == "socket"
+    )
+    return not opened and any(
+        s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values()
+    )
+
+
+def the_job(evidence: Evidence) -> Process | None:
+    """The process that the recording began with."""
+    return next((p for p in evidence.processes.values() if p.traced), None)
+
+
+def stops_early(evidence: Evidence) -> str:
+    """Why a recording of systrace's own stops before the job does: its tracer was killed, the disk is full, it reached its
+    limit. "" where it goes to the end; one that `--timeout` or Ctrl-C ended has no fault: the job was seen until then.
+
+    What had no end at that point may have had one a moment later: such a wait is no hang.
+    """
+    facts = evidence.source.facts
+    fault, job = str(facts.get("fault") or ""), the_job(evidence)
+    if not fault or (job is not None and job.exit_event is not None):
+        return ""  # of the last calls of a job whose end is there, none is missing
+    ended = isinstance(facts.get("exit_status"), int)  # else a tracer's complaint need not have stopped anything
+    return fault if ended or "stops there" in fault else ""
+
+
+def hidden_by_options(evidence: Evidence) -> list[str]:
+    """One sentence for each kind of call or column that the log lacks."""
+    style = evidence.source.style
+    seen = style.syscalls
+    hidden: list[str] = []
+    if evidence.health.records == 0:
+        return hidden  # nothing was hidden from nothing
+    facts = evidence.source.facts
+    if "strace_options" in facts or "calls" in facts:  # systrace's own recording: its options are known
+        if facts.get("plain_files") is False:
+            hidden.append("the embedded tracer leaves out reads and writes of plain files")
+        return hidden
+    if network_only(seen):
+        hidden.append(
+            "-e trace=network hides read, write, close, poll, select and epoll: waits and plain reads are unknown"
+        )
+    elif "read" not in seen and "execve" in seen and seen & {"close", "write"}:
+        hidden.append("no read in this log: what was received by read(2) is unknown")
+    if only_failures(evidence):
+        hidden.append("only failing calls are in this log (-Z): what succeeded is unknown")
+    if style.clock == "none":
+        hidden.append("no time stamps in this log (-ttt): durations are unknown")
+    elif not style.duration:
+        hidden.append("no durations in this log (-T): they are taken from the thread's next line")
+    children = [p for p in evidence.processes.values() if p.parent is not None]
+    if children and not any(p.traced for p in children):
+        hidden.append("children were not traced (-f): what they did is unknown")
+    return hidden
+
+
+def sealed(evidence: Evidence) -> list[str]:
+    """What TLS hides for want of session keys; hellos, alerts in clear, sizes and times are known all the same."""
+    peers: dict[str, set[str]] = {}
+    for message in evidence.messages:
+        if isinstance(message, TlsRecords) and message.application_bytes and message.sealed:
+            socket = evidence.sockets.get(message.socket)
+            name = message.socket if socket is None else socket.name or str(socket.peer or message.socket)
+            peers.setdefault(message.sealed, set()).add(name)
+    if evidence.source.facts.get("tls_keys"):
+        advice = (
+            ": its client logs no session keys (SSLKEYLOGFILE is honoured by OpenSSL's, GnuTLS' and NSS' users only)"
+        )
+    else:
+        advice = " without session keys (systrace run --tls-keys)"
+    return [
+        f"TLS to {len(names)} peer{'s' if len(names) > 1 else ''}: contents unknown"
+        + (advice if why == NO_KEYS else f" ({why})")
+        for why, names in peers.items()
+    ]
+
+
+def clipped(evidence: Evidence) -> int:
+    """How many messages were known only in part, because `-s` cut strings."""
+    return sum(1 for m in evidence.messages if isinstance(m, TlsHello | DnsMessage | HttpStray) and m.cut)

@@ -1,0 +1,82 @@
+"""What the rules on waits share: which of them count, and how they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.model import Draft, Fact
+from systrace.rules.case.index import Case
+from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
+from systrace.rules.case.unfinished import only_watched
+
+REQUEST = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n' \
+    '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'  # fmt: skip
+ANSWER = '9 2.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
+
+
+def stalls(case: Case, direction: str) -> Iterator[Stall]:
+    """The waits in one direction (r, w) that may be to blame: not for names, at rest, or on what was inherited."""
+    for socket in case.clients:
+        if case.is_dns(socket):
+            continue
+        stall = stall_of(case, socket)
+        if stall is None or stall.direction != direction:
+            continue
+        if stall.phase == "idle" and only_watched(stall):
+            continue
+        if socket.inherited and socket.turn is None and socket.last_word != "ours" and _serves(case, stall):
+            continue  # a pool at rest, the channel to a parent: what is waited for are clients
+        if socket.family == "unix" and socket.inherited and not hung_at_attach(stall):
+            continue  # standard input or the like, given by whoever started the job
+        yield stall
+
+
+def _serves(case: Case, stall: Stall) -> bool:
+    return stall.process is not None and awaits_clients(case, stall.process)
+
+
+def hung_at_attach(stall: Stall) -> bool:
+    """The kernel's own tables showed this wait before the trace began: the process was attached to because of it."""
+    return stall.span is not None and isinstance(stall.span.events[0], Fact)
+
+
+def what(stall: Stall) -> str:
+    """What was waited for, in words."""
+    socket = stall.socket
+    if stall.phase == "greeting" and socket.family == "unix" and socket.inherited:
+        return "anything"
+    if stall.phase == "greeting" and socket.inherited and not socket.attempts:
+        return "data (what was said before the trace is not in the log)"
+    if stall.phase == "greeting":
+        return "the first word of the server (nothing had been sent either way)"
+    if stall.phase == "middle":
+        received = socket.turn.answer_bytes if socket.turn is not None else 0
+        return f"the rest of an answer that had begun ({received} bytes had come)"
+    if stall.phase == "idle":
+        return "more data (the last answer was complete as far as can be seen)"
+    sent = socket.turn.request_bytes if socket.turn is not None else 0
+    return f"the answer to its request of {sent} bytes (not one byte came)"
+
+
+def base(case: Case, cause: str, stall: Stall) -> Draft:
+    """A finding about a stall, as far as all of them are alike."""
+    finding = case.finding(cause, stall.socket, stall.events, stall.process)
+    finding.severity, finding.duration_ns = "fatal", stall.waited_ns
+    finding.variant = {"answer": "no-answer", "middle": "mid-answer"}.get(stall.phase, stall.phase)
+    if stall.span is not None and stall.span.end_ns is None and case.last_ns is not None:
+        finding.end_ns = case.last_ns
+    return finding
+
+
+CUT = "the log ends in this call: how long it lasted cannot be told"
+
+
+def how_it_ended(stall: Stall) -> str:
+    """What ended the wait, in words."""
+    if stall.ended.startswith("signal "):
+        return f"then {stall.ended.removeprefix('signal ')} ended the process"
+    if stall.cut and not hung_at_attach(stall):
+        return CUT
+    if stall.ended == "log end":
+        return "it was still waiting when the log ended"
+    return "then the process ended"

@@ -1,0 +1,383 @@
+"""Connections that never stood: refused, timed out, unreachable, slow (verdicts 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.model import Attempt, Draft, Socket, Step
+from systrace.rules.case.index import SECOND, Case
+from systrace.rules.look import looked
+from systrace.rules.rule import Harm, Phase, rule
+from systrace.shell import word
+from systrace.words import seconds
+
+# Give-up times of the kernel in seconds, by tcp_syn_retries: from 6.5 on, and before (verdicts 2.2, ip-sysctl.rst).
+GIVE_UP_S = {131: "the kernel's default since 6.5", 127: "the kernel's default before 6.5", 67: "lowered retries",
+             63: "lowered retries", 35: "lowered retries", 31: "lowered retries", 19: "lowered retries",
+             15: "lowered retries", 7: "lowered retries", 3: "lowered retries"}  # fmt: skip
+SLOW_CONNECT_NS = 950_000_000  # the first SYN is repeated after 1 s; no terrestrial round trip takes that long
+_UNREACHABLE = {
+    "EHOSTUNREACH": "a router or the neighbour look-up said: host unreachable",
+    "ENETUNREACH": "there is no route to that network",
+    "EACCES": "the connection is forbidden by policy (prohibit route, SELinux or ICMP admin-prohibited)",
+    "EPERM": "the connection is forbidden by policy (cgroup filter, local firewall or seccomp)",
+    "EINVAL": "the route is a blackhole, or the address is not usable",
+    "ENETDOWN": "the network interface is down",
+    "EHOSTDOWN": "the host is down",
+    "ENOPROTOOPT": "ICMP protocol unreachable",
+    "ENODEV": "the network interface is gone",
+}
+
+
+def _failed(case: Case, *errnos: str) -> Iterator[tuple[Socket, Attempt]]:
+    for socket in case.clients:
+        if socket.type in ("dgram", "raw"):
+            continue
+        for attempt in socket.attempts:
+            if attempt.outcome == "failed" and attempt.errno in errnos:
+                yield socket, attempt
+
+
+def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
+    finding = case.finding(cause, socket, attempt.events)
+    finding.peer = str(attempt.peer) if attempt.peer is not None else finding.peer
+    finding.severity, finding.duration_ns = "fatal", attempt.duration_ns
+    finding.end_ns = attempt.end_ns if attempt.end_ns is not None else finding.end_ns
+    return finding
+
+
+def _where(socket: Socket, attempt: Attempt) -> tuple[str, str]:
+    peer = attempt.peer
+    return (peer.host, str(peer.port)) if peer is not None else ("HOST", "PORT")
+
+
+@rule(
+    "connect-refused",
+    phase=Phase.CONNECT,
+    of_connect=True,
+    on_path=True,
+    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}, 16)'
+    " = -1 ECONNREFUSED (Connection refused) <0.0004>\n9 1.1 +++ exited with 1 +++",
+    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}, 16)'
+    " = 0 <0.0004>\n9 1.1 +++ exited with 0 +++",
+)
+def connect_refused(case: Case) -> Iterator[Draft]:
+    """The host answered the connect with a refusal: it is up and reachable, and nothing accepts on that port.
+
+    What it is: connect(2), or SO_ERROR after an asynchronous connect, gave ECONNREFUSED.
+    Why it matters: the network is fine; the service is down, still starting, or listens elsewhere.
+    What proves it: the errno itself; it came within a round trip.
+    Not this: a security group or a DROP rule never refuses, it stays silent (connect-timeout). A refusal that another
+        address or a later try made good is fallback-ok or recovered-error.
+    What to do: start the service, bind it to the right address, or correct the port; let the job retry with back-off.
+    Source: connect(2), RFC 9293 3.10.7.1; ICMP port unreachable, RFC 1122 4.2.3.9
+    """
+    for socket, attempt in _failed(case, "ECONNREFUSED"):
+        if socket.family == "unix":
+            continue
+        finding = _finding(case, "connect-refused", socket, attempt)
+        host, port = _where(socket, attempt)
+        finding.confidence = "confirmed"
+        finding.summary = (
+            f"{case.name_of(case.process(socket))}: connect to {finding.peer} was refused "
+            f"{_soon(attempt)}: the host answered, and nothing accepts connections on port {port}."
+        )
+        finding.causes = [
+            "the service is not running, or is still starting",
+            "it listens on another port, or on 127.0.0.1 only",
+            "a firewall rule REJECTs (a security group never does: it drops)",
+        ]
+        finding.next_steps = [Step(f"ss -ltnp 'sport = :{port}'", f"on {host}"), Step(f"nc -vz -w5 {host} {port}")]
+        finding.remedy = ["start the service or correct address and port; let the job wait for it with back-off"]
+        finding.refuted_by = "a successful connect to the same address and port at the same time"
+        yield finding
+    yield from _refused_datagrams(case)
+
+
+def _soon(attempt: Attempt) -> str:
+    known = attempt.duration_ns is not None and attempt.duration_ns >= 5_000_000  # below, the hundredths say 0.00
+    return f"after {seconds(attempt.duration_ns)}" if known else "at once"
+
+
+def _refused_datagrams(case: Case) -> Iterator[Draft]:
+    """UDP: the ICMP error of a closed port comes back at the next call on the socket."""
+    for socket in case.clients:
+        if socket.type != "dgram" or not socket.is_network or case.is_dns(socket) or socket.received.calls:
+            continue
+        fault = next((f for f in socket.faults if f.errno == "ECONNREFUSED"), None)
+        if fault is None or case.fate(case.process(socket)) not in ("failed", "killed"):
+            continue
+        finding = case.finding("connect-refused", socket, [*socket.timeline[:3], fault.event])
+        finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", "udp"
+        finding.end_ns = case.ended(fault.event)
+        finding.summary = (
+            f"{case.name_of(case.process(socket))} sent to {case.label(socket)} over UDP, and the host answered that nothing "
+            "listens on that port."
+        )
+        finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
+        host, port = (socket.peer.host, socket.peer.port) if socket.peer is not None else ("HOST", "PORT")
+        finding.next_steps = [Step(f"ss -lunp 'sport = :{port}'", f"on {host}")]
+        finding.remedy = ["start the service or correct address and port"]
+        finding.refuted_by = "an answer from the same address and port at the same time"
+        yield finding
+
+
+@rule(
+    "unix-socket-missing",
+    phase=Phase.CONNECT,
+    of_connect=True,
+    fires='9 1.0 connect(3, {sa_family=AF_UNIX, sun_path="/run/mysqld/mysqld.sock"}, 110)'
+    " = -1 ENOENT (No such file or directory) <0.0001>\n9 1.1 +++ exited with 1 +++",
+    silent='9 1.0 connect(3, {sa_family=AF_UNIX, sun_path="/var/run/nscd/socket"}, 110)'
+    " = -1 ENOENT (No such file or directory) <0.0001>\n9 1.1 +++ exited with 0 +++",
+)
+def unix_socket_missing(case: Case) -> Iterator[Draft]:
+    """A local server's UNIX socket is not there, or nobody listens on it.
+
+    What it is: connect(2) to a path gave ENOENT (no such socket) or ECONNREFUSED (left over from a dead server).
+    Why it matters: the server on this very host does not run, or puts its socket elsewhere.
+    What proves it: the errno itself.
+    Not this: optional daemons that libraries try on the way (nscd, sssd, systemd-resolved, syslog).
+    What to do: start the server, or give the client the right socket path (or host and port).
+    Source: unix(7), connect(2)
+    """
+    for socket, attempt in _failed(case, "ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES", "EPERM", "EAGAIN"):
+        if socket.family != "unix":
+            continue
+        finding = _finding(case, "unix-socket-missing", socket, attempt)
+        finding.confidence = "confirmed"
+        path = attempt.peer.path if attempt.peer is not None else "?"
+        why = {
+            "ENOENT": "the socket does not exist",
+            "ECONNREFUSED": "the socket file is there, but no server listens on it",
+            "EAGAIN": "the server's queue of waiting connections is full",
+        }.get(attempt.errno or "", "the path is not accessible")
+        finding.summary = f"{case.name_of(case.process(socket))}: connect to {path}: {why} ({attempt.errno})."
+        finding.causes = ["the local server does not run", "it uses another socket path than the client"]
+        finding.next_steps = [Step(f"ls -l {word(path)}; ss -lx | grep -F {word(path)}")]
+        finding.remedy = ["start the server, or point the client to its real socket (or to host and port)"]
+        finding.refuted_by = "a server listening on that path at that time (ss -lx)"
+        yield finding
+
+
+@rule(
+    "connect-timeout",
+    phase=Phase.CONNECT,
+    of_connect=True,
+    on_path=True,
+    hung=("pending",),
+    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
+    " = -1 ETIMEDOUT (Connection timed out) <134.0>\n9 135.1 +++ exited with 1 +++",
+    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
+    " = -1 EINPROGRESS (Operation now in progress) <0.0001>\n"
+    "9 1.1 poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.02>\n"
+    "9 1.2 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0 <0.0001>\n9 1.3 +++ exited with 0 +++",
+)
+def connect_timeout(case: Case) -> Iterator[Draft]:
+    """Nothing answered the connection request: no acceptance, no refusal, no ICMP error.
+
+    What it is: variant `kernel`: the kernel gave up (ETIMEDOUT); variant `deadline`: the program's own limit ended the
+        wait first; variant `pending`: the connect was still unanswered when the log or the process ended.
+        Of a running process (attach), `queue`: the listener's queue of a UNIX socket is full.
+    Why it matters: silence means that packets are dropped on the way there or back; a service that is merely down
+        would refuse at once.
+    What proves it: the errno, or a wait for the connecting socket that ended without readiness.
+    Not this: a refused connect; the slower of two parallel attempts, given up when the other had succeeded.
+    What to do: open the path (security group of the target, NACL, route, firewall); set a connect timeout of 5 to 10 s.
+    Source: tcp(7), ip-sysctl.rst tcp_syn_retries, tcp_syn_linear_timeouts
+    """
+    yield from looked(case, "connect-timeout")
+    for socket in case.clients:
+        if socket.type in ("dgram", "raw") or socket.family == "unix":
+            continue
+        for attempt in socket.attempts:
+            finding = _timeout(case, socket, attempt)
+            if finding is not None:
+                yield finding
+
+
+def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
+    process = case.process(socket)
+    name = case.name_of(process)
+    waited = attempt.duration_ns
+    peer = str(attempt.peer) if attempt.peer is not None else "an unknown peer"
+    if attempt.outcome == "failed" and attempt.errno == "ETIMEDOUT":
+        finding = _finding(case, "connect-timeout", socket, attempt)
+        finding.variant, finding.confidence = "kernel", "confirmed"
+        finding.summary = (
+            f"{name}: connect to {peer} got no answer at all for {seconds(waited)}; the kernel gave up (ETIMEDOUT"
+            f"{_give_up(waited)})."
+        )
+    elif case.only_failures:
+        return None
+    elif attempt.outcome == "abandoned" or (attempt.outcome == "pending" and _left_pending(case, socket, attempt)):
+        if attempt.outcome == "pending":
+            waited = case.last_ns - attempt.start_ns if case.last_ns and attempt.start_ns is not None else None
+        span = socket.waits[-1] if socket.waits else None
+        by_limit = (span is not None and span.timed_out) or attempt.limit_ns is not None
+        if not by_limit and waited is not None and waited < SECOND // 5:
+            return None  # given up at once: the program had no time to time out
+        if not by_limit and case.blind_to_threads(process):
+            return None  # another thread may have seen it through
+        if not by_limit and not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process)):
+            return None  # its outcome may have come by calls that this log hides, and nobody failed
+        closed_early = attempt.outcome == "abandoned" and socket.closed_by == "close" and case.sees_waits
+        if not by_limit and closed_early and waited is not None and waited < SECOND:
+            return None
+        finding = _finding(case, "connect-timeout", socket, attempt)
+        finding.duration_ns = waited
+        if span is not None:
+            finding.evidence += [e for e in span.events if e not in finding.evidence]
+        finding.variant = "deadline" if by_limit or attempt.outcome == "abandoned" else "pending"
+        finding.confidence = "confirmed" if by_limit else "likely" if waited and waited > SECOND else "possible"
+        ended = (
+            f"then its own limit of {seconds(attempt.limit_ns or waited)} ({attempt.limit_source}) ended the wait"
+            if by_limit
+            else "and it never completed as far as this log shows"
+        )
+        finding.summary = f"{name}: connect to {peer} got no answer for {seconds(waited)}, {ended}."
+        if waited is not None and waited <= 3 * SECOND:
+            finding.causes.append(
+                f"the limit is short: a single lost SYN costs 1 s, two cost 2 to 3 s, and the program allowed "
+                f"{seconds(waited)}"
+            )
+    else:
+        return None
+    _silence_advice(finding, *_where(socket, attempt))
+    return finding
+
+
+def _silence_advice(finding: Draft, host: str, port: str) -> None:
+    finding.causes += [
+        "a firewall or security group on the way to the target drops the packets (it would not refuse)",
+        "the answer is dropped on the way back (NACL without the ephemeral ports, asymmetric route)",
+        "no route: missing NAT or internet gateway, peering or endpoint; wrong or reused address; host is down",
+        "the target's accept queue is full, or a local OUTPUT rule drops",
+    ]
+    finding.next_steps = [
+        Step(f"nc -vz -w5 {host} {port}"),
+        Step(f"ip route get {host}; tcpdump -ni any host {host} and port {port}"),
+    ]
+    finding.remedy = ["open the path for this source, port and direction", "connect timeout of 5-10 s, with retries"]
+    finding.refuted_by = "a SYN-ACK or RST from the peer in a packet capture of that time"
+
+
+def _left_pending(case: Case, socket: Socket, attempt: Attempt) -> bool:
+    """Whether an attempt without an outcome may be called unanswered."""
+    if socket.sent.calls or socket.received.calls:
+        return False
+    process = case.process(socket)
+    if case.stops_early and (process is None or process.exit_event is None):
+        return False
+    if not case.has_clock:
+        return case.fate(process) in ("failed", "killed")
+    if attempt.start_ns is None or case.last_ns is None:
+        return False
+    return case.last_ns - attempt.start_ns > SECOND or case.fate(process) in ("failed", "killed")
+
+
+def _give_up(waited: int | None) -> str:
+    if waited is None:
+        return ""
+    for nominal, meaning in GIVE_UP_S.items():
+        if nominal * SECOND <= waited <= nominal * SECOND * 1.04 + SECOND // 10:
+            return f"; {nominal} s nominal, {meaning}"
+    return ""
+
+
+@rule(
+    "unreachable",
+    phase=Phase.CONNECT,
+    of_connect=True,
+    on_path=True,
+    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
+    " = -1 EHOSTUNREACH (No route to host) <3.06>\n9 4.1 +++ exited with 1 +++",
+    silent="9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), "
+    'inet_pton(AF_INET6, "2001:db8::7", &sin6_addr), sin6_scope_id=0}, 28)'
+    " = -1 ENETUNREACH (Network is unreachable) <0.0001>\n"
+    '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
+    "9 1.3 +++ exited with 0 +++",
+)
+def unreachable(case: Case) -> Iterator[Draft]:
+    """The network said that the peer cannot be reached, or policy forbids it.
+
+    What it is: connect(2) gave EHOSTUNREACH, ENETUNREACH, EACCES, EPERM or a sibling.
+    Why it matters: somebody answered: this host's routing table, the neighbour look-up, a router or a firewall.
+    What proves it: the errno, and when it came: microseconds mean a local decision, 3 s the ARP/NDP look-up,
+        a round trip an ICMP error.
+    Not this: IPv6 tried first on a host without IPv6, with IPv4 succeeding: that is fallback-ok.
+    What to do: repair route, gateway, subnet mask or the rejecting firewall rule.
+    Source: connect(2), ip(7), RFC 1122 3.2.2.1
+    """
+    for socket, attempt in _failed(case, *_UNREACHABLE):
+        if socket.family == "unix":
+            continue
+        finding = _finding(case, "unreachable", socket, attempt)
+        finding.confidence = "confirmed"
+        waited = attempt.duration_ns
+        when = "at once: a decision of this host" if waited is not None and waited < SECOND // 100 else seconds(waited)
+        if waited is not None and 2.5 * SECOND < waited < 3.6 * SECOND:
+            when = "3 s: the neighbour look-up (ARP/NDP) got no answer from the host or its gateway"
+        finding.variant = (attempt.errno or "").lower()
+        finding.summary = (
+            f"{case.name_of(case.process(socket))}: connect to {finding.peer} failed with {attempt.errno} "
+            f"({when}): {_UNREACHABLE[attempt.errno or '']}."
+        )
+        host, _ = _where(socket, attempt)
+        finding.causes = [
+            "the host or its gateway is down, or the subnet mask is wrong (3 s, ARP)",
+            "a firewall rejects with an ICMP error (one round trip)",
+            "no route, a prohibit route, or a policy on this host (microseconds)",
+        ]
+        finding.next_steps = [Step(f"ip route get {host}; ip neigh show {host}"), Step("tcpdump -ni any icmp or icmp6")]
+        finding.remedy = ["repair the route, gateway or firewall rule that answered"]
+        finding.refuted_by = "a successful connect to the same address at the same time"
+        yield finding
+
+
+@rule(
+    "slow-connect",
+    on_path=True,
+    harm=Harm.DELAY,
+    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
+    " = 0 <3.07>\n9 4.2 +++ exited with 0 +++",
+    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
+    " = 0 <0.3>\n9 4.2 +++ exited with 0 +++",
+)
+def slow_connect(case: Case) -> Iterator[Draft]:
+    """A connect succeeded, but only after packets were sent again.
+
+    What it is: connection set-up took about 1, 2, 3, 4, 5, 7, 11 s or more: the times at which the kernel repeats SYN.
+    Why it matters: the target's accept queue overflows, or packets get lost: soon it will be a timeout.
+    What proves it: the duration of a successful connect.
+    Not this: a slow TLS handshake or a slow answer; those come after the connect.
+    What to do: larger listen backlog and somaxconn at the target, more workers; look for loss on the path.
+    Source: tcp(7), ip-sysctl.rst tcp_syn_retries, tcp_syn_linear_timeouts
+    """
+    for socket in case.clients:
+        if not socket.is_network or socket.type != "stream":
+            continue
+        for attempt in socket.attempts:
+            took = attempt.duration_ns
+            if attempt.outcome != "connected" or took is None or took < SLOW_CONNECT_NS:
+                continue
+            if not attempt.blocking and attempt.ready_ns is None:
+                continue  # nobody looked earlier: the time until then says nothing
+            if not case.evidence.source.style.duration:
+                if not case.sees_waits:
+                    continue  # no -T: it lasted until the thread's next line, and calls in between are hidden
+                whole = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
+                if whole and took - SECOND < SLOW_CONNECT_NS:
+                    continue  # -t: stamps of whole seconds, so that it may have been a second less
+            finding = _finding(case, "slow-connect", socket, attempt)
+            finding.severity, finding.confidence = "warning", "likely"
+            finding.summary = (
+                f"{case.name_of(case.process(socket))}: connect to {case.label(socket)} succeeded, but took "
+                f"{seconds(took)}: the first connection requests went unanswered and were repeated."
+            )
+            host, port = _where(socket, attempt)
+            finding.causes = ["the target's accept queue overflows", "packet loss on the path"]
+            finding.next_steps = [Step(f"nstat -az TcpExtListenOverflows; ss -ltn 'sport = :{port}'", f"on {host}")]
+            finding.remedy = ["raise listen() backlog and net.core.somaxconn at the target; add workers"]
+            finding.refuted_by = "a single SYN answered late in a packet capture"
+            yield finding

@@ -1,0 +1,206 @@
+"""Waits that nothing in the program will ever end (verdicts 4.4): for a peer, or for a path that forgot the connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.keepalive import KEEPALIVE_IDLE_S
+from systrace.model import DETACHED, Draft, Sent, Socket, Step
+from systrace.rules.advice import other_end
+from systrace.rules.advice.remedies import keepalive_remedies, timeout_remedies
+from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.stalls import Stall
+from systrace.rules.case.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
+from systrace.rules.limits import matching_limits, silent_limit_ns
+from systrace.rules.look import looked
+from systrace.rules.rule import rule
+from systrace.words import seconds
+
+_HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
+
+
+@rule(
+    "hung-read",
+    endless=True,
+    on_path=True,
+    no_answer=True,
+    fires=REQUEST + "9 1.2 recvfrom(3, <unfinished ...>\n7 60.0 +++ exited with 0 +++",
+    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+)
+def hung_read(case: Case) -> Iterator[Draft]:
+    """The program waits for its peer with no limit; it was still waiting when the log ended or it was stopped.
+
+    What it is: the last call is an endless wait (recv, read, poll with -1 or a limit not yet due) on a standing
+        connection.
+        Of a running process (attach), `no-deadline`, `keepalive` (probes would end it), `peer-silent` (the peer's host
+        answers probes, its program does not), `pending` (a datagram); at rest, and no hang: `accept`, `server`,
+        `resting`, `messages`.
+    Why it matters: nothing in the program will ever end this wait.
+    What proves it: the unfinished call, the time since the last byte, no SO_RCVTIMEO, no alarm.
+    Not this: a wait that the program's own limit ended (read-timeout); 350 s and more without keepalive on a path that
+        may hold a NAT gateway (idle-timeout).
+    What to do: a read timeout in the client, and keepalive; never an endless read in a batch job.
+    Source: recv(2), poll(2), socket(7)
+    """
+    yield from looked(case, "hung-read")
+    for stall in stalls(case, "r"):
+        if not _is_hang(case, stall) or _idle_limit_fits(case, stall):
+            continue
+        finding = base(case, "hung-read", stall)
+        finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
+        ended = how_it_ended(stall)
+        host, port = (stall.socket.peer.host, stall.socket.peer.port) if stall.socket.peer else ("HOST", 0)
+        waited = "" if ended == CUT else f"{seconds(stall.waited_ns)} "
+        finding.summary = (
+            f"{case.name_of(stall.process)} waited {waited}for {what(stall)} from "
+            f"{case.label(stall.socket)}, {_own_limit(stall)} ({ended})."
+        )
+        finding.causes = [
+            "the server is working, stuck, or has lost the request",
+            "the connection is gone on the path and nobody told this side (no keepalive probes)",
+        ]
+        finding.next_steps = [
+            Step(f"tcpdump -ni any host {host} and port {port}", "while it hangs: does anything come at all?")
+            if hung_at_attach(stall) and port
+            else Step("systrace attach PID --passive", "while it hangs: is anything outstanding, is keepalive on?"),
+            Step(f"ss -tn 'sport = :{port}'", f"on {host}: its side of this connection; its log for this request"),
+        ]
+        finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
+        finding.refuted_by = "an answer that would have come had the job been left alone"
+        other_end.advise(case, finding, stall.socket)
+        yield finding
+
+
+@rule(
+    "idle-timeout",
+    endless=True,
+    on_path=True,
+    no_answer=True,
+    over=("reset-by-peer", "stale-connection", "broken-pipe", "peer-vanished"),
+    fires=REQUEST + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <411.2>\n"
+    "9 412.5 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---\n9 412.6 +++ killed by SIGTERM +++",
+    silent="9 0.9 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0 <0.01>\n"
+    "9 0.9 setsockopt(3, SOL_TCP, TCP_KEEPIDLE, [60], 4) = 0 <0.01>\n"
+    + REQUEST
+    + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <411.2>\n"
+    "9 412.5 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---\n9 412.6 +++ killed by SIGTERM +++",
+)
+def idle_timeout(case: Case) -> Iterator[Draft]:
+    """Something on the path (NAT gateway, load balancer, firewall) seems to have forgotten the connection while it idled.
+
+    What it is: variant `waiting`: a wait of 350 s or more without keepalive; variant `reset`: after such a silence the
+        next packet was answered by a reset; variant `silent`: after it, nothing came back at all.
+    Why it matters: neither end is at fault and neither is told: a waiting reader waits for ever, and curl cannot
+        reproduce it because curl turns keepalive on.
+    What proves it: the silence before the failure, keepalive off (or its first probe later than the limit), and no end of
+        file from the peer. The log cannot show the box itself: it is named only as a possibility.
+    Not this: a peer that closed (end of file: stale-connection); keepalive with an idle time below the limit.
+    What to do: keepalive well below the limit (60 to 240 s) on this socket; for limits of HTTP proxies data, not keepalive.
+    Source: AWS NAT gateway and NLB guides (350 s), Azure load balancer (240 s), tcp(7); catalogue: idle_limits.toml
+    """
+    yield from looked(case, "idle-timeout")
+    for stall in stalls(case, "r"):
+        if not _is_hang(case, stall) or not _idle_limit_fits(case, stall):
+            continue
+        finding = base(case, "idle-timeout", stall)
+        finding.variant, finding.confidence = "waiting", "likely"
+        fits = matching_limits(case, stall.waited_ns, stall.socket)
+        finding.summary = (
+            f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
+            f"{case.label(stall.socket)} that never came ({how_it_ended(stall)}); keepalive "
+            f"{_keepalive_words(case, stall.socket)}. {fits}"
+        )
+        _idle_advice(case, finding, stall.socket)
+        yield finding
+    yield from _after_silence(case)
+
+
+def _after_silence(case: Case) -> Iterator[Draft]:
+    for socket in case.clients:
+        if socket.type != "stream" or socket.peer is None or socket.peer.is_local or case.end_of_file(socket):
+            continue
+        fault = case.first_error(socket)
+        if fault is None or fault.errno not in ("ECONNRESET", "ETIMEDOUT", "EPIPE"):
+            continue
+        limit = silent_limit_ns(case, socket)
+        if fault.idle_ns is None or limit is None or fault.idle_ns < limit * 0.98 or fault.answered:
+            continue
+        if fault.errno == "EPIPE" and fault.unanswered == 0:
+            continue
+        process = case.process(socket)
+        events = [*(socket.turn.events if socket.turn is not None else []), fault.event]
+        finding = case.finding("idle-timeout", socket, events, process)
+        finding.variant = "reset" if fault.errno == "ECONNRESET" else "silent"
+        finding.severity, finding.duration_ns = "fatal", fault.idle_ns
+        finding.confidence = "likely"
+        fits = matching_limits(case, fault.idle_ns, socket)
+        reply = "a reset" if finding.variant == "reset" else f"nothing until {fault.errno}"
+        keepalive = _keepalive_words(case, socket)
+        finding.summary = (
+            f"{case.name_of(process)}: the connection to {case.label(socket)} was silent for {seconds(fault.idle_ns)}; the "
+            f"next request was answered by {reply}, with no orderly end before; keepalive {keepalive}. {fits}"
+        )
+        _idle_advice(case, finding, socket)
+        yield finding
+
+
+def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
+    host = socket.peer.host if socket.peer is not None else "HOST"
+    finding.causes = [
+        "a NAT gateway, load balancer or firewall on the path forgot the idle connection",
+        "the server is still working on the request, or lost it (its own log tells)",
+    ]
+    finding.next_steps = [
+        Step(f"ss -tnoi dst {host}", "while it hangs; no timer: nobody will notice; lastsnd/lastrcv tell the silence"),
+        Step(why="if a NAT gateway or NLB is in the path: its metrics IdleTimeoutCount, TCP_ELB_Reset_Count"),
+        Step(why="reproduce without curl (it sets keepalive itself): idle 340 s against 360 s"),
+    ]
+    finding.remedy = keepalive_remedies(case, case.process(socket))
+    finding.refuted_by = "a successful exchange after a longer silence on the same path"
+
+
+def _is_hang(case: Case, stall: Stall) -> bool:
+    if stall.ended in ("limit", "close", "exit", "signal SIGALRM") or stall.limit_source == "SIGALRM":
+        return False
+    fate = case.fate(stall.process)
+    pushed = _only_reads(case, stall)
+    if stall.span is not None and stall.span.events[-1].record.outcome == DETACHED:
+        return True
+    if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
+        return True
+    if stall.phase == "idle" and (stall.waited_ns or 0) < 30 * SECOND and fate != "killed":
+        return False
+    if stall.phase == "idle" and stall.limit_ns is not None:
+        return False
+    return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
+
+
+def _only_reads(case: Case, stall: Stall) -> bool:
+    """The waiting process never sends on this connection: it waits for more, or for the end (`cat </dev/tcp/...`)."""
+    owners, pid = case.evidence.owners, stall.process.pid if stall.process is not None else None
+    return not any(isinstance(e, Sent) and owners.get(e.record.tid) == pid for e in stall.socket.timeline)
+
+
+def _idle_limit_fits(case: Case, stall: Stall) -> bool:
+    socket = stall.socket
+    if stall.waited_ns is None or socket.type != "stream" or socket.peer is None or socket.peer.is_local:
+        return False
+    limit = silent_limit_ns(case, socket)
+    return limit is not None and stall.waited_ns >= limit
+
+
+def _own_limit(stall: Stall) -> str:
+    if stall.limit_ns is None or stall.limit_ns <= (stall.waited_ns or 0):  # slices of a loop are no limit
+        return "with no limit of its own"
+    return f"within its own limit of {seconds(stall.limit_ns)} ({stall.limit_source})"
+
+
+def _keepalive_words(case: Case, socket: Socket) -> str:
+    keepalive = socket.keepalive
+    if keepalive.on:
+        idle = keepalive.idle_s or case.host_keepalive_s
+        usual = f"at the system's idle time ({KEEPALIVE_IDLE_S} s unless changed)"
+        return f"on, but only after {idle} s" if idle else f"on, {usual}"
+    if keepalive.on is None and socket.inherited:
+        return "unknown (the socket was open before the trace)"
+    return "off"

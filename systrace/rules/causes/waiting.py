@@ -1,0 +1,201 @@
+"""Connections that stood, and a wait that the program, or somebody, put an end to (verdicts 4.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.messages.http import HttpRequest
+from systrace.model import Draft, Socket, Step
+from systrace.rules.advice import other_end
+from systrace.rules.advice.clients import client_note
+from systrace.rules.advice.remedies import timeout_remedies
+from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
+from systrace.rules.case.waits import ANSWER, REQUEST, base, how_it_ended, stalls, what
+from systrace.rules.look import looked
+from systrace.rules.rule import rule
+from systrace.shell import word
+from systrace.words import seconds
+
+_OWN_LIMIT_NS = SECOND // 20
+
+
+@rule(
+    "read-timeout",
+    on_path=True,
+    no_answer=True,
+    fires=REQUEST + "9 1.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.3 close(3) = 0 <0.0001>\n"
+    "9 6.4 +++ exited with 1 +++",
+    silent=REQUEST
+    + "9 1.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 1 ([{fd=3, revents=POLLIN}]) <1.005>\n"
+    + ANSWER
+    + "9 6.4 +++ exited with 0 +++",
+)
+def read_timeout(case: Case) -> Iterator[Draft]:
+    """The connection stood, the request was out, and the answer did not come before the program's own limit.
+
+    What it is: a wait (poll, select, epoll, SO_RCVTIMEO, SIGALRM; slices are summed) ended by the limit that the program
+        had set. Variants: `no-answer`, `mid-answer` (it had begun), `greeting` (the server never said its first word).
+        Of a running process (attach), `pending` (its own limit has not come yet) and `timer` (a timerfd will wake it).
+    Why it matters: the network reported no error; the limit is the program's, the slowness is the other side's or the
+        path's.
+    What proves it: the wait's result `= 0 (Timeout)`, EAGAIN after the limit on a blocking socket, or SIGALRM in the
+        wait; no byte since.
+    Not this: poll ticks after which the data came; a keep-alive connection that idles without an open request.
+    What to do: find out what the server did in that time; raise this one limit, by its name, only where the answer may
+        rightly take that long.
+    Source: poll(2), socket(7) SO_RCVTIMEO
+    """
+    yield from looked(case, "read-timeout")
+    for stall in stalls(case, "r"):
+        if stall.phase == "idle" and gave_up_on_stream(case, stall):
+            stall.phase = "middle"
+        if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
+            continue
+        own = stall.ended == "limit" and (stall.waited_ns is None or stall.waited_ns >= _OWN_LIMIT_NS)
+        alarm = stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM"
+        gave_up = stall.ended in ("close", "exit") and (stall.waited_ns is None or stall.waited_ns >= SECOND)
+        if own and stall.waited_ns is None and stall.phase == "middle" and case.fate(stall.process) == "ok":
+            continue  # without a clock a tick of its loop looks like its limit
+        if gave_up and not own:
+            gave_up = case.fate(stall.process) == "failed"
+        if not (own or alarm or gave_up):
+            continue
+        finding = base(case, "read-timeout", stall)
+        finding.confidence = "confirmed" if own or alarm else "likely" if stall.seen else "possible"
+        name = case.name_of(stall.process)
+        limit = stall.limit_ns or stall.waited_ns
+        how = f", as set by the program ({stall.limit_source})" if own or alarm else ""
+        finding.summary = (
+            f"{name} waited {seconds(stall.waited_ns)} for {what(stall)} from {case.label(stall.socket)}; then it gave "
+            f"up{how}. The network reported no error."
+        )
+        note = client_note(case, stall.process, limit, "read") if own else ""
+        if note:
+            finding.summary += f" {note}"
+        host, port = (stall.socket.peer.host, stall.socket.peer.port) if stall.socket.peer else ("HOST", 0)
+        finding.causes = [
+            "the server is slow for this request, or stuck",
+            "the server or something on the path lost the connection without a word",
+            f"the limit of {seconds(limit)} is too short for what was asked",
+        ]
+        finding.next_steps = [
+            Step(
+                why="look up this request in the server's access log: did it arrive, how long did it take, was the answer sent?"
+            ),
+            *_repeated(stall.socket, "%{time_starttransfer}"),
+            Step(f"nc -vz -w5 {host} {port}"),
+        ]
+        finding.remedy = timeout_remedies(case, stall.process)
+        finding.refuted_by = "bytes of the answer in a packet capture of that time"
+        yield finding
+
+
+@rule(
+    "slow-transfer",
+    fires=REQUEST
+    + '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\na", 99, 0, NULL, NULL) = 39 <0.01>\n'
+    '9 2.3 recvfrom(3, "b", 99, 0, NULL, NULL) = 1 <0.01>\n9 3.3 recvfrom(3, "c", 99, 0, NULL, NULL) = 1 <0.01>\n'
+    "9 4.0 close(3) = 0 <0.0001>\n9 4.0 +++ exited with 28 +++",
+    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+)
+def slow_transfer(case: Case) -> Iterator[Draft]:
+    """The answer was coming, but too slowly for the program's limit on the whole transfer.
+
+    What it is: bytes kept arriving in small portions until the program closed the connection before the declared end.
+    Why it matters: the path works and the server is alive: it is throughput (or a trickling server) that is short.
+    What proves it: several receives spread over the time, the answer incomplete, no end or error from the peer.
+    Not this: an answer that stops (read-timeout, mid-answer), or that the peer cut short (truncated-response).
+    What to do: measure the rate, find the throttle; raise the limit on the whole transfer, or page the request.
+    Source: curl(1) --max-time
+    """
+    for socket in case.clients:
+        process = case.process(socket)
+        if not is_slow_transfer(case, socket) or case.fate(process) not in ("failed", "killed"):
+            continue
+        turn = socket.turn
+        if turn is None or turn.first_answer_ns is None or turn.last_answer_ns is None:
+            continue
+        events = [*turn.events, *socket.timeline[-3:]]
+        finding = case.finding("slow-transfer", socket, events, process)
+        spread = turn.last_answer_ns - turn.first_answer_ns
+        finding.severity, finding.duration_ns, finding.end_ns = "fatal", spread, last_moment(case, socket)
+        rate = turn.answer_bytes * SECOND / max(spread, 1)
+        finding.summary = (
+            f"{case.name_of(process)} received {turn.answer_bytes} bytes from {case.label(socket)} in {seconds(spread)} "
+            f"({rate:.0f} bytes/s) and then gave up before the answer was complete."
+        )
+        finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
+        finding.next_steps = [
+            *_repeated(socket, "%{speed_download} %{time_total}"),
+            Step(f"ss -tnoi dst {socket.peer.host if socket.peer else 'HOST'}", "while it transfers: retrans, cwnd"),
+        ]
+        finding.remedy = ["raise the limit on the whole transfer (curl --max-time), or fetch in smaller parts"]
+        finding.refuted_by = "an end or reset from the peer before the program closed"
+        yield finding
+
+
+def _repeated(socket: Socket, clock: str) -> list[Step]:
+    """The HTTP request that was out, asked again with a clock; none for other protocols."""
+    urls = [m.url if isinstance(m, HttpRequest) else "" for m in socket.messages if m.direction == "sent"]
+    if not urls or not urls[-1]:
+        return []
+    return [Step(f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}", "the same with a clock")]
+
+
+@rule(
+    "send-blocked",
+    endless=True,
+    hung=("hung",),
+    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
+    '9 1.1 sendto(3, "xxxx", 4, 0, NULL, 0) = 4 <0.0001>\n'
+    "9 1.2 poll([{fd=3, events=POLLOUT}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.4 +++ exited with 1 +++",
+    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+)
+def send_blocked(case: Case) -> Iterator[Draft]:
+    """The program wants to send, and the peer takes nothing: its window is full.
+
+    What it is: a blocking send, or a wait for POLLOUT, that lasts; ended by the program's limit, by force, or not at all.
+        Of a running process (attach), the kernel's timer: `persist` (the peer's window is closed), `on` (repeated), or
+        `buffer` (no timer runs).
+    Why it matters: the peer's program does not read (stuck, or itself waiting for us to read: a deadlock), or the path
+        lost the packets.
+    What proves it: the wait is for writing on a connection that stood and took bytes before.
+    Not this: a connect that is still under way (connect-timeout).
+    What to do: look at the peer's process; ss -tno shows a persist timer (peer not reading) or retransmissions (path).
+    Source: tcp(7), send(2), RFC 9293 3.8.6.1
+    """
+    yield from looked(case, "send-blocked")
+    for stall in stalls(case, "w"):
+        if stall.phase == "greeting" and not stall.socket.sent.calls and stall.ended == "close":
+            continue
+        if stall.waited_ns is not None and stall.waited_ns < SECOND // 2 and stall.ended != "limit" and not stall.cut:
+            continue  # a call that was under way at attach and at detach has lasted longer than the log
+        if stall.ended in ("close", "exit") and case.fate(stall.process) == "ok":
+            continue
+        finding = base(case, "send-blocked", stall)
+        finding.variant = "limit" if stall.ended == "limit" else "hung"
+        finding.confidence = "confirmed" if stall.ended == "limit" else "likely"
+        waited = seconds(None if stall.cut else stall.waited_ns)
+        finding.summary = (
+            f"{case.name_of(stall.process)} could not send to {case.label(stall.socket)} for {waited} after "
+            f"{stall.socket.sent.original_len} bytes: the peer took no more"
+            + (
+                f"; its own limit ended the wait ({stall.limit_source})."
+                if stall.ended == "limit"
+                else f" ({how_it_ended(stall)})."
+            )
+        )
+        host = stall.socket.peer.host if stall.socket.peer is not None else "HOST"
+        finding.causes = [
+            "the peer's program does not read (stuck, overloaded)",
+            "both sides write first and nobody reads: a deadlock",
+            "packets are lost on the path (then ss shows retransmissions, not a persist timer)",
+        ]
+        finding.next_steps = [
+            Step(f"ss -tnoi dst {host}", "Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path")
+        ]
+        finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
+        finding.refuted_by = "an open window of the peer in a packet capture of that time"
+        other_end.advise(case, finding, stall.socket)
+        yield finding

@@ -1,0 +1,1 @@
+"""What the bytes say, and who died of them."""

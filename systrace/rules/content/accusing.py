@@ -1,0 +1,224 @@
+"""From defects to findings: which answer a job died of, as one pair of cause and effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.messages.http import HttpRequest
+from systrace.model import Draft, Event, Printed, Socket, Step, Transfer
+from systrace.rules.case.index import Case, once
+from systrace.rules.content import body_defects, http_defects
+from systrace.rules.content.answers import Answer, answers
+from systrace.rules.content.defect import Defect
+from systrace.rules.content.passed_on import unpacked
+from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS, Said
+from systrace.rules.content.victims import PROMPT_NS, Victim, complainer, content, is_last_word, victim
+from systrace.shell import quoted
+
+_MOST = 400  # answers with a defect that are looked at, from the end
+
+
+# In the order of explanation: a cut answer explains broken JSON, compressed bytes explain a wrong character, an error
+# page explains a parser's complaint.
+_JUDGES = (
+    http_defects.redirected,
+    http_defects.truncated,
+    http_defects.framed,
+    http_defects.page,
+    http_defects.status,
+    body_defects.coded,
+    body_defects.empty,
+    body_defects.charset,
+    body_defects.json,
+    body_defects.table,
+    body_defects.error_object,
+    body_defects.values,
+)
+
+
+def defects(answer: Answer, who: Victim) -> Iterator[Defect]:
+    """What is wrong with an answer, the best explanation first."""
+    for judge in _JUDGES:
+        found = judge(answer, who)
+        if found is not None:
+            yield found
+
+
+def accused(case: Case, cause: str) -> Iterator[Draft]:
+    """The findings of one cause among all that are wrong with answers of this case."""
+    return (finding for finding in _all(case) if finding.cause == cause)
+
+
+@once
+def _all(case: Case) -> list[Draft]:
+    """One accusation a victim: the last answer that its words fit, else the last one with a defect."""
+    recovered: list[Draft] = []
+    chosen: dict[int, tuple[bool, Draft]] = {}
+    for answer in answers(case)[-_MOST:]:
+        if answer.response.status in (101, 304) or _unasked(answer):
+            continue
+        refused = answer.response.status >= 500 or answer.response.status == 429
+        if _made_good(answer):
+            if refused:
+                recovered.append(_recovered(case, answer))
+            continue
+        who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
+        found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None) if who else None
+        if who is None or found is None or (answer.passed_on and who.process is who.receiver):
+            continue
+        fits = who.said.has(found.words)
+        if fits or not chosen.get(who.process.pid, (False,))[0]:
+            finding = _accusation(case, answer, who, found)
+            before = chosen.get(who.process.pid)
+            if before is not None and before[1].cause == finding.cause and before[1].peer == finding.peer:
+                finding.count += before[1].count
+            chosen[who.process.pid] = fits, finding
+    return recovered + [finding for _, finding in chosen.values()]
+
+
+def _swallowed(case: Case, answer: Answer) -> Victim | None:
+    """It ended with status 0 and an exception on its error channel, and this was the last thing that it met."""
+    who = complainer(case, answer.process)
+    return who if who is not None and who.said.has(EXCEPTION_WORDS) and _is_last(case, answer) else None
+
+
+def _unnoticed(case: Case, answer: Answer) -> Victim | None:
+    """The receiver that took a part for the whole: the answer was cut, and it ended with status 0 without a word of it."""
+    if not case.sees_read or http_defects.truncated(answer, None) is None:
+        return None
+    who = content(case, answer.process)
+    return who if who is not None and _is_last(case, answer) else None
+
+
+def _unasked(answer: Answer) -> bool:
+    """No HTTP request was sent on this connection from its beginning: the peers do not speak HTTP with each other."""
+    return answer.response.request is None and bool(answer.socket.attempts) and not answer.passed_on
+
+
+def _made_good(answer: Answer) -> bool:
+    """The same request was answered well later."""
+    return any(other.response.status < 400 and other.response.complete for other in answer.repeated)
+
+
+def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
+    """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
+    if defect.cause == "encoded-body" and answer.response.body is not None and unpacked(case, answer.response.body):
+        return False
+    if who.said.has(defect.words):
+        return True
+    if answer.passed_on:
+        return False  # they may be its own words: only a reader's complaint of them tells
+    silent = not who.said.text or who.said.cut
+    if case.fate(who.process) == "ok":
+        return defect.cause == "truncated-response" and not who.said.has(EXCEPTION_WORDS)
+    if not silent and (not defect.proof or who.said.has(TRANSPORT_WORDS)):
+        return False  # it complains of something else
+    if _is_last(case, answer) and (who.end is None or not case.has_clock or who.end - answer.at <= PROMPT_NS):
+        return True
+    return defect.proof and silent and answer.response.status >= 500
+
+
+def _is_last(case: Case, answer: Answer) -> bool:
+    """The process met nothing after it: no other answer, no request that stayed without one, no other connection."""
+    if any(other.response.status != 304 for other in answer.later):
+        return False
+    messages = answer.socket.messages
+    at = next((i for i, message in enumerate(messages) if message is answer.response), 0)
+    asked = answer.response.request  # stands after its answer where that came before the whole body was sent
+    if any(isinstance(message, HttpRequest) and message is not asked for message in messages[at + 1 :]):
+        return False
+    return is_last_word(case, answer.process, answer.at, answer.socket)
+
+
+def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draft:
+    said = who.said.has(defect.words)
+    finding = accusation(
+        case, defect.cause, answer.socket, list(answer.response.events), who, defect.words if said else None
+    )
+    response = answer.response
+    request_events: list[Event] = list(response.request.events) if response.request is not None else []
+    finding.evidence = [*request_events[:1], *finding.evidence]
+    finding.variant = defect.variant
+    finding.confidence = "confirmed" if defect.proof and said else "likely" if defect.proof or said else "possible"
+    end = case.end_of_file(answer.socket) if defect.cause == "truncated-response" else None
+    if end is not None:  # the sizes and the end are in the log, whatever the program says of them
+        finding.confidence = "confirmed"
+        finding.evidence.insert(max(1, len(finding.evidence) - 1), end.event)
+    finding.time_ns = response.start_ns
+    finding.summary = (
+        f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to "
+        f"{answer.url} {defect.text.removeprefix('(status 0) ')}; {effect(case, who, defect.words)}."
+    )
+    finding.causes = list(defect.causes)
+    finding.next_steps = [
+        Step(f"curl -sv {quoted(response.request.url)} | head -c 600", "save what comes and look at it")
+        if response.request
+        else Step(f"systrace follow LOG --socket {answer.socket.uid}")
+    ]
+    finding.remedy = list(defect.remedy)
+    finding.refuted_by = "the same bytes being accepted by the same program in another run"
+    if answer.passed_on:
+        finding.confidence = "possible"  # the receiver may have changed what came
+        finding.refuted_by = "another content of the answer itself: record it again with systrace run --tls-keys"
+    if (
+        response.body is not None
+        and not response.body.whole
+        and defect.cause not in ("http-error-status", "truncated-response")
+    ):
+        finding.confidence = "possible" if finding.confidence == "likely" else "likely"
+    return finding
+
+
+def accusation(
+    case: Case, cause: str, socket: Socket, events: list[Event], who: Victim, words: str | None = None
+) -> Draft:
+    """A fatal finding about a socket; evidence and date are the death, and the words of the victim when a pattern is given."""
+    spoken = _words(who.said, words) if words is not None else []
+    finding = case.finding(cause, socket, [*events, *spoken], who.process)
+    if who.process.exit_event is not None and who.process.exit_event.record.raw:
+        finding.evidence.append(who.process.exit_event)
+    finding.severity = "error" if case.fate(who.process) == "ok" else "fatal"
+    finding.confidence = "likely"
+    if finding.evidence:
+        finding.end_ns = max(case.ended(e) for e in finding.evidence)
+    return finding
+
+
+def effect(case: Case, who: Victim, words: str = "") -> str:
+    """`jq[4242] then failed: “parse error ...” (exit status 4)`; words that fit the pattern are preferred."""
+    if who.process.exit_code == 0 and not who.said.has(words or EXCEPTION_WORDS):
+        return "the program took it for the whole and ended with exit status 0"
+    if who.waits:
+        return "the program still waited for more when the log ended"
+    line = who.said.line(words)
+    name = "the program" if who.process is who.receiver else case.name_of(who.process)
+    verb = "crashed" if who.process.signal is not None else "failed"
+    return f"{name} then {verb}" + (f": “{line}”" if line else "") + f" ({who.how})"
+
+
+def _words(said: Said, words: str) -> list[Event]:
+    """The calls that wrote the sentence quoted."""
+    line = said.line(words).encode("utf-8", "replace")
+    exact = [e for e in said.events if line and line[:40] in _data(e)]
+    return exact[-1:] or [e for e in said.events if e.record.raw][-1:]
+
+
+def _data(event: Event) -> bytes:
+    if isinstance(event, Transfer):
+        return next((known for known, _ in event.payload()), b"")
+    return event.data if isinstance(event, Printed) else b""
+
+
+def _recovered(case: Case, answer: Answer) -> Draft:
+    response = answer.response
+    finding = case.finding("http-error-status", answer.socket, list(response.events), answer.process)
+    finding.variant, finding.severity, finding.confidence = f"status-{response.status}", "info", "confirmed"
+    finding.recovered = "retry"
+    finding.summary = (
+        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to "
+        f"{answer.url}; a retry of the same "
+        "request worked."
+    )
+    finding.remedy = ["nothing to do for this run; the server's log says why it refused"]
+    finding.refuted_by = "the retry not having been for the same thing"
+    return finding

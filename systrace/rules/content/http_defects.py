@@ -1,0 +1,312 @@
+"""Defects of an answer that HTTP itself shows: cut short, redirected, a page in place of data, an error status."""
+
+from __future__ import annotations
+
+import re
+
+from systrace.bodies.error_payload import error_payload
+from systrace.bodies.expectations import wrong_kind
+from systrace.bodies.html_body import html_page
+from systrace.messages.http import HttpResponse
+from systrace.messages.problem import printable
+from systrace.rules.content.answers import Answer
+from systrace.rules.content.defect import JSON_WORDS, XML_WORDS, Defect, says
+from systrace.rules.content.victims import Victim
+
+_LOGIN = re.compile(
+    r"(?i)(?:log-?in|log-?on|sign-?in|sso|saml|oauth|auth(?:enticate|orize)?|session|cas)(?:[/?#._-]|$)"
+)
+
+
+def truncated(answer: Answer, victim: Victim | None) -> Defect | None:
+    response = answer.response
+    if not response.truncated or response.incomplete_reason != "eof":
+        return None
+    if response.framing == "length" and response.declared_length is not None:
+        what = f"ended after {response.received_length} of {response.declared_length} bytes (Content-Length)"
+    else:
+        what = f"ended after {response.received_length} bytes, before the last chunk of its chunked body"
+        if response.detail:
+            what += f" ({response.detail})"
+    return Defect(
+        "truncated-response",
+        response.framing,
+        what,
+        r"(?i)incomplete|truncat|prematur|EOF|aborted|terminated|short|remain|closed|cut ",
+        causes=(
+            "the server or its worker crashed or was restarted while it was sending",
+            "a proxy's read timeout or a load balancer's idle timeout ended the transfer",
+            "a disk or buffer filled up behind the proxy",
+        ),
+        remedy=("compare the received length with Content-Length before use; retry (Range) what came short",),
+    )
+
+
+def framed(answer: Answer, victim: Victim | None) -> Defect | None:
+    """A chunked body whose chunk sizes are none (RFC 9112 7.1)."""
+    response = answer.response
+    if response.incomplete_reason != "malformed" or response.framing != "chunked":
+        return None
+    return Defect(
+        "framing-error",
+        "chunk",
+        f"is not framed as it says (Transfer-Encoding: chunked): {printable(response.detail.encode('utf-8', 'replace'), 80)}",
+        r"(?i)chunk|incomplete|invalid literal|malformed|bad |length",
+        causes=(
+            "the server or a proxy writes a body that is not chunked under a head that says so",
+            "two answers were mixed on one connection",
+        ),
+        remedy=("repair the sender; ask with HTTP/1.0 or without keep-alive until then",),
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- redirects
+
+
+def redirected(answer: Answer, victim: Victim | None) -> Defect | None:
+    """A redirect that was the last answer, or one that led to a login page."""
+    status = answer.response.status
+    if 300 <= status < 400 and status not in (300, 304):
+        return None if answer.later else _redirect(answer)
+    return _landed(answer) if status < 400 else None
+
+
+def _redirect(answer: Answer) -> Defect:
+    """The chain ends in a redirect: it goes in a circle, is too long, or was not followed."""
+    response, hops = answer.response, _hops(answer)
+    location = response.header("location") or ""
+    where = f"(status {response.status} to {_short(location)})"
+    if len(hops) >= 4 or any(_target(other.response) == _target(response) for other in hops[:-1]):
+        return Defect(
+            "redirect-problem",
+            "loop",
+            f"was the last of {len(hops)} redirects in a row {where}: they go in a circle or do not end",
+            r"(?i)redirect",
+            causes=(
+                "two rules redirect to each other (http/https, slash, host name)",
+                "a cookie that the client drops is wanted",
+            ),
+            remedy=("repair the rule on the server; configure the final URL in the job",),
+        )
+    login = _LOGIN.search(location) is not None
+    return Defect(
+        "redirect-problem",
+        "login" if login else "not-followed",
+        f"was a redirect {where}, not data" + ("; that is a login page" if login else ""),
+        r"(?i)redirect|30[12378]|moved|json|parse|expect",
+        proof=login,
+        causes=(
+            "the session or token expired" if login else "the URL has moved; the client does not follow redirects",
+        ),
+        remedy=("renew the credentials" if login else "configure the final URL, or let the client follow (curl -L)",),
+    )
+
+
+def _landed(answer: Answer) -> Defect | None:
+    """A redirect led to a page that asks for a password."""
+    response, hops = answer.response, _hops(answer)
+    page = html_page(response.body) if response.body is not None else None
+    if len(hops) < 2 or page is None or _wants_html(response):
+        return None
+    if not page.login and not _LOGIN.search(_target(response)):
+        return None
+    return Defect(
+        "redirect-problem",
+        "login",
+        f"({hops[-2].response.status} on the way) was a login page"
+        + (f" titled {page.title!r}" if page.title else "")
+        + ", not data: the request had been redirected there",
+        r"(?i)\S",
+        causes=(
+            "the session, cookie or token of the job expired or is not sent",
+            "an SSO gateway is in front of the API",
+        ),
+        remedy=(
+            "renew the credentials; let the client treat a redirect as an error (curl without -L, "
+            "allow_redirects=False)",
+        ),
+    )
+
+
+def _hops(answer: Answer) -> list[Answer]:
+    """This answer and the redirects that led to it, in order."""
+    hops = [answer]
+    for other in reversed(answer.before):
+        if not (300 <= other.response.status < 400 and other.response.status != 304):
+            break
+        hops.insert(0, other)
+    return hops
+
+
+def _target(response: HttpResponse) -> str:
+    return response.request.url if response.request is not None else ""
+
+
+# ------------------------------------------------------------------------------------------------- page and status
+
+
+def page(answer: Answer, victim: Victim | None) -> Defect | None:
+    """HTML where data was due."""
+    response = answer.response
+    body = response.body
+    page = html_page(body) if body is not None else None
+    spoken = says(victim, JSON_WORDS + "|" + XML_WORDS[4:])
+    if page is None or body is None or (_wants_html(response) and not spoken):
+        return None
+    wrong = wrong_kind(response)
+    due_kind = wrong.due if wrong is not None else None
+    if response.status >= 400:
+        if not says(victim, JSON_WORDS) or _failed_on_status(answer, victim):
+            return None
+    elif (
+        wrong is None
+        and not spoken
+        and says(victim, r"\S")
+        and not says(victim, r"(?i)<html|<!doctype|expect|bad |answer|unexpected")
+    ):
+        return None
+    title = f" titled {page.title!r}" if page.title else ""
+    sender = f", as {page.sender} writes them" if page.sender else ""
+    text = f"(status {response.status}) was an HTML page{title}{sender}" + (
+        f" where {due_kind} was due" if due_kind else ", not data"
+    )
+    xml = due_kind == "xml" or (not says(victim, JSON_WORDS) and says(victim, XML_WORDS))
+    cause = "invalid-payload" if xml and response.status < 400 else "html-instead-of-json"
+    return Defect(
+        cause,
+        f"status-{response.status}" if response.status >= 400 else "html",
+        text,
+        JSON_WORDS + "|(?i:html|<!doctype|expect|bad answer)" if not xml else XML_WORDS,
+        proof=wrong is not None or spoken,
+        causes=(
+            "a load balancer, proxy or firewall answered in place of the application (error, maintenance, "
+            "captive portal, block)",
+            "the job asks a wrong path or host",
+            "the session expired and a login page came",
+        ),
+        remedy=("check status and Content-Type before parsing (curl --fail, raise_for_status)",),
+    )
+
+
+def _failed_on_status(answer: Answer, victim: Victim | None) -> bool:
+    """The program looked at the status: it says so, or its exit status does."""
+    if victim is None:
+        return False
+    status = answer.response.status
+    if _tool_exit(victim):
+        return True
+    return victim.said.has(
+        rf"(?i)(?:status|http|error|code|server|response)\D{{0,40}}\b{status}\b|\b{status}\b\W{{0,3}}(?:client"
+        rf"|server) error"
+    )
+
+
+def _tool_exit(victim: Victim) -> bool:
+    process = victim.process
+    name = process.command
+    return (name == "curl" and process.exit_code in (22, 56)) or (name == "wget" and process.exit_code in (6, 8))
+
+
+def status(answer: Answer, victim: Victim | None) -> Defect | None:
+    response = answer.response
+    if response.status < 400:
+        return None
+    layer = sender(response)
+    what = f"was {response.status} {printable(response.reason.encode('latin-1', 'replace'), 60)}".rstrip()
+    after = response.header("retry-after")
+    payload = error_payload(response.body) if response.body is not None else None
+    words = " ".join(p for p in (payload.code, payload.message) if p) if payload is not None else ""
+    if words:
+        what += f" ({words[:160]})"
+    if layer:
+        what += f"; sent by {layer}"
+    if after:
+        what += f"; Retry-After: {printable(after.encode('latin-1', 'replace'), 40)}"
+    return Defect(
+        "http-error-status",
+        f"status-{response.status}",
+        what,
+        "|".join(
+            [
+                rf"(?i)\b{response.status}\b",
+                *(re.escape(text[:40]) for text in (response.reason, words) if len(text) > 3),
+            ]
+        ),
+        causes=_status_causes(response, layer),
+        remedy=_status_remedy(response.status),
+    )
+
+
+def _status_causes(response: HttpResponse, layer: str) -> tuple[str, ...]:
+    status = response.status
+    if status == 407:
+        return ("the proxy wants credentials that the job does not send",)
+    if status in (401, 403):
+        return ("credentials are missing, wrong or expired", "an access rule (role, IP list, WAF) refuses the job")
+    if status == 404 or status == 410:
+        return ("the path is wrong, or the file is not there (yet)",)
+    if status == 429:
+        return ("the job, or another with the same key, asks more often than allowed",)
+    if status in (502, 503, 504):
+        behind = (
+            "the server behind it is down, refuses or is too slow"
+            if layer
+            else "the service, or what is behind it, is down"
+        )
+        return (behind, "a deployment or overload at that time")
+    if status >= 500:
+        return ("the application failed on this request: its log has the reason",)
+    return ("the server does not accept the request as sent",)
+
+
+def _status_remedy(status: int) -> tuple[str, ...]:
+    if status in (429, 500, 502, 503, 504):
+        return ("retry with back-off (honour Retry-After)", "treat a status other than 2xx as an error before parsing")
+    return (
+        "correct the request or its credentials: a retry will not help",
+        "treat a status other than 2xx as an error before parsing",
+    )
+
+
+def sender(response: HttpResponse) -> str:
+    """Which layer wrote a response, as far as its own words tell: load balancer, proxy, CDN, or the origin's server."""
+    server = (response.header("server") or "").strip()
+    low = server.lower()
+    page = html_page(response.body) if response.body is not None else None
+    shown = printable(server.encode("latin-1", "replace"), 60)
+    if response.request is not None and response.request.method == "CONNECT":
+        return f"the proxy{f' ({shown})' if shown else ''} (answer to CONNECT)"
+    if low.startswith("awselb"):
+        return f"a load balancer (Server: {shown}), not by the application"
+    if "cloudfront" in low or "x-amz-cf-id" in dict(response.headers):
+        return (
+            f"a CDN (CloudFront; X-Cache: "
+            f"{printable((response.header('x-cache') or '?').encode('latin-1', 'replace'), 40)})"
+        )
+    if "cloudflare" in low or response.header("cf-ray"):
+        return "a CDN (Cloudflare)"
+    if low.startswith(("akamai", "varnish", "fastly")) or response.header("x-varnish"):
+        return f"a CDN or cache ({shown or 'Varnish'})"
+    if response.header("x-squid-error") or low.startswith("squid") or response.status == 407:
+        return f"a proxy ({shown or 'forward proxy'})"
+    if low.startswith(("envoy", "haproxy", "traefik", "kong", "istio")):
+        return f"a proxy (Server: {shown})"
+    if response.status in (502, 503, 504) and (
+        low.startswith(("nginx", "openresty", "apache")) or (page and page.sender)
+    ):
+        return f"a proxy in front of the application ({shown or (page.sender if page else '')})"
+    return f"the server ({shown})" if shown else (f"{page.sender}" if page is not None and page.sender else "")
+
+
+def _wants_html(response: HttpResponse) -> bool:
+    request = response.request
+    if request is None:
+        return False
+    path = request.path.partition("?")[0].lower()
+    return "text/html" in (request.header("accept") or "").lower() or (
+        path.endswith((".html", ".htm", "/")) and len(path) > 1
+    )
+
+
+def _short(text: str) -> str:
+    return printable(text.encode("latin-1", "replace"), 120) or "an unknown place"

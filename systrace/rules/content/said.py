@@ -1,0 +1,116 @@
+"""What the dying said: their error channel and log files, and those of the shells above them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from systrace.messages.problem import printable
+from systrace.model import Event, Printed, Process
+from systrace.rules.case.index import Case, once
+from systrace.rules.content.answers import answers
+
+_TEXT_LIMIT = 16 << 10  # characters looked at
+_SAID = re.compile(
+    r"(?i)exception|error|fail|fatal|traceback|invalid|malformed|unexpected|expected|parse|panic|denied|refused"
+    r"|unable|cannot"
+    r"|can't|could not|short|missing|bad |empty|no |not |abort|undefined|warn|unknown|die|wrong"
+)
+_WHOLE_SENTENCE = re.compile(
+    r"^\s*(?:\[cause\]: )?(?:[\w.$:]*(?:Error|Exception|Fault|Panic)\b|Caused by: |\w+: (?:\(\d+\) |error)|parse error|ERROR)"
+    r"|\((?:\w+::)*\w*(?:Error|Exception)\)$"
+)
+_FRAME = re.compile(
+    r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
+)
+
+# Words of a program that dies of an exception or of its own fault.
+EXCEPTION_WORDS = (
+    r"Traceback \(most recent|\bException\b|(?:Error|Exception)\b[:)]|PHP Fatal|Uncaught|panic:"
+    r"|terminate called|at \S+ line \d+"
+    r"|parse error|stack smashing|double free|Segmentation fault|Assertion|malformed|undefined method|\(RuntimeError\)"
+)
+# Words that name a failure of the transport, of name resolution or of this host: the data is not to blame then.
+TRANSPORT_WORDS = (
+    r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve"
+    r"|getaddrinfo|connection"
+    r"|ECONN|EPIPE|ETIMEDOUT|certificate|ssl|no space left|permission denied|keyboardinterrupt|memoryerror"
+    r"|too many open"
+    r"|no such file|modulenotfound|importerror|command not found"
+)
+
+
+@dataclass(slots=True)
+class Said:
+    """What a process and those above it wrote: error channel, log files, standard output but for the data itself."""
+
+    text: str = ""
+    events: list[Event] = field(default_factory=list)
+    cut: bool = False  # `-s` hides a part of it
+
+    def has(self, pattern: str) -> bool:
+        """Whether the words fit."""
+        return re.search(pattern, self.text) is not None
+
+    def line(self, words: str = "") -> str:
+        """The sentence that says most, for quoting, one with these words if there is; "" when nothing was said."""
+        lines = [line.rstrip() for line in self.text.splitlines() if line.strip() and not _FRAME.match(line)]
+        fitting = [line for line in lines if words and re.search(words, line)]
+        found = ""
+        for among in (fitting, lines):
+            for pattern in (_WHOLE_SENTENCE, _SAID):
+                found = found or next((line for line in reversed(among) if pattern.search(line)), "")
+            found = found or (among[-1] if among else "")
+        return printable(found.strip().encode("utf-8", "replace"), 200)
+
+
+def said_by(case: Case, process: Process, received_by: Process | None = None) -> Said:
+    """What this process, the receiver and those above wrote at their ends."""
+    said = Said()
+    chain: list[Process] = [process]
+    if received_by is not None and received_by is not process:
+        chain.append(received_by)
+    chain += [parent for parent in case.above(process) if parent not in chain]
+    texts = []
+    for each in chain:
+        own = _written(case, each)
+        texts.append(own.text)
+        said.events += own.events
+        said.cut = said.cut or own.cut
+    for event in case.evidence.printed:
+        texts.append(event.data.decode("utf-8", "replace") if isinstance(event, Printed) else "")
+        said.events.append(event)
+    said.text = "\n".join(text for text in texts if text)[-_TEXT_LIMIT:]
+    return said
+
+
+@once
+def _known(_case: Case) -> dict[int, Said]:
+    return {}
+
+
+def _written(case: Case, process: Process) -> Said:
+    known = _known(case)
+    if process.pid not in known:
+        said = known[process.pid] = Said()
+        carried = _carried(case, process)
+        parts = []
+        for output in process.output:
+            data = output.data
+            error = output.fd == 2 or output.path == "stderr" or "log" in output.path.rsplit("/", 1)[-1].lower()
+            plain = output.fd == 1 or output.path == "stdout"
+            if (error or plain) and not (plain and data[:48] in carried):
+                parts.append(data.decode("utf-8", "backslashreplace"))
+                said.events.append(output.event)
+                said.cut = said.cut or len(data) < output.event.size
+        said.text = "".join(parts)[-_TEXT_LIMIT:]
+    return known[process.pid]
+
+
+def _carried(case: Case, process: Process) -> bytes:
+    """The beginnings of what a process downloaded: copied to its output, that is not its own words."""
+    return b"\n".join(
+        a.response.body.data()[:_TEXT_LIMIT]
+        for a in answers(case)
+        if a.process is process and a.response.body is not None
+    )

@@ -1,0 +1,175 @@
+"""Who failed because of what it received: shared by the rules on content.
+
+An answer is consumed by the process that received it, by a reader at the other end of its pipe or file, or by the shell
+that looks at it. A job is accused of nothing unless one of them failed and nobody above made good for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from systrace.model import Process, Received, Sent, Socket
+from systrace.rules.case.index import SECOND, Case, once
+from systrace.rules.content.said import Said, said_by
+
+PROMPT_NS = 10 * SECOND  # a process that dies of an answer does so soon; one that goes on working has coped with it
+CRASH_SIGNALS = frozenset(("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"))
+
+
+@dataclass(slots=True)
+class Victim:
+    """The process that failed because of an answer: the receiver, the reader of its output, or the shell above."""
+
+    process: Process
+    receiver: Process | None
+    said: Said
+    end: int | None  # when it ended, in the order of `Case.at`
+
+    @property
+    def waits(self) -> bool:
+        """It has not ended: it waited for more when the log ended."""
+        return self.process.signal is None and self.process.exit_code is None
+
+    @property
+    def how(self) -> str:
+        """`exit status 4`, `killed by SIGSEGV`."""
+        if self.process.signal is not None:
+            return f"killed by {self.process.signal}"
+        return f"exit status {self.process.exit_code}"
+
+    @property
+    def crashed(self) -> bool:
+        """Died of a signal that the program's own fault raises."""
+        return self.process.signal in CRASH_SIGNALS
+
+
+def victim(case: Case, process: Process | None, at: int) -> Victim | None:
+    """Who failed after receiving something at `at`; None when nobody did, or somebody above went on and ended well."""
+    if process is None or _excused(case, process):
+        return None
+    own = case.fate(process)
+    if own in ("failed", "killed") and _died_by_itself(case, process):
+        return _victim(case, process, process)
+    if own == "killed":
+        return None
+    for other in sorted(_readers(case, process), key=lambda p: case.end_of(p) or 0):
+        end = case.end_of(other)
+        if case.fate(other) in ("failed", "killed") and (end is None or end >= at) and _died_by_itself(case, other):
+            return _victim(case, other, process) if not _excused(case, other) else None
+    return _failed_above(case, process, at)
+
+
+def complainer(case: Case, process: Process | None) -> Victim | None:
+    """The receiver itself, where it ended with status 0 and nobody is above it: its own words may still tell of a death
+    within (an exception that was printed and swallowed).
+    """
+    who = content(case, process)
+    return who if process is not None and next(case.above(process), None) is None else None
+
+
+def content(case: Case, process: Process | None) -> Victim | None:
+    """The receiver itself, where it ended with status 0: whatever it received, it did not mind."""
+    return _victim(case, process, process) if process is not None and case.fate(process) == "ok" else None
+
+
+def stopped(case: Case, process: Process | None) -> Victim | None:
+    """The receiver, where somebody put an end to its waiting (timeout(1), a scheduler) and the job failed by that."""
+    if process is None or case.fate(process) != "killed" or process.signal == "SIGPIPE" or _excused(case, process):
+        return None
+    return _victim(case, process, process)
+
+
+def waiting(case: Case, process: Process | None, socket: Socket) -> Victim | None:
+    """The receiver, where the log ends while it waits for more on this socket."""
+    last = socket.waits[-1] if socket.waits else None
+    if (
+        process is None
+        or last is None
+        or case.stops_early
+        or case.fate(process) != "open"
+        or last.ended_by not in ("", "end of log")
+    ):
+        return None
+    return _victim(case, process, process)
+
+
+def _victim(case: Case, process: Process, received_by: Process) -> Victim:
+    return Victim(process, received_by, said_by(case, process, received_by), case.end_of(process))
+
+
+def _died_by_itself(case: Case, process: Process) -> bool:
+    """Not stopped by somebody: SIGPIPE means that its reader had enough, other signals come from outside."""
+    return process.signal is None or process.signal in CRASH_SIGNALS
+
+
+def _excused(case: Case, process: Process) -> bool:
+    """Somebody above ended well: the failure was part of the plan."""
+    return any(case.fate(parent) == "ok" for parent in case.above(process))
+
+
+def _readers(case: Case, process: Process) -> Iterator[Process]:
+    """Other children of the same parent that do nothing on the network: the next in a pipe, or in a script."""
+    network = _on_the_network(case)
+    parent = next(case.above(process), None)
+    if parent is None:
+        return
+    for other in case.evidence.processes.values():
+        if other.pid in (process.pid, parent.pid) or other.pid in network:
+            continue
+        if next(case.above(other), None) is parent:
+            yield other
+
+
+def _failed_after(case: Case, process: Process, at: int) -> bool:
+    failed = case.fate(process) in ("failed", "killed") and _died_by_itself(case, process)
+    return failed and (case.end_of(process) or 0) >= at
+
+
+def _failed_above(case: Case, process: Process, at: int) -> Victim | None:
+    """The nearest shell (or driver) above that failed, unless another of its children failed after this one."""
+    below = process
+    for parent in case.above(process):
+        fate = case.fate(parent)
+        if fate == "ok" or (fate == "killed" and parent.signal not in CRASH_SIGNALS):
+            return None
+        if fate in ("failed", "killed"):
+            others = (p for p in case.evidence.processes.values() if p.parent == parent.pid and p is not below)
+            if any(_failed_after(case, other, at) for other in others):
+                return None
+            return _victim(case, parent, process) if not _excused(case, parent) else None
+        below = parent
+    return None
+
+
+@once
+def _on_the_network(case: Case) -> set[int]:
+    """The processes that used a network socket."""
+    return {pid for s in case.clients if s.is_network for pid in _users(case, s)}
+
+
+def _users(case: Case, socket: Socket) -> set[int]:
+    return {p for p in (case.evidence.owners.get(e.record.tid) for e in socket.timeline) if p is not None}
+
+
+def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -> bool:
+    """No other network socket of this process moved bytes, or began to connect, after `at`: it was the last it met."""
+    if process is None:
+        return True
+    return all(when <= at or uid == socket.uid for uid, when in _activity(case).get(process.pid, ()))
+
+
+@once
+def _activity(case: Case) -> dict[int, list[tuple[str, int]]]:
+    """(socket, its last progress or attempt) of every process, resolvers left out."""
+    found: dict[int, list[tuple[str, int]]] = {}
+    for socket in case.clients:
+        process = case.process(socket)
+        if not socket.is_network or process is None or case.is_dns(socket):
+            continue
+        moved = [e for e in socket.timeline if isinstance(e, Sent | Received) and e.size] or socket.timeline[:1]
+        times = [case.ended(event) for event in moved[-1:]]
+        times += [case.at(attempt.events[0]) for attempt in socket.attempts if attempt.events]
+        if times:
+            found.setdefault(process.pid, []).append((socket.uid, max(times)))
+    return found

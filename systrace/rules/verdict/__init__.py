@@ -1,0 +1,1 @@
+"""Which finding it was, what was made good, what can't be told."""

@@ -1,0 +1,78 @@
+"""The verdict on the whole job (verdicts 4: precedence, 6: wording)."""
+
+from __future__ import annotations
+
+from systrace.model import Draft, Verdict
+from systrace.rules.case.index import SECOND, Case
+from systrace.rules.rule import RULES, Harm
+from systrace.rules.verdict.undecided import may_cope, unknown
+from systrace.words import seconds
+
+
+def judge(case: Case, findings: list[Draft]) -> Verdict:
+    """The verdict: the root cause where something failed; else what was benign; else what cannot be told."""
+    failures = [i for i, f in enumerate(findings) if f.severity in ("fatal", "error")]
+    if failures:
+        index = failures[0]
+        finding = findings[index]
+        process = case.owner_of(finding.pid)
+        fate = case.fate(process)
+        let_pass = fate == "failed" and case.job_fate(process) == "ok"  # a child's failure, which the job survived
+        coped = may_cope(case, findings, index)
+        if coped:
+            return Verdict("inconclusive", "inconclusive", None, None, coped)
+        hung = RULES[finding.cause].hangs(finding, fate)
+        outcome = "hung" if hung else "degraded" if fate == "ok" or let_pass else "failed"
+        if outcome == "degraded":
+            _soften(case, findings)
+        return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
+    benign = _benign(case, findings)
+    if benign is not None and benign.outcome == "healthy" and case.stops_early:
+        benign = None  # until then
+    return benign or unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
+
+
+def _soften(case: Case, findings: list[Draft]) -> None:
+    """Fatal is what a process died of; one that ended with status 0 got over it."""
+    for finding in findings:
+        if finding.severity == "fatal" and case.fate(case.owner_of(finding.pid)) == "ok":
+            finding.severity = "error"
+
+
+def _benign(case: Case, findings: list[Draft]) -> Verdict | None:
+    for index, finding in enumerate(findings):
+        harm = RULES[finding.cause].harm
+        if harm == Harm.REST and finding.severity == "info":
+            return Verdict("healthy", finding.cause, finding.peer, index, finding.summary)
+        if harm == Harm.DELAY:
+            return Verdict("degraded", finding.cause, finding.peer, index, finding.summary)
+    if case.job_fate() in ("failed", "killed"):
+        return None
+    for index, finding in enumerate(findings):
+        if RULES[finding.cause].harm == Harm.COPED:
+            let_pass = any(f.recovered == "let pass" for f in findings)
+            return Verdict("degraded" if let_pass else "healthy", finding.cause, finding.peer, index, finding.summary)
+    return None
+
+
+def _healthy(case: Case) -> str:
+    network = [s for s in case.clients if s.is_network]
+    span = case.evidence.source
+    took = span.last_ns - span.first_ns if span.first_ns is not None and span.last_ns is not None else None
+    roots = [p for p in case.roots() if p.traced]
+    open_end = " until the log ends (the job had not)" if roots and case.fate(roots[0]) == "open" else ""
+    made = sum(1 for s in network if not case.is_dns(s) and (case.connected(s) or s.sent.calls or s.received.calls))
+    accepted = sum(
+        1 for s in case.evidence.sockets.values() if s.kind == "socket" and s.is_network and s.role == "server"
+    )
+    made += case.evidence.forgotten.made
+    accepted += case.evidence.forgotten.accepted
+    text = f"Nothing failed{open_end}: {made or 'no'} connection{'' if made == 1 else 's'}"
+    if accepted:
+        text += f" made, {accepted} accepted"
+    if took is not None:
+        text += f" in {seconds(took)}"
+    longest = max((s.longest_silence_ns for s in network), default=0)
+    if longest > SECOND:
+        text += f", the longest silence {seconds(longest)}"
+    return text + "."

@@ -1,0 +1,171 @@
+"""What something later made good is no failure: another address, a later try, a job that did without."""
+
+from __future__ import annotations
+
+from systrace.messages.http import HttpMessage
+from systrace.messages.replies import Unit
+from systrace.model import Draft, Process, Socket
+from systrace.rules.case.index import SECOND, Case
+from systrace.rules.rule import RULES
+
+
+def mark_recovered(case: Case) -> None:
+    """A failure that something later made good is information, not an error."""
+    successes = _Successes(case)
+    for finding in case.findings:
+        if finding.severity in ("fatal", "error"):
+            finding.recovered = recovery(case, finding, successes)
+            if finding.recovered:
+                finding.severity = "info"
+
+
+class _Successes:
+    """The connections that worked, by type of socket: looked for once, not for each of many failures."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._known: dict[tuple[str, bool], list[Socket]] = {}
+
+    def like(self, socket: Socket, connect_failed: bool) -> list[Socket]:
+        """Those that may stand for what this socket failed at."""
+        key = (socket.type, connect_failed)
+        if key not in self._known:
+            case = self._case
+            self._known[key] = [each for each in case.clients if _worked(case, each, socket, connect_failed)]
+        return self._known[key]
+
+
+def recovery(case: Case, finding: Draft, successes: _Successes | None = None) -> str:
+    """Why a failure did not matter: fallback (another address), retry (the same later), survived (the rest worked, or
+    nobody was to hear of it), let pass (the process failed of it, and who began it ended well), purpose (the job stopped
+    it itself); or ""."""
+    socket = case.evidence.sockets.get(finding.socket or "")
+    if socket is None:
+        return ""
+    process = case.owner_of(finding.pid)
+    fate = case.fate(process)
+    after = finding.end_ns if finding.end_ns is not None else finding.time_ns
+    connect_failed = RULES[finding.cause].of_connect
+    for other in (successes or _Successes(case)).like(socket, connect_failed):
+        if other is socket and not connect_failed:
+            continue
+        when = _success_time(case, other)
+        if when is None or after is None:
+            continue
+        same = other.peer is not None and str(other.peer) == finding.peer
+        if not case.same_job(process, case.process(other)):
+            continue
+        if same and not _tried_again(case, finding, process, other, after):
+            continue
+        if same and when >= after and (connect_failed or other is not socket):
+            return "retry"
+        if connect_failed and not same and _same_purpose(case, socket, other, finding, when, after):
+            return "fallback"
+    if _ended_on_purpose(case, process):
+        return "purpose"
+    if (fate == "ok" or case.job_fate(process) == "ok") and _went_on(case, finding, socket, process):
+        return "survived"
+    if connect_failed and fate == "ok" and case.job_fate(process) == "ok" and _was_to_be_silent(process, after):
+        return "survived"
+    root = case.root_of(process)
+    if fate == "failed" and root is not process and case.fate(root) == "ok":
+        return "let pass"
+    return ""
+
+
+def _was_to_be_silent(process: Process | None, after: int | None) -> bool:
+    """Its complaints went to /dev/null, all of them: whoever started it knew that this may fail."""
+    complaints = [o for o in process.output if o.fd == 2] if process is not None else []
+    times = [o.event.record.time_ns for o in complaints]
+    return (
+        bool(complaints)
+        and all(o.path == "/dev/null" for o in complaints)
+        and (after is None or any(t is None or t >= after for t in times))
+    )
+
+
+def _tried_again(case: Case, finding: Draft, process: Process | None, other: Socket, after: int) -> bool:
+    """The success is of the same work, not of another worker: it began after the failure, in the same thread where
+    the process failed in spite of it.
+    """
+    turn = other.turn
+    started = [case.at(e) for e in (turn.events[:1] if turn is not None else [])] + [
+        case.at(a.events[0]) for a in other.attempts if a.events
+    ]
+    if not any(s >= after for s in started) and case.has_clock:
+        return False
+    if case.fate(process) not in ("failed", "killed") or case.process(other) is not process:
+        return True
+    threads = {e.record.tid for e in finding.evidence}
+    return bool(threads & {e.record.tid for e in other.timeline[-8:]})
+
+
+def _ended_on_purpose(case: Case, process: Process | None) -> bool:
+    """The job itself stopped this helper (timeout(1) may have done it for it), and ended well."""
+    if process is None or process.signal is None or process.killed_by is None:
+        return False
+    killer = case.owner_of(process.killed_by)
+    return case.fate(killer) == "ok" or (killer is not None and killer.traced and case.job_fate(process) == "ok")
+
+
+def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> bool:
+    if other.kind != "socket" or not case.connected(other) or other.type != socket.type:
+        return False
+    if connect_failed and not case.first_error(other):
+        return bool(other.attempts)
+    turn = other.turn
+    if turn is not None and turn.answer_bytes and case.first_error(other) is None:
+        return _whole(other)
+    return False
+
+
+def _whole(socket: Socket) -> bool:
+    """The last message came whole, or the log shows too little of it (-s) to say that it did not."""
+    return all(
+        m.complete or (isinstance(m, HttpMessage | Unit) and m.incomplete_reason == "clipped")
+        for m in socket.messages[-1:]
+    )
+
+
+def _success_time(case: Case, other: Socket) -> int | None:
+    attempt = next((a for a in other.attempts if a.outcome == "connected"), None)
+    if attempt is None or not attempt.events:
+        return None
+    if attempt.end_ns is not None:
+        return attempt.end_ns
+    return case.ended(attempt.events[-1])
+
+
+def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Draft, when: int, after: int) -> bool:
+    """Another address of the same service: same process and port, tried next, or raced and preferred."""
+    if case.process(socket) is not case.process(other):
+        return False
+    if socket.name and other.name and socket.name != other.name:
+        return False
+    attempt = next(a for a in other.attempts if a.outcome == "connected")
+    began = case.at(attempt.events[0])
+    tried_next = began >= after
+    raced = finding.variant != "deadline" or finding.confidence != "confirmed"
+    if not tried_next and not (raced and abs(after - when) < SECOND) and case.has_clock:
+        return False
+    if socket.family == "unix" or other.family == "unix":
+        return True
+    port = finding.peer.rpartition(":")[2] if finding.peer else ""
+    return other.peer is not None and str(other.peer.port) == port
+
+
+def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None) -> bool:
+    """The job ended well in spite of this: the process, or its job, did more network work with success afterwards."""
+    after = finding.end_ns if finding.end_ns is not None else finding.time_ns
+    if process is None or after is None:
+        return False
+    whole_job = case.job_fate(process) == "ok"
+    line = max((e.record.lineno for e in finding.evidence), default=0)
+    for other in case.clients:
+        if other is socket or other.turn is None or not (whole_job or case.process(other) is process):
+            continue
+        last = other.last_progress_ns if case.has_clock else case.ended(other.timeline[-1]) if other.timeline else None
+        later = last is not None and last >= after and bool(other.timeline) and other.timeline[-1].record.lineno > line
+        if other.turn.answer_bytes and later and not case.is_dns(other):
+            return case.first_error(other) is None and _whole(other)
+    return False

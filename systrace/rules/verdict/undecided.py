@@ -1,0 +1,205 @@
+"""Where a log shows too little for a verdict: it breaks off, leaves out children, or holds no call that explains the end."""
+
+from __future__ import annotations
+
+from systrace.model import Draft, Event, Process, Socket, Verdict
+from systrace.rules.case.index import Case, once
+from systrace.rules.case.stalls import awaits_clients, torn_apart
+from systrace.rules.case.standing import stood_still
+from systrace.rules.rule import RULES
+from systrace.words import seconds
+
+
+def may_cope(case: Case, findings: list[Draft], index: int) -> str:
+    """The log breaks off, and a failure in it need not have been the end: the process goes on with other connections, or its
+    job with other children, or did so when the same had failed before (a loop that tries again). Why nothing can be said,
+    or "".
+    """
+    finding = findings[index]
+    process = case.owner_of(finding.pid)
+    if not case.evidence.health.torn or case.job_fate() != "open" or process is None or RULES[finding.cause].endless:
+        return ""
+    fate = case.fate(process)
+    if fate == "ok" or (fate != "open" and not _is_child(case, process)):
+        return ""
+    before = {f.pid for f in findings if f.cause == finding.cause} - {process.pid}  # of other peers: mirrors, checks
+    if not (before or finding.count > 1 or _goes_on(case, finding, process)):
+        return ""
+    root = case.root_of(process)
+    return (
+        f"The log breaks off while {case.name_of(root)} is at work: it goes on after {finding.cause} at "
+        f"{finding.peer or 'no peer'} in {case.name_of(process)}, and how that ended is unknown."
+    )
+
+
+def _is_child(case: Case, process: Process) -> bool:
+    blind = not case.sees_close or not case.sees_parents  # then all are of the one that outlived the others
+    return case.root_of(process) is not process or (blind and case.roots()[0] is not process)
+
+
+def _goes_on(case: Case, finding: Draft, process: Process) -> bool:
+    """After the failure: another child, or bytes or an attempt on another socket."""
+    if case.fate(process) != "open":
+        ended = process.end_ns
+        return ended is not None and any(
+            (p.start_ns or 0) >= ended and case.same_job(p, process) for p in case.evidence.processes.values()
+        )
+    after = max((e.record.lineno for e in finding.evidence), default=0)
+    return any(
+        s.uid != finding.socket and s.timeline and s.timeline[-1].record.lineno > after and case.process(s) is process
+        for s in case.clients
+    )
+
+
+def unknown(case: Case) -> Verdict | None:
+    """The job failed, or the log shows nothing: no cause is to be seen."""
+    health = case.evidence.health
+    again = "systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)"
+    if health.records == 0:
+        return Verdict("inconclusive", "inconclusive", None, None, "The log contains no calls: nothing can be said.")
+    roots = [p for p in case.roots() if p.traced]
+    root = roots[0] if roots else None
+    if case.stops_early:
+        return Verdict("inconclusive", "inconclusive", None, None, _stops_early(case))
+    if root is not None and case.fate(root) == "open":
+        return _unfinished(case, root, again)
+    if root is not None and case.fate(root) != "ok":
+        how = (
+            f"exit status {root.exit_code}"
+            if root is not None and root.signal is None
+            else f"{root.signal if root else ''}"
+        )
+        why = ""
+        if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
+            # of systrace's own recordings another one would show no more
+            why = f" This log hides much: {health.limits[0]}. Record again with {again}."
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",
+        )  # fmt: skip
+    return None
+
+
+def _stops_early(case: Case) -> str:
+    """What was under way where a recording stops, and how the job ended, which systrace itself waited for."""
+    waits = [
+        (socket, span)
+        for socket in case.clients
+        if (span := socket.waits[-1] if socket.waits else None) is not None and span.ended_by in ("", "end of log")
+    ]
+    why = case.stops_early.partition(": the recording")[0].removesuffix(" and stops there")
+    text = f"The recording stops before the job did ({why})"
+    if waits:
+        socket, _span = max(waits, key=lambda wait: wait[1].start_ns or 0)
+        text += f" while {case.name_of(case.process(socket))} waits for {case.label(socket)}"
+    status = case.evidence.source.facts.get("exit_status")
+    later = f"; the job ended with status {status}" if isinstance(status, int) else ""
+    return f"{text}: how that went on is not in it{later}. Nothing had failed until then."
+
+
+_DOING = {
+    "sleep": "slept",
+    "futex": "waited for a lock or another of its threads",
+    "lock": "waited for a file lock",
+    "signal": "waited for a signal",
+    "stdin": "waited for its standard input",
+    "child": "waited for a child",
+}
+
+
+def _all_the_while(case: Case, busy: list[Process]) -> str:
+    """What a process did from before the trace to its end, where the snapshot at its head tells."""
+    waits = [
+        (process, span)
+        for process in busy
+        for span in process.spans
+        if span.kind in _DOING and span.ended_by == "" and stood_still(case, span.events[-1])
+        if span.limit_source not in ("", "restart_syscall")
+    ]
+    if not waits:
+        return ""
+    process, span = min(waits, key=lambda wait: list(_DOING).index(wait[1].kind))
+    lasted = case.last_ns - span.start_ns if case.last_ns is not None and span.start_ns is not None else None
+    return (
+        f"{case.name_of(process)} {_DOING[span.kind]} ({span.limit_source}) from before strace attached until it left, "
+        f"{seconds(lasted)}; what it does when it goes on is not in this log."
+    )
+
+
+def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
+    """The log stops before the job does: is what it shows enough to call it well?"""
+    busy = [p for p in case.evidence.processes.values() if not awaits_clients(case, p)]
+    if any(stood_still(case, e) for p in busy for e in p.pending):
+        told = _all_the_while(case, busy)
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            told or f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log "
+            "does not tell. Look at it without strace: systrace attach PID --passive.",
+        )  # fmt: skip
+    hidden = _hidden_work(case)
+    if hidden:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} had not ended when the log did, and {hidden}. Record again with {again}.",
+        )  # fmt: skip
+    torn = next((s for s in case.clients if s.is_network and not s.closed_by and _under_way(case, s)), None)
+    if torn is not None:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"The log ends while {case.name_of(case.process(torn))} still receives an answer from {case.label(torn)}: how it "
+            f"went on is unknown. Nothing had failed until then.",
+        )  # fmt: skip
+    if not case.sees_waits and any(s.is_network and s.type == "stream" and not s.closed_by for s in case.clients):
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"{case.name_of(root)} still had connections open when the log ended, and -e trace=network hides whether it "
+            f"waited on them. Record again with {again}.",
+        )  # fmt: skip
+    busy = [p for p in case.evidence.processes.values() if p.traced and case.fate(p) == "open"]
+    busy = [p for p in busy if not _waits(case, p)]
+    if busy and case.evidence.health.torn:
+        return Verdict(
+            "inconclusive", "inconclusive", None, None,
+            f"The log breaks off while {case.name_of(busy[-1])} is at work: how it ended is unknown. Nothing had failed until "
+            "then.",
+        )  # fmt: skip
+    return None
+
+
+def _waits(case: Case, process: Process) -> bool:
+    """A wait of this process, on a socket or not, had no end when the log ended."""
+    if case.cut_at_work(process):
+        return False
+    waits = [span.events[-1] for span in process.spans if not span.ended_by]
+    waits += _on_sockets(case).get(process.pid, [])
+    return any(not torn_apart(event) for event in [*waits, *process.pending])
+
+
+@once
+def _on_sockets(case: Case) -> dict[int, list[Event]]:
+    """The calls that wait on sockets when the log ends, by process."""
+    found: dict[int, list[Event]] = {}
+    for socket in case.clients:
+        if (
+            socket.waits
+            and socket.waits[-1].ended_by in ("", "end of log")
+            and (process := case.process(socket)) is not None
+        ):
+            found.setdefault(process.pid, []).append(socket.waits[-1].events[-1])
+    return found
+
+
+def _under_way(case: Case, socket: Socket) -> bool:
+    """An answer has begun and is not whole, and nothing says that no more came."""
+    last = next((m for m in reversed(socket.messages) if m.direction == "received"), None)
+    return last is not None and not last.complete and not socket.faults and case.connected(socket)
+
+
+def _hidden_work(case: Case) -> str:
+    """What a log of a job that still runs leaves out altogether."""
+    if case.only_failures:
+        return "the log holds failing calls only (-Z): what it waited for is unknown"
+    children = [p for p in case.evidence.processes.values() if p.parent is not None]
+    if children and not any(p.traced for p in children):
+        return "its children were not traced (no -f): what they did is unknown"
+    return ""
