@@ -44,7 +44,7 @@ def version(program: str) -> Version:
     """(major, minor) of an strace; (0, 0) when it does not say."""
     try:
         asked = subprocess.run(
-            [program, "-V"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=VERSION_SECONDS,
+            [program, "-V"], input=b"", capture_output=True, check=False, timeout=VERSION_SECONDS,
             env={**os.environ, "LC_ALL": "C"},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):  # of another machine, no program at all, stuck

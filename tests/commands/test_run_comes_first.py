@@ -307,7 +307,7 @@ def test_without_a_null_device(tracer: str, how: str) -> None:
     words += [*SYSTRACE, "run", "--tracer", tracer, *JOB]
     done = subprocess.run(words, input=b"word\n", capture_output=True, check=False, timeout=100)
     said = unharmed(done)
-    assert 1 <= len(said) <= 2, said
+    assert 1 <= len(said) <= 3, said  # no strace, an incomplete recording, no report
 
 
 @pytest.mark.parametrize("tracer", TRACERS)

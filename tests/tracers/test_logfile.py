@@ -171,14 +171,20 @@ def test_more_siblings_than_a_shell_allows_open_files(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.mark.parametrize("pack", ["gzip -1", "xz -0", "bzip2", "zstd", "cat"])
-@pytest.mark.parametrize("piece", [bytes(1 << 20), b"\n" * (1 << 20)], ids=["NULs", "line ends"])
+# A hole of a plain file is no bomb: it is skipped.
+BOMBS = [
+    pytest.param(pack, piece, id=f"{pack}-{name}")
+    for pack in ("gzip -1", "xz -0", "bzip2", "zstd", "cat")
+    for name, piece in {"NULs": bytes(1 << 20), "line ends": b"\n" * (1 << 20)}.items()
+    if (pack, name) != ("cat", "NULs")
+]
+
+
+@pytest.mark.parametrize(("pack", "piece"), BOMBS)
 @pytest.mark.parametrize("before", [b"", TEXT], ids=["alone", "behind a log"])
 def test_what_unpacks_without_an_end_is_given_up(tmp_path: Path, pack: str, piece: bytes, before: bytes) -> None:
     """A few kilobytes that stand for 600 MB, or for ten gigabytes."""
     path = tmp_path / "bomb"
-    if pack == "cat" and not piece[0]:
-        pytest.skip("a hole of a plain file is skipped")
     if pack == "zstd":
         pytest.importorskip("backports.zstd")
     with path.open("wb") as out, subprocess.Popen(pack.split(), stdin=subprocess.PIPE, stdout=out) as packer:

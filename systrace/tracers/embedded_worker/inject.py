@@ -48,6 +48,7 @@ class Widener:
         self._abi = abi
         self._numbers = numbers
         self._layout = registers.LAYOUTS[abi.name]
+        self.unbound = 0  # PTRACE_O_* of tracees that may outlive this process
         self._own = {name: number for number, name in abi.names.items() if name in ("mmap", "munmap", "seccomp")}
 
     def concerns(self, entry: requests.Entry) -> bool:
@@ -92,11 +93,22 @@ class Widener:
 
     def _add(self, tracee: Tracee, coverage: Coverage, fd: int) -> bool | None:
         """True: the number is covered; False: the kernel refuses; None: not at this place, but at the next."""
-        tid, own = tracee.tid, self._own
+        tid = tracee.tid
         if filters(tid) != coverage.filters:
             return False  # a sandbox of the program's own: it may kill whoever calls seccomp(2)
         if tracee.abi is not self._abi:
             return None  # a 32-bit program: all its reads and writes stop it anyway
+        if not self.unbound:
+            return self._extend(tracee, coverage, fd)
+        # In the middle of this its registers are not its own: should we be killed, it is better killed than let go so.
+        requests.set_options(tid, self.unbound | requests.O_EXITKILL)
+        try:
+            return self._extend(tracee, coverage, fd)
+        finally:
+            requests.set_options(tid, self.unbound)
+
+    def _extend(self, tracee: Tracee, coverage: Coverage, fd: int) -> bool | None:
+        tid, own = tracee.tid, self._own
         first, last = coverage.block(fd)
         code = seccomp.program([], [(self._abi, self._numbers)], [(first, last)])
         if not tracee.page:

@@ -182,22 +182,20 @@ class Loop:
     def unbind(self, tid: int) -> None:
         """Let a stopped tracee outlive this process, and all that it makes."""
         requests.set_options(tid, self.unbound)
+        if self._widener is not None:
+            self._widener.unbound = self.unbound
 
     def _widened(self, tracee: Tracee) -> bool:
         """Look at descriptors that a call made. True when the tracee has reached another stop, or its end."""
         if self._widener is None:
             tracee.fresh.clear()
             return False
-        if self.unbound:  # in the middle of this its registers are not its own: better killed than let go so
-            requests.set_options(tracee.tid, self.unbound | requests.O_EXITKILL)
         try:
             status = self._widener.widen(tracee)
         except Abandoned as gone:
             if gone.status is not None:
                 self._ended(tracee.tid, gone.status)
             return True
-        if self.unbound:
-            self.unbind(tracee.tid)
         if status is None:
             return False
         self._stopped(tracee.tid, status)
