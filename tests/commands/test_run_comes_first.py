@@ -109,7 +109,9 @@ def test_no_room_for_temporary_files(tracer: str, tmp_path: Path) -> None:
 
 
 NOWHERE = """
-for directory in /tmp /var/tmp /dev/shm; do mount -t tmpfs -o ro none $directory || exit 99; done
+for directory in /tmp /var/tmp /dev/shm; do  # bound, not hidden: we may be installed there
+    mount --bind $directory $directory && mount -o remount,bind,ro $directory || exit 99
+done
 unset XDG_RUNTIME_DIR
 export TMPDIR="$1"
 shift
