@@ -6,6 +6,7 @@ array, its taken front is deleted rarely, and searches remember how far they got
 
 from __future__ import annotations
 
+import abc
 import re
 from collections import deque
 from collections.abc import Iterable
@@ -243,7 +244,7 @@ class Buffer:
             self._later = None
 
 
-class StreamDecoder:
+class StreamDecoder(abc.ABC):
     """Base for decoders of byte streams: a Buffer a side, and `advance` called when one of them grew.
 
     A subclass sets `name` and `ports`, defines `identify` and `advance`, and may extend `ended`.
@@ -267,9 +268,9 @@ class StreamDecoder:
         """See `Decoder.end`."""
         return self.ended(from_client, how)
 
+    @abc.abstractmethod
     def advance(self, from_client: bool) -> Iterable[Message]:
         """Messages that the bytes of this side now complete."""
-        raise NotImplementedError
 
     def ended(self, from_client: bool, how: str) -> Iterable[Message]:
         """Messages that the end of this side completes or leaves incomplete."""

@@ -7,6 +7,7 @@ their length. Both are linear in time, keep at most a sample of a large message,
 
 from __future__ import annotations
 
+import abc
 from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar, TypeVar
@@ -37,13 +38,13 @@ class Dialogue(StreamDecoder):
 
     # --------------------------------------------------------------------------------------------------- for subclasses
 
+    @abc.abstractmethod
     def drain(self, from_client: bool, out: list[Message]) -> None:
         """Take all whole units of one direction; stop when `held`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def cut(self, from_client: bool, how: str, out: list[Message]) -> None:
         """That direction ended as `how` says: report what it leaves incomplete."""
-        raise NotImplementedError
 
     def held(self, from_client: bool) -> bool:
         """Nothing more may be read from this direction now."""
@@ -143,9 +144,9 @@ class LineDialogue(Dialogue):
         self._raw: dict[bool, _Raw | None] = {True: None, False: None}
         self.cut_reason = "clipped"  # why a `Line.cut` is cut
 
+    @abc.abstractmethod
     def line(self, from_client: bool, line: Line, first: Transfer | None, out: list[Message]) -> None:
         """One line came; `first` is the call that carried its first byte."""
-        raise NotImplementedError
 
     def raw_done(self, from_client: bool, head: bytes, size: int, out: list[Message]) -> None:
         """The raw bytes that `expect_raw` announced have passed; `head` are those kept and known."""
@@ -222,16 +223,16 @@ class FramedDialogue(Dialogue):
         self._lost = {True: False, False: False}
         self._seen = {True: False, False: False}  # a frame was read on that side
 
+    @abc.abstractmethod
     def frame_size(self, from_client: bool, head: bytes) -> int:
         """Size in bytes, header included, of the frame that begins so; 0: more bytes are needed; -1: no frame does.
 
         `head` holds at most `header` bytes.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def frame(self, from_client: bool, data: bytes, size: int, first: Transfer | None, out: list[Message]) -> None:
         """A frame of `size` bytes has come; `data` are those known, without gaps, at most `sample`."""
-        raise NotImplementedError
 
     def begins(self, from_client: bool, head: bytes) -> bool:
         """After a loss: does a call that starts with `head` (at most 64 bytes) begin a frame, almost surely?"""

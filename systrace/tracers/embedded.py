@@ -23,6 +23,7 @@ from typing import Any
 
 from systrace.errors import CaptureError, CommandError
 from systrace.tracers import TRACERS, Request
+from systrace.tracers.embedded_worker.lending import MENDED, UNMENDED
 from systrace.tracers.launch import environment
 from systrace.tracers.one_cpu import pinning
 from systrace.tracers.permission import forbidden, yama
@@ -88,8 +89,8 @@ class EmbeddedCapture:
             for message in self._messages():  # a short job's end may come along with its start
                 self._note(message)
                 if message["event"] == "launched" and self._heir is not None:
-                    self._heir.guard(message["pid"], self.tracer_pid)
-                    self._control.send(b"go")
+                    self._heir.guard(message["pid"], self.tracer_pid, message["lent"])
+                    self._control.send(MENDED if self._heir.mends else UNMENDED)
                 elif message["event"] in ("started", "failed"):
                     first = message
                     self.pid = first.get("pid", 0)

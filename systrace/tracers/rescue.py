@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from systrace.tracers.embedded_worker.lending import Lent, find
 from systrace.tracers.permission import yama
 from systrace.tracers.waiting import Running, pidfd, stat_fields, status_field, tracer_of, wait_any
 
@@ -27,6 +28,7 @@ from systrace.tracers.waiting import Running, pidfd, stat_fields, status_field, 
 PTRACE_CONT = 7
 PTRACE_GETEVENTMSG = 0x4201
 PTRACE_SEIZE = 0x4206
+PTRACE_INTERRUPT = 0x4207
 PTRACE_LISTEN = 0x4208
 PTRACE_EVENT_EXIT = 6
 PTRACE_EVENT_STOP = 128
@@ -36,8 +38,9 @@ WALL = 0x40000000  # __WALL of waitpid(2): threads, too
 GROUP_STOPS = frozenset({signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 CAP_SYS_PTRACE = 19
 LET_GO_SECONDS = 0.5  # a dying tracer does so within a millisecond
+DEAD_SECONDS = 0.005  # who can't be seized for so long may be a zombie, which never can
 READY_SECONDS = 2.0  # for the guard to be in its place
-GUARDED = struct.Struct("=ii")  # the job and its tracer
+GUARDED = struct.Struct("=iiQ")  # the job, its tracer, and where that one says what it has lent
 ROUNDS = 200  # tasks that appear while we seize are found by looking again
 
 
@@ -57,12 +60,19 @@ class Heir:
         self._tell = tell
         self._text = b""
         self._ready = False
+        self.mends = False  # a task that the tracer has lent a call to gets its registers back
         self.words = ""  # how the job fared
 
-    def guard(self, pid: int, tracer_pid: int) -> None:
-        """Have the job guarded, before it begins. Without this word it is not."""
+    def guard(self, pid: int, tracer_pid: int, lent_at: int = 0) -> None:
+        """Have the job guarded, before it begins. Without this word it is not.
+
+        Args:
+            pid: the job.
+            tracer_pid: who traces it.
+            lent_at: address of that one's record of what it has lent (`lending`), 0 for none.
+        """
         with contextlib.suppress(OSError):
-            os.write(self._tell, GUARDED.pack(pid, tracer_pid))
+            os.write(self._tell, GUARDED.pack(pid, tracer_pid, lent_at))
             until = time.monotonic() + READY_SECONDS
             while not self._ready and wait_any([self._descriptor], until - time.monotonic()):
                 if self.status() is not None:
@@ -81,7 +91,7 @@ class Heir:
             if kind == "words":
                 self.words = text
             elif kind == "ready":
-                self._ready = True
+                self._ready, self.mends = True, text == "mends"
             elif kind == "status":
                 return int(text)
         return None if data else -1
@@ -101,12 +111,13 @@ class Heir:
 class Guard:
     """Watches over the tree of `pid`, whose tracer is `tracer_pid`, in a process that does nothing else."""
 
-    def __init__(self, pid: int, tracer_pid: int, reader: int, answer: int) -> None:
+    def __init__(self, pid: int, tracer_pid: int, lent_at: int, reader: int, answer: int) -> None:
         """Begin to watch.
 
         Args:
             pid: the job.
             tracer_pid: who traces it.
+            lent_at: see `Heir.guard`.
             reader: of the pipe into which the tracer writes.
             answer: what `Heir` reads.
         """
@@ -118,12 +129,15 @@ class Guard:
         self._ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
         self._ptrace.restype = ctypes.c_long
         self._taken: set[int] = set()
-        self._refused: set[int] = set()
+        self._left: set[int] = set()  # dead, or somebody else's
+        self._lent_at = lent_at
+        self._lent: Lent | None = None
+        self._status: int | None = None  # of a job that ended before its tracer could ask for it
         self._watches_tracer = self._ptrace(PTRACE_SEIZE, tracer_pid, None, TRACEEXIT) == 0
 
     def serve(self, on_child: Callable[[int, int], None]) -> None:
         """Until neither tracer nor tracees nor children are left; `on_child` is told of a child's end."""
-        self._say("ready", "")
+        self._say("ready", "mends" if self._watches_tracer and self._lent_at and can_come_first() else "")
         if not self._watches_tracer:
             self._await_end()
             tasks = self._tasks()
@@ -137,26 +151,38 @@ class Guard:
             if os.WIFSTOPPED(status):
                 self._at_stop(tid, os.WSTOPSIG(status), status >> 16)
             elif tid == self._pid:
-                code = os.waitstatus_to_exitcode(status)
-                self._say("status", str(code if code >= 0 else 128 - code))
+                self._say("status", shell_status(status))
             elif tid not in self._taken and tid != self._tracer_pid:
                 on_child(tid, status)
 
     def _at_stop(self, tid: int, number: int, event: int) -> None:
         if event == PTRACE_EVENT_EXIT and tid == self._tracer_pid:
             tasks = self._tasks() if self._depends() else []
+            self._lent, last = find(tid, self._lent_at) if tasks and self._lent_at else (None, None)
             with held_back(tasks, tid) as hold_back:
                 # Who was on the way as we looked has come by now; after that, nobody can be made without the tracer.
                 late = [each for each in self._tasks() if each not in tasks] if tasks else []
                 hold_back(late)
                 tasks += late
+                self._status = ended_with(self._pid, last)
                 self._ptrace(PTRACE_CONT, tid, None, None)
                 self._seize(tasks)
             self._complete(tasks)
+        elif self._lent is not None and tid == self._lent.tid and not self._returned(event):
+            self._ptrace(PTRACE_INTERRUPT, tid, None, None)  # in the middle of the call: at its end, then
+            self._ptrace(PTRACE_CONT, tid, None, None)
         elif event == PTRACE_EVENT_STOP and number in GROUP_STOPS:
             self._ptrace(PTRACE_LISTEN, tid, None, None)
         else:
             self._ptrace(PTRACE_CONT, tid, None, None if event else number)
+
+    def _returned(self, event: int) -> bool:
+        """Whether the registers that the tracer had lent are the task's own again, at this stop."""
+        if self._lent is None or event not in (PTRACE_EVENT_STOP, 0):
+            return False
+        self._lent.give_back(self._ptrace)
+        self._lent = None
+        return True
 
     def _depends(self) -> bool:
         """Whether the tracer that ends leaves anybody behind: not where it has done its work."""
@@ -186,34 +212,35 @@ class Guard:
         for _round in range(ROUNDS):
             tasks = self._tasks()
             self._taken.update(tid for tid in tasks if tid not in self._taken and tracer_of(tid) == os.getpid())
-            new = [tid for tid in tasks if tid not in self._taken and tid not in self._refused]  # nobody's yet
+            new = [tid for tid in tasks if tid not in self._taken and tid not in self._left]  # nobody's yet
             if not new:
                 break
             self._seize(new)
         if self._pid not in self._taken:
-            self._say("status", "-1")
-        if self._refused:
-            self._say(
-                "words", f"{len(self._refused)} of its threads could not be taken over: their calls fail with ENOSYS"
-            )
+            self._say("status", "-1" if self._status is None else shell_status(self._status))
+        if refused := sum(alive(tid) for tid in self._left):
+            self._say("words", f"{refused} of its threads could not be taken over: their calls fail with ENOSYS")
         elif self._taken:
             self._say("words", "the job goes on untraced")
 
     def _seize(self, pending: list[int]) -> None:
         """Each of them, as fast as it goes, as soon as the tracer lets go."""
-        ptrace, until = self._ptrace, time.monotonic() + LET_GO_SECONDS
+        ptrace, begun = self._ptrace, time.monotonic()
         while pending:
             left = []
             for tid in pending:
                 if ptrace(PTRACE_SEIZE, tid, None, OPTIONS) == 0:
+                    if self._lent is not None and tid == self._lent.tid:
+                        ptrace(PTRACE_INTERRUPT, tid, None, None)  # before it runs on with what is not its own
                     self._taken.add(tid)
                 elif ctypes.get_errno() != errno.ESRCH:
                     left.append(tid)
             pending = left
-            if pending and time.monotonic() > until:
+            waited = time.monotonic() - begun
+            if pending and waited > DEAD_SECONDS:
                 self._taken.update(tid for tid in pending if tracer_of(tid) == os.getpid())
-                self._refused.update(tid for tid in pending if tid not in self._taken and stat_state(tid) not in "XZ")
-                return
+                self._left.update(tid for tid in pending if not alive(tid) or waited > LET_GO_SECONDS)
+                pending = [tid for tid in pending if tid not in self._taken and tid not in self._left]
 
     def _say(self, kind: str, text: str) -> None:
         with contextlib.suppress(OSError):
@@ -228,10 +255,11 @@ def held_back(tasks: list[int], tracer_pid: int) -> Iterator[Callable[[list[int]
     where the dying tracer runs. Afterwards all is as it was.
     """
     here = os.sched_getaffinity(0)
-    ours = {min(here)}
-    elsewhere: set[int] = set()
+    tracers: set[int] = set()
     with contextlib.suppress(OSError):
-        elsewhere = os.sched_getaffinity(tracer_pid) - ours
+        tracers = os.sched_getaffinity(tracer_pid)
+    ours = {min(here - tracers or here)}  # it may be on one processor only
+    elsewhere = tracers - ours
     if not tasks or not elsewhere:
         yield lambda _tasks: None
         return
@@ -261,6 +289,14 @@ def held_back(tasks: list[int], tracer_pid: int) -> Iterator[Callable[[list[int]
         os.sched_setaffinity(0, here)
 
 
+def can_come_first() -> bool:
+    """Whether a job's tasks can be kept from every processor until we have them (`held_back`)."""
+    if len(os.sched_getaffinity(0)) < 2 or not _comes_first():
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
+
+
 def _comes_first() -> bool:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -274,9 +310,28 @@ def tracer_lives(descriptor: int) -> bool:
     return not wait_any([descriptor], 0)
 
 
-def stat_state(pid: int) -> str:
-    """The state of a process (proc(5)), X when it is gone."""
-    return (status_field(pid, "State") or "X")[0]
+def alive(tid: int) -> bool:
+    """Whether a thread has not ended; a zombie has."""
+    return (status_field(tid, "State") or "X")[0] not in "XZ"
+
+
+def ended_with(pid: int, last: int | None) -> int | None:
+    """The wait status of a process that has ended, also if nobody has asked for it (proc(5), stat); else None.
+
+    `last` is the one that its tracer got last: when the process is gone, it was that one's, or the tracer has told of it.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
+        return last if last is not None and not os.WIFSTOPPED(last) else None
+    ended = len(fields) > 49 and fields[0] == b"Z" and fields[17] == b"1"  # else only its first thread has
+    return int(fields[49]) if ended else None
+
+
+def shell_status(status: int) -> str:
+    """A wait status as a shell says it."""
+    code = os.waitstatus_to_exitcode(status)
+    return str(code if code >= 0 else 128 - code)
 
 
 def tree(pid: int, tracer_pid: int) -> Iterator[int]:

@@ -160,8 +160,8 @@ def _keep(spooler: _Spooler, told: int, answer: int) -> None:
         ended = pidfd(current)
     data = os.read(told, GUARDED.size)
     if len(data) == GUARDED.size:
-        pid, tracer_pid = GUARDED.unpack(data)
-        Guard(pid, tracer_pid, spooler.reader, answer).serve(replace)
+        pid, tracer_pid, lent_at = GUARDED.unpack(data)
+        Guard(pid, tracer_pid, lent_at, spooler.reader, answer).serve(replace)
     else:  # systrace is gone, or attached only
         while True:
             pid, status = os.waitpid(current, 0)

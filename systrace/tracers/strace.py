@@ -23,6 +23,7 @@ from typing import Any
 from systrace.calls import LIVES
 from systrace.errors import CaptureError, CommandError
 from systrace.tracers import TRACERS, Request
+from systrace.tracers.complaints import Complaints
 from systrace.tracers.launch import FDS_MAX, NAME, environment
 from systrace.tracers.one_cpu import pinning
 from systrace.tracers.permission import forbidden
@@ -79,7 +80,7 @@ def options(installed: Version, request: Request, *, attach: bool = False) -> li
 class StraceRun:
     """A command under strace: the `Capture` of `Strace.run`."""
 
-    def __init__(self, job: subprocess.Popen[bytes], tracer_pid: int, complaints: Path, filtered: bool) -> None:
+    def __init__(self, job: subprocess.Popen[bytes], tracer_pid: int, complaints: Complaints, filtered: bool) -> None:
         self.pid = job.pid
         self.tracer_pid = tracer_pid
         self._job = job
@@ -126,10 +127,11 @@ class StraceRun:
 
     def fault(self) -> str | None:
         """See `Capture`."""
-        return self._fault or complaint(self._complaints) or None
+        return self._fault or self._complaints.last() or None
 
     def close(self) -> None:
         """Forget the job: it and strace go on."""
+        self._complaints.close()
         for descriptor in (self._tracer_fd, self._job_fd):
             if descriptor is not None:
                 os.close(descriptor)
@@ -140,7 +142,7 @@ class StraceRun:
 class StraceAttach:
     """strace on running processes: the `Capture` of `Strace.attach`."""
 
-    def __init__(self, pid: int, tracer: subprocess.Popen[bytes], complaints: Path) -> None:
+    def __init__(self, pid: int, tracer: subprocess.Popen[bytes], complaints: Complaints) -> None:
         self.pid = pid
         self.tracer_pid = tracer.pid
         self._tracer = tracer
@@ -178,11 +180,12 @@ class StraceAttach:
         """See `Capture`."""
         if not self._stopped and (self._tracer.poll() or 0) < 0:
             return f"strace[{self.tracer_pid}] was killed: the recording stops there, the process goes on"
-        return complaint(self._complaints) or None
+        return self._complaints.last() or None
 
     def close(self) -> None:
         """Stop and free."""
         self.stop()
+        self._complaints.close()
         for descriptor in (self._target_fd, self._tracer_fd):
             if descriptor is not None:
                 os.close(descriptor)
@@ -220,10 +223,14 @@ class Strace:
         chosen = options(version(program), request)
         filtered = "--seccomp-bpf" in chosen
         detach = ["-D"] if version(program) < (5, 5) else ["-DD", "-I4" if filtered else "-I2"]
-        complaints = request.output.with_suffix(".messages")
-        job, tracer_pid = _launch(
-            [program, *detach, *chosen, "-o", str(request.output), "--"], command, request, complaints
-        )
+        complaints = Complaints()
+        try:
+            job, tracer_pid = _launch(
+                [program, *detach, *chosen, "-o", str(request.output), "--"], command, request, complaints
+            )
+        except BaseException:
+            complaints.close()
+            raise
         capture = StraceRun(job, tracer_pid, complaints, filtered)
         try:
             yield capture
@@ -238,16 +245,19 @@ class Strace:
         _check_numbers(processes)
         for process in processes:
             words += ["-p", str(process.pid)]
-        complaints = request.output.with_suffix(".messages")
-        with complaints.open("wb") as errors:
+        complaints = Complaints()
+        try:
             tracer = subprocess.Popen(
                 words,
                 stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
+                stdout=complaints.descriptor,
+                stderr=complaints.descriptor,
                 start_new_session=True,
                 preexec_fn=_listen_to_stop,
             )
+        except BaseException:
+            complaints.close()
+            raise
         capture = StraceAttach(processes[0].pid, tracer, complaints)
         try:
             _await_attached(capture, tracer, complaints)
@@ -274,7 +284,7 @@ def _check_numbers(processes: Sequence[Running]) -> None:
             raise CaptureError(f"cannot attach: {process.successor()}")
 
 
-def _await_attached(capture: StraceAttach, tracer: subprocess.Popen[bytes], complaints: Path) -> None:
+def _await_attached(capture: StraceAttach, tracer: subprocess.Popen[bytes], complaints: Complaints) -> None:
     """Return once strace traces the process.
 
     Raises:
@@ -291,9 +301,9 @@ def _await_attached(capture: StraceAttach, tracer: subprocess.Popen[bytes], comp
             if _is_gone(capture.pid):
                 return  # it went before we could see that it was traced; strace still has its children
         else:
-            if tracer.returncode == 0 and not complaint(complaints):
+            if tracer.returncode == 0 and not complaints.last():
                 return  # it came, and the process went
-        raise CaptureError(_refused(capture.pid, complaint(complaints)))
+        raise CaptureError(_refused(capture.pid, complaints.last()))
 
 
 def _is_gone(pid: int) -> bool:
@@ -317,7 +327,7 @@ def _refused(pid: int, said: str) -> str:
 
 
 def _launch(
-    words: list[str], command: Sequence[str], request: Request, complaints: Path
+    words: list[str], command: Sequence[str], request: Request, complaints: Complaints
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start the command; returns when its execve has happened, with the tracer's process id.
 
@@ -330,7 +340,7 @@ def _launch(
     numbers = inherited_descriptors()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     reader, writer = os.pipe()
-    with ours, theirs, open(reader, "rb", buffering=0) as report, complaints.open("wb") as errors:  # noqa: PTH123
+    with ours, theirs, open(reader, "rb", buffering=0) as report:  # noqa: PTH123
         more = _send_descriptors(ours, writer, numbers, request)
         os.close(writer)
         launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("launch.py")), str(theirs.fileno())]
@@ -339,7 +349,7 @@ def _launch(
                 [*words, *launcher, command[0], request.argv0 or command[0], *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=errors,
+                stderr=complaints.descriptor,
                 pass_fds=(theirs.fileno(),),
                 restore_signals=False,  # strace lives on without a reader (SIGPIPE); the launcher restores the job's
                 env=environment() if request.environment is None else dict(request.environment),
@@ -365,7 +375,7 @@ def _launch(
         raise CaptureError(f"the job cannot be given its {len(numbers)} open descriptors: {reason} (see ulimit -n)")
     if said and int(said) != errno.ENOSYS:  # which is what a filter answers whose tracer was killed
         raise CommandError(command[0], int(said))
-    raise CaptureError(forbidden(complaint(complaints) or "strace ended without a word"))
+    raise CaptureError(forbidden(complaints.last() or "strace ended without a word"))
 
 
 def _give_up(job: subprocess.Popen[bytes]) -> None:
@@ -434,17 +444,6 @@ def inherited_descriptors() -> list[int]:
             if os.get_inheritable(int(entry)):
                 numbers.append(int(entry))
     return sorted(numbers)
-
-
-def complaint(messages: Path) -> str:
-    """strace's own last message, printable, without its name; empty when it said nothing."""
-    try:
-        with messages.open("rb") as file:
-            lines = file.read(4096).decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ""
-    said = [line.split("strace: ", 1)[-1].strip() for line in lines if line.strip()]
-    return "".join(c if c.isprintable() else "?" for c in said[-1])[:200] if said else ""
 
 
 TRACERS.add(Strace.name, Strace())

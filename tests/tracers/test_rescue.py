@@ -13,14 +13,17 @@ from pathlib import Path
 
 import pytest
 
+from systrace.calls import MAKERS
 from systrace.outputs import place
-from systrace.tracers import TRACERS, Capture, Request, rescue
+from systrace.tracers import TRACERS, Capture, Request, embedded, rescue
 from systrace.tracers.recording import Recording
-from systrace.tracers.rescue import Heir, descendants, held_back, permitted, stat_state, threads, tracer_lives, tree
+from systrace.tracers.rescue import Heir, alive, descendants, held_back, permitted, threads, tracer_lives, tree
 from systrace.tracers.spool import Spool
 from systrace.tracers.waiting import pidfd, status_field, tracer_of
 
-CALLS = frozenset("socket connect read write close openat pipe2 dup2 wait4 sendto recvfrom poll execve clone".split())
+CALLS = MAKERS | frozenset(
+    "socket connect read write close openat pipe2 dup2 wait4 sendto recvfrom poll execve clone".split()
+)
 needs_rights = pytest.mark.skipif(not permitted(), reason="kernel.yama.ptrace_scope lets nobody take a job over")
 here = pytest.mark.skipif(tracer_of(os.getpid()) != 0, reason="a traced process cannot trace its children")
 
@@ -36,7 +39,7 @@ class Guarded:
     def kill_tracer(self) -> None:
         """And wait until somebody else has the job."""
         os.kill(self.capture.tracer_pid, signal.SIGKILL)
-        while tracer_of(self.capture.pid) in (0, self.capture.tracer_pid) and stat_state(self.capture.pid) not in "XZ":
+        while tracer_of(self.capture.pid) in (0, self.capture.tracer_pid) and alive(self.capture.pid):
             pass
 
 
@@ -147,13 +150,43 @@ def test_signals_and_stops_go_on(name: str, tmp_path: Path) -> None:
         ready.read_text()
         run.kill_tracer()
         os.kill(run.capture.pid, signal.SIGSTOP)
-        while stat_state(run.capture.pid) not in "Tt":
+        while (status_field(run.capture.pid, "State") or " ")[0] not in "Tt":
             pass
         assert run.capture.wait(0.2) is None
         os.kill(run.capture.pid, signal.SIGCONT)
         run.capture.signal(signal.SIGTERM)
         assert seen.read_text() == "term\n"
         assert run.capture.wait(60) == 5
+
+
+ZOMBIES = """
+import ctypes, os, sys, threading, time
+if os.fork() == 0: os._exit(3)
+if os.fork() == 0:
+    threading.Thread(target=time.sleep, args=(5,)).start()
+    ctypes.CDLL(None).pthread_exit(None)
+time.sleep(0.1)
+with open(sys.argv[1], "w") as ready: ready.write("ready")
+with open(sys.argv[2]) as go: go.read()
+begun = time.monotonic()
+for _ in range(100): os.close(os.open("/dev/null", os.O_RDONLY))
+sys.exit(7 if time.monotonic() - begun < 5 else 8)
+"""
+
+
+@pytest.mark.real
+@here
+@needs_rights
+@pytest.mark.parametrize("name", ["strace", "embedded"])
+def test_the_dead_are_not_waited_for(name: str, tmp_path: Path) -> None:
+    """Children that nobody has asked for cannot be taken over; those who can be do not stand still meanwhile."""
+    ready, go = fifos(tmp_path, "ready", "go")
+    with guarded(name, [sys.executable, "-I", "-S", "-c", ZOMBIES, str(ready), str(go)], tmp_path) as run:
+        ready.read_text()
+        run.kill_tracer()
+        go.write_text("now\n")
+        assert run.capture.wait(60) == 7
+        assert run.spool.heir.hear() == "the job goes on untraced"
 
 
 @pytest.mark.real
@@ -238,8 +271,8 @@ def test_states() -> None:
         process.wait()
         assert not tracer_lives(descriptor)
         os.close(descriptor)
-    assert stat_state(process.pid) == "X"
-    assert stat_state(os.getpid()) == "R"
+    assert not alive(process.pid)
+    assert alive(os.getpid())
 
 
 def test_who_is_held_back_is_let_go_again() -> None:
@@ -262,3 +295,94 @@ def test_what_yama_permits(monkeypatch: pytest.MonkeyPatch) -> None:
     for scope, expected in ((0, True), (1, bool(capable)), (2, bool(capable)), (3, False)):
         monkeypatch.setattr(rescue, "yama", lambda scope=scope: scope)
         assert permitted() is expected
+
+
+# ------------------------------------------------------------------------------- killed while a call is made for us
+
+LENT = """
+import os, sys
+for turn in range(int(sys.argv[1])):
+    pipes = [os.pipe() for _ in range(30)]
+    for reader, writer in pipes:
+        assert os.write(writer, b"word") == 4
+        assert os.read(reader, 4) == b"word"
+    for reader, writer in pipes:
+        os.close(reader)
+        os.close(writer)
+sys.exit(7)
+"""
+# The worker kills itself at the COUNTth time that FUNCTION is called, before or after what it does.
+SUICIDE = """
+import os, signal
+from systrace.tracers.embedded_worker import inject, lending, registers, requests
+def deadly(real, count, after):
+    calls = 0
+    def call(*arguments):
+        nonlocal calls
+        calls += inject.lending._HEAD.unpack_from(lending._RECORD)[0] != 0
+        if calls == count and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*arguments)
+        if calls == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+MODULE.FUNCTION = deadly(MODULE.FUNCTION, COUNT, AFTER)
+"""
+
+
+@needs_rights
+@here
+@pytest.mark.skipif(not rescue.can_come_first(), reason="one processor, or no right to real-time scheduling")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("count", [1, 2, 3, 4])  # mmap, seccomp, munmap, and the next mmap
+@pytest.mark.parametrize("function", ["registers.put", "inject._next_stop", "registers.put_back"])
+def test_registers_are_given_back(
+    function: str, count: int, after: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the tracer is killed in a call that it makes in the job's name, the job does not notice."""
+    module, _dot, name = function.partition(".")
+    kill = SUICIDE.replace("MODULE", module).replace("FUNCTION", name).replace("COUNT", str(count))
+    monkeypatch.setattr(embedded, "_WORKER", kill.replace("AFTER", str(after)) + embedded._WORKER)
+    command = [sys.executable, "-c", LENT, "20"]
+    with guarded("embedded", command, tmp_path) as job:
+        assert job.spool.heir is not None
+        assert job.spool.heir.mends
+        assert job.capture.wait(60) == 7
+        fault = job.capture.fault()
+    assert fault is not None
+    assert "was killed by signal 9" in fault
+
+
+AT_THE_END = """
+import os, signal
+from systrace.tracers.embedded_worker import requests
+def look(real=requests.wait):
+    if os.waitid(os.P_ALL, 0, os.WEXITED | os.WSTOPPED | os.WNOWAIT).si_code in (os.CLD_EXITED, os.CLD_KILLED):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real()
+requests.wait = look
+"""
+
+
+REAPED = """
+import os, signal
+from systrace.tracers.embedded_worker import __main__ as worker
+worker.Worker._on_exit = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@needs_rights
+@here
+@pytest.mark.parametrize("kill", [AT_THE_END, REAPED], ids=["seen", "reaped"])
+@pytest.mark.parametrize(("ending", "status"), [("exit 7", 7), ("kill -TERM $$", 143)])
+def test_the_end_that_the_tracer_did_not_report(
+    ending: str, status: int, kill: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker is killed when the job has ended, and before it can say so."""
+    monkeypatch.setattr(embedded, "_WORKER", kill + embedded._WORKER)
+    with guarded("embedded", ["/bin/sh", "-c", ending], tmp_path) as job:
+        assert job.capture.wait(60) == status
+        fault = job.capture.fault()
+    assert fault is not None
+    assert "was killed by signal 9" in fault

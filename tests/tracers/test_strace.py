@@ -19,7 +19,7 @@ from systrace.outputs import place
 from systrace.tracers import TRACERS, Described, Request, Tracer, strace
 from systrace.tracers.recording import Recording
 from systrace.tracers.spool import Spool
-from systrace.tracers.strace import Strace, StraceAttach, complaint, options, version
+from systrace.tracers.strace import Strace, StraceAttach, options, version
 from systrace.tracers.waiting import status_field, tracer_of
 from tests.tracers.successor import whoever
 
@@ -329,15 +329,6 @@ def test_a_killed_strace_lets_the_attached_process_go(sleeper: subprocess.Popen[
         assert spool.finish().ended
         assert "was killed" in (capture.fault() or "")
     assert sleeper.poll() is None
-
-
-def test_the_last_complaint_is_one_clean_line(tmp_path: Path) -> None:
-    path = tmp_path / "m"
-    path.write_bytes(b"strace: a\x1b[2J\n/usr/bin/strace: a\x1b[2J\nstrace: b\xff\n")
-    assert complaint(path) == "b\ufffd"
-    path.write_bytes(b"strace: b\n/usr/bin/strace: a\x1b[2J\n\n")
-    assert complaint(path) == "a?[2J"
-    assert complaint(tmp_path / "none") == ""
 
 
 def test_a_launcher_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ it is strace-format text on one descriptor, and the exit status.
     seccomp   the filter that stops only the wanted calls   inject  widens that filter for one descriptor number
     requests  raw ptrace(2) requests                        memory  reads the tracee
     registers  of a stopped tracee, per architecture        files   descriptor kinds and annotations
+    lending   where they are kept while it calls for us
     names     numbers to names, per architecture
     plan      which calls stop the job, and how             coverage  descriptor numbers that a filter stops at
     decode/   arguments, one file per family of calls

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from ptrace import PtraceError
 
-from systrace.tracers.embedded_worker import requests
+from systrace.tracers.embedded_worker import lending, requests
 from systrace.tracers.embedded_worker.attach import Replaced, attach
 from systrace.tracers.embedded_worker.decode.structures import Limits
 from systrace.tracers.embedded_worker.launch import FOR_THE_JOB, Command, launch
@@ -115,8 +115,9 @@ class Worker:
             requests.interrupt(job.pid)
         _keep_only((self._control.fileno(), self._output.fileno(), *job.descriptors()))
         if task.outlives:
-            self.say("launched", pid=job.pid)
-            self._control.recv(2)  # the guard is in its place; or systrace is gone, and the job runs as it would
+            self.say("launched", pid=job.pid, lent=lending.ADDRESS)
+            # The guard is in its place; or systrace is gone, and the job runs as it would.
+            loop.mended = self._control.recv(len(lending.MENDED)) == lending.MENDED
         _tick(self._control)
         job.go()
         loop.run()

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from systrace.calls import MAKERS
-from systrace.tracers.embedded_worker import memory, registers, requests, seccomp
+from systrace.tracers.embedded_worker import lending, memory, registers, requests, seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.tracee import Tracee
@@ -48,7 +48,7 @@ class Widener:
         self._abi = abi
         self._numbers = numbers
         self._layout = registers.LAYOUTS[abi.name]
-        self.unbound = 0  # PTRACE_O_* of tracees that may outlive this process
+        self.unbound = 0  # PTRACE_O_* of tracees that may outlive this process, but not while they call for us
         self._own = {name: number for number, name in abi.names.items() if name in ("mmap", "munmap", "seccomp")}
 
     def concerns(self, entry: requests.Entry) -> bool:
@@ -100,7 +100,7 @@ class Widener:
             return None  # a 32-bit program: all its reads and writes stop it anyway
         if not self.unbound:
             return self._extend(tracee, coverage, fd)
-        # In the middle of this its registers are not its own: should we be killed, it is better killed than let go so.
+        # Nobody would give its registers back: should we be killed, it is better killed than let go so.
         requests.set_options(tid, self.unbound | requests.O_EXITKILL)
         try:
             return self._extend(tracee, coverage, fd)
@@ -147,7 +147,15 @@ class Widener:
         size = len(layout.instruction)
         if memory.read(tid, saved[layout.counter] - size, size) != layout.instruction:
             return None
-        if not registers.put(tid, registers.for_call(saved, layout, number, arguments)):
+        lending.lend(tid, saved, layout.shadowed)
+        try:
+            return self._make(tid, number, saved, registers.for_call(saved, layout, number, arguments))
+        finally:
+            lending.returned()
+
+    def _make(self, tid: int, number: int, saved: registers.Registers, changed: registers.Registers) -> int:
+        layout = self._layout
+        if not registers.put(tid, changed):
             raise Abandoned
         status = _next_stop(tid)
         entry = requests.syscall_entry(tid) if status >> 8 == requests.SYSCALL_STOP else None

@@ -32,6 +32,7 @@ class Loop:
         self._quiet = False
         self._detaching = False
         self.unbound = 0  # PTRACE_O_* of tracees that may outlive this process; 0: the kernel kills them with it
+        self.mended = False  # whoever takes them over gives them their registers back (`lending`)
         self.on_stop: Callable[[int], None] = lambda _tid: None
         self.on_exec: Callable[[int], None] = lambda _tid: None
         self.on_exit: Callable[[int, int], None] = lambda _tid, _status: None
@@ -182,7 +183,7 @@ class Loop:
     def unbind(self, tid: int) -> None:
         """Let a stopped tracee outlive this process, and all that it makes."""
         requests.set_options(tid, self.unbound)
-        if self._widener is not None:
+        if self._widener is not None and not self.mended:
             self._widener.unbound = self.unbound
 
     def _widened(self, tracee: Tracee) -> bool:

@@ -26,6 +26,8 @@ from ptrace.binding.func import (
 )
 from ptrace.ctypes_libc import libc
 
+from systrace.tracers.embedded_worker.lending import STATUS
+
 SEIZE = 0x4206
 SETOPTIONS = 0x4200
 INTERRUPT = 0x4207
@@ -68,8 +70,7 @@ _MESSAGE = ctypes.c_ulong()
 _NONE = ctypes.c_ulong(0)
 _INFO_SIZE = ctypes.c_ulong(len(_INFO))
 _INFO_AT, _SIGINFO_AT, _MESSAGE_AT = (ctypes.c_void_p(ctypes.addressof(each)) for each in (_INFO, _SIGINFO, _MESSAGE))
-_STATUS = ctypes.c_int()
-_STATUS_AT = ctypes.byref(_STATUS)
+_STATUS_AT = ctypes.byref(STATUS)
 
 # python-ptrace's own wrapper formats an error text each time; on the two requests of every stop that is the main cost.
 _raw = libc["ptrace"]  # by item: a function object of our own, its types are not shared
@@ -87,7 +88,7 @@ def wait() -> tuple[int, int]:
     """
     tid: int = _waitpid(-1, _STATUS_AT, WALL)
     if tid > 0:
-        return tid, _STATUS.value
+        return tid, STATUS.value
     return (0, 0) if ctypes.get_errno() == errno.EINTR else (-1, 0)
 
 
