@@ -23,7 +23,7 @@ def main() -> None:
 def _become_the_job(error: Exception) -> bool:
     """What nobody expected, before the job of `systrace run` was started: the job comes first. False: there is none."""
     words = sys.argv[1:]
-    course = sys.modules.get("systrace.commands.capture.job")
+    course = sys.modules.get("systrace.capture.job")
     if words[:1] != ["run"] or "--strict" in words or (course is not None and course.Course.begun):
         return False
     if "--" in words:

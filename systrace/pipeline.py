@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from systrace.decoders.conversation import Decoding
-from systrace.decoders.tls_keys import KeyLog
+from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
 from systrace.idle_limits import Limit
 from systrace.model import (

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from systrace.model import Health, Input, Style
 from systrace.parser import EVERY_NAME, records
 from systrace.pipeline import _batches, analyze, raw_records
-from systrace.reporters.table import one_line
-from systrace.tracers.logfile import recordings
+from systrace.reporters.formats.table import one_line
+from systrace.sources.logfile import recordings
 
 START = 1_700_000_000
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("psutil", "tabulate", "rich.table", "hpack", "cryptography", "duckdb", "ptrace", "jsonschema", "hypothesis")
-STAGES = ("parser", "streams", "messages", "decoders", "bodies", "rules", "reporters", "pipeline", "kernel", "tracers")
+STAGES = tuple("parser streams messages decoders bodies rules reporters pipeline kernel tracers sources capture".split())
 
 
 _RUN = """

@@ -26,8 +26,8 @@ from systrace.errors import SystraceError, UsageError
 # Ctrl-C ends other commands at once and by the signal itself, wherever Python is. These leave something behind unless they
 # are unwound: a tracer, a recording, a changed process. What they need is imported before KeyboardInterrupt may come.
 _UNWOUND = {
-    "run": "systrace.commands.capture.job",
-    "attach": "systrace.commands.capture.attaching",
+    "run": "systrace.capture.job",
+    "attach": "systrace.capture.attaching",
     "keepalive": "systrace.kernel.keepalive",
 }
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name
@@ -104,7 +104,7 @@ def _options(
         try:
             also_hide(masks)
         except SystraceError as error:
-            _say(f"systrace: {error}: it is passed over")
+            say(f"{error}: it is passed over")
 
 
 def main() -> None:
@@ -131,7 +131,7 @@ def _main() -> None:
     try:
         app(terminal_width=min(max(shutil.get_terminal_size().columns, 40), 80) - 2)
     except SystraceError as error:
-        _say(f"systrace: {error}")
+        say(error)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # `| head`: the reader has seen enough
         _drop_output()
@@ -140,7 +140,7 @@ def _main() -> None:
         if error.errno not in _UNWRITABLE or error.filename is not None:
             raise
         _drop_output()
-        _say(f"systrace: cannot write standard output: {error.strerror}")
+        say(f"cannot write standard output: {error.strerror}")
         sys.exit(SystraceError.exit_code)
 
 
@@ -150,6 +150,9 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _say(text: str) -> None:
+def say(text: str | SystraceError) -> None:
+    """One line on standard error, with nothing in it that a terminal obeys."""
+    from systrace.words import safe
+
     with contextlib.suppress(OSError):
-        print(text, file=sys.stderr)  # noqa: T201
+        print(f"systrace: {safe(str(text))}", file=sys.stderr)  # noqa: T201

@@ -54,7 +54,7 @@ def attach(
     string_limit: Strings = "4096",
 ) -> None:
     """See HELP."""
-    from systrace.commands.capture.attaching import Options, attach_to
+    from systrace.capture.attaching import Options, attach_to
 
     options = Options(
         pids=tuple(pids or ()),

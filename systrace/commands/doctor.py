@@ -59,7 +59,7 @@ def doctor(
 def _outliving() -> Check:
     """What becomes of the job of `run` if its tracer is killed."""
     from systrace.kernel.checks import NOTE, OK, Check
-    from systrace.tracers.rescue import permitted
+    from systrace.tracers.heir import permitted
 
     if permitted():
         return Check("killed tracer", OK, "the job goes on untraced, with its own status")

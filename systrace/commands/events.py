@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from systrace.commands import app
 from systrace.commands.options import Output
+
+if TYPE_CHECKING:
+    from systrace.sources.logs import Recording
 
 HELP = """Print every system call of strace logs as one JSON object a line, in order of completion.
 
@@ -24,36 +27,22 @@ def events(
     output: Output = None,
 ) -> None:
     """See HELP."""
-
     from systrace.commands.reading.interrupt import end_of_input_on_interrupt
-    from systrace.commands.reading.logs import recordings, say
-    from systrace.commands.reading.output import opened, output_place
+    from systrace.commands.reading.loop import show_each
+    from systrace.commands.reading.output import output_place
     from systrace.commands.reading.progress import progress
-    from systrace.errors import SystraceError
+    from systrace.errors import InputError
     from systrace.pipeline import raw_records
-    from systrace.reporters.calls import is_live, network_calls, write_calls
+    from systrace.reporters.views.calls import is_live, network_calls, write_calls
 
-    where = output_place(output, logs)
-    found, unreadable = recordings(logs)
-    reported = False
-    several = sum(len(recording.inputs) for recording in found) > 1
-    with opened(where) as out:
-        for recording in found:
-            names = [each.name for each in recording.inputs]
-            try:
-                with end_of_input_on_interrupt(names), progress(names):
-                    records = raw_records(recording.inputs)
-                    chosen = network_calls(records) if network else records
-                    write_calls(chosen, out, names if several else None, live=any(map(is_live, names)))
-            except SystraceError as error:
-                say(error)
-                unreadable = True
-                continue
-            complaint = recording.complaint()
-            if complaint is not None:
-                say(complaint)
-                unreadable = True
-            reported |= complaint is None
-        if not reported:
-            raise typer.Exit(2)  # within the block: what is in FILE stays there
-    raise typer.Exit(2 if unreadable else 0)
+    def show(recording: Recording, out: BinaryIO, several: bool) -> None:
+        names = [each.name for each in recording.inputs]
+        with end_of_input_on_interrupt(names), progress(names):
+            records = raw_records(recording.inputs)
+            chosen = network_calls(records) if network else records
+            named = names if several or len(names) > 1 else None
+            write_calls(chosen, out, named, live=any(map(is_live, names)))
+        if (complaint := recording.complaint()) is not None:
+            raise InputError(complaint)
+
+    raise typer.Exit(0 if show_each(logs, output_place(output, logs), show) else 2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from systrace.commands import app
+from systrace.commands import app, say
 from systrace.commands.options import Output
 
 if TYPE_CHECKING:
@@ -54,17 +54,19 @@ def follow(
     output: Output = None,
 ) -> None:
     """See HELP."""
+    from systrace.commands.reading.analysis import analysis_of
+    from systrace.commands.reading.loop import the_one
     from systrace.commands.reading.output import opened, output_place
     from systrace.errors import UsageError
-    from systrace.model import Transcript
-    from systrace.reporters.follow import follow as write
+    from systrace.model import Keep, Transcript
+    from systrace.reporters.views.follow import follow as write
 
     if message is not None and save_body is None:
         raise UsageError("--message goes with --save-body FILE")
     option, path = ("--output", output) if save_body is None else ("--save-body", save_body)
     where = output_place(path, logs, (keylog,), option)
     transcript = Transcript(socket.strip().upper(), _size(limit))
-    analysis = _read(logs, transcript, keylog)
+    analysis = analysis_of(the_one(logs), Keep(transcript=transcript), keylog)
     if where is not None and save_body is not None:
         _save(analysis, transcript, where, message)
         return
@@ -87,31 +89,11 @@ def _size(text: str) -> int:
     return bytes_
 
 
-def _read(logs: list[str], transcript: Transcript, keylog: Path | None) -> Analysis:
-    """The analysis of the one recording, with its transcript.
-
-    Raises:
-        SystraceError: it cannot be read, is no strace log, or there are several.
-    """
-    from systrace.commands.reading.analysis import analysis_of
-    from systrace.commands.reading.logs import recordings
-    from systrace.errors import UsageError
-    from systrace.model import Keep
-
-    found, unreadable = recordings(logs)
-    if unreadable:
-        raise typer.Exit(2)
-    if len(found) != 1:
-        raise UsageError(f"these are {len(found)} recordings, and a conversation is part of one: name one")
-    return analysis_of(found[0], Keep(transcript=transcript), keylog)
-
-
 def _save(analysis: Analysis, transcript: Transcript, where: Place, number: int | None) -> None:
-    from systrace.commands.reading.logs import say
     from systrace.commands.reading.output import opened
     from systrace.errors import UsageError
-    from systrace.reporters.follow import watched
-    from systrace.reporters.saved_body import saved_body
+    from systrace.reporters.views.follow import watched
+    from systrace.reporters.views.saved_body import saved_body
 
     watched(analysis, transcript)
     body = saved_body(transcript, number)

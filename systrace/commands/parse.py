@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from systrace.commands import app, completing
+from systrace.commands import app, completing, say
 from systrace.commands.options import Output
 
 if TYPE_CHECKING:
-    from systrace.commands.reading.logs import Recording
     from systrace.idle_limits import Limit
-    from systrace.model import Analysis
+    from systrace.sources.logs import Recording
 
 HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
 
@@ -53,47 +52,43 @@ def parse(
 ) -> None:
     """See HELP."""
     from systrace.commands.reading.analysis import analysis_of, without_calls
-    from systrace.commands.reading.logs import recordings, say
-    from systrace.commands.reading.output import opened, output_place
-    from systrace.errors import SystraceError, UsageError
+    from systrace.commands.reading.loop import show_each
+    from systrace.commands.reading.output import output_place
+    from systrace.errors import UsageError
     from systrace.idle_limits import read
     from systrace.model import Keep
     from systrace.reporters import REPORTERS
+    from systrace.reporters.layout import Layout
+    from systrace.reporters.views.timeline import timeline
+    from systrace.words import encoded, safe
 
     if style not in REPORTERS:
         raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
-    if socket is not None and style != "table":
+    reporter = REPORTERS[style]
+    if socket is not None and not reporter.for_people:
         raise UsageError("--socket shows a table: it does not go with --format")
     where = output_place(output, logs, (limits, keylog))
     own = read(limits, users=True) if limits is not None else _set_limits()
-    found, unreadable = recordings(logs)
-    failed = reported = False
-    with opened(where) as out:
-        for recording in found:
-            try:
-                analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own)
-                if len(found) > 1 and style == "table":
-                    _head(recording, out)
-                _write(analysis, style, socket, everything, out)
-                if style == "table" and socket is None and (requests or everything):
-                    _requests(analysis, out)
-            except SystraceError as error:
-                say(error)
-                unreadable = True
-                continue
-            reported = True
-            if (lack := without_calls(recording, analysis)) is not None:
-                say(lack)
-                unreadable = True
-            failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
-        if not reported:
-            raise typer.Exit(2)  # within the block: what is in FILE stays there
-    raise typer.Exit(2 if unreadable else int(failed))
+    failed = False
+
+    def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
+        nonlocal failed
+        analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own)
+        layout = Layout.of(out, everything, requests or everything)
+        if several and reporter.for_people:
+            out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
+        if socket is not None:
+            timeline(analysis, socket, out, layout)
+        else:
+            reporter.write(analysis, out, layout)
+        failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
+        return without_calls(recording, analysis)
+
+    raise typer.Exit(int(failed) if show_each(logs, where, show) else 2)
 
 
 def _set_limits() -> list[Limit]:
     """Those of the settings; no log waits for them."""
-    from systrace.commands.reading.logs import say
     from systrace.errors import SystraceError
     from systrace.idle_limits import read
     from systrace.settings import settings
@@ -104,35 +99,3 @@ def _set_limits() -> list[Limit]:
     except SystraceError as error:
         say(error)
         return []
-
-
-def _head(recording: Recording, out: BinaryIO) -> None:
-    from systrace.words import encoded, safe
-
-    out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
-
-
-def _write(analysis: Analysis, style: str, socket: str | None, everything: bool, out: BinaryIO) -> None:
-    from systrace.reporters import REPORTERS
-    from systrace.reporters.layout import Layout
-    from systrace.reporters.table import render, timeline
-    from systrace.words import encoded
-
-    if socket is not None:
-        timeline(analysis, socket, out, Layout.of(out))
-    elif everything and style == "table":
-        out.write(encoded(render(analysis, Layout.of(out, everything=True))))
-    else:
-        REPORTERS[style].write(analysis, out)
-    out.flush()
-
-
-def _requests(analysis: Analysis, out: BinaryIO) -> None:
-    """The HTTP requests, below the report."""
-    from systrace.reporters.layout import Layout
-    from systrace.reporters.request_table import requests_table
-    from systrace.words import encoded
-
-    text = "\n".join(["", *requests_table(analysis, Layout.of(out)), ""])
-    out.write(encoded(text))
-    out.flush()

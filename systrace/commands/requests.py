@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Output
+from systrace.commands.options import Output, table_or_json
+
+if TYPE_CHECKING:
+    from systrace.sources.logs import Recording
 
 HELP = """List the HTTP requests of strace logs: method, URL, status, where the time went, sizes, content type, process.
 
@@ -42,30 +45,16 @@ def requests(
 ) -> None:
     """See HELP."""
     from systrace.commands.reading.analysis import analysis_of, without_calls
-    from systrace.commands.reading.logs import recordings, say
-    from systrace.commands.reading.output import opened, output_place
-    from systrace.errors import SystraceError, UsageError
+    from systrace.commands.reading.loop import show_each
+    from systrace.commands.reading.output import output_place
     from systrace.model import Keep
-    from systrace.reporters.request_table import write_requests
+    from systrace.reporters.views.request_table import write_requests
 
-    if style not in ("table", "json"):
-        raise UsageError(f"there is no format {style!r} for requests: choose table or json")
-    where = output_place(output, logs, (keylog,))
-    found, unreadable = recordings(logs)
-    reported = False
-    with opened(where) as out:
-        for recording in found:
-            try:
-                analysis = analysis_of(recording, Keep(requests=True), keylog)
-                heading = recording.name if len(found) > 1 else ""
-                write_requests(analysis, out, style, heading)
-                reported = True
-                if (lack := without_calls(recording, analysis)) is not None:
-                    say(lack)
-                    unreadable = True
-            except SystraceError as error:
-                say(error)
-                unreadable = True
-        if not reported:
-            raise typer.Exit(2)  # within the block: what is in FILE stays there
-    raise typer.Exit(2 if unreadable else 0)
+    table_or_json(style)
+
+    def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
+        analysis = analysis_of(recording, Keep(requests=True), keylog)
+        write_requests(analysis, out, style, recording.name if several else "")
+        return without_calls(recording, analysis)
+
+    raise typer.Exit(0 if show_each(logs, output_place(output, logs, (keylog,)), show) else 2)

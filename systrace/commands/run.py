@@ -97,8 +97,8 @@ def run(
     string_limit: Strings = "4096",
 ) -> None:
     """See HELP."""
-    from systrace.commands.capture.job import run_job
-    from systrace.commands.capture.plan import Options
+    from systrace.capture.job import run_job
+    from systrace.capture.plan import Options
 
     options = Options(
         command=command,

@@ -19,7 +19,7 @@ from systrace.model import Message, Received, Socket, Transfer
 from systrace.registry import Registry
 
 if TYPE_CHECKING:
-    from systrace.decoders.tls_keys import KeyLog
+    from systrace.decoders.parts.tls_keys import KeyLog
 
 
 class Decoder(Protocol):
@@ -58,7 +58,7 @@ class Keyed(Protocol):
         """Session keys; they may come later than what they open. Called before anything is fed."""
 
 
-DECODERS: Registry[type[Decoder]] = Registry("systrace.decoders")
+DECODERS: Registry[type[Decoder]] = Registry("systrace.decoders.protocols")
 
 
 def decoder(cls: type[Decoder]) -> type[Decoder]:

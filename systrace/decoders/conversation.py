@@ -14,7 +14,7 @@ from collections import Counter, deque
 from systrace.decoders import Decoder, Keyed, direction, times
 from systrace.decoders.buffer import span
 from systrace.decoders.choosing import DEAF, HEAD_BYTES, SURE, Deaf, alone, choose, fits
-from systrace.decoders.tls_keys import KeyLog
+from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, discard, lighten, weigh
 from systrace.messages.mismatch import Mismatch
 from systrace.messages.piece import Piece

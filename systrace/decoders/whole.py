@@ -6,7 +6,7 @@ from collections import deque
 from itertools import chain
 
 from systrace.decoders.conversation import Conversation, Decoding, order
-from systrace.decoders.tls_keys import KeyLog
+from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, lighten, weigh
 from systrace.messages.body import sample_size
 from systrace.messages.http import HttpMessage

@@ -1,6 +1,7 @@
-"""Analysis -> bytes: one file per format, found by walking this package.
+"""Analysis -> bytes: one file per format in `formats`, found by walking it.
 
-A reporter is a class under `@reporter` with a `name` (as in `--format`), a `suffix` for files and `write`. All text
+A reporter is a class under `@reporter` with the shape of `Reporter`. `views` are what it can show (sockets, requests, one
+conversation), `words` what these share, `shapes` the JSON that is printed, `layout` for whom text is laid out. All text
 that a trace can influence goes to people through `systrace.words.safe`.
 """
 
@@ -10,19 +11,21 @@ from typing import BinaryIO, Protocol, TypeVar
 
 from systrace.model import Analysis
 from systrace.registry import Registry
+from systrace.reporters.layout import PAGE, Layout
 
 
 class Reporter(Protocol):
     """One format."""
 
-    name: str
-    suffix: str
+    name: str  # as in `--format`
+    suffix: str  # of files
+    for_people: bool  # headings between reports and a word about systrace itself are welcome; a program wants neither
 
-    def write(self, analysis: Analysis, out: BinaryIO) -> None:
+    def write(self, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:
         """Write the whole report of one recording."""
 
 
-REPORTERS: Registry[Reporter] = Registry("systrace.reporters")
+REPORTERS: Registry[Reporter] = Registry("systrace.reporters.formats")
 R = TypeVar("R", bound="Reporter")
 
 

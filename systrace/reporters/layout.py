@@ -19,9 +19,10 @@ class Layout:
     colour: bool = False
     fitted: bool = False  # table rows are cut to the width: a person looks at a terminal
     everything: bool = False  # --all
+    requests: bool = False  # --requests
 
     @staticmethod
-    def of(out: BinaryIO, everything: bool = False) -> Layout:
+    def of(out: BinaryIO, everything: bool = False, requests: bool = False) -> Layout:
         """For a stream: a terminal's own width; else COLUMNS or 100. NO_COLOR and TERM=dumb are honoured."""
         try:
             terminal = os.get_terminal_size(out.fileno()).columns if out.isatty() else 0
@@ -31,8 +32,11 @@ class Layout:
         wanted = os.environ.get("COLUMNS", "")
         width = int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted) else terminal or PIPED_WIDTH
         colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-        return Layout(min(max(width, _NARROWEST), _WIDEST), colour, on_terminal, everything)
+        return Layout(min(max(width, _NARROWEST), _WIDEST), colour, on_terminal, everything, requests)
 
     def paint(self, text: str, colour: str) -> str:
         """Text in a colour of SGR (ECMA-48); text must be safe already."""
         return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour and text else text
+
+
+PAGE = Layout()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from systrace.registry import Registry
-from systrace.tracers.rescue import Heir
+from systrace.tracers.heir import Heir
 from systrace.tracers.waiting import Running
 
 

@@ -1,7 +1,7 @@
 """Captures without strace(1): our own tracer, in a worker process (see `embedded_worker`).
 
 The worker starts the job, so the job is the worker's child: its status comes back over a socket. When the worker dies,
-another process takes the job over (`rescue`) and learns its status. Where that is forbidden (Yama's scope 1 without
+another process takes the job over (`capture.guard`) and learns its status. Where that is forbidden (Yama's scope 1 without
 CAP_SYS_PTRACE) the kernel kills the job (PTRACE_O_EXITKILL), because with the seccomp filter it could not go on. A process
 that the worker attached to goes on untraced.
 """
@@ -24,10 +24,10 @@ from typing import Any
 from systrace.errors import CaptureError, CommandError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.embedded_worker.lending import MENDED, UNMENDED
+from systrace.tracers.heir import Heir, permitted
 from systrace.tracers.launch import environment
 from systrace.tracers.one_cpu import pinning
 from systrace.tracers.permission import forbidden, yama
-from systrace.tracers.rescue import Heir, permitted
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
 
 MACHINES = ("x86_64", "aarch64")

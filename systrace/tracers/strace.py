@@ -392,7 +392,7 @@ def _before(pinned: Callable[[], None] | None) -> Callable[[], None]:
     """What a new process runs before it becomes strace."""
 
     def prepare() -> None:
-        # Whoever watches over strace (`rescue`) would be stopped for at each stop of the job, if it were delivered.
+        # Whoever watches over strace (`capture.guard`) would be stopped for at each stop of the job, if it were delivered.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
         if pinned is not None:
             pinned()

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from systrace.commands.capture import attaching
-from systrace.commands.capture.attaching import Options, attach_to
+from systrace.capture import attaching
+from systrace.capture.attaching import Options, attach_to
 from systrace.errors import CaptureError
 from systrace.tracers.waiting import status_field, tracer_of
 

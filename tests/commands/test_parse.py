@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from systrace.reporters.schema import schema
+from systrace.reporters.shapes.schema import schema
 
 REFUSED = (
     '9 1700000100.000000 execve("./job.sh", ["./job.sh"], 0x7ff /* 6 vars */) = 0 <0.0001>\n'

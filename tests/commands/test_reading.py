@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from systrace.commands.reading import logs
 from systrace.commands.reading import progress as shown
 from systrace.commands.reading.interrupt import end_of_input_on_interrupt
-from systrace.commands.reading.logs import recordings
 from systrace.errors import InputError
+from systrace.sources import logs
+from systrace.sources.logs import recordings
 
 SLOW = """
 import sys, time

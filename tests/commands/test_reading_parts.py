@@ -12,8 +12,8 @@ import pytest
 from systrace.commands.reading import progress as shown
 from systrace.commands.reading.analysis import analysis_of
 from systrace.commands.reading.interrupt import end_of_input_on_interrupt
-from systrace.commands.reading.logs import recordings
 from systrace.errors import InputError
+from systrace.sources.logs import recordings
 
 
 def analysed(path: Path, content: bytes) -> object:

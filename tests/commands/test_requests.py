@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from systrace.reporters.schema import schema
+from systrace.reporters.shapes.schema import schema
 from tests.commands.http_server import BIG, HTML, MISSING, REASON, recorded, serving
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(MISSING), reason=REASON)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.amqp import Amqp
+from systrace.decoders.protocols.amqp import Amqp
 from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders.dns import Dns
+from systrace.decoders.protocols.dns import Dns
 from systrace.messages.dns import DnsMessage
 from systrace.model import Endpoint, Message, Socket
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.ftp import Ftp
+from systrace.decoders.protocols.ftp import Ftp
 from systrace.messages.replies import FtpReply, FtpRequest, Request, ServerError
 from systrace.model import Endpoint, Message, Socket
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders.http1 import Http1
+from systrace.decoders.protocols.http1 import Http1
 from systrace.messages.http import HttpRequest, HttpResponse, HttpStray
 from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Message, Received, Record, Socket, Transfer

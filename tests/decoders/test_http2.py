@@ -10,8 +10,8 @@ from hpack import Encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders.hpack_fields import FieldTable
-from systrace.decoders.http2 import PREFACE, Http2
+from systrace.decoders.parts.hpack_fields import FieldTable
+from systrace.decoders.protocols.http2 import PREFACE, Http2
 from systrace.messages.grpc import GrpcStatus
 from systrace.messages.http import Http2Error, HttpRequest, HttpResponse
 from systrace.model import Message

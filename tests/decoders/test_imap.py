@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.imap import Imap
+from systrace.decoders.protocols.imap import Imap
 from systrace.messages.replies import Greeting, Request, ServerError
 from systrace.model import Message
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.kafka import Kafka
-from systrace.decoders.kafka_fields import refusal
+from systrace.decoders.parts.kafka_fields import refusal
+from systrace.decoders.protocols.kafka import Kafka
 from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.ldap import START_TLS, Ldap
+from systrace.decoders.protocols.ldap import START_TLS, Ldap
 from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 

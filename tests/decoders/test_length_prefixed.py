@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.decoders.length_prefixed import LengthPrefixed
+from systrace.decoders.protocols.length_prefixed import LengthPrefixed
 from systrace.messages.framing import LAYOUTS, Layout
 from systrace.messages.replies import FramingError, Reply
 from systrace.model import Message

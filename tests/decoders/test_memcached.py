@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.memcached import Memcached
+from systrace.decoders.protocols.memcached import Memcached
 from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.mongodb import MORE_TO_COME, OP_COMPRESSED, OP_MSG, OP_QUERY, OP_REPLY, MongoDb
+from systrace.decoders.protocols.mongodb import MORE_TO_COME, OP_COMPRESSED, OP_MSG, OP_QUERY, OP_REPLY, MongoDb
 from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.mqtt import Mqtt
+from systrace.decoders.protocols.mqtt import Mqtt
 from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 

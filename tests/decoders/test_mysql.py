@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.mysql import CLIENT_COMPRESS, MySql
+from systrace.decoders.protocols.mysql import CLIENT_COMPRESS, MySql
 from systrace.messages.replies import Request, ServerError
 from systrace.model import Message
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.pop import Pop
+from systrace.decoders.protocols.pop import Pop
 from systrace.messages.replies import Reply, Request, ServerError
 from systrace.model import Message
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.postgres import EXAMPLE_STARTUP as STARTUP
-from systrace.decoders.postgres import Postgres
+from systrace.decoders.protocols.postgres import EXAMPLE_STARTUP as STARTUP
+from systrace.decoders.protocols.postgres import Postgres
 from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 

@@ -8,8 +8,8 @@ import pytest
 
 from systrace.decoders import DECODERS
 from systrace.decoders.conversation import Decoding
-from systrace.decoders.mysql import MySql
-from systrace.decoders.postgres import EXAMPLE_STARTUP, Postgres
+from systrace.decoders.protocols.mysql import MySql
+from systrace.decoders.protocols.postgres import EXAMPLE_STARTUP, Postgres
 from systrace.messages.mismatch import Mismatch
 from systrace.messages.replies import ServerError
 from systrace.model import Endpoint, Message, Socket, Transfer

@@ -12,7 +12,7 @@ import pytest
 
 from systrace.decoders import DECODERS, Decoder, Keyed
 from systrace.decoders.choosing import choose
-from systrace.decoders.tls_keys import KeyLog
+from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.messages.piece import Piece
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket
 from tests.decoders.recordings import Recording, recordings

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.redis import Redis
+from systrace.decoders.protocols.redis import Redis
 from systrace.messages.replies import FramingError, Request, ServerError
 from systrace.model import Message
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.smtp import Smtp
+from systrace.decoders.protocols.smtp import Smtp
 from systrace.messages.replies import Greeting, Request, ServerError
 from systrace.model import Message
 

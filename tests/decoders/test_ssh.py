@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.decoders.ssh import Ssh
+from systrace.decoders.protocols.ssh import Ssh
 from systrace.messages.replies import Greeting, Reply, ServerError
 from systrace.model import Message
 

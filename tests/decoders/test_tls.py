@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.decoders.tls import Tls
-from systrace.decoders.tls_certificate import subject
+from systrace.decoders.parts.tls_certificate import subject
+from systrace.decoders.protocols.tls import Tls
 from systrace.messages.tls import NotTls, TlsAlert, TlsCertificate, TlsHello, TlsRecords
 from systrace.model import Message
 

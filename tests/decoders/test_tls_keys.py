@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.decoders.tls_keys import CLIENT_RANDOM, HELD_FEW, HELD_MANY, TRAFFIC, KeyLog
+from systrace.decoders.parts.tls_keys import CLIENT_RANDOM, HELD_FEW, HELD_MANY, TRAFFIC, KeyLog
 from systrace.errors import InputError
 from systrace.model import RETURNED, Fact, Record, Sent
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from systrace.decoders.conversation import Decoding
-from systrace.decoders.tls_keys import HELD_FEW, KeyLog
+from systrace.decoders.parts.tls_keys import HELD_FEW, KeyLog
 from systrace.messages.http import HttpRequest, HttpResponse
 from systrace.messages.tls import TlsAlert, TlsRecords
 from systrace.model import Endpoint, Message, Socket, Transfer

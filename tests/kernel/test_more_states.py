@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.commands.capture.looking import Looked
+from systrace.capture.looking import Looked
 from systrace.kernel import procfs
 from systrace.kernel.snapshot import take
 from systrace.model import Draft, Endpoint, Step

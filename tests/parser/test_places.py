@@ -16,7 +16,7 @@ from systrace.model import Health, Input, Record, Style
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.merged import Completion
 from systrace.pipeline import analyze
-from systrace.tracers.logfile import recordings
+from systrace.sources.logfile import recordings
 
 SAMPLES = sorted(Path(__file__).parents[2].glob("samples/*/trace.strace"))
 LOGS = [path.read_bytes().splitlines() for path in SAMPLES]

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 from systrace.model import RESTARTED, RETURNED, UNFINISHED, Input, Record
 from systrace.pipeline import raw_records
-from systrace.reporters.calls import call_line, network_calls, write_calls
-from systrace.reporters.schema import schema
+from systrace.reporters.shapes.schema import schema
+from systrace.reporters.views.calls import call_line, network_calls, write_calls
 
 
 def record(syscall: str, args: bytes, **more: Any) -> Record:

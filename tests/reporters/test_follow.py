@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systrace.errors import UsageError
-from systrace.reporters.blocks import flow
-from systrace.reporters.follow import follow, is_text
-from systrace.reporters.hexdump import hole, silence
 from systrace.reporters.layout import Layout
+from systrace.reporters.views.follow import follow, is_text
+from systrace.reporters.words.blocks import flow
+from systrace.reporters.words.hexdump import hole, silence
 from tests.reporters.spoken import CONNECT, Move, heard, log
 
 ASK = b"GET /a?token=xyzzy HTTP/1.1\r\nHost: api.example\r\nAuthorization: Basic c2VjcmV0c2VjcmV0\r\n\r\n"

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from systrace.model import Analysis
 from systrace.reporters import REPORTERS
-from systrace.reporters.schema import schema
+from systrace.reporters.shapes.schema import schema
 
 Analyse = Callable[..., Analysis]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systrace.errors import UsageError
-from systrace.reporters.saved_body import SavedBody, saved_body
+from systrace.reporters.views.saved_body import SavedBody, saved_body
 from tests.reporters.spoken import Move, heard, log
 
 ASK = b"GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from systrace.reporters.schema import SCHEMAS, schema
+from systrace.reporters.shapes.schema import SCHEMAS, schema
 
 ROOT = Path(__file__).parents[2]
 

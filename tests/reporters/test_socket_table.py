@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from systrace.model import Analysis
 from systrace.reporters.layout import Layout
-from systrace.reporters.socket_table import socket_table
+from systrace.reporters.views.socket_table import socket_table
 from systrace.words import columns
 
 Analyse = Callable[..., Analysis]

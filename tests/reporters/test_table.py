@@ -15,8 +15,8 @@ import pytest
 from systrace.model import Analysis, Finding, Input, Line, Step, Verdict
 from systrace.pipeline import analyze
 from systrace.reporters import REPORTERS
+from systrace.reporters.formats.table import one_line, render
 from systrace.reporters.layout import Layout
-from systrace.reporters.table import one_line, render
 from systrace.rules import RULES
 from systrace.words import columns
 

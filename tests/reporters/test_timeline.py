@@ -10,7 +10,7 @@ import pytest
 from systrace.errors import UsageError
 from systrace.model import Analysis
 from systrace.reporters.layout import Layout
-from systrace.reporters.timeline import timeline
+from systrace.reporters.views.timeline import timeline
 
 Analyse = Callable[..., Analysis]
 

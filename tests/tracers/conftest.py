@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from systrace.capture.recording import Recording
+from systrace.capture.spool import Spool, Spooled
 from systrace.outputs import place
 from systrace.tracers import Capture, Request
-from systrace.tracers.recording import Recording
-from systrace.tracers.spool import Spool, Spooled
 from systrace.tracers.strace import Strace
 
 CALLS = frozenset(

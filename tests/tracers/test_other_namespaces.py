@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.tracers.rescue import descendants
+from systrace.capture.process_tree import descendants
 
 pytestmark = [
     pytest.mark.real,

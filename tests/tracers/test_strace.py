@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from systrace.calls import LIVES
+from systrace.capture.recording import Recording
+from systrace.capture.spool import Spool
 from systrace.errors import CaptureError, UsageError
 from systrace.outputs import place
 from systrace.tracers import TRACERS, Described, Request, Tracer, strace
-from systrace.tracers.recording import Recording
-from systrace.tracers.spool import Spool
 from systrace.tracers.strace import Strace, StraceAttach, options, version
 from systrace.tracers.waiting import status_field, tracer_of
 from tests.tracers.successor import whoever
@@ -131,8 +131,8 @@ from pathlib import Path
 from typing import Any
 from systrace.tracers import Request
 from systrace.tracers.strace import Strace
-from systrace.tracers.spool import Spool
-from systrace.tracers.recording import Recording
+from systrace.capture.spool import Spool
+from systrace.capture.recording import Recording
 recording = Recording.create(None, {})
 spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
 with Strace().run(sys.argv[1:], Request(output=recording.fifo, syscalls=frozenset(["read"]))) as capture:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from systrace.capture.process_tree import descendants
 from systrace.errors import CaptureError
 from systrace.tracers import TRACERS, Request, Tracer
 from systrace.tracers.embedded_worker import requests
@@ -19,7 +20,6 @@ from systrace.tracers.embedded_worker.loop import Loop
 from systrace.tracers.embedded_worker.names import native
 from systrace.tracers.embedded_worker.output import Output
 from systrace.tracers.embedded_worker.stops import Calls
-from systrace.tracers.rescue import descendants
 from systrace.tracers.waiting import Running, tracer_of
 from tests.tracers.successor import kill_and_reap, stranger
 
@@ -144,7 +144,7 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
     script = tmp_path / "attach.py"
     script.write_text(
         "import os, sys\n"
-        "from systrace.commands.capture import attaching, looking\n"
+        "from systrace.capture import attaching, looking\n"
         "from tests.tracers.successor import stranger\n"
         "import contextlib, signal\n"
         "take = looking.take\n"
@@ -176,7 +176,7 @@ def test_the_command_says_so(victim: subprocess.Popen[bytes], tmp_path: Path) ->
 
 _LATE = """
 import os, signal, subprocess, sys
-from systrace.commands.capture import attaching
+from systrace.capture import attaching
 from tests.tracers.successor import kill_and_reap, stranger
 victim = subprocess.Popen(['/bin/sleep', '600'])
 start, context = subprocess.Popen, stranger(victim.pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from systrace.commands.reading.logs import Recording
+from systrace.sources.logs import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from systrace.decoders.tls_keys import KeyLog
+    from systrace.decoders.parts.tls_keys import KeyLog
     from systrace.model import Input
 
 _PROMISE = b'"tls_keys": true'  # in the first line of a recording that holds keys
@@ -26,7 +26,7 @@ def keys_for(inputs: list[Input], path: Path | None) -> KeyLog:
 
 
 def _recorded(inputs: list[Input]) -> Iterator[bytes]:
-    from systrace.tracers.logfile import recordings
+    from systrace.sources.logfile import recordings
 
     for each in inputs:
         if not Path(each.name).is_file():  # a pipe is read once

@@ -53,7 +53,7 @@ def _files(logs: Sequence[str]) -> Iterator[str | Path]:
 
 def _siblings(where: Place | None, logs: Sequence[str]) -> Iterator[Path]:
     """The output, where it is a file of the same `strace -ff` as a log of the command line."""
-    from systrace.tracers.logfile import stem_of_siblings
+    from systrace.sources.logfile import stem_of_siblings
 
     if where is not None and where.kind == "file" and (stem := stem_of_siblings(str(where.path))) is not None:
         for log in logs:

@@ -50,7 +50,7 @@ class Task:
     command: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     blocked: list[int] = field(default_factory=list)
-    outlives: bool = False  # somebody takes the job over if this process is killed (`rescue`)
+    outlives: bool = False  # somebody takes the job over if this process is killed (`capture.guard`)
 
 
 class Worker:
@@ -203,7 +203,7 @@ def main() -> int:
     control.set_inheritable(False)
     length = int(control.recv(8, socket.MSG_WAITALL))
     task = Task(**json.loads(control.recv(length, socket.MSG_WAITALL)))
-    # Whoever watches over us (`rescue`) would be stopped for at each stop of the job, if that signal were delivered.
+    # Whoever watches over us (`capture.guard`) would be stopped for at each stop of the job, if that signal were delivered.
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGCHLD})
     gc.freeze()
     gc.set_threshold(50_000)  # nothing here refers to itself: looking for such things after each few calls is in vain

@@ -1,7 +1,7 @@
 """The registers of a tracee that makes a call of ours, kept where another process finds them if we are killed meanwhile.
 
 The tracer writes them down before it changes them, and strikes them out when they are back. Whoever takes the job over
-(`rescue`) reads them out of the dying tracer's memory. One record is enough: the tracer waits for one tracee only. In it
+(`capture.guard`) reads them out of the dying tracer's memory. One record is enough: the tracer waits for one tracee only. In it
 stands the last wait status, too: of a job that the tracer has reaped, and then did not live to tell.
 """
 

@@ -2,7 +2,7 @@
 
 All other calls run at full speed. A filter cannot be taken off again, and without a tracer its RET_TRACE calls fail
 with ENOSYS: that is why jobs with a filter are never let go, and are killed with their tracer where nobody may take
-them over (`rescue`).
+them over (`capture.guard`).
 """
 
 from __future__ import annotations

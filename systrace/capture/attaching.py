@@ -1,0 +1,345 @@
+"""The course of `systrace attach`: the passive look and its verdict first, because tracing interrupts what hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from systrace.capture import targets
+from systrace.capture.analyst import AnalysisFailed, Analyst, Work
+from systrace.capture.choosing import choose, header, wanted_calls
+from systrace.capture.concluding import Conclusion, conclude, prepare, style_of
+from systrace.capture.looking import Looked, both_numbers, looks_at, what_passive_gives
+from systrace.capture.plan import string_limit, tracer_named
+from systrace.capture.process_tree import descendants
+from systrace.capture.recording import Recording
+from systrace.capture.reporting import ReportTo, complain
+from systrace.capture.signals import Relay
+from systrace.capture.spool import Spool
+from systrace.errors import CaptureError, SystraceError
+from systrace.kernel.permission import refusal
+from systrace.kernel.snapshot import still_running
+from systrace.look.lines import lines_of
+from systrace.look.nouns import Look
+from systrace.outputs import RefusedError, distinct, place, write_all, writing
+from systrace.reporters.layout import Layout
+from systrace.rules.look.interrupting import interrupted_by_attach
+from systrace.settings import settings
+from systrace.tracers import Capture, Request, Tracer
+from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
+from systrace.units import seconds
+from systrace.words import encoded, safe
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command line, unchecked."""
+
+    pids: Sequence[int]
+    names: Sequence[str]
+    wait_for: str | None
+    passive: bool
+    seconds: str | None
+    save: str | None
+    report: str | None
+    style: str
+    tracer: str | None
+    string_limit: str
+
+
+class ToFile:
+    """A report's file, open already."""
+
+    def __init__(self, out: BinaryIO, named: str) -> None:
+        self._out, self._named = out, named
+
+    def layout(self) -> Layout:
+        """Width and colour, should it be a terminal."""
+        return Layout.of(self._out)
+
+    def write(self, report: bytes) -> None:
+        """Write it all.
+
+        Raises:
+            RefusedError: the disk is full, or nobody reads the pipe.
+        """
+        try:
+            write_all(self._out.fileno(), report)
+        except OSError as error:
+            raise RefusedError(f"cannot write {self._named}: {error.strerror}") from None
+
+
+def attach_to(options: Options) -> int:
+    """Look, say what the processes wait for, trace, report.
+
+    Returns:
+        0, or 1 with findings of severity error or fatal, or 2 when none of them might be looked at.
+
+    Raises:
+        SystraceError: nothing could be seen, or tracing is not permitted (after what could be seen was said).
+    """
+    with _in_one_line(), _output(options) as to, _in_one_line():
+        style_of(options.style)
+        limit = seconds(options.seconds) if options.seconds is not None else None
+        string_limit(options.string_limit)
+        targets.check(options.pids, options.names, options.wait_for)
+        return _attach(options, limit, to)
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Whatever happens, nobody gets a traceback, and leaving has let the processes go.
+
+    Raises:
+        CaptureError: in place of what nobody expected.
+    """
+    try:
+        yield
+    except SystraceError:
+        raise
+    except OSError as error:
+        where = f"{error.filename!s}: " if error.filename is not None else ""
+        raise CaptureError(f"cannot go on: {safe(where)}{error.strerror or error}; the processes do") from error
+    except Exception as error:  # a fault of ours must not look like one of the job's
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place_of = f"{Path(last.filename).name}:{last.lineno}"
+        said = safe(f"{type(error).__name__}: {error}", 300)
+        raise CaptureError(f"a fault of systrace's own ({said}, {place_of}); the processes go on") from error
+
+
+@contextlib.contextmanager
+def _output(options: Options) -> Iterator[ReportTo | ToFile]:
+    """Where the report goes: opened before anything is touched, so that a wrong name is noticed in time.
+
+    Raises:
+        RefusedError: it can't be written.
+    """
+    if options.report is None:
+        yield ReportTo(None, descriptor=1)
+        return
+    where = place(options.report)
+    distinct({"--save": place(options.save) if options.save is not None else None, "--report": where})
+    with writing(where) as out:
+        yield ToFile(out, where.named)
+
+
+def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int:
+    if options.wait_for is not None:
+        if not options.passive:
+            _check_null()
+            choose(tracer_named(options.tracer), quiet=True)  # what can't be traced is not worth waiting for
+        pids = [targets.awaited(options.wait_for)]
+    else:
+        pids = targets.chosen(options.pids, options.names)
+    looks = looks_at(pids)
+    for look in looks:
+        if len(look.look.root.ns_pids) > 1:
+            complain(both_numbers(look.look))
+    if options.passive or all(look.look.root.stands_still for look in looks):
+        return _passive(options, looks, to)
+    if len(looks) == 1:
+        complain(looks[0].headline)
+        reason = _untraceable(looks[0])
+        if reason is not None:
+            raise CaptureError(reason)
+        able = looks
+    else:
+        able = _traceable(looks)
+    for look in able:
+        for sentence in interrupted_by_attach(look.look):
+            complain(sentence)
+    _check_null()
+    failed = _trace(options, choose(tracer_named(options.tracer)), [look.look for look in able], limit, to)
+    return int(failed or any(look.grave for look in looks if look not in able))
+
+
+def _untraceable(look: Looked) -> str | None:
+    reason = refusal(look.pid)
+    return None if reason is None else f"cannot trace: {reason}{what_passive_gives(look)}"
+
+
+def _traceable(looks: Sequence[Looked]) -> list[Looked]:
+    """Say of each what it waits for; those that can be traced.
+
+    Raises:
+        CaptureError: none.
+    """
+    able = []
+    for look in looks:
+        complain(f"{look.who}: {look.headline}")
+    for look in looks:
+        reason = _untraceable(look)
+        tracer = tracer_of(look.pid)
+        if look.look.root.stands_still:
+            complain(f"{look.who}: not traced: it makes no call before it goes on")
+        elif reason is not None:
+            complain(reason)
+        elif tracer:
+            complain(f"cannot trace: process {look.who}: process {targets.shown(tracer)} traces it already")
+        else:
+            able.append(look)
+    if not able:
+        raise CaptureError(f"none of the {len(looks)} processes can be traced; --passive reports what can be seen")
+    return able
+
+
+def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -> int:
+    from systrace.reporters import REPORTERS
+
+    several, for_people = len(looks) > 1, REPORTERS[options.style].for_people
+    for look in looks:
+        if not options.passive:
+            whom = f"{look.who}: " if several else ""
+            complain(f"{whom}not traced: it makes no call before it goes on")
+        if several and for_people:
+            to.write(encoded(f"== {look.who} ==\n\n"))
+        report = look.report(options.style, to.layout())
+        to.write(report + b"\n" if for_people and look is not looks[-1] else report)
+    for look in looks:
+        if look.refused:
+            complain(f"not looked at: {refusal(look.pid) or f'process {look.who} has ended'}")
+    if all(look.refused for look in looks):
+        return 2
+    return int(any(look.grave for look in looks))
+
+
+def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float | None, to: ReportTo | ToFile) -> bool:
+    request = Request(output=Path(), syscalls=wanted_calls(), string_limit=string_limit(options.string_limit))
+    pids = [snapshot.pid for snapshot in roots]
+    with contextlib.ExitStack() as stack, Relay() as relay:
+        attached = pids[0] if len(pids) == 1 else pids
+        facts = {"attached": attached, **header(tracer, request, attach=True, pid=pids[0])}
+        recording = Recording.create(place(options.save) if options.save is not None else None, facts)
+        stack.callback(recording.close)
+        if recording.complaint is not None:
+            complain(recording.complaint)
+        recording.add(*_lines(roots))
+        spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
+        stack.callback(spool.close)
+        analyst = Analyst(recording.path, _work(recording.name, options.style, to.layout()), set(), prepare=prepare)
+        stack.callback(analyst.close)
+        living, family = _family(roots, {os.getpid(), spool.pid, analyst.pid})
+        looked = recording.length
+        try:
+            capture = stack.enter_context(tracer.attach(family, replace(request, output=recording.fifo)))
+        except CaptureError as error:
+            _keep_the_look(recording, spool, looked, str(error))
+            raise
+        spool.opened()
+        spool.end_with_us(capture.tracer_pid)
+        relay.start(lambda number, _sender, _tty: _stop(capture, number))
+        complain(_under_way(len(family), limit))
+        ended = _wait(capture, living, limit)
+        broken = capture.fault() if ended else None  # a tracer that was killed ends the waiting, too
+        capture.stop()
+        spooled = spool.finish()
+        fault = "; ".join(each for each in (broken or capture.fault(), spooled.fault) if each) or None
+        if broken is not None and any(still_running(snapshot) for snapshot in roots):
+            ended = False
+        recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
+        return _report(options, to, recording, analyst, fault)
+
+
+def _check_null() -> None:
+    """The tracers, and the processes that read them, put it in the place of their standard streams.
+
+    Raises:
+        CaptureError: it is missing (containers), or may not be opened.
+    """
+    try:
+        os.close(os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise CaptureError(
+            f"cannot trace: {os.devnull} cannot be opened ({error.strerror}): as root: rm -f {os.devnull}; "
+            f"mknod -m 666 {os.devnull} c 1 3; --passive does without it"
+        ) from None
+
+
+def _lines(roots: Sequence[Look]) -> list[bytes]:
+    """The snapshots, for the head of the recording; each family once."""
+    known: set[int] = set()
+    found: list[bytes] = []
+    for snapshot in sorted(roots, key=lambda each: -len(each.processes)):  # who is in another's family comes after it
+        if snapshot.pid not in known:
+            found += lines_of(snapshot)
+            known |= {process.pid for process in snapshot.processes}
+    return found
+
+
+def _family(roots: Sequence[Look], own: set[int]) -> tuple[list[Running], list[Running]]:
+    """The processes that were asked for, and with their descendants; nobody twice, nobody whom another traces, not `own`.
+
+    Raises:
+        CaptureError: all have ended.
+    """
+    living = [Running(each.pid, each.root.start_ticks) for each in roots if still_running(each)]
+    if not living:
+        raise CaptureError("; ".join(f"process {each.pid} ended before it could be traced" for each in roots))
+    below = [process for root in living for process in descendants(root.pid)]
+    free = [process for process in below if process.pid not in own and not tracer_of(process.pid)]
+    return living, list({process.pid: process for process in [*living, *free]}.values())
+
+
+def _wait(capture: Capture, roots: Sequence[Running], limit: float | None) -> bool:
+    """Until all have ended or the tracer has; whether that came before the limit. A capture knows of its first only."""
+    deadline = None if limit is None else time.monotonic() + limit
+    if capture.wait(limit) is None:
+        return False
+    for root in roots[1:]:
+        with contextlib.ExitStack() as stack:
+            watched = [pidfd(root.pid), pidfd(capture.tracer_pid)]
+            for descriptor in watched:
+                if descriptor is not None:
+                    stack.callback(os.close, descriptor)
+            left = None if deadline is None else deadline - time.monotonic()
+            if watched[1] is None or root.replaced():
+                continue
+            if not wait_any(watched, left):
+                return False
+    return True
+
+
+def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) -> None:
+    """Attaching was refused: what is kept holds the snapshot alone, no calls of whoever was seized by mistake."""
+    spool.finish()
+    recording.cut(length)
+    recording.end({"exit_status": None, "ended": False, "fault": why})
+    recording.pack()
+
+
+def _work(name: str, style: str, layout: Layout) -> Work:
+    def work(lines: Iterator[bytes]) -> bytes:
+        return conclude(name, lines, style, layout, limits=settings().text("limits"))
+
+    return work
+
+
+def _stop(capture: Capture, number: signal.Signals) -> None:
+    if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        capture.stop()
+
+
+def _under_way(count: int, limit: float | None) -> str:
+    what = f"tracing {count} process{'es' if count > 1 else ''}"
+    return f"{what} for {limit:g} s; Ctrl-C ends it earlier" if limit else f"{what}; Ctrl-C ends it"
+
+
+def _report(options: Options, to: ReportTo | ToFile, recording: Recording, analyst: Analyst, fault: str | None) -> bool:
+    if fault:
+        complain(f"the capture is incomplete: {fault}")
+    _where, complaint = recording.pack()
+    if complaint:
+        complain(complaint)
+    try:
+        conclusion = Conclusion.read(analyst.finish())
+    except AnalysisFailed as error:
+        raise CaptureError(f"no report: the analysis failed: {error}") from None
+    to.write(conclusion.report)
+    return conclusion.failed

@@ -1,0 +1,137 @@
+"""A recording is analysed while it grows: what is seen, and what is concluded at its end."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from systrace.errors import SystraceError, UsageError
+
+if TYPE_CHECKING:
+    from systrace.idle_limits import Limit
+    from systrace.model import Analysis, Event
+    from systrace.reporters.layout import Layout
+
+
+@dataclass(slots=True)
+class Conclusion:
+    """What an analyst process hands back."""
+
+    report: bytes
+    line: str  # the whole report of a healthy job for people; "" where a program reads
+    healthy: bool
+    failed: bool  # findings of severity error or fatal
+    outcome: str = "inconclusive"
+    cause: str = "inconclusive"
+    peer: str = ""
+    complaint: str = ""  # what could not be used
+
+    @classmethod
+    def read(cls, answer: bytes) -> Conclusion:
+        """From the bytes that `conclude` gave."""
+        head, _newline, report = answer.partition(b"\n")
+        return cls(report, **json.loads(head))
+
+
+def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
+    """Show each event as it happens, without the cost of an analysis."""
+    from systrace.calls import LOOPS
+    from systrace.capture.live import PLAIN_FILE, UNSHOWN
+    from systrace.model import Health, Input, Style
+    from systrace.parser import records
+    from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
+
+    handlers = {**SYSCALLS, **NOTES}
+    names = {spelling: name for spelling, name in wanted_names().items() if name not in UNSHOWN}
+    for record in records([Input("live", lines)], names, Health(), Style(), True):
+        if PLAIN_FILE(record.args) or (record.retval and record.syscall in LOOPS):
+            continue
+        event = handlers[record.syscall](record)
+        if event is not None:
+            see(event)
+
+
+def prepare() -> None:
+    """Import what every report needs (decoders are for jobs that use the network)."""
+    from systrace import pipeline  # noqa: F401
+    from systrace.reporters import REPORTERS
+    from systrace.rules import RULES
+
+    len(RULES), len(REPORTERS)
+
+
+def conclude(
+    name: str,
+    lines: Iterator[bytes],
+    style: str,
+    layout: Layout,
+    keys: Path | None = None,
+    limits: str | None = None,
+) -> bytes:
+    """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
+
+    `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
+    the user's own idle limits.
+    """
+    from systrace.model import Input
+    from systrace.pipeline import analyze, session_keys
+    from systrace.reporters import REPORTERS
+    from systrace.reporters.formats.table import one_line
+
+    own, complaint = _own_limits(limits)
+    lines = chain([next(lines, b"")], lines)
+    keylog = session_keys(keys if keys is not None and keys.is_file() else None)
+    analysis = analyze([Input(name, lines, as_is=True)], keylog=keylog, limits=own)
+    head = {
+        "line": one_line(analysis) if REPORTERS[style].for_people else "",
+        "healthy": analysis.verdict.outcome == "healthy",
+        "failed": any(finding.severity in ("error", "fatal") for finding in analysis.findings),
+        "outcome": analysis.verdict.outcome,
+        "cause": analysis.verdict.cause,
+        "peer": analysis.verdict.peer or "",
+        "complaint": complaint,
+    }
+    return json.dumps(head).encode() + b"\n" + report_of(analysis, style, layout)
+
+
+def _own_limits(path: str | None) -> tuple[list[Limit], str]:
+    """The user's idle limits, and why they can't be used."""
+    from systrace.idle_limits import read
+
+    if path is None:
+        return [], ""
+    if Path(path).exists() and not Path(path).is_file():
+        return [], f"{path}: it is no file"  # a pipe would be waited for
+    try:
+        return read(Path(path), users=True), ""
+    except SystraceError as error:
+        return [], str(error)
+
+
+def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
+    """The report in one of the formats."""
+    from systrace.reporters import REPORTERS
+
+    out = io.BytesIO()
+    REPORTERS[style].write(analysis, out, layout)
+    return out.getvalue()
+
+
+def style_of(name: str) -> str:
+    """Check a report format.
+
+    Raises:
+        UsageError: unknown.
+    """
+    if name in ("table", "json"):
+        return name  # the job is not to wait for the import of all formats
+    from systrace.reporters import REPORTERS
+
+    if name not in REPORTERS:
+        raise UsageError(f"there is no report format {name!r}: choose from {', '.join(REPORTERS)}")
+    return name

@@ -1,0 +1,278 @@
+"""Following a recording while it grows, and saying its events in words.
+
+The reader is behind a file, so it may be as slow as it likes: it delays nobody. The same holds for whoever reads what
+`Printer` writes: it keeps a bounded queue and says how much it left out.
+"""
+
+from __future__ import annotations
+
+import collections
+import copy
+import functools
+import io
+import os
+import re
+import select
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from systrace import calls
+from systrace.capture.spare import Spare
+from systrace.model import (
+    Accepted,
+    Bound,
+    Cloned,
+    Closed,
+    Connected,
+    Event,
+    Executed,
+    Exited,
+    Listening,
+    OptionGot,
+    OptionSet,
+    Received,
+    Sent,
+    Shut,
+    Signalled,
+    Waited,
+)
+from systrace.words import safe
+
+BLOCK = 1 << 20
+IDLE_MS = (5, 200)  # between two looks at a file that doesn't grow: at first, at last
+SHARE = 0.05  # of a processor for reading in passing: a job on all processors loses no more than that
+SPARE_SHARE = 0.5  # where SPARE processors have nothing else to do: mostly as fast as strace writes
+SPARE = 1.0  # a whole one: job and tracer take turns on the others, and each may be about to be woken on another one
+SIP = 1 << 15  # bytes read in passing at once: some milliseconds of analysis
+LOOK_MS = 250
+HELD_BACK = 1 << 16
+QUEUE = 20_000
+FLUSH_SECONDS = 1.0
+SHOWN = 60  # bytes of payload
+UNSHOWN = (  # frequent calls of which `words` says nothing: not worth reading
+    calls.OPENS | calls.DUPLICATES | calls.PIPES | calls.EVENTS | calls.EPOLL_SETS | calls.SOCKET_NAMES | calls.LOCKS
+    | calls.FUTEXES | calls.SLEEPS | calls.TIMERS | {"ioctl"}
+)  # fmt: skip
+PLAIN_FILE = re.compile(rb"\d+</").match  # the first descriptor, as -y prints it: no news of the network
+LONG = 1000  # characters of arguments: of longer ones only the beginning is decoded
+UNDER_WAY = "EINPROGRESS"  # connect(2): no failure
+PRINTABLE = bytes(byte if 32 <= byte < 127 else ord(".") for byte in range(256))
+
+
+def follow(path: Path, ended: int) -> Iterator[bytes]:
+    """The lines of a growing file, without newlines, as soon as they are there.
+
+    Waits for more until the descriptor `ended` is readable, then gives what is left. The file is opened at once, as by
+    the other two: it may be renamed or removed afterwards.
+    """
+    return _follow(path.open("rb", buffering=0), ended, [])
+
+
+def at_end(path: Path, ended: int) -> Iterator[bytes]:
+    """The same lines, but not one before `ended`."""
+    return _at_end(path.open("rb", buffering=0), ended)
+
+
+def in_passing(path: Path, ended: int) -> Iterator[bytes]:
+    """The same lines; before `ended` only as fast as costs whoever asks for them `SHARE` of a processor.
+
+    What a job records in hours is then read when it ends, and one that fills the file faster than it can be read is
+    hardly disturbed; where `SPARE` processors have nothing else to do, `SPARE_SHARE` is taken. The last `HELD_BACK` bytes
+    are left until `ended`: a full disk takes some of them back (`spool`).
+    """
+    return _in_passing(path.open("rb", buffering=0), ended)
+
+
+def _at_end(file: io.FileIO, ended: int) -> Iterator[bytes]:
+    _over(ended, None)
+    yield from _follow(file, ended, [])
+
+
+def _in_passing(file: io.FileIO, ended: int) -> Iterator[bytes]:
+    rest: list[bytes] = []
+    pause_ms = float(LOOK_MS)
+    spare = Spare()
+    with file:
+        while not _over(ended, pause_ms):
+            pause_ms = LOOK_MS
+            if os.fstat(file.fileno()).st_size - file.tell() < HELD_BACK + SIP:
+                continue
+            before = time.process_time()
+            yield from _whole_lines(file.read(SIP), rest)
+            share = SPARE_SHARE if spare.processors() >= SPARE else SHARE
+            pause_ms = (time.process_time() - before) * 1000 * (1 / share - 1)
+        yield from _follow(file, ended, rest)
+
+
+def _over(ended: int, milliseconds: float | None) -> bool:
+    """Wait for the end, at most that long."""
+    poll = select.poll()
+    poll.register(ended, select.POLLIN)
+    return bool(poll.poll(milliseconds))
+
+
+def _whole_lines(block: bytes, rest: list[bytes]) -> list[bytes]:
+    """The lines that `block` completes; what is left of it goes to `rest`."""
+    head, newline, tail = block.rpartition(b"\n")
+    lines: list[bytes] = []
+    if newline:
+        lines = b"".join((*rest, head)).split(b"\n")
+        rest.clear()
+    rest.append(tail)
+    return lines
+
+
+def _follow(file: io.FileIO, ended: int, rest: list[bytes]) -> Iterator[bytes]:
+    idle = IDLE_MS[0]
+    over = False
+    with file:
+        while True:
+            block = file.read(BLOCK)
+            if block:
+                idle = IDLE_MS[0]
+                yield from _whole_lines(block, rest)
+            elif over:
+                break
+            elif _over(ended, idle):
+                over = True
+            else:
+                idle = min(idle * 2, IDLE_MS[1])
+    if any(rest):
+        yield b"".join(rest)
+
+
+class Printer:
+    """Writes events in words to a descriptor that may block for ever."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._queue: collections.deque[bytes] = collections.deque()
+        self._dropped = 0
+        self._more = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write, name="live", daemon=True)
+        self._thread.start()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event, unless it is of no interest or the reader is too far behind."""
+        text = words(event)
+        if not text:
+            return
+        if len(self._queue) >= QUEUE:
+            self._dropped += 1
+            return
+        if self._dropped:
+            self._queue.append(b"... %d events not shown: this reader is too slow\n" % self._dropped)
+            self._dropped = 0
+        self._queue.append(text.encode("utf-8", "replace") + b"\n")
+        if not self._more.is_set():
+            self._more.set()
+
+    def close(self) -> None:
+        """Give the reader a moment for the rest, then leave."""
+        self._closed = True
+        self._more.set()
+        self._thread.join(FLUSH_SECONDS)
+
+    def _write(self) -> None:
+        while self._queue or not self._closed:
+            self._more.wait()
+            self._more.clear()
+            while self._queue:
+                text = b"".join(self._queue.popleft() for _ in range(min(len(self._queue), 500)))
+                try:
+                    _write_all(self._descriptor, text)
+                except OSError:
+                    self._queue.clear()
+                    return
+
+
+def _write_all(descriptor: int, text: bytes) -> None:
+    view = memoryview(text)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def words(event: Event) -> str:
+    """One line for people: when, who, what, how it ended; empty for events that say nothing about the network."""
+    text = _what(event)
+    if not text:
+        return ""
+    record = event.record
+    stamp = ""
+    if record.time_ns is not None:
+        seconds, nanoseconds = divmod(record.time_ns, 1_000_000_000)
+        stamp = f"{_clock(seconds)}.{nanoseconds // 1_000_000:03d} "
+    took = ""
+    if record.duration_ns is not None and record.duration_ns >= 1_000_000:
+        took = f" ({record.duration_ns / 1e9:.3f} s)"
+    failed = f": {record.errno}" if record.errno and record.errno != UNDER_WAY else ""
+    return f"{stamp}[{record.tid}] {text}{failed}{took}"
+
+
+@functools.lru_cache(maxsize=4)
+def _clock(seconds: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(seconds)) if seconds > 86_400 else str(seconds)
+
+
+def _what(event: Event) -> str:
+    match event:
+        case Sent(fd=fd, size=size):  # the frequent ones first
+            return f"{fd} sends {size} bytes{_shown(event)}"
+        case Received(fd=fd, size=0) if not event.record.errno:
+            return f"{fd} reads the end"
+        case Received(fd=fd, size=size):
+            return f"{fd} receives {size} bytes{_shown(event)}"
+        case Connected(fd=fd, peer=peer):
+            begins = "begins to connect" if event.record.errno == UNDER_WAY else "connects"
+            return f"{fd} {begins} to {peer or 'nowhere'}"
+        case Accepted(fd=fd, new_fd=new_fd, peer=peer):
+            return f"{fd} accepts {peer or 'a connection'} as {new_fd}"
+        case Listening(fd=fd):
+            return f"{fd} listens"
+        case Bound(fd=fd, local=local):
+            return f"{fd} is bound to {local or 'an address'}"
+        case Shut(fd=fd, how=how):
+            return f"{fd} shuts down {how}"
+        case Closed(first=first, last=last):
+            return f"{first} is closed" if first == last else f"{first} to {last} are closed"
+        case Waited(timed_out=True):
+            return "waited in vain: timeout"
+        case _:
+            return _of_process(event)
+
+
+def _of_process(event: Event) -> str:
+    match event:
+        case Executed(path=path):
+            return f"runs {safe(path)}"
+        case Cloned(child=child, thread=thread, inner=inner):
+            known = f" ({inner} in its PID namespace)" if inner else ""
+            return f"starts {'thread' if thread else 'process'} {child or '?'}{known}"
+        case Exited(final=True, signal=None, code=code):
+            return f"exits with {code}"
+        case Exited(final=True, signal=signal):
+            return f"is killed by {signal}"
+        case Signalled(signal=signal, sender=sender):
+            return f"gets {signal}" + (f" from {sender}" if sender else "")
+        case OptionSet(fd=fd, name="SO_KEEPALIVE", value=value):
+            return f"{fd} turns keepalive {'on' if value else 'off'}"
+        case OptionGot(fd=fd, name="SO_ERROR", error=error) if error:
+            return f"{fd} learns that its connection failed: {safe(error)}"
+        case _:
+            return ""
+
+
+def _shown(event: Sent | Received) -> str:
+    """The first bytes of the payload, printable."""
+    record = event.record
+    if len(record.args) > LONG:
+        record = copy.copy(record)
+        record.args = record.args[: LONG // 2]
+    pieces = event.pieces(record)
+    known = b"".join(piece for piece, _length in pieces)[: SHOWN + 1]
+    if not known:
+        return ""
+    return f" '{known[:SHOWN].translate(PRINTABLE).decode()}'{'...' if len(known) > SHOWN else ''}"

@@ -1,0 +1,226 @@
+"""What `run` was asked for, checked: the job before all else, so what only concerns its recording stops nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from systrace.capture.choosing import tracers_for
+from systrace.capture.concluding import style_of
+from systrace.capture.keepalive import Keepalives
+from systrace.capture.keeping import Keep, job_name, new_name
+from systrace.capture.reporting import complain
+from systrace.errors import CaptureError, CommandError, SystraceError, UsageError
+from systrace.outputs import Place, distinct, place
+from systrace.settings import Settings, settings
+from systrace.tracers import TRACERS, Tracer
+from systrace.units import seconds, size
+
+SHORTEST = 64  # bytes of a string that tell anything
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command line, unchecked."""
+
+    command: list[str]
+    save: str | None = None
+    save_dir: str | None = None
+    keep: str | None = None
+    save_if_bad: bool = False
+    report: str | None = None
+    style: str = "table"
+    quiet: bool = False
+    verdict_status: bool = False
+    timeout: str | None = None
+    max_size: str | None = None
+    live: str | None = None
+    keepalive: str | None = None
+    seccomp: bool = True
+    tracer: str | None = None
+    string_limit: str = "4096"
+    tls_keys: bool = False
+    one_cpu: bool = False
+    limits: str | None = None
+    job: str | None = None
+    on_failure: str | None = None
+    strict: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """The same, checked."""
+
+    options: Options
+    program: str
+    job: str
+    timeout: float | None
+    limit: int | None
+    string_limit: int
+    keep: Keep | None
+    quiet: bool
+    limits: str | None
+    tracers: list[Tracer]
+    keepalive: str | None
+    save: Place | None = None
+    report: Place | None = None
+    live: Place | None = None
+    reasons: list[str] = field(default_factory=list)  # why a tracer is not among them
+
+    @property
+    def directory(self) -> Path | None:
+        """Of `--save-dir`."""
+        return self.save.path.parent if self.save is not None and self.options.save is None else None
+
+
+def plan_of(options: Options) -> Plan:
+    """Check all options; what can't be recorded as asked is said in a line, unless `--strict` asks for the opposite.
+
+    Raises:
+        UsageError: an option that makes no sense.
+        CommandError: there is no such command.
+        SystraceError: with `--strict`, anything else that is not as it was asked for.
+    """
+    known = settings()
+    for complaint in known.complaints:
+        complain(complaint)
+    style_of(options.style)
+    if options.save is not None and options.save_dir is not None:
+        raise UsageError("--save names a file, --save-dir a directory: choose one")
+    if options.keep is not None and options.save is not None:
+        raise UsageError("--keep goes with --save-dir")
+    if options.keepalive:
+        Keepalives.parse(options.keepalive)
+    keep = options.keep or known.text("keep")
+    timeout = seconds(options.timeout) if options.timeout is not None else None
+    limit = size(options.max_size) if options.max_size is not None else None
+    usable, reasons = tracers_for(tracer_named(options.tracer))
+    if options.strict and reasons and (options.tracer is not None or not usable):
+        raise CaptureError("; ".join(reasons))
+    plan = Plan(
+        options,
+        find(options.command[0]),
+        job_name(options.command, options.job),
+        timeout,
+        limit,
+        string_limit(options.string_limit),
+        _keep(keep, given=options.keep is not None),
+        options.quiet or known.quiet,
+        options.limits or known.text("limits"),
+        usable,
+        options.keepalive,
+        reasons=reasons,
+    )
+    _find_places(plan, known)
+    return plan
+
+
+def string_limit(text: str) -> int:
+    """`-s`: bytes of each string.
+
+    Raises:
+        UsageError: no size, or one that shows nothing of use.
+    """
+    count = size(text)
+    if not SHORTEST <= count < 1 << 30:
+        raise UsageError(f"--string-limit {text}: at least {SHORTEST} bytes, at most 1G")
+    return count
+
+
+def tracer_named(given: str | None) -> str | None:
+    """The one of the command line, or of the settings; a file that names one that does not exist stops nothing."""
+    known = settings()
+    chosen = known.text("tracer")
+    if given is not None or chosen is None:
+        return given
+    if chosen in TRACERS:
+        return chosen
+    complain(f"{known.found['tracer'].source}: there is no tracer {chosen!r}: choose from {', '.join(TRACERS)}")
+    return None
+
+
+def _keep(text: str | None, *, given: bool) -> Keep | None:
+    if text is None:
+        return None
+    try:
+        return Keep.parse(text)
+    except UsageError as error:
+        if given:
+            raise
+        complain(str(error))
+        return None
+
+
+def _find_places(plan: Plan, known: Settings) -> None:
+    """Where the recording, the report and the events go; each that is refused is said, and goes where it can."""
+    options = plan.options
+    with _or_without(options.strict):
+        plan.save = _save_place(plan, known)
+    with _or_without(options.strict, "the report goes to standard error"):
+        report = place(options.report) if options.report is not None else None
+        distinct({"--save": plan.save, "--report": report})
+        plan.report = report
+    with _or_without(options.strict, "no events are shown"):
+        live = _live_place(options.live)
+        distinct({"--save": plan.save, "--report": plan.report, "--live": live})
+        plan.live = live
+
+
+def _save_place(plan: Plan, known: Settings) -> Place | None:
+    if plan.options.save is not None:
+        return place(plan.options.save)
+    directory = plan.options.save_dir or known.text("save-dir")
+    if directory is None:
+        return None
+    path = Path(directory)
+    if not path.exists():
+        try:
+            path.mkdir(mode=0o700)
+        except OSError as error:
+            raise UsageError(f"cannot make {path}: {error.strerror}") from None
+    if not path.is_dir():
+        raise UsageError(f"--save-dir {path}: it is no directory")
+    return place(path / new_name(plan.job))
+
+
+def _live_place(target: str | None) -> Place | None:
+    if target is None:
+        return None
+    return place(f"/dev/fd/{int(target)}" if target.isdecimal() and len(target) < 7 else target)
+
+
+@contextlib.contextmanager
+def _or_without(strict: bool, instead: str = "nothing is saved") -> Iterator[None]:
+    """What goes wrong is said, and the job runs without it."""
+    try:
+        yield
+    except (SystraceError, OSError) as error:
+        if strict:
+            raise
+        complain(f"{error}: {instead}")
+
+
+def find(word: str) -> str:
+    """The path of a program, as execvp(3) searches.
+
+    Raises:
+        CommandError: there is none, or none that may be executed.
+    """
+    if "/" in word:
+        try:
+            os.stat(word)  # noqa: PTH116 (its errno counts)
+        except OSError as error:
+            raise CommandError(word, error.errno or 2) from None
+        except ValueError:
+            raise CommandError(word, 2) from None
+        if Path(word).is_dir() or not os.access(word, os.X_OK, effective_ids=True):
+            raise CommandError(word, 13)
+        return word
+    found = shutil.which(word)
+    if found is None:
+        raise CommandError(word, "command not found")
+    return found

@@ -1,1 +1,0 @@
-"""The course of `run` and `attach`: here and not in their modules because every start of systrace imports those."""

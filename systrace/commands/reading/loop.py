@@ -1,0 +1,68 @@
+"""The logs of a command line, one recording after the other: what can't be read is said, the others are shown all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+import typer
+
+from systrace.commands import say
+from systrace.commands.reading.output import opened
+from systrace.errors import SystraceError, UsageError
+from systrace.outputs import Place
+from systrace.sources.logs import Recording, recordings
+
+Show = Callable[[Recording, BinaryIO, bool], str | None]
+
+
+def show_each(logs: Sequence[str], where: Place | None, show: Show) -> bool:
+    """Show every recording of these logs.
+
+    Args:
+        logs: files, directories, - for standard input.
+        where: the place for results, None for standard output.
+        show: writes what is wanted of one recording; the last argument is whether there are several. Says what is to be
+            complained about all the same, or raises SystraceError where there is nothing to show.
+
+    Returns:
+        Whether all could be read.
+
+    Raises:
+        typer.Exit: 2, when nothing could be shown; what was in `where` then stays there.
+    """
+    found, complaints = recordings(logs)
+    for complaint in complaints:
+        say(complaint)
+    whole, shown = not complaints, False
+    with opened(where) as out:
+        for recording in found:
+            try:
+                complaint_too = show(recording, out, len(found) > 1)
+                out.flush()
+                shown = True
+            except SystraceError as error:
+                complaint_too = str(error)
+            if complaint_too is not None:
+                say(complaint_too)
+                whole = False
+        if not shown:
+            raise typer.Exit(2)
+    return whole
+
+
+def the_one(logs: Sequence[str]) -> Recording:
+    """The only recording of these logs.
+
+    Raises:
+        UsageError: there are several.
+        typer.Exit: 2, when it cannot be read, which is said.
+    """
+    found, complaints = recordings(logs)
+    for complaint in complaints:
+        say(complaint)
+    if complaints:
+        raise typer.Exit(2)
+    if len(found) != 1:
+        raise UsageError(f"these are {len(found)} recordings, and a conversation is part of one: name one")
+    return found[0]

@@ -1,0 +1,1 @@
+"""What one protocol alone needs: the inner parts of TLS, HTTP, Kafka."""

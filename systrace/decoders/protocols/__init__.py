@@ -1,0 +1,1 @@
+"""One file per wire protocol, found by walking this package."""

@@ -1,0 +1,1 @@
+"""One file per report format, found by walking this package."""

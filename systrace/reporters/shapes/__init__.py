@@ -1,0 +1,1 @@
+"""The shape of the JSON that is printed, and its schema."""

@@ -1,0 +1,1 @@
+"""What the views share: blocks of bytes, a hexdump, how a socket ended."""
