@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("psutil", "tabulate", "rich.table", "hpack", "cryptography", "duckdb", "ptrace", "jsonschema", "hypothesis")
-STAGES = tuple("parser streams messages decoders bodies rules reporters pipeline kernel tracers sources capture".split())
+STAGES = tuple(
+    "parser streams messages decoders bodies rules reporters pipeline kernel tracers sources capture".split()
+)
 
 
 _RUN = """

@@ -30,6 +30,7 @@ PTRACE_SEIZE = 0x4206
 PTRACE_INTERRUPT = 0x4207
 PTRACE_LISTEN = 0x4208
 PTRACE_EVENT_EXIT = 6
+SYSCALL_STOP = 0x80  # beside SIGTRAP, with PTRACE_O_TRACESYSGOOD
 PTRACE_EVENT_STOP = 128
 OPTIONS = 0x02 | 0x04 | 0x08 | 0x10 | 0x80  # TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP
 TRACEEXIT = 0x40
@@ -100,17 +101,18 @@ class Guard:
                 self._ptrace(PTRACE_CONT, tid, None, None)
                 self._seize(tasks)
             self._complete(tasks)
-        elif self._lent is not None and tid == self._lent.tid and not self._returned(event):
+        elif self._lent is not None and tid == self._lent.tid and not self._returned(number, event):
             self._ptrace(PTRACE_INTERRUPT, tid, None, None)  # in the middle of the call: at its end, then
             self._ptrace(PTRACE_CONT, tid, None, None)
         elif event == PTRACE_EVENT_STOP and number in GROUP_STOPS:
             self._ptrace(PTRACE_LISTEN, tid, None, None)
         else:
-            self._ptrace(PTRACE_CONT, tid, None, None if event else number)
+            # A call that ended just as its tracer did is reported to us, with that one's mark (PTRACE_O_TRACESYSGOOD).
+            self._ptrace(PTRACE_CONT, tid, None, None if event or number & SYSCALL_STOP else number)
 
-    def _returned(self, event: int) -> bool:
+    def _returned(self, number: int, event: int) -> bool:
         """Whether the registers that the tracer had lent are the task's own again, at this stop."""
-        if self._lent is None or event not in (PTRACE_EVENT_STOP, 0):
+        if self._lent is None or event not in (PTRACE_EVENT_STOP, 0) or number & SYSCALL_STOP:
             return False
         self._lent.give_back(self._ptrace)
         self._lent = None

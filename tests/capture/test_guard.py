@@ -26,6 +26,7 @@ from systrace.tracers.waiting import pidfd, status_field, tracer_of
 CALLS = MAKERS | frozenset(
     "socket connect read write close openat pipe2 dup2 wait4 sendto recvfrom poll execve clone".split()
 )
+PTRACE_SYSCALL, TRACESYSGOOD = 24, 1  # linux/ptrace.h
 needs_rights = pytest.mark.skipif(not permitted(), reason="kernel.yama.ptrace_scope lets nobody take a job over")
 here = pytest.mark.skipif(tracer_of(os.getpid()) != 0, reason="a traced process cannot trace its children")
 
@@ -212,6 +213,29 @@ def test_without_a_guard_the_embedded_job_is_killed_with_its_tracer(tmp_path: Pa
         os.kill(capture.tracer_pid, signal.SIGKILL)
         assert capture.wait(60) == 137
         assert "the job was killed with it" in (capture.fault() or "")
+
+
+@pytest.mark.real
+@here
+def test_a_call_that_ends_with_its_tracer_goes_on(tmp_path: Path) -> None:
+    """Its stop bears the mark of the tracer that is gone, which is no signal: passing it on is refused (EIO)."""
+    reader, answer = os.pipe()
+    with subprocess.Popen(["sleep", "60"]) as stranger, subprocess.Popen(["cat"], stdin=subprocess.PIPE) as job:
+        watching = guard.Guard(job.pid, stranger.pid, 0, reader, answer)
+        assert watching._ptrace(guard.PTRACE_SEIZE, job.pid, None, TRACESYSGOOD) == 0
+        watching._ptrace(guard.PTRACE_INTERRUPT, job.pid, None, None)
+        os.waitpid(job.pid, guard.WALL)
+        watching._ptrace(PTRACE_SYSCALL, job.pid, None, None)
+        _pid, status = os.waitpid(job.pid, guard.WALL)
+        assert os.WSTOPSIG(status) == signal.SIGTRAP | guard.SYSCALL_STOP
+        watching._at_stop(job.pid, os.WSTOPSIG(status), status >> 16)
+        assert job.stdin is not None
+        job.stdin.close()
+        _pid, status = os.waitpid(job.pid, guard.WALL)
+        assert os.waitstatus_to_exitcode(status) == 0
+        stranger.kill()
+    os.close(reader)
+    os.close(answer)
 
 
 # -------------------------------------------------------------------------------------------------------- who is where
