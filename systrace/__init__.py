@@ -17,20 +17,22 @@ Two ideas carry it:
     calls, words, idle_limits, keepalive   the same: one table of calls and errors, one way to say a duration, one advice
     outputs, units, settings               the same: what may be written, how people write numbers, defaults from files
     messages, look                         what was said, what was seen of a process: nouns of the foundation, too
-    tracers                                sources of lines          foundation
+    tracers                                running programs -> lines  foundation
+    sources                                saved logs -> lines       foundation
     kernel                                 asks the running kernel, and judges nothing   foundation
     parser                                 lines -> records -> events  foundation
     streams                                events -> sockets, waits  foundation
-    decoders                               byte streams -> messages  foundation
+    decoders                               byte streams -> messages: protocols/, one file each; parts/ are their own
     bodies                                 what is wrong with a body  foundation
     rules                                  evidence -> findings: causes/, one file a family; case/, content/, look/,
                                            advice/, verdict/ serve them              foundation, bodies
-    reporters                              Analysis -> bytes         foundation
+    reporters                              Analysis -> bytes: formats/, one file each; views/, words/, shapes/ serve them
     pipeline                               lines -> Analysis         the stages from parser to rules
+    capture                                the course of `run` and `attach`: recording, keeper, analyst, report
     commands                               the command line          all of these; nothing imports it
 
-Syscalls, decoders, rules, reporters, tracers and commands are plug-ins: adding one is adding one file. Third-party
-packages are imported inside the functions that use them, because `systrace --version` should not wait for any.
+Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers
+and commands are plug-ins: adding one is adding one file. Third-party packages are imported inside the functions that use them, because `systrace --version` should not wait for any.
 
 As a library:
 
