@@ -197,54 +197,82 @@ def connect_timeout(case: Case) -> Iterator[Draft]:
 
 
 def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
-    process = case.process(socket)
-    name = case.name_of(process)
-    waited = attempt.duration_ns
-    peer = str(attempt.peer) if attempt.peer is not None else "an unknown peer"
+    """An attempt that nothing answered, as far as the log shows: the kernel gave it up, the program did, or nobody."""
     if attempt.outcome == "failed" and attempt.errno == "ETIMEDOUT":
-        finding = _finding(case, "connect-timeout", socket, attempt)
-        finding.variant, finding.confidence = "kernel", "confirmed"
-        finding.summary = (
-            f"{name}: connect to {peer} got no answer at all for {seconds(waited)}; the kernel gave up (ETIMEDOUT"
-            f"{_give_up(waited)})."
-        )
-    elif case.only_failures:
-        return None
-    elif attempt.outcome == "abandoned" or (attempt.outcome == "pending" and _left_pending(case, socket, attempt)):
-        if attempt.outcome == "pending":
-            waited = case.last_ns - attempt.start_ns if case.last_ns and attempt.start_ns is not None else None
-        span = socket.waits[-1] if socket.waits else None
-        by_limit = (span is not None and span.timed_out) or attempt.limit_ns is not None
-        if not by_limit and waited is not None and waited < SECOND // 5:
-            return None  # given up at once: the program had no time to time out
-        if not by_limit and case.blind_to_threads(process):
-            return None  # another thread may have seen it through
-        if not by_limit and not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process)):
-            return None  # its outcome may have come by calls that this log hides, and nobody failed
-        closed_early = attempt.outcome == "abandoned" and socket.closed_by == "close" and case.sees_waits
-        if not by_limit and closed_early and waited is not None and waited < SECOND:
-            return None
-        finding = _finding(case, "connect-timeout", socket, attempt)
-        finding.duration_ns = waited
-        if span is not None:
-            finding.evidence += [e for e in span.events if e not in finding.evidence]
-        finding.variant = "deadline" if by_limit or attempt.outcome == "abandoned" else "pending"
-        finding.confidence = "confirmed" if by_limit else "likely" if waited and waited > SECOND else "possible"
-        ended = (
-            f"then its own limit of {seconds(attempt.limit_ns or waited)} ({attempt.limit_source}) ended the wait"
-            if by_limit
-            else "and it never completed as far as this log shows"
-        )
-        finding.summary = f"{name}: connect to {peer} got no answer for {seconds(waited)}, {ended}."
-        if waited is not None and waited <= 3 * SECOND:
-            finding.causes.append(
-                f"the limit is short: a single lost SYN costs 1 s, two cost 2 to 3 s, and the program allowed "
-                f"{seconds(waited)}"
-            )
+        finding = _given_up_by_kernel(case, socket, attempt)
+    elif not case.only_failures and _went_unanswered(case, socket, attempt):
+        finding = _given_up_by_program(case, socket, attempt)
     else:
         return None
     _silence_advice(finding, *_where(socket, attempt))
     return finding
+
+
+def _given_up_by_kernel(case: Case, socket: Socket, attempt: Attempt) -> Draft:
+    finding = _finding(case, "connect-timeout", socket, attempt)
+    finding.variant, finding.confidence = "kernel", "confirmed"
+    waited = attempt.duration_ns
+    finding.summary = (
+        f"{case.name_of(case.process(socket))}: connect to {attempt.peer or 'an unknown peer'} got no answer at all for "
+        f"{seconds(waited)}; the kernel gave up (ETIMEDOUT{_give_up(waited)})."
+    )
+    return finding
+
+
+def _given_up_by_program(case: Case, socket: Socket, attempt: Attempt) -> Draft:
+    finding = _finding(case, "connect-timeout", socket, attempt)
+    waited, by_limit = _waited(case, attempt), _by_limit(socket, attempt)
+    finding.duration_ns = waited
+    for span in socket.waits[-1:]:
+        finding.evidence += [e for e in span.events if e not in finding.evidence]
+    finding.variant = "deadline" if by_limit or attempt.outcome == "abandoned" else "pending"
+    finding.confidence = "confirmed" if by_limit else "likely" if waited and waited > SECOND else "possible"
+    ended = "and it never completed as far as this log shows"
+    if by_limit:
+        ended = f"then its own limit of {seconds(attempt.limit_ns or waited)} ({attempt.limit_source}) ended the wait"
+    finding.summary = (
+        f"{case.name_of(case.process(socket))}: connect to {attempt.peer or 'an unknown peer'} got no answer for "
+        f"{seconds(waited)}, {ended}."
+    )
+    if waited is not None and waited <= 3 * SECOND:
+        finding.causes.append(
+            f"the limit is short: a single lost SYN costs 1 s, two cost 2 to 3 s, and the program allowed {seconds(waited)}"
+        )
+    return finding
+
+
+def _waited(case: Case, attempt: Attempt) -> int | None:
+    """How long it went without an outcome, in ns: to the end of the log where there is none."""
+    if attempt.outcome != "pending":
+        return attempt.duration_ns
+    return case.last_ns - attempt.start_ns if case.last_ns and attempt.start_ns is not None else None
+
+
+def _by_limit(socket: Socket, attempt: Attempt) -> bool:
+    """The program's own limit ended its wait for the outcome."""
+    return attempt.limit_ns is not None or any(span.timed_out for span in socket.waits[-1:])
+
+
+def _went_unanswered(case: Case, socket: Socket, attempt: Attempt) -> bool:
+    """It was given up or left without an outcome, and silence is the reason."""
+    given_up = attempt.outcome == "abandoned"
+    if not given_up and not (attempt.outcome == "pending" and _left_pending(case, socket, attempt)):
+        return False
+    if _by_limit(socket, attempt):
+        return True
+    waited = _waited(case, attempt)
+    closed = given_up and socket.closed_by == "close" and case.sees_waits
+    if waited is not None and waited < (SECOND if closed else SECOND // 5):
+        return False  # given up at once: the program had no time to time out
+    return not _may_have_ended_unseen(case, socket)
+
+
+def _may_have_ended_unseen(case: Case, socket: Socket) -> bool:
+    """Another thread may have seen the attempt through; or calls that this log hides did, and nobody failed."""
+    process = case.process(socket)
+    if case.blind_to_threads(process):
+        return True
+    return not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process))
 
 
 def _silence_advice(finding: Draft, host: str, port: str) -> None:
@@ -358,22 +386,13 @@ def slow_connect(case: Case) -> Iterator[Draft]:
         if not socket.is_network or socket.type != "stream":
             continue
         for attempt in socket.attempts:
-            took = attempt.duration_ns
-            if attempt.outcome != "connected" or took is None or took < SLOW_CONNECT_NS:
+            if attempt.outcome != "connected" or _surely_took_ns(case, attempt) < SLOW_CONNECT_NS:
                 continue
-            if not attempt.blocking and attempt.ready_ns is None:
-                continue  # nobody looked earlier: the time until then says nothing
-            if not case.evidence.source.style.duration:
-                if not case.sees_waits:
-                    continue  # no -T: it lasted until the thread's next line, and calls in between are hidden
-                whole = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
-                if whole and took - SECOND < SLOW_CONNECT_NS:
-                    continue  # -t: stamps of whole seconds, so that it may have been a second less
             finding = _finding(case, "slow-connect", socket, attempt)
             finding.severity, finding.confidence = "warning", "likely"
             finding.summary = (
                 f"{case.name_of(case.process(socket))}: connect to {case.label(socket)} succeeded, but took "
-                f"{seconds(took)}: the first connection requests went unanswered and were repeated."
+                f"{seconds(attempt.duration_ns)}: the first connection requests went unanswered and were repeated."
             )
             host, port = _where(socket, attempt)
             finding.causes = ["the target's accept queue overflows", "packet loss on the path"]
@@ -381,3 +400,16 @@ def slow_connect(case: Case) -> Iterator[Draft]:
             finding.remedy = ["raise listen() backlog and net.core.somaxconn at the target; add workers"]
             finding.refuted_by = "a single SYN answered late in a packet capture"
             yield finding
+
+
+def _surely_took_ns(case: Case, attempt: Attempt) -> int:
+    """The time that the set-up took at least; 0 where the log does not tell."""
+    took = attempt.duration_ns
+    if took is None or (not attempt.blocking and attempt.ready_ns is None):
+        return 0  # nobody looked earlier: the time until then says nothing
+    if case.evidence.source.style.duration:
+        return took
+    if not case.sees_waits:
+        return 0  # no -T: it lasted until the thread's next line, and calls in between are hidden
+    whole_seconds = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
+    return took - SECOND if whole_seconds else took  # -t: it may have been a second less
