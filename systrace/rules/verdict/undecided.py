@@ -7,6 +7,7 @@ from systrace.rules.case.index import Case, once
 from systrace.rules.case.stalls import awaits_clients, torn_apart
 from systrace.rules.case.standing import stood_still
 from systrace.rules.rule import RULES
+from systrace.rules.verdict.explaining import last_line
 from systrace.words import seconds
 
 
@@ -44,7 +45,7 @@ def _goes_on(case: Case, finding: Draft, process: Process) -> bool:
         return ended is not None and any(
             (p.start_ns or 0) >= ended and case.same_job(p, process) for p in case.evidence.processes.values()
         )
-    after = max((e.record.lineno for e in finding.evidence), default=0)
+    after = last_line(finding)
     return any(
         s.uid != finding.socket and s.timeline and s.timeline[-1].record.lineno > after and case.process(s) is process
         for s in case.clients
