@@ -13,6 +13,7 @@ from systrace.look.nouns import Look, ProcessState, SocketState, Thread
 from systrace.model import Draft, Line, Step
 from systrace.rules.look import others as judge_others
 from systrace.rules.look import sockets as judge_sockets
+from systrace.rules.look.threads import judge_thread
 from systrace.rules.look.waits import Judgement, Wait
 from systrace.rules.look.wording import name_of, socket_line, who
 from systrace.words import roughly
@@ -56,7 +57,7 @@ def diagnose(snapshot: Look, processes: Sequence[ProcessState] | None = None) ->
 def _judge(snapshot: Look, process: ProcessState, thread: Thread) -> Judgement:
     call = thread.call
     if call is None or thread.state in "TtZXR" or process.kernel_thread or process.frozen:
-        bare = judge_others.judge_thread(process, thread, root=process.pid == snapshot.pid)
+        bare = judge_thread(process, thread, root=process.pid == snapshot.pid)
         return _with_connections(snapshot, bare) if bare.finding.variant == "hidden" else bare
     sockets = {state.fd: state for state in snapshot.sockets if state.pid == process.pid}
     waits = [

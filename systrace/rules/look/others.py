@@ -1,42 +1,19 @@
-"""What a wait means that is not on a socket: lock, child, pipe, keyboard, disk, clock, or no wait at all."""
+"""What a wait means that is not on a socket: lock, child, pipe, keyboard, disk, clock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from systrace import calls
 from systrace.look.nouns import Call, Descriptor, End, ProcessState, Thread
-from systrace.model import Draft, Step
+from systrace.model import Step
 from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import thread_line, who
+from systrace.rules.look.wording import who
 from systrace.shell import word
 from systrace.words import roughly
 
-_BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
 _NONE = "not-network"
 _OWNED = "mutex owned by thread "
-# Where a task sleeps, for kernels or permissions that hide the call; names drift, so prefixes. Seen on Linux 6.18.
-_KERNEL_FUNCTIONS = (
-    ("wait_woken", "TCP or a terminal"),
-    ("poll_schedule_timeout", "poll or select"),
-    ("do_epoll_wait", "epoll"),
-    ("ep_poll", "epoll"),
-    ("inet_csk_accept", "a client to connect"),
-    ("__skb_wait_for_more_packets", "a datagram"),
-    ("unix_stream", "a UNIX socket"),
-    ("futex", "a lock or another thread"),
-    ("do_wait", "a child"),
-    ("locks_lock", "a file lock"),
-    ("fcntl_setlk", "a file lock"),
-    ("anon_pipe", "a pipe"),
-    ("pipe_", "a pipe"),
-    ("wait_for_partner", "the other end of a FIFO"),
-    ("hrtimer_nanosleep", "sleep"),
-    ("rpc_wait", "NFS"),
-    ("io_schedule", "a disk"),
-    ("folio_wait", "a disk"),
-)
 
 
 def elsewhere(thread: Thread, call: Call) -> bool:
@@ -242,7 +219,6 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
     ends = wait.snapshot.holders.get(descriptor.inode or 0, ())
     others = [end for end in ends if (end.writable if reading else end.readable)]
     outside = [end for end in others if end.pid != wait.process.pid]
-    names = ", ".join(f"{end.command}[{end.pid}]{' (stopped)' if end.stopped else ''}" for end in outside[:3])
     fifo = f" {descriptor.target}" if descriptor.target.startswith("/") else ""
     doing = f"{wait.subject} on fd {descriptor.fd}, a pipe{fifo}"
     stuck = _waiting_for_us(wait, outside)
@@ -250,18 +226,22 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
         verb = "write" if reading else "read"
         text = f"{doing}: {who(stuck)} would have to {verb}, but it waits for this very process to end"
         return _deadlock(wait, text, "read the pipe before (or while) waiting for the child: subprocess.communicate()")
-    alone = (
-        len(wait.process.threads) == 1 and wait.call.name in calls.READS
-    )  # no other thread, no loop that signals wake
-    if others and not outside and reading and alone:
+    if reading and others and not outside:
+        return _own_pipe(wait, doing)
+    return _pipe_of_others(wait, f"{doing}: {'no data yet from' if reading else 'full, not read by'}", outside)
+
+
+def _own_pipe(wait: Wait, doing: str) -> Judgement:
+    """It reads from a pipe that nobody else can write to."""
+    if len(wait.process.threads) == 1 and wait.call.name in calls.READS:  # no other thread, no loop that signals wake
         text = f"{doing}: this process holds the only write end itself, so no data and no end of file will ever come"
         return _deadlock(wait, text, "close the unused write end after fork")
-    word = "no data yet from" if reading else "full, not read by"
-    own = bool(others) and not outside
-    if own and reading:
-        headline = f"{doing} of its own: it waits until another thread or a signal handler wakes it"
-        return _plain(wait, "event", 10, headline)
-    headline = f"{doing}: {word} {names or 'anybody in sight'}"
+    return _plain(wait, "event", 10, f"{doing} of its own: it waits until another thread or a signal handler wakes it")
+
+
+def _pipe_of_others(wait: Wait, doing: str, outside: list[End]) -> Judgement:
+    names = ", ".join(f"{end.command}[{end.pid}]{' (stopped)' if end.stopped else ''}" for end in outside[:3])
+    headline = f"{doing} {names or 'anybody in sight'}"
     in_tree = any(end.pid == p.pid for end in outside for p in wait.snapshot.processes)
     return _plain(
         wait,
@@ -326,76 +306,3 @@ def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
         next_steps=[Step("dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack", "as root")],
         refuted_by="the call returns",
     )
-
-
-def _meaning(wchan: str) -> str:
-    return next((f": {words}" for prefix, words in _KERNEL_FUNCTIONS if wchan.startswith(prefix)), "")
-
-
-def judge_thread(process: ProcessState, thread: Thread, *, root: bool = True) -> Judgement:
-    """Judge a thread that is in no call we can read: running, stopped, dead, or hidden. `root`: we were asked about
-    this very process."""
-    name = who(process, thread)
-    if process.kernel_thread:
-        return _bare(process, thread, 5, "kernel", f"{name} is a kernel thread: it makes no system calls")
-    if thread.state in "ZX" and not process.ended:
-        return _bare(process, thread, 2, "ended", f"the first thread of {name} has ended, the process goes on")
-    if thread.state in "ZX":
-        text = f"{name} has ended and waits for its parent {process.ppid} to collect its status"
-        steps = [Step(f"systrace attach {process.ppid} --passive")] if root else []
-        return _bare(process, thread, 30 if root else 6, "zombie", text, steps=steps)
-    if process.frozen:
-        text = f"{name} is frozen with its control group and does nothing until that is thawed"
-        steps = [Step(f"cat /proc/{process.pid}/cgroup"), Step("docker unpause CONTAINER, or systemctl thaw UNIT")]
-        return _bare(process, thread, 96, "frozen", text, "fatal", steps=steps)
-    if thread.state == "T":
-        text = f"{name} is stopped by a signal (SIGSTOP, SIGTSTP or SIGTTIN) and does nothing until SIGCONT"
-        return _bare(process, thread, 95, "stopped", text, "fatal", steps=[Step(f"kill -CONT {process.pid}")])
-    if thread.state == "t":
-        text = f"{name} is held by its tracer, {process.traced_by}"
-        steps = [Step(f"ps -fp {process.tracer}")] if process.tracer else []
-        steps.append(Step(f"if a signal had stopped it: kill -CONT {process.pid}"))
-        return _bare(process, thread, 94, "traced", text, "error", steps=steps)
-    if not thread.readable:
-        where = f" in {thread.wchan}{_meaning(thread.wchan)}" if thread.wchan else ""
-        return _bare(process, thread, 4, "hidden", f"{name} sleeps{where}: what it waits for may not be read")
-    if thread.state == "R":
-        share = thread.cpu_share or 0.0
-        if share >= _BUSY:
-            text = (
-                f"{name} is busy: it used {share * 100:.0f} % of a CPU while we looked, in its own code, not in a wait"
-            )
-            steps = [
-                Step("py-spy dump, jstack or gdb -p for the source line"),
-                Step("strace -c -f -p PID for five seconds"),
-            ]
-            return _bare(process, thread, 58, "cpu", text, "warning", steps=steps)
-        return _bare(process, thread, 9, "running", f"{name} is running: it was awake when we looked")
-    where = f" (kernel function {thread.wchan}{_meaning(thread.wchan)})" if thread.wchan else ""
-    text = f"{name} is blocked outside a system call{where}, state {thread.state}"
-    disk = thread.state == "D"
-    return _bare(process, thread, 61 if disk else 8, "disk" if disk else "other", text)
-
-
-def _bare(
-    process: ProcessState,
-    thread: Thread,
-    weight: int,
-    variant: str,
-    headline: str,
-    severity: str = "info",
-    steps: Sequence[Step] = (),
-) -> Judgement:
-    finding = Draft(
-        cause=_NONE,
-        variant=variant,
-        severity=severity,
-        confidence="confirmed",
-        summary=f"{headline}.",
-        pid=process.pid,
-        command=process.command,
-        duration_ns=thread.blocked_ns,
-        lines=[thread_line(thread)],
-        next_steps=list(steps),
-    )
-    return Judgement(weight, finding, headline)

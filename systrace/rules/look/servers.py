@@ -56,62 +56,61 @@ def rests(wait: Wait, state: SocketState) -> bool:
 
 def resting(wait: Wait, state: SocketState) -> Judgement:
     """A connection of a server's pool, between two uses."""
-    headline = f"{at(wait, state)}: a connection that rests while its program waits for clients"
-    finding = wait.finding(
-        "hung-read",
-        "resting",
-        f"{headline}; {exchange(state)}.",
-        severity="info",
-        confidence="likely",
-        next_steps=[Step(f"ss -tnoi dst {ss_host(state)}")],
-        refuted_by="a client that waits for what this connection has to bring",
-    )
-    return finish(wait, finding, 11, headline)
+    says = "a connection that rests while its program waits for clients"
+    step = Step(f"ss -tnoi dst {ss_host(state)}")
+    refuted_by = "a client that waits for what this connection has to bring"
+    return _at_rest(wait, state, "resting", 11, says, f"{exchange(state)}.", step, refuted_by)
 
 
 def anybody(wait: Wait, state: SocketState) -> Judgement:
     """It waits for the next message of whoever sends one."""
-    headline = f"{at(wait, state)}: it waits for the next message, whoever sends one"
-    finding = wait.finding(
-        "hung-read",
-        "messages",
-        f"{headline}; normal for a daemon, a hang only for a job that expects an answer there.",
-        severity="info",
-        confidence="likely",
-        next_steps=[Step(why=f"is anything sent to {name_of(state)}?")],
-        refuted_by="a question that this very process has sent from this socket: then the answer is missing",
-    )
-    return finish(wait, finding, 12, headline)
+    says = "it waits for the next message, whoever sends one"
+    normal = "normal for a daemon, a hang only for a job that expects an answer there."
+    step = Step(why=f"is anything sent to {name_of(state)}?")
+    refuted_by = "a question that this very process has sent from this socket: then the answer is missing"
+    return _at_rest(wait, state, "messages", 12, says, normal, step, refuted_by)
 
 
 def accepting(wait: Wait, state: SocketState) -> Judgement:
     """It waits for a client to connect."""
-    headline = f"{at(wait, state)}: it is a server that waits for a client to connect"
-    finding = wait.finding(
-        "hung-read",
-        "accept",
-        f"{headline}; normal for a daemon, a hang only for a job that expects to be called back.",
-        severity="info",
-        confidence="confirmed",
-        next_steps=[Step(f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'")],
-        refuted_by="a connection waiting in the listen queue (Recv-Q above 0)",
-    )
-    return finish(wait, finding, 12, headline)
+    says = "it is a server that waits for a client to connect"
+    normal = "normal for a daemon, a hang only for a job that expects to be called back."
+    step = Step(f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'")
+    refuted_by = "a connection waiting in the listen queue (Recv-Q above 0)"
+    return _at_rest(wait, state, "accept", 12, says, normal, step, refuted_by, "confirmed")
 
 
 def serving(wait: Wait, state: SocketState) -> Judgement:
     """It waits for the next request of a client."""
-    headline = f"{at(wait, state)}: the server's side of a connection, it waits for the client's next bytes"
+    says = "the server's side of a connection, it waits for the client's next bytes"
+    step = Step(f"ss -tnoi dst {ss_host(state)}")
+    refuted_by = "the client waits for this server: then the request got lost or is only half here"
+    return _at_rest(wait, state, "server", 30, says, f"{exchange(state)}. Normal between requests.", step, refuted_by)
+
+
+def _at_rest(
+    wait: Wait,
+    state: SocketState,
+    variant: str,
+    weight: int,
+    says: str,
+    normal: str,
+    step: Step,
+    refuted_by: str,
+    confidence: str = "likely",
+) -> Judgement:
+    """A wait of a server that is no hang."""
+    headline = f"{at(wait, state)}: {says}"
     finding = wait.finding(
         "hung-read",
-        "server",
-        f"{headline}; {exchange(state)}. Normal between requests.",
+        variant,
+        f"{headline}; {normal}",
         severity="info",
-        confidence="likely",
-        next_steps=[Step(f"ss -tnoi dst {ss_host(state)}")],
-        refuted_by="the client waits for this server: then the request got lost or is only half here",
+        confidence=confidence,
+        next_steps=[step],
+        refuted_by=refuted_by,
     )
-    return finish(wait, finding, 30, headline)
+    return finish(wait, finding, weight, headline)
 
 
 def exchange(state: SocketState) -> str:
