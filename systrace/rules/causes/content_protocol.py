@@ -13,7 +13,7 @@ from systrace.messages.replies import FramingError, FtpReply, Greeting
 from systrace.messages.tls import NotTls
 from systrace.model import Draft, Endpoint, Message, Socket, Step
 from systrace.rules.case.index import Case
-from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN
+from systrace.rules.causes.content_http import ASK, FINE, asks, example, gets
 from systrace.rules.content.accusing import accusation, accused, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import (
@@ -46,23 +46,16 @@ _FRAME_WORDS = r"struct\.error|unpack|NegativeArraySize|(?i:frame|length|record 
 @rule(
     "protocol-mismatch",
     phase=Phase.HANDSHAKE,
-    fires=OPEN
-    + ASK
-    + '9 1.2 recvfrom(3, "220 mx.example ESMTP Postfix\\r\\n", 65536, 0, NULL, NULL) = 30 <0.01>\n'
-    + FAIL,
-    silent=OPEN
-    + ASK
-    + '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 65536, 0, NULL, NULL) = 38 <0.01>\n'
-    + FINE,
+    fires=example(ASK, gets("220 mx.example ESMTP Postfix\\r\\n")),
+    silent=example(ASK, gets("HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"), end=FINE),
 )
 def protocol_mismatch(case: Case) -> Iterator[Draft]:
     """The peer speaks another protocol than the client.
 
-    What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a
-        TLS port,
-        HTTP to a mail server, a database client to a web server.
-    Why it matters: wrong port, wrong scheme, or a proxy in the path; libraries say "wrong version number", "bad
-        status line".
+    What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a TLS
+        port, HTTP to a mail server, a database client to a web server.
+    Why it matters: wrong port, wrong scheme, or a proxy in the path; libraries say "wrong version number", "bad status
+        line".
     What proves it: the first bytes of each side.
     Not this: a server that greets first in the client's own protocol; a TLS alert between TLS sides (tls-error).
     What to do: look at scheme, host and port in the job's configuration.
@@ -138,15 +131,8 @@ def _host_port(socket: Socket) -> str:
 
 @rule(
     "framing-error",
-    fires=OPEN.replace("htons(80)", "htons(7003)")
-    + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "\\0\\0\\1\\364abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
-    + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.01>\n'
-    + FAIL,
-    silent=OPEN.replace("htons(80)", "htons(7003)")
-    + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "\\0\\0\\0\\10abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
-    + FINE,
+    fires=example(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\1\\364abcdefgh"), gets("", "1.3"), port=7003),
+    silent=example(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\0\\10abcdefgh"), end=FINE, port=7003),
 )
 def framing_error(case: Case) -> Iterator[Draft]:
     """A length-prefixed protocol with an impossible or unfulfilled length.
@@ -230,21 +216,14 @@ def _framed(case: Case, finding: Draft, socket: Socket, who: Victim, what: str, 
 
 @rule(
     "server-error-reply",
-    fires=OPEN.replace("htons(80)", "htons(6379)")
-    + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "-NOAUTH Authentication required.\\r\\n", 65536, 0, NULL, NULL) = 34 <0.01>\n'
-    + FAIL,
-    silent=OPEN.replace("htons(80)", "htons(6379)")
-    + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "-LOADING Redis is loading\\r\\n", 65536, 0, NULL, NULL) = 27 <0.01>\n'
-    + FINE,
+    fires=example(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-NOAUTH Authentication required.\\r\\n"), port=6379),
+    silent=example(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-LOADING Redis is loading\\r\\n"), end=FINE, port=6379),
 )
 def server_error_reply(case: Case) -> Iterator[Draft]:
     """The server refused in its own protocol.
 
     What it is: redis -ERR, PostgreSQL FATAL or ERROR, MySQL 1040 and 1045, SMTP and FTP 4xx and 5xx, POP3 -ERR, IMAP
-        NO:
-        the last word that the failing process heard. The server's own code and text are quoted.
+        NO: the last word that the failing process heard. The server's own code and text are quoted.
     Why it matters: the network is fine; the server says what is wrong: limits, credentials, names, maintenance.
     What proves it: the reply's bytes, and the failure after it.
     Not this: a refusal that the client expects and works around (EPSV, EHLO, STARTTLS), or that a retry made good.
@@ -340,14 +319,13 @@ _FTP = (
 def data_channel_blocked(case: Case) -> Iterator[Draft]:
     """FTP: the control connection is fine, the data connection fails.
 
-    What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer
-        or was
-        refused; or an active transfer (PORT) to which the server never came.
+    What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer or
+        was refused; or an active transfer (PORT) to which the server never came.
     Why it matters: login and commands work, so the network looks fine; the passive port range is not open.
     What proves it: the reply with the address, and the connect to just that address.
     Not this: a refusal on the control connection (server-error-reply).
-    What to do: open the server's passive port range in firewall and security group; let the server announce its
-        outer address.
+    What to do: open the server's passive port range in firewall and security group; let the server announce its outer
+        address.
     Source: RFC 959 3.2, RFC 2428
     """
     for control in case.clients:

@@ -9,7 +9,7 @@ from systrace.messages.replies import Reply, Request
 from systrace.messages.tls import NotTls, TlsAlert, TlsHello, TlsRecords
 from systrace.model import Draft, Socket, Step
 from systrace.rules.case.index import Case
-from systrace.rules.causes.content_http import FAIL, FINE, OPEN
+from systrace.rules.causes.content_http import FINE, example, gets
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
@@ -23,24 +23,21 @@ _TLS_EXITS = {"curl": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 9
 _NO_REQUEST = frozenset(
     {*range(52), *(finished + alerts for finished in (53, 69) for alerts in (0, 18, 19, 36, 37, 38))}
 )
-_TLS_OPEN = OPEN.replace("htons(80)", "htons(443)")
 _HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 10 <0.0001>\n'
 
 
 @rule(
     "tls-error",
     phase=Phase.HANDSHAKE,
-    fires=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\2(", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FAIL,
-    silent=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\1\\0", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FINE,
+    fires=example(_HELLO, gets("\\25\\3\\3\\0\\2\\2("), port=443),
+    silent=example(_HELLO, gets("\\25\\3\\3\\0\\2\\1\\0"), end=FINE, port=443),
 )
 def tls_error(case: Case) -> Iterator[Draft]:
     """The TLS handshake failed: certificate, version, cipher.
 
     What it is: a fatal alert. Sent by the server: it refuses us (version, cipher, name, missing client certificate).
-        Sent
-        by us: we do not trust the server (unknown_ca, certificate_expired ...). Encrypted alerts (TLS 1.3) can't be
-        read;
-        then the program's own words count, or that it left after the server's hello. Variants: `server-alert`,
+        Sent by us: we do not trust the server (unknown_ca, certificate_expired ...). Encrypted alerts (TLS 1.3) can't
+        be read; then the program's own words count, or that it left after the server's hello. Variants: `server-alert`,
         `client-alert`, `rejected`, `refused` (a database that has no TLS).
     Why it matters: no data was exchanged at all; a retry brings the same.
     What proves it: the alert's two bytes in clear, or the words of the TLS library.

@@ -9,7 +9,7 @@ from systrace.messages.sniffing import sniff
 from systrace.messages.tls import TlsRecords
 from systrace.model import Draft, Process, Socket, Step, Transfer
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN, came, said
+from systrace.rules.causes.content_http import FINE, answered
 from systrace.rules.causes.content_protocol import framing_error, protocol_mismatch, server_error_reply
 from systrace.rules.causes.content_tls import tls_error
 from systrace.rules.content.accusing import accusation, accused, effect
@@ -26,12 +26,10 @@ WINDOW_NS = (
 
 @rule(
     "parse-crash",
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}')
-    + said("TypeError: Cannot read properties of undefined (reading 'rows')")
-    + FAIL,
-    silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}') + FINE,
+    fires=answered(
+        "application/json", '{\\"a\\": 1}', "TypeError: Cannot read properties of undefined (reading 'rows')"
+    ),
+    silent=answered("application/json", '{\\"a\\": 1}', end=FINE),
 )
 def parse_crash(case: Case) -> Iterator[Draft]:
     """The program died on received data, and nothing is wrong with it that our checks know.
@@ -41,8 +39,7 @@ def parse_crash(case: Case) -> Iterator[Draft]:
     Why it matters: the bytes that kill the program are in the log and can be replayed.
     What proves it: data received, no other network progress, the program's last words or the signal, soon after.
     Not this: a death on a timeout, reset or refusal, which come first; a defect in the answer, which the other rules
-        name;
-        an exit status that is the program's answer (grep, diff).
+        name; an exit status that is the program's answer (grep, diff).
     What to do: save the exact bytes and feed them to the parser offline.
     Source: signal(7), core(5)
     """
