@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from systrace.keepalive import KEEPALIVE_IDLE_S
-from systrace.model import Draft, Event, Evidence, Fault, Process, Socket, Span
+from systrace.model import Draft, Endpoint, Event, Evidence, Fault, Process, Socket, Span
 from systrace.rules.case.visibility import network_only, only_failures, stops_early, the_job
 
 if TYPE_CHECKING:
@@ -269,6 +269,11 @@ class Case:
             finding.time_ns = shown[0].record.time_ns
             finding.end_ns = max(self.ended(e) for e in shown)
         return finding
+
+
+def where(peer: Endpoint | None, port: str = "PORT") -> tuple[str, str]:
+    """Host and port for a command that a person will run; `port` is said in place of one that is not known."""
+    return (peer.host, str(peer.port)) if peer is not None else ("HOST", port)
 
 
 def once(find: Callable[[Case], Found]) -> Callable[[Case], Found]:

@@ -8,7 +8,7 @@ from systrace.calls.errnos import RESET, VANISHED
 from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -95,7 +95,7 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
             "a load balancer without a healthy target, or a box on the path, sent the reset",
             "the server closed while data from us was still unread",
         ]
-        host = socket.peer.host if socket.peer is not None else "HOST"
+        host, _ = where(socket.peer)
         finding.next_steps = [
             Step(why="the server's log at that second"),
             Step(
@@ -249,7 +249,7 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
             f"with {fault.errno} after {seconds(finding.duration_ns)}: {why}; no end and no reset came."
         )
         finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
-        host = socket.peer.host if socket.peer is not None else "HOST"
+        host, _ = where(socket.peer)
         finding.next_steps = [
             Step(f"ping -c3 {host}; ip route get {host}"),
             Step(why="the peer's uptime and logs at that time"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.model import Attempt, Draft, Socket, Step
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, Phase, rule
 from systrace.shell import word
@@ -46,11 +46,6 @@ def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
     return finding
 
 
-def _where(socket: Socket, attempt: Attempt) -> tuple[str, str]:
-    peer = attempt.peer
-    return (peer.host, str(peer.port)) if peer is not None else ("HOST", "PORT")
-
-
 @rule(
     "connect-refused",
     phase=Phase.CONNECT,
@@ -76,7 +71,7 @@ def connect_refused(case: Case) -> Iterator[Draft]:
         if socket.family == "unix":
             continue
         finding = _finding(case, "connect-refused", socket, attempt)
-        host, port = _where(socket, attempt)
+        host, port = where(attempt.peer)
         finding.confidence = "confirmed"
         finding.summary = (
             f"{case.name_of(case.process(socket))}: connect to {finding.peer} was refused "
@@ -115,7 +110,7 @@ def _refused_datagrams(case: Case) -> Iterator[Draft]:
             "listens on that port."
         )
         finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
-        host, port = (socket.peer.host, socket.peer.port) if socket.peer is not None else ("HOST", "PORT")
+        host, port = where(socket.peer)
         finding.next_steps = [Step(f"ss -lunp 'sport = :{port}'", f"on {host}")]
         finding.remedy = ["start the service or correct address and port"]
         finding.refuted_by = "an answer from the same address and port at the same time"
@@ -204,7 +199,7 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
         finding = _given_up_by_program(case, socket, attempt)
     else:
         return None
-    _silence_advice(finding, *_where(socket, attempt))
+    _silence_advice(finding, *where(attempt.peer))
     return finding
 
 
@@ -351,7 +346,7 @@ def unreachable(case: Case) -> Iterator[Draft]:
             f"{case.name_of(case.process(socket))}: connect to {finding.peer} failed with {attempt.errno} "
             f"({when}): {_UNREACHABLE[attempt.errno or '']}."
         )
-        host, _ = _where(socket, attempt)
+        host, _ = where(attempt.peer)
         finding.causes = [
             "the host or its gateway is down, or the subnet mask is wrong (3 s, ARP)",
             "a firewall rejects with an ICMP error (one round trip)",
@@ -394,7 +389,7 @@ def slow_connect(case: Case) -> Iterator[Draft]:
                 f"{case.name_of(case.process(socket))}: connect to {case.label(socket)} succeeded, but took "
                 f"{seconds(attempt.duration_ns)}: the first connection requests went unanswered and were repeated."
             )
-            host, port = _where(socket, attempt)
+            host, port = where(attempt.peer)
             finding.causes = ["the target's accept queue overflows", "packet loss on the path"]
             finding.next_steps = [Step(f"nstat -az TcpExtListenOverflows; ss -ltn 'sport = :{port}'", f"on {host}")]
             finding.remedy = ["raise listen() backlog and net.core.somaxconn at the target; add workers"]

@@ -12,7 +12,7 @@ from systrace.messages.problem import printable
 from systrace.messages.replies import FramingError, FtpReply, Greeting
 from systrace.messages.tls import NotTls
 from systrace.model import Draft, Endpoint, Message, Socket, Step
-from systrace.rules.case.index import Case
+from systrace.rules.case.index import Case, where
 from systrace.rules.causes.content_http import ASK, FINE, asks, example, gets
 from systrace.rules.content.accusing import accusation, accused, effect
 from systrace.rules.content.answers import ended_at, last_received
@@ -86,7 +86,7 @@ def protocol_mismatch(case: Case) -> Iterator[Draft]:
             "a proxy in the path answers in place of the server",
         ]
         finding.next_steps = [
-            Step(f"nc -v {_host_port(socket)}", "what does the port speak?"),
+            Step(f"nc -v {' '.join(where(socket.peer))}", "what does the port speak?"),
             Step(f"openssl s_client -connect {word(str(socket.peer))} </dev/null", "or is it TLS?"),
         ]
         finding.remedy = ["correct scheme, host and port"]
@@ -120,10 +120,6 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
     if socket.peer.port in own or due is None:
         return None
     return greeting, due, socket.app_protocol, greeting.text.encode()[:40]
-
-
-def _host_port(socket: Socket) -> str:
-    return f"{socket.peer.host} {socket.peer.port}" if socket.peer is not None else "HOST PORT"
 
 
 # ---------------------------------------------------------------------------------------------------------- frames

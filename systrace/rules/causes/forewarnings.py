@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from systrace.idle_limits import shortest_s
 from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.limits import matching_limits
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -44,7 +44,7 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
         f"worked this time; keepalive is {how}. {fits}"
     )
     finding.causes = ["the answer took that long, or the connection was kept without use"]
-    host = socket.peer.host if socket.peer is not None else "HOST"
+    host, _ = where(socket.peer)
     finding.next_steps = [
         Step(f"ss -tno dst {host}", "is there a keepalive timer?"),
         Step(why="which boxes are in the path, and their limits"),

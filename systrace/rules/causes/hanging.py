@@ -8,7 +8,7 @@ from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import DETACHED, Draft, Sent, Socket, Step
 from systrace.rules.advice import other_end
 from systrace.rules.advice.remedies import keepalive_remedies, timeout_remedies
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.limits import matching_limits, silent_limit_ns
@@ -49,7 +49,7 @@ def hung_read(case: Case) -> Iterator[Draft]:
         finding = base(case, "hung-read", stall)
         finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
         ended = how_it_ended(stall)
-        host, port = (stall.socket.peer.host, stall.socket.peer.port) if stall.socket.peer else ("HOST", 0)
+        host, port = where(stall.socket.peer, port="0")
         waited = "" if ended == CUT else f"{seconds(stall.waited_ns)} "
         finding.summary = (
             f"{case.name_of(stall.process)} waited {waited}for {what(stall)} from "
@@ -145,7 +145,7 @@ def _after_silence(case: Case) -> Iterator[Draft]:
 
 
 def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
-    host = socket.peer.host if socket.peer is not None else "HOST"
+    host, _ = where(socket.peer)
     finding.causes = [
         "a NAT gateway, load balancer or firewall on the path forgot the idle connection",
         "the server is still working on the request, or lost it (its own log tells)",

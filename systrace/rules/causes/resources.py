@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.model import Draft, Event, Socket, Step
-from systrace.rules.case.index import Case
+from systrace.rules.case.index import Case, where
 from systrace.rules.rule import Phase, rule
 
 _FAIL = "9 9.9 +++ exited with 1 +++"
@@ -86,7 +86,7 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
                 "too many connections to one destination in a minute (closed ones hold their port for 60 s)",
                 "other processes of this host hold the ports, or the socket is bound to an address that is not local",
             ]
-            host = attempt.peer.host if attempt.peer is not None else "HOST"
+            host, _ = where(attempt.peer)
             finding.next_steps = [
                 Step(f"ss -s; ss -tan state time-wait dst {host} | wc -l"),
                 Step("sysctl net.ipv4.ip_local_port_range"),
