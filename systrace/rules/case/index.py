@@ -125,6 +125,10 @@ class Case:
             found, key=lambda p: self.ended(p.exit_event) if p.exit_event is not None else 1 << 63, reverse=True
         )
 
+    def job(self) -> Process | None:
+        """The job's own process: of those that nobody in the log created, and that it shows, the one that ended last."""
+        return next((p for p in self.roots() if p.traced), None)
+
     def root_of(self, process: Process | None) -> Process | None:
         """The first ancestor that the log shows."""
         seen = 0
@@ -142,8 +146,7 @@ class Case:
         """The fate of the first process: of the one that this process descends from, or of the job's."""
         if process is not None and process.parent is not None:
             return self.fate(self.root_of(process))
-        roots = [p for p in self.roots() if p.traced]
-        return self.fate(roots[0]) if roots else "open"
+        return self.fate(self.job())
 
     def end_of(self, process: Process) -> int | None:
         """When a process ended, in the order of `at`; None when the log does not show it."""
@@ -161,7 +164,7 @@ class Case:
             process, parent = parent, self.owner_of(parent.parent)
         if self.sees_close:
             return
-        first = next((p for p in self.roots() if p.traced), None)
+        first = self.job()
         if first is not None and first.pid not in seen and (self.end_of(first) or 0) >= (self.end_of(process) or 0):
             yield first
 

@@ -53,6 +53,18 @@ def answer_was_due(case: Case, socket: Socket) -> bool:
     return isinstance(last, HttpRequest) and last.complete
 
 
+def _end_without_answer(case: Case, socket: Socket) -> Fault | None:
+    """The peer's end on a fresh connection where its first byte was due."""
+    end = case.end_of_file(socket) if _stood(case, socket) else None
+    if end is None or end.received_before or end.turn >= 2 or socket.unseen or case.is_dns(socket):
+        return None
+    first = case.first_error(socket)
+    if first is not None and case.at(first.event) < case.at(end.event):
+        return None
+    due = answer_was_due(case, socket) if end.sent_before else _greeting_was_due(case, socket, end)
+    return end if due else None
+
+
 def _greeting_was_due(case: Case, socket: Socket, end: Fault) -> bool:
     """The program failed, and not a byte came before the end: it receives by calls that this log shows."""
     shown = case.sees_read or end.event.record.syscall.startswith("recv")
@@ -81,10 +93,8 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
         elif fault.direction == "w":
             finding.variant, what = "while-sending", f"while {fault.sent_before} bytes had been sent"
         elif fault.unanswered:
-            finding.variant, what = (
-                "at-request",
-                f"{seconds(fault.since_request_ns)} after the request, before any answer",
-            )
+            what = f"{seconds(fault.since_request_ns)} after the request, before any answer"
+            finding.variant = "at-request"
         else:
             finding.variant, what = "before-request", "before anything was sent"
         finding.summary = (
@@ -150,29 +160,17 @@ def stale_connection(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "stale-connection")
     for socket in case.clients:
-        if socket.type not in ("stream", "unknown") or not case.connected(socket):
-            continue
-        end = case.end_of_file(socket)
-        fault = end
-        if end is None or not end.unanswered or end.turn < 2:
-            fault = case.first_error(socket)
-            if fault is None or fault.errno not in ("ECONNRESET", "EPIPE") or fault.turn < 2 or fault.answered:
-                continue
-            if not fault.unanswered and fault.direction != "w":
-                continue
-            if end is not None and fault.errno == "EPIPE" and (fault.idle_ns or 0) < SECOND:
-                continue
-            if end is None and (fault.idle_ns or 0) < SECOND:
-                continue
-        if fault is None or not (fault.errno or answer_was_due(case, socket)):
+        fault = _end_of_reuse(case, socket)
+        if fault is None:
             continue
         finding = _base(case, "stale-connection", socket, fault)
-        finding.confidence = "confirmed" if fault.kind == "eof" else "likely"
-        finding.variant = "closed" if fault.kind == "eof" else "reset"
+        if fault.kind == "eof":
+            finding.confidence, finding.variant, came = "confirmed", "closed", "the end: the peer had closed it."
+        else:
+            finding.confidence, finding.variant, came = "likely", "reset", f"{fault.errno}: it was no longer there."
         finding.summary = (
             f"{case.name_of(case.process(socket))} used its connection to {case.label(socket)} again after a pause of "
-            f"{seconds(fault.idle_ns)}; instead of an answer came "
-            + ("the end: the peer had closed it." if fault.kind == "eof" else f"{fault.errno}: it was no longer there.")
+            f"{seconds(fault.idle_ns)}; instead of an answer came {came}"
         )
         finding.causes = [
             "the server's or load balancer's keep-alive time is shorter than the client's",
@@ -184,6 +182,29 @@ def stale_connection(case: Case) -> Iterator[Draft]:
         finding.remedy = ["client: idle limit below the server's; check before reuse; retry once if repeatable"]
         finding.refuted_by = "the server having received and refused this very request"
         yield finding
+
+
+def _end_of_reuse(case: Case, socket: Socket) -> Fault | None:
+    """What came in place of the answer to a later request: the peer's end, or an error after a pause."""
+    if not _stood(case, socket):
+        return None
+    end = case.end_of_file(socket)
+    if end is not None and end.unanswered and end.turn >= 2:
+        return end if end.errno or answer_was_due(case, socket) else None
+    fault = case.first_error(socket)
+    if fault is None or fault.errno not in ("ECONNRESET", "EPIPE") or fault.turn < 2 or not _at_request(fault):
+        return None
+    reset_after_end = end is not None and fault.errno == "ECONNRESET"  # the peer had gone before: no pause is needed
+    return fault if reset_after_end or (fault.idle_ns or 0) >= SECOND else None
+
+
+def _stood(case: Case, socket: Socket) -> bool:
+    return socket.type in ("stream", "unknown") and case.connected(socket)
+
+
+def _at_request(fault: Fault) -> bool:
+    """It met a request that had no answer yet, or its sending."""
+    return not fault.answered and (bool(fault.unanswered) or fault.direction == "w")
 
 
 @rule("broken-pipe", on_path=True, fires=_OPEN + _ASK + "9 2.2 write(3, \"x\", 1) = -1 EPIPE (Broken pipe) <0.01>\n"
@@ -276,37 +297,25 @@ def empty_reply(case: Case) -> Iterator[Draft]:
     Source: recv(2)
     """
     for socket in case.clients:
-        if socket.type not in ("stream", "unknown") or not case.connected(socket):
-            continue
-        end = case.end_of_file(socket)
-        if end is None or end.received_before or end.turn >= 2 or socket.unseen or case.is_dns(socket):
-            continue
-        if not (answer_was_due(case, socket) if end.sent_before else _greeting_was_due(case, socket, end)):
-            continue
-        first = case.first_error(socket)
-        if first is not None and case.at(first.event) < case.at(end.event):
+        end = _end_without_answer(case, socket)
+        if end is None:
             continue
         finding = _base(case, "empty-reply", socket, end)
         who, label = case.name_of(case.process(socket)), case.label(socket)
         if end.sent_before:
+            why = "the server crashed or gave up on this request"
             finding.summary = (
                 f"{who} sent {end.sent_before} bytes to {label}; after {seconds(end.since_request_ns)} the peer closed the "
                 "connection without one byte of an answer."
             )
         else:
             finding.variant = "greeting"
-            finding.summary = (
-                f"{who} waited for the first word of {label}; the peer closed the connection without one byte"
-                + (
-                    " (nothing had been sent either way)."
-                    if case.sees_close
-                    else " (what had been sent the log hides)."
-                )
-            )
+            why = "the server does not serve this client (access list, connection limit), or is stopping"
+            before = "nothing had been sent either way" if case.sees_close else "what had been sent the log hides"
+            waited = f"{who} waited for the first word of {label}"
+            finding.summary = f"{waited}; the peer closed the connection without one byte ({before})."
         finding.causes = [
-            "the server crashed or gave up on this request"
-            if end.sent_before
-            else "the server does not serve this client (access list, connection limit), or is stopping",
+            why,
             "another protocol is spoken there (plain to a TLS port, HTTP to a database)",
             "a load balancer without a healthy target",
         ]

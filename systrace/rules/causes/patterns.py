@@ -146,28 +146,25 @@ def not_network(case: Case) -> Iterator[Draft]:
     if leaf is None or case.only_failures:  # what succeeded before, a connect for one, may be what it waits for
         return
     process, span = leaf
-    waited = span.duration_ns
-    if waited is None and span.start_ns is not None:
-        end = process.end_ns or case.last_ns
-        waited = end - span.start_ns if end is not None else None
     rests = _sleeps_on_purpose(case, process, span)
     if rests and any(case.answered(socket) for socket in case.clients):
         return  # between two rounds of its work
     finding = case.finding("not-network", None, span.events, process)
     if process.exit_event is not None:
         finding.evidence.append(process.exit_event)
-    finding.variant, finding.severity, finding.duration_ns = span.kind, "fatal", waited
-    finding.confidence = "likely"
-    finding.end_ns = process.end_ns or case.last_ns
+    over = process.end_ns or case.last_ns
+    waited = span.duration_ns
+    if waited is None and span.start_ns is not None and over is not None:
+        waited = over - span.start_ns
+    finding.variant, finding.severity, finding.confidence = span.kind, "fatal", "likely"
+    finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
     finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {_words(span)}. No socket was involved."
     finding.causes = [_why(span)]
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]
     if rests:
-        left = (
-            seconds(span.limit_ns - waited) if span.limit_ns is not None and waited is not None else "an unknown time"
-        )
+        left = seconds(span.limit_ns - waited if span.limit_ns is not None and waited is not None else None)
         finding.severity, finding.remedy = "info", []
         finding.summary = (
             f"{who} sleeps on purpose ({span.limit_source}): {seconds(waited)} so far, at most {left} more."
@@ -180,25 +177,29 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
     """The wait at the bottom of the chain of parents waiting for children, where the job was stuck at its end."""
     if case.job_fate() in ("ok", "failed") or any(f.severity == "fatal" for f in case.findings):
         return None
-    best: tuple[int, Process, Span] | None = None
-    for process in case.evidence.processes.values():
-        if case.fate(process) in ("ok", "failed") or case.cut_at_work(process):
-            continue
-        for span in process.spans:
-            if not _still(case, process, span) or span.kind in ("signal",):
-                continue
-            if span.limit_source == "restart_syscall":
-                continue  # what it waits for the log does not tell (restart_syscall(2)): it may be a socket
-            if span.kind == "unknown" and span.limit_source in LOOPS and "attached" in case.evidence.source.facts:
-                continue  # an event loop that was idle when somebody came to look: for what, the log does not tell
-            if span.kind in _RESTS and awaits_clients(case, process):
-                continue
-            if span.kind == "child" and any(case.fate(c) == "open" and c.traced for c in case.descendants(process)):
-                continue  # the child is what hangs, or it is at work
-            depth = 0 if span.kind in ("child", "futex", "unknown") else 1
-            if best is None or (depth, _length(case, process, span)) > (best[0], _length(case, best[1], best[2])):
-                best = (depth, process, span)
-    return (best[1], best[2]) if best is not None else None
+    stuck = [
+        (process, span)
+        for process in case.evidence.processes.values()
+        if case.fate(process) not in ("ok", "failed") and not case.cut_at_work(process)
+        for span in process.spans
+        if _still(case, process, span) and _is_stuck(case, process, span)
+    ]
+
+    def weight(wait: tuple[Process, Span]) -> tuple[bool, int]:
+        return wait[1].kind not in ("child", "futex", "unknown"), _length(case, *wait)
+
+    return max(stuck, key=weight, default=None)
+
+
+def _is_stuck(case: Case, process: Process, span: Span) -> bool:
+    """What is waited for is known and is no socket, no client, and no child that is still seen at work."""
+    if span.kind == "signal" or span.limit_source == "restart_syscall":
+        return False  # what restart_syscall(2) goes on with the log does not tell: it may wait for a socket
+    if span.kind == "unknown" and span.limit_source in LOOPS and "attached" in case.evidence.source.facts:
+        return False  # an event loop that was idle when somebody came to look: for what, the log does not tell
+    if span.kind in _RESTS and awaits_clients(case, process):
+        return False
+    return span.kind != "child" or not any(case.fate(c) == "open" and c.traced for c in case.descendants(process))
 
 
 def _sleeps_on_purpose(case: Case, process: Process, span: Span) -> bool:

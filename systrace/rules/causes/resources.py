@@ -116,32 +116,24 @@ def bind_conflict(case: Case) -> Iterator[Draft]:
     What to do: find the holder; SO_REUSEADDR for servers; no fixed source port for clients.
     Source: bind(2), ip(7)
     """
-    everything = case.evidence.sockets.values()
     by_port: dict[int, list[Socket]] = {}
-    for socket in everything:
+    for socket in case.evidence.sockets.values():
         if socket.local is not None and (socket.role == "listener" or case.connected(socket)):
             by_port.setdefault(socket.local.port, []).append(socket)
-    for socket in everything:
-        if socket.kind != "socket" or socket.family in ("netlink", "packet"):
-            continue
-        fault = next((f for f in socket.faults if f.kind == "bind"), None)
-        events = [fault.event] if fault is not None else []
-        errno = fault.errno if fault is not None else None
-        for attempt in socket.attempts:
-            if attempt.errno == "EADDRINUSE":
-                events, errno = list(attempt.events), attempt.errno
-        if not events or errno not in ("EADDRINUSE", "EADDRNOTAVAIL", "EACCES"):
+    for socket in case.evidence.sockets.values():
+        errno, events = _refused_address(socket)
+        if not events or errno not in _REFUSED:
             continue
         if any(_holds(case, s, socket, events[0]) for s in by_port.get(socket.local.port if socket.local else 0, ())):
             continue  # the other address family's listener, or an FTP client's control connection
         finding = case.finding("bind-conflict", socket, events)
         finding.severity, finding.confidence = "fatal", "confirmed"
-        finding.peer = str(socket.peer) if socket.peer is not None else str(socket.local) if socket.local else None
-        finding.variant = (errno or "").lower()
-        why = {"EADDRINUSE": "it is in use", "EADDRNOTAVAIL": "this host does not have that address"}
+        address = socket.peer or socket.local
+        finding.peer = str(address) if address is not None else None
+        finding.variant = errno.lower()
         finding.summary = (
             f"{case.name_of(case.process(socket))} could not take the local address {socket.local or 'it wanted'}: "
-            f"{why.get(errno or '', 'it is not allowed to')} ({errno})."
+            f"{_REFUSED[errno]} ({errno})."
         )
         port = socket.local.port if socket.local is not None else "PORT"
         finding.causes = ["an earlier run of the same program still holds it", "another program uses that port"]
@@ -149,6 +141,24 @@ def bind_conflict(case: Case) -> Iterator[Draft]:
         finding.remedy = ["stop the holder", "SO_REUSEADDR for servers; no fixed source port for clients"]
         finding.refuted_by = "nobody holding that port at that time"
         yield finding
+
+
+_REFUSED = {
+    "EADDRINUSE": "it is in use",
+    "EADDRNOTAVAIL": "this host does not have that address",
+    "EACCES": "it is not allowed to",
+}
+
+
+def _refused_address(socket: Socket) -> tuple[str, list[Event]]:
+    """(why, calls) of the local address that a socket could not take by bind(2), listen(2) or connect(2); "" where it did."""
+    if socket.kind != "socket" or socket.family in ("netlink", "packet"):
+        return "", []
+    for attempt in reversed(socket.attempts):
+        if attempt.errno == "EADDRINUSE":
+            return attempt.errno, list(attempt.events)
+    fault = next((f for f in socket.faults if f.kind == "bind"), None)
+    return (fault.errno or "", [fault.event]) if fault is not None else ("", [])
 
 
 def _holds(case: Case, other: Socket, socket: Socket, bound: Event) -> bool:
