@@ -146,18 +146,16 @@ def framing_error(case: Case) -> Iterator[Draft]:
     yield from cut_units(case, "framing-error")
     for socket in case.clients:
         error = next((m for m in socket.messages if isinstance(m, FramingError) and m.direction == "received"), None)
-        who = victim_of(case, socket, error) if error is not None else None
-        if error is not None and who is not None and not any(isinstance(m, Mismatch) for m in socket.messages):
+        if error is None or any(isinstance(m, Mismatch) for m in socket.messages):
+            continue
+        who = victim_of(case, socket, error)
+        if who is not None:
             finding = accusation(
                 case, "framing-error", socket, [*first_and_last(socket), *error.events], who, _FRAME_WORDS
             )
             yield _framed(case, finding, socket, who, f"sent an {error.summary}", "confirmed")
     for socket, who, data, _ in opaque_sockets(case):
-        came = [m for m in socket.messages if m.direction == "received"]
-        if case.first_error(socket) is not None:
-            continue
-        judged = any(isinstance(m, FramingError | Mismatch) or not m.complete for m in came)
-        if judged and not who.said.has(r"struct\.error|unpack"):
+        if case.first_error(socket) is not None or (_is_judged(socket) and not who.said.has(r"struct\.error|unpack")):
             continue
         short = short_frame(socket)
         if short is not None:
@@ -170,6 +168,12 @@ def framing_error(case: Case) -> Iterator[Draft]:
         if found is not None:
             finding = accusation(case, "framing-error", socket, first_and_last(socket), who, _FRAME_WORDS)
             yield _framed(case, finding, socket, who, found, "likely")
+
+
+def _is_judged(socket: Socket) -> bool:
+    """A decoder has found fault with what came."""
+    came = (m for m in socket.messages if m.direction == "received")
+    return any(isinstance(m, FramingError | Mismatch) or not m.complete for m in came)
 
 
 def _bad_length(socket: Socket, who: Victim, data: bytes) -> str | None:
@@ -328,19 +332,26 @@ def data_channel_blocked(case: Case) -> Iterator[Draft]:
         for message in control.messages:
             if not isinstance(message, FtpReply) or message.direction != "received":
                 continue
-            where = message.data
-            if where is None and message.code in ("227", "229") and message.incomplete_reason == "clipped":
-                where = Endpoint("inet", control.peer.host if control.peer is not None else "")  # `-s` hides the port
-            if where is not None:
-                yield from _blocked(case, control, message, where)
+            to = message.data
+            if to is None and message.code in ("227", "229") and message.incomplete_reason == "clipped":
+                to = Endpoint("inet", control.peer.host if control.peer is not None else "")  # `-s` hides the port
+            if to is not None:
+                yield from _blocked(case, control, message, to)
 
 
-def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> Iterator[Draft]:
+def _is_data_connection(data: Socket, control: Socket, to: Endpoint) -> bool:
+    """It goes to the port that the server named; to its host and from the same process, where the port is not known."""
+    if data is control or data.peer is None:
+        return False
+    if to.port:
+        return data.peer.port == to.port
+    return not data.peer.port or (data.peer.host == to.host and data.pid == control.pid)
+
+
+def _blocked(case: Case, control: Socket, reply: FtpReply, to: Endpoint) -> Iterator[Draft]:
     announced = ended_at(case, reply)
     for data in case.clients:
-        if data.peer is None or data is control or not data.attempts:
-            continue
-        if data.peer.port != where.port and (where.port or data.peer.host != where.host or data.pid != control.pid):
+        if data.peer is None or not data.attempts or not _is_data_connection(data, control, to):
             continue
         attempt = data.attempts[-1]
         if attempt.outcome == "connected" or not attempt.events or case.at(attempt.events[0]) < announced:
@@ -349,24 +360,22 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
         if who is None:
             continue
         finding = accusation(case, "data-channel-blocked", data, [*reply.events, *attempt.events], who, "")
-        finding.variant = {"ECONNREFUSED": "refused"}.get(attempt.errno or "", "no-answer")
-        finding.confidence = "confirmed"
+        refused = attempt.errno == "ECONNREFUSED"
+        finding.variant, finding.confidence = "refused" if refused else "no-answer", "confirmed"
         finding.duration_ns = attempt.duration_ns
-        same = data.peer.host == (control.peer.host if control.peer is not None else "")
+        named = printable(reply.summary.encode("utf-8", "replace"), 80)
         finding.summary = (
-            f"{case.name_of(who.receiver)}: FTP's control connection to {case.label(control)} works; the data "
-            f"connection to "
-            f"{data.peer}, which the server had named (“{printable(reply.summary.encode('utf-8', 'replace'), 80)}”), "
-            + ("was refused" if finding.variant == "refused" else "got no answer")
-            + f"; {effect(case, who)}."
+            f"{case.name_of(who.receiver)}: FTP's control connection to {case.label(control)} works; the data connection "
+            f"to {data.peer}, which the server had named (“{named}”), {'was refused' if refused else 'got no answer'}; "
+            f"{effect(case, who)}."
         )
         finding.causes = [
             "the passive port range is not open in a firewall or security group on the path",
             "nothing listens there: a NAT or load balancer does not forward the range",
         ]
-        if not same:
+        if data.peer.host != (control.peer.host if control.peer is not None else ""):
             finding.causes.insert(0, "the server announces an address of its inner network (NAT without pasv_address)")
-        finding.next_steps = [Step(f"nc -vz {where.host or 'HOST'} {data.peer.port}", "while the transfer waits")]
+        finding.next_steps = [Step(f"nc -vz {to.host or 'HOST'} {data.peer.port}", "while the transfer waits")]
         finding.remedy = ["open the server's passive range; set its pasv_address; or use SFTP"]
         finding.refuted_by = "a data connection of the same session that works"
         yield finding

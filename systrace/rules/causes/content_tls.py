@@ -67,12 +67,7 @@ def tls_error(case: Case) -> Iterator[Draft]:
 
 def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Draft:
     finding = accusation(
-        case,
-        "tls-error",
-        socket,
-        [*first_and_last(socket), *alert.events],
-        who,
-        _TLS_WORDS if who.said.has(_TLS_WORDS) else None,
+        case, "tls-error", socket, [*first_and_last(socket), *alert.events], who, who.said.fitting(_TLS_WORDS)
     )
     sent = alert.direction == "sent"
     finding.variant, finding.confidence = "client-alert" if sent else "server-alert", "confirmed"
@@ -147,14 +142,7 @@ def _tls_refused(case: Case, socket: Socket) -> Iterator[Draft]:
     who = victim_of(case, socket, answer)
     if who is None or not soon_after(case, socket, who, ended_at(case, answer)):
         return
-    finding = accusation(
-        case,
-        "tls-error",
-        socket,
-        [*asked.events, *answer.events],
-        who,
-        _TLS_WORDS if who.said.has(_TLS_WORDS) else None,
-    )
+    finding = accusation(case, "tls-error", socket, [*asked.events, *answer.events], who, who.said.fitting(_TLS_WORDS))
     finding.variant, finding.confidence = "refused", "confirmed"
     finding.summary = (
         f"{case.name_of(who.receiver)}: {case.label(socket)} was asked for TLS and answered that "

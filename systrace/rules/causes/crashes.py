@@ -73,8 +73,11 @@ def _explained(case: Case) -> set[int | None]:
 
 def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Victim, last: Transfer) -> bool:
     at = case.ended(last)
-    near = who.end is None or not case.has_clock or who.end - at <= WINDOW_NS
-    if not near or not is_last_word(case, process, at, socket) or case.first_error(socket) is not None:
+    if (
+        not who.ended_within(case, WINDOW_NS, at)
+        or not is_last_word(case, process, at, socket)
+        or case.first_error(socket) is not None
+    ):
         return False
     if socket.turn is not None and not socket.turn.answer_bytes and socket.type != "dgram":
         return False

@@ -52,6 +52,10 @@ class Said:
         """Whether the words fit."""
         return re.search(pattern, self.text) is not None
 
+    def fitting(self, pattern: str) -> str | None:
+        """The pattern, where the words fit it."""
+        return pattern if self.has(pattern) else None
+
     def line(self, words: str = "") -> str:
         """The sentence that says most, for quoting, one with these words if there is; "" when nothing was said."""
         lines = [line.rstrip() for line in self.text.splitlines() if line.strip() and not _FRAME.match(line)]

@@ -43,6 +43,10 @@ class Victim:
         """Died of a signal that the program's own fault raises."""
         return self.process.signal in CRASH_SIGNALS
 
+    def ended_within(self, case: Case, limit_ns: int, at: int) -> bool:
+        """Whether it ended so soon after a moment, as far as the log tells."""
+        return self.end is None or not case.has_clock or self.end - at <= limit_ns
+
 
 def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     """Who failed after receiving something at `at`; None when nobody did, or somebody above went on and ended well."""
