@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-from systrace.bodies.charset import charset_problem
+from systrace.bodies.charset import CharsetProblem, charset_problem
 from systrace.bodies.error_payload import error_payload
 from systrace.bodies.expectations import due, unannounced_compression
 from systrace.bodies.json_body import json_problem
 from systrace.bodies.tabular import csv_problem, fixed_width_problem
 from systrace.bodies.xml_body import xml_problem
+from systrace.messages.body import Body
+from systrace.messages.http import HttpResponse
 from systrace.messages.problem import Problem
 from systrace.rules.content.answers import Answer
 from systrace.rules.content.defect import (
@@ -111,21 +113,11 @@ def charset(answer: Answer, victim: Victim | None) -> Defect | None:
     if body is None or body.kind() not in ("json", "xml", "csv", "text", "binary"):
         return None
     problem = charset_problem(body)
-    if problem is None or (problem.kind == "truncated" and not body.whole):
+    if problem is None or not _stumbled(problem, body, victim):
         return None
-    spoken = says(victim, TEXT_WORDS)
-    wide = (problem.actual or "").startswith(("utf-16", "utf-32")) and victim is not None and not victim.said.text
-    if problem.kind in ("mismatch", "double-encoded", "truncated") and not (spoken or wide):
-        return None
-    if problem.kind == "bom" and body.kind() != "json" and not spoken:
-        return None
-    if body.kind() == "binary" and not spoken:
-        return None
-    where = (
-        f"line {problem.line} column {problem.column} (byte {problem.offset})"
-        if problem.line
-        else f"byte {problem.offset}"
-    )
+    where = f"byte {problem.offset}"
+    if problem.line:
+        where = f"line {problem.line} column {problem.column} ({where})"
     known = problem.actual is None or problem.actual in problem.message
     actual = "" if known else f"; the bytes fit {problem.actual}"
     return Defect(
@@ -140,6 +132,18 @@ def charset(answer: Answer, victim: Victim | None) -> Defect | None:
             "decode as the bytes are (utf-8-sig for a BOM, windows-1252), or let the sender declare what it sends",
         ),
     )
+
+
+def _stumbled(problem: CharsetProblem, body: Body, victim: Victim | None) -> bool:
+    """The program says so, or it is of a kind that parsers refuse and programs may die of without a word."""
+    if problem.kind == "truncated" and not body.whole:
+        return False
+    if says(victim, TEXT_WORDS):
+        return True
+    if problem.kind in ("mismatch", "double-encoded", "truncated"):
+        wide = (problem.actual or "").startswith(("utf-16", "utf-32"))
+        return wide and victim is not None and not victim.said.text and body.kind() != "binary"
+    return body.kind() == "json" if problem.kind == "bom" else body.kind() != "binary"
 
 
 def json(answer: Answer, victim: Victim | None) -> Defect | None:
@@ -159,7 +163,7 @@ def json(answer: Answer, victim: Victim | None) -> Defect | None:
     return Defect(
         "invalid-json",
         problem.kind,
-        f"was complete ({body.size}), but its JSON is {_problem(problem)}",
+        f"was complete ({body.size}), but its JSON is {problem}",
         JSON_WORDS,
         causes=(
             "the application cut or spoilt it: a crash while writing, a warning printed in front of it, string "
@@ -176,32 +180,29 @@ def table(answer: Answer, victim: Victim | None) -> Defect | None:
     packed = body.decoded().problem
     if packed is not None and packed.kind == "truncated" and body.whole:
         return _cut_archive(body.encodings, packed)
-    wanted = due(answer.response)
-    kind = body.kind()
-    problem: Problem | None = None
-    form = kind
-    if (
-        kind == "xml"
-        or (wanted is not None and wanted[0] == "xml")
-        or (kind in ("text", "json", "html") and says(victim, XML_WORDS))
-    ):
-        problem, form = xml_problem(body), "XML"
-    elif kind in ("csv", "text"):
-        problem, form = csv_problem(body), "table"
-        if problem is None:
-            problem, form = fixed_width_problem(body), "fixed-width record"
-        if problem is not None and not says(victim, VALUE_WORDS + "|(?i:csv|column|row|line|field)"):
-            return None
+    form, problem = _table_problem(answer.response, body, victim)
     if problem is None or problem.kind == "empty":
         return None
     return Defect(
         "invalid-payload",
         form,
-        f"was complete ({body.size}), but as {form} it is {_problem(problem)}",
+        f"was complete ({body.size}), but as {form} it is {problem}",
         XML_WORDS + "|" + VALUE_WORDS,
         causes=("the sender wrote it cut or malformed", "another kind of document came (error text, other version)"),
         remedy=("save the bytes and give them to the parser offline; have the sender repair its export",),
     )
+
+
+def _table_problem(response: HttpResponse, body: Body, victim: Victim | None) -> tuple[str, Problem | None]:
+    """(what the body should be, the first thing that is wrong with it as such)."""
+    wanted, kind = due(response), body.kind()
+    xml_due = kind == "xml" or (wanted is not None and wanted[0] == "xml")
+    if xml_due or (kind in ("text", "json", "html") and says(victim, XML_WORDS)):
+        return "XML", xml_problem(body)
+    if kind not in ("csv", "text") or not says(victim, VALUE_WORDS + "|(?i:csv|column|row|line|field)"):
+        return kind, None
+    problem = csv_problem(body)
+    return ("table", problem) if problem is not None else ("fixed-width record", fixed_width_problem(body))
 
 
 def _cut_archive(encodings: tuple[str, ...], problem: Problem) -> Defect:
@@ -266,12 +267,3 @@ def values(answer: Answer, victim: Victim | None) -> Defect | None:
         causes=("the sender changed the format or wrote a placeholder",),
         remedy=("check columns and values before use",),
     )
-
-
-def _problem(problem: Problem) -> str:
-    where = (
-        f"line {problem.line} column {problem.column} (byte {problem.offset})"
-        if problem.line
-        else f"byte {problem.offset}"
-    )
-    return f"{problem.kind}: {problem.message} at {where}"
