@@ -212,11 +212,6 @@ class Case:
         turn = socket.turn
         return turn is not None and turn.answer_bytes > 0
 
-    def awaits_answer(self, socket: Socket) -> bool:
-        """The last bytes were ours, or nobody has said anything yet."""
-        turn = socket.turn
-        return not socket.unseen if turn is None else not turn.answer_bytes
-
     def probed_after_s(self, socket: Socket) -> int | None:
         """The idle time after which keepalive probes the connection: the socket's own, else the host's, else tcp(7)'s;
         None where keepalive is not known to be on.

@@ -14,21 +14,10 @@ from systrace.messages.tls import NotTls
 from systrace.model import Draft, Endpoint, Message, Socket, Step
 from systrace.rules.case.index import Case, where
 from systrace.rules.causes.content_http import ASK, FINE, asks, example, gets
+from systrace.rules.content import exchanges
 from systrace.rules.content.accusing import accusation, accused, effect
 from systrace.rules.content.answers import ended_at, last_received
-from systrace.rules.content.exchanges import (
-    cut_units,
-    first_and_last,
-    impossible_header,
-    impossible_length,
-    last_error,
-    opaque_sockets,
-    quotes,
-    said_number,
-    short_frame,
-    soon_after,
-    victim_of,
-)
+from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
 from systrace.rules.content.victims import Victim, victim
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
@@ -143,7 +132,7 @@ def framing_error(case: Case) -> Iterator[Draft]:
     Source: the protocol's own framing
     """
     yield from accused(case, "framing-error")
-    yield from cut_units(case, "framing-error")
+    yield from exchanges.cut_units(case, "framing-error")
     for socket in case.clients:
         error = next((m for m in socket.messages if isinstance(m, FramingError) and m.direction == "received"), None)
         if error is None or any(isinstance(m, Mismatch) for m in socket.messages):
@@ -154,10 +143,10 @@ def framing_error(case: Case) -> Iterator[Draft]:
                 case, "framing-error", socket, [*first_and_last(socket), *error.events], who, _FRAME_WORDS
             )
             yield _framed(case, finding, socket, who, f"sent an {error.summary}", "confirmed")
-    for socket, who, data, _ in opaque_sockets(case):
+    for socket, who, data in exchanges.opaque_sockets(case):
         if case.first_error(socket) is not None or (_is_judged(socket) and not who.said.has(r"struct\.error|unpack")):
             continue
-        short = short_frame(socket)
+        short = exchanges.short_frame(socket)
         if short is not None:
             finding = accusation(case, "framing-error", socket, [*first_and_last(socket), *short[2]], who, _FRAME_WORDS)
             finding.variant = "unfulfilled"
@@ -180,15 +169,15 @@ def _bad_length(socket: Socket, who: Victim, data: bytes) -> str | None:
     last = last_received(socket)
     size = last.size if last is not None else 0
     for header in (data[-size:][:8], data[:8]):
-        value = said_number(who, header)
+        value = exchanges.said_number(who, header)
         if value is not None:
             return f"sent {printable(header[:8].hex(' ').encode())}, which the program read as the length {value}"
-    found = impossible_length(socket, data)
+    found = exchanges.impossible_length(data)
     if found is not None and (who.crashed or who.said.text):
         offset, value, layout = found
         text = printable(data[offset : offset + 4], 16)
         return f"sent the length {value} at byte {offset} ({layout}; as text “{text}”), which cannot be"
-    value = impossible_header(socket) if who.crashed else None
+    value = exchanges.impossible_header(socket) if who.crashed else None
     if value is not None:
         return f"sent the four bytes {value:08x} by themselves, as a length is sent; that cannot be one"
     if who.said.has(r"struct\.error|unpack requires|BufferUnderflow|readFully"):
@@ -233,7 +222,7 @@ def server_error_reply(case: Case) -> Iterator[Draft]:
     for socket in case.clients:
         if any(isinstance(m, Mismatch) for m in socket.messages):
             continue
-        found = last_error(case, socket)
+        found = exchanges.last_error(case, socket)
         if found is None:
             continue
         reply, who, agree = found
@@ -253,7 +242,7 @@ def server_error_reply(case: Case) -> Iterator[Draft]:
         )
         yield _refusal(finding)
     yield from _grpc(case)
-    for socket, who, data, _ in opaque_sockets(case):
+    for socket, who, data in exchanges.opaque_sockets(case):
         line = _refused_line(data, who)
         if line:
             finding = accusation(case, "server-error-reply", socket, first_and_last(socket), who, re.escape(line[:30]))
@@ -284,7 +273,7 @@ def _refused_line(data: bytes, who: Victim) -> str:
     """A line of what came that sounds like a refusal, and that the failing program repeats."""
     for line in data[-4096:].splitlines():
         text = printable(line.strip(), 160)
-        if len(text) >= 8 and _REFUSED_WORDS.search(line) and quotes(who, text):
+        if len(text) >= 8 and _REFUSED_WORDS.search(line) and exchanges.quotes(who, text):
             return text
     return ""
 

@@ -14,7 +14,6 @@ from systrace.words import seconds
 
 _NEAR = 0.7  # of a limit: the next run may exceed it
 SLOW_ANSWER_NS = 5 * SECOND
-_LONG_POLL_NS = 60 * SECOND
 _SOCKET = "9 0.8 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n"
 _OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
 _KEEP = "9 0.9 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0 <0.01>\n"

@@ -157,7 +157,7 @@ def told(case: Case, cause: str) -> Iterator[Draft]:
     """The program itself says that records are missing (and the peer had ended the connection), or are of the wrong
     shape, in a protocol that no decoder knows, right after the last bytes of it.
     """
-    for socket, who, _, _ in opaque_sockets(case):
+    for socket, who, _ in opaque_sockets(case):
         last = last_received(socket)
         if last is None or not re.search(_COUNT_WORDS, who.said.line()) or who.said.has(TRANSPORT_WORDS):
             continue
@@ -185,8 +185,8 @@ _COUNT_WORDS = (
 # -------------------------------------------------------------------------------------------- what nobody decoded
 
 
-def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
-    """(socket, who failed, bytes received, whether that is all) of connections that no decoder understood for sure."""
+def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes]]:
+    """(socket, who failed, bytes received) of connections that no decoder understood for sure."""
     for socket in case.clients:
         if not socket.is_network or socket.type == "dgram" or not socket.received.original_len:
             continue
@@ -199,8 +199,7 @@ def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
         process = case.owner_of(pid) or case.process(socket)
         who = victim(case, process, case.ended(last))
         if who is not None:
-            data, whole = received_bytes(socket)
-            yield socket, who, data, whole
+            yield socket, who, received_bytes(socket)[0]
 
 
 def _understood(socket: Socket) -> bool:
@@ -223,7 +222,7 @@ def said_number(who: Victim, header: bytes) -> int | None:
     return None
 
 
-def impossible_length(socket: Socket, data: bytes) -> tuple[int, int, str] | None:
+def impossible_length(data: bytes) -> tuple[int, int, str] | None:
     """(offset, value, layout) of a length that cannot be: after frames that fit, or in a header of its own."""
     for layout in LAYOUTS:
         if layout.width == 4 and (found := _walk(layout, data)) is not None:

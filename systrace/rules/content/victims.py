@@ -53,13 +53,13 @@ def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     if process is None or _excused(case, process):
         return None
     own = case.fate(process)
-    if own in ("failed", "killed") and _died_by_itself(case, process):
+    if own in ("failed", "killed") and _died_by_itself(process):
         return _victim(case, process, process)
     if own == "killed":
         return None
     for other in sorted(_readers(case, process), key=lambda p: case.end_of(p) or 0):
         end = case.end_of(other)
-        if case.fate(other) in ("failed", "killed") and (end is None or end >= at) and _died_by_itself(case, other):
+        if case.fate(other) in ("failed", "killed") and (end is None or end >= at) and _died_by_itself(other):
             return _victim(case, other, process) if not _excused(case, other) else None
     return _failed_above(case, process, at)
 
@@ -102,7 +102,7 @@ def _victim(case: Case, process: Process, received_by: Process) -> Victim:
     return Victim(process, received_by, said_by(case, process, received_by), case.end_of(process))
 
 
-def _died_by_itself(case: Case, process: Process) -> bool:
+def _died_by_itself(process: Process) -> bool:
     """Not stopped by somebody: SIGPIPE means that its reader had enough, other signals come from outside."""
     return process.signal is None or process.signal in CRASH_SIGNALS
 
@@ -126,7 +126,7 @@ def _readers(case: Case, process: Process) -> Iterator[Process]:
 
 
 def _failed_after(case: Case, process: Process, at: int) -> bool:
-    failed = case.fate(process) in ("failed", "killed") and _died_by_itself(case, process)
+    failed = case.fate(process) in ("failed", "killed") and _died_by_itself(process)
     return failed and (case.end_of(process) or 0) >= at
 
 

@@ -1,34 +1,14 @@
-"""Waits that are a server's daily bread: for a client, a request, a packet. And the sentences all socket judges share."""
+"""Waits that are a server's daily bread: for a client, a request, a packet."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from systrace import calls
 from systrace.look.nouns import SocketState
-from systrace.model import Draft, Step
-from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import name_of, socket_line
-from systrace.words import roughly
+from systrace.model import Step
+from systrace.rules.look.waits import Judgement, Wait, at, finish
+from systrace.rules.look.wording import exchange, name_of, ss_host
 
 _PORTS = "net.ipv4.ip_local_port_range"
 _LOW, _HIGH = 32768, 60999  # its default (ip-sysctl.rst)
-
-
-def at(wait: Wait, state: SocketState) -> str:
-    if wait.call.name in calls.LOOPS:
-        return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
-    word = "from" if wait.direction == "r" else "to"
-    return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
-
-
-def finish(wait: Wait, finding: Draft, weight: int, headline: str) -> Judgement:
-    state = wait.state
-    assert state is not None
-    peer = str(state.peer) if state.peer is not None else None
-    return Judgement(
-        weight, replace(finding, peer=peer, fd=state.fd, lines=[*finding.lines, socket_line(state)]), headline
-    )
 
 
 def awaits_anybody(wait: Wait, state: SocketState) -> bool:
@@ -111,30 +91,3 @@ def _at_rest(
         refuted_by=refuted_by,
     )
     return finish(wait, finding, weight, headline)
-
-
-def exchange(state: SocketState) -> str:
-    """What last went over the connection, and whether anything is on its way."""
-    if state.unread:
-        return f"{state.unread} bytes are there, fewer than it waits for (MSG_WAITALL, SO_RCVLOWAT)"
-    if state.tcp is None:
-        return "nothing to read"
-    outstanding = "nothing outstanding" if not state.unsent else f"{state.unsent} bytes on their way"
-    if state.tcp.bytes_received == 0:
-        return f"{outstanding}, not one byte received on this connection"
-    if state.last_word == "both":
-        return f"{outstanding}, last data went both ways {roughly(state.tcp.last_data_sent_ms / 1000)} ago"
-    if state.asked:
-        return f"{outstanding}, last sent {roughly(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
-    return f"{outstanding}, last data came {roughly(state.tcp.last_data_received_ms / 1000)} ago"
-
-
-def host_of(state: SocketState) -> str:
-    """The peer's host as ss(8) and ping(8) take it."""
-    return state.peer.host if state.peer is not None and state.peer.host else "ADDRESS"
-
-
-def ss_host(state: SocketState) -> str:
-    """The same as ss(8) filters take it: IPv6 in brackets."""
-    host = host_of(state)
-    return f"[{host}]" if ":" in host else host

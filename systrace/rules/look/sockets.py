@@ -7,21 +7,9 @@ from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.look.nouns import SocketState
 from systrace.model import Step
 from systrace.rules.look import patience
-from systrace.rules.look.servers import (
-    accepting,
-    anybody,
-    at,
-    awaits_anybody,
-    exchange,
-    finish,
-    host_of,
-    resting,
-    rests,
-    serving,
-    ss_host,
-)
-from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import name_of
+from systrace.rules.look.servers import accepting, anybody, awaits_anybody, resting, rests, serving
+from systrace.rules.look.waits import Judgement, Wait, at, finish
+from systrace.rules.look.wording import exchange, host_of, name_of, ss_host
 from systrace.shell import word
 from systrace.words import roughly
 

@@ -36,14 +36,14 @@ class _Successes:
         return self._known[key]
 
 
-def recovery(case: Case, finding: Draft, successes: _Successes | None = None) -> str:
+def recovery(case: Case, finding: Draft, successes: _Successes) -> str:
     """Why a failure did not matter: fallback (another address), retry (the same later), survived (the rest worked, or
     nobody was to hear of it), let pass (the process failed of it, and who began it ended well), purpose (the job stopped
     it itself); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return ""
-    return _made_good(case, finding, socket, successes or _Successes(case)) or _done_without(case, finding, socket)
+    return _made_good(case, finding, socket, successes) or _done_without(case, finding, socket)
 
 
 def _made_good(case: Case, finding: Draft, socket: Socket, successes: _Successes) -> str:
