@@ -9,15 +9,10 @@ from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.examples import FAIL, FINE, REQUEST, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
-
-_OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-_ASK = '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
-_ANSWER = '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
-_FAIL = "9 9.9 +++ exited with 1 +++"
-_FINE = "9 9.9 +++ exited with 0 +++"
 
 
 def _broken(case: Case, *errnos: str) -> Iterator[tuple[Socket, Fault]]:
@@ -71,9 +66,9 @@ def _greeting_was_due(case: Case, socket: Socket, end: Fault) -> bool:
     return shown and bool(socket.attempts) and case.fate(case.process(socket)) == "failed"
 
 
-@rule("reset-by-peer", on_path=True, fires=_OPEN + _ASK
-      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ECONNRESET (Connection reset by peer) <0.2>\n" + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + _FINE)  # fmt: skip
+@rule("reset-by-peer", on_path=True, fires=REQUEST
+      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ECONNRESET (Connection reset by peer) <0.2>\n" + FAIL,
+      silent=REQUEST + replies() + FINE)  # fmt: skip
 def reset_by_peer(case: Case) -> Iterator[Draft]:
     """The connection stood and was torn down by a reset.
 
@@ -142,10 +137,10 @@ def _reset_at_once(case: Case) -> Iterator[Draft]:
         yield finding
 
 
-@rule("stale-connection", over=("reset-by-peer", "broken-pipe"), fires=_OPEN + _ASK + _ANSWER
+@rule("stale-connection", over=("reset-by-peer", "broken-pipe"), fires=REQUEST + replies()
       + '9 6.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
-      '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FINE)  # fmt: skip
+      '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + FAIL,
+      silent=REQUEST + replies() + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + FINE)  # fmt: skip
 def stale_connection(case: Case) -> Iterator[Draft]:
     """A kept connection was used again after the peer had closed it.
 
@@ -207,7 +202,7 @@ def _at_request(fault: Fault) -> bool:
     return not fault.answered and (bool(fault.unanswered) or fault.direction == "w")
 
 
-@rule("broken-pipe", on_path=True, fires=_OPEN + _ASK + "9 2.2 write(3, \"x\", 1) = -1 EPIPE (Broken pipe) <0.01>\n"
+@rule("broken-pipe", on_path=True, fires=REQUEST + "9 2.2 write(3, \"x\", 1) = -1 EPIPE (Broken pipe) <0.01>\n"
       "9 2.3 +++ killed by SIGPIPE +++",
       silent='9 1.0 write(1<pipe:[7]>, "x", 1) = -1 EPIPE (Broken pipe) <0.01>\n9 1.1 +++ killed by SIGPIPE +++')  # fmt: skip
 def broken_pipe(case: Case) -> Iterator[Draft]:
@@ -242,9 +237,9 @@ def broken_pipe(case: Case) -> Iterator[Draft]:
         yield finding
 
 
-@rule("peer-vanished", on_path=True, fires=_OPEN + _ASK
-      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ETIMEDOUT (Connection timed out) <939.6>\n" + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + _FINE)  # fmt: skip
+@rule("peer-vanished", on_path=True, fires=REQUEST
+      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ETIMEDOUT (Connection timed out) <939.6>\n" + FAIL,
+      silent=REQUEST + replies() + FINE)  # fmt: skip
 def peer_vanished(case: Case) -> Iterator[Draft]:
     """An established connection died without a packet from the peer.
 
@@ -283,8 +278,8 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
         yield finding
 
 
-@rule("empty-reply", on_path=True, fires=_OPEN + _ASK + '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.02>\n' + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FINE)  # fmt: skip
+@rule("empty-reply", on_path=True, fires=REQUEST + '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.02>\n' + FAIL,
+      silent=REQUEST + replies() + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + FINE)  # fmt: skip
 def empty_reply(case: Case) -> Iterator[Draft]:
     """The peer took the request and closed in order, without one byte of an answer.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from systrace.model import Attempt, Draft, Socket, Step
 from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.examples import connects, exits
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, Phase, rule
 from systrace.shell import word
@@ -51,10 +52,8 @@ def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
     phase=Phase.CONNECT,
     of_connect=True,
     on_path=True,
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 ECONNREFUSED (Connection refused) <0.0004>\n9 1.1 +++ exited with 1 +++",
-    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = 0 <0.0004>\n9 1.1 +++ exited with 0 +++",
+    fires=connects("-1 ECONNREFUSED (Connection refused) <0.0004>", 5432) + exits("1.1", 1),
+    silent=connects("0 <0.0004>", 5432) + exits("1.1"),
 )
 def connect_refused(case: Case) -> Iterator[Draft]:
     """The host answered the connect with a refusal: it is up and reachable, and nothing accepts on that port.
@@ -161,11 +160,9 @@ def unix_socket_missing(case: Case) -> Iterator[Draft]:
     of_connect=True,
     on_path=True,
     hung=("pending",),
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 ETIMEDOUT (Connection timed out) <134.0>\n9 135.1 +++ exited with 1 +++",
-    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 EINPROGRESS (Operation now in progress) <0.0001>\n"
-    "9 1.1 poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.02>\n"
+    fires=connects("-1 ETIMEDOUT (Connection timed out) <134.0>", 443) + exits("135.1", 1),
+    silent=connects("-1 EINPROGRESS (Operation now in progress) <0.0001>", 443)
+    + "9 1.1 poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.02>\n"
     "9 1.2 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0 <0.0001>\n9 1.3 +++ exited with 0 +++",
 )
 def connect_timeout(case: Case) -> Iterator[Draft]:
@@ -313,13 +310,10 @@ def _give_up(waited: int | None) -> str:
     phase=Phase.CONNECT,
     of_connect=True,
     on_path=True,
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 EHOSTUNREACH (No route to host) <3.06>\n9 4.1 +++ exited with 1 +++",
+    fires=connects("-1 EHOSTUNREACH (No route to host) <3.06>", 443) + exits("4.1", 1),
     silent="9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), "
     'inet_pton(AF_INET6, "2001:db8::7", &sin6_addr), sin6_scope_id=0}, 28)'
-    " = -1 ENETUNREACH (Network is unreachable) <0.0001>\n"
-    '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-    "9 1.3 +++ exited with 0 +++",
+    " = -1 ENETUNREACH (Network is unreachable) <0.0001>\n" + connects("0 <0.01>", 443, "1.1", fd=4) + exits("1.3"),
 )
 def unreachable(case: Case) -> Iterator[Draft]:
     """The network said that the peer cannot be reached, or policy forbids it.
@@ -362,10 +356,8 @@ def unreachable(case: Case) -> Iterator[Draft]:
     "slow-connect",
     on_path=True,
     harm=Harm.DELAY,
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = 0 <3.07>\n9 4.2 +++ exited with 0 +++",
-    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = 0 <0.3>\n9 4.2 +++ exited with 0 +++",
+    fires=connects("0 <3.07>", 443) + exits("4.2"),
+    silent=connects("0 <0.3>", 443) + exits("4.2"),
 )
 def slow_connect(case: Case) -> Iterator[Draft]:
     """A connect succeeded, but only after packets were sent again.

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from systrace.model import Draft
 from systrace.rules.case.index import Case
-from systrace.rules.causes.content_http import FINE, answered, asks, came, example
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import told
+from systrace.rules.examples import answered, asks, came, job
 from systrace.rules.rule import rule
 
 
@@ -20,7 +20,7 @@ from systrace.rules.rule import rule
         "<!DOCTYPE html><html>sorry</html>  ",
         "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
     ),
-    silent=answered("text/html", "<!DOCTYPE html><html>sorry</html>", end=FINE),
+    silent=answered("text/html", "<!DOCTYPE html><html>sorry</html>", status=0),
 )
 def html_instead_of_json(case: Case) -> Iterator[Draft]:
     """An HTML page came where JSON or other data was expected.
@@ -89,7 +89,7 @@ def invalid_payload(case: Case) -> Iterator[Draft]:
         "a;b\\nK\\344se;1\\n",
         "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4 in position 5",
     ),
-    silent=answered("text/csv; charset=iso-8859-1", "a;b\\nK\\344se;1\\n", end=FINE),
+    silent=answered("text/csv; charset=iso-8859-1", "a;b\\nK\\344se;1\\n", status=0),
 )
 def charset_error(case: Case) -> Iterator[Draft]:
     """The bytes do not fit the character set that is declared (or the default, UTF-8).
@@ -113,7 +113,7 @@ def charset_error(case: Case) -> Iterator[Draft]:
         "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252",
         "UnicodeDecodeError: 'utf-8' codec can't decode byte 0x8b in position 1: invalid start byte",
     ),
-    silent=example(
+    silent=job(
         asks("GET /a.gz HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n"),
         came(
             "HTTP/1.1 200 OK|Content-Type: application/gzip|Content-Length: 12",
@@ -139,7 +139,7 @@ def encoded_body(case: Case) -> Iterator[Draft]:
     "error-payload",
     content=True,
     fires=answered("application/json", '{\\"error\\": {\\"message\\": \\"no quota\\"}}', "KeyError: 'orders'"),
-    silent=answered("application/json", '{\\"error\\": {\\"message\\": \\"no quota\\"}}', end=FINE),
+    silent=answered("application/json", '{\\"error\\": {\\"message\\": \\"no quota\\"}}', status=0),
 )
 def error_payload(case: Case) -> Iterator[Draft]:
     """Well-formed data that reports an application error came where data was expected.

@@ -8,59 +8,15 @@ from systrace.model import Draft
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import cut_downloads, cut_units, told
+from systrace.rules.examples import ASK, answered, asks, came, gets, job, said
 from systrace.rules.rule import rule
-
-OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-ASK = (
-    '9 1.1 sendto(3, "GET /v1/rows HTTP/1.1\\r\\nHost: a\\r\\nAccept: */*\\r\\n\\r\\n", 49, 0, NULL, 0) = 49 <0.0001>\n'
-)
-FAIL = "9 2.9 +++ exited with 1 +++"
-FINE = "9 2.9 +++ exited with 0 +++"
-
-
-def example(*lines: str, port: int = 80, end: str = FAIL) -> str:
-    """The trace of a job that connects, does what the lines say, and ends."""
-    return OPEN.replace("htons(80)", f"htons({port})") + "".join(lines) + end
-
-
-def said(text: str) -> str:
-    """A line in which the program writes to its error channel."""
-    return f'9 2.5 write(2, "{text}", {len(text)}) = {len(text)} <0.0001>\n'
-
-
-def came(head: str, body: str, time: str = "1.2") -> str:
-    """A line in which an answer is received: header lines separated by |."""
-    lines = "".join(f"{line}\\r\\n" for line in head.split("|")) + "\\r\\n" + body
-    return f'9 {time} recvfrom(3, "{lines}", 65536, 0, NULL, NULL) = {_size(lines)} <0.001>\n'
-
-
-def asks(text: str, time: str = "1.1") -> str:
-    """A line in which something is sent."""
-    size = _size(text)
-    return f'9 {time} sendto(3, "{text}", {size}, 0, NULL, 0) = {size} <0.0001>\n'
-
-
-def gets(text: str, time: str = "1.2") -> str:
-    """A line in which something is received; "" is the peer's end."""
-    return f'9 {time} recvfrom(3, "{text}", 65536, 0, NULL, NULL) = {_size(text)} <0.01>\n'
-
-
-def answered(kind: str, body: str, words: str = "", end: str = FAIL) -> str:
-    """The trace of a job that gets an answer of this Content-Type, says something of it where it does, and ends."""
-    head = f"HTTP/1.1 200 OK|Content-Type: {kind}|Content-Length: {_size(body)}"
-    return example(ASK, came(head, body), said(words) if words else "", end=end)
-
-
-def _size(text: str) -> int:
-    """In bytes, of text as strace escapes it."""
-    return len(text.encode().decode("unicode_escape"))
 
 
 @rule(
     "http-error-status",
     content=True,
-    fires=example(ASK, came("HTTP/1.1 503 Service Unavailable|Server: awselb/2.0|Content-Length: 4", "busy")),
-    silent=example(ASK, came("HTTP/1.1 404 Not Found|Content-Length: 2", "no"), end=FINE),
+    fires=job(ASK, came("HTTP/1.1 503 Service Unavailable|Server: awselb/2.0|Content-Length: 4", "busy")),
+    silent=job(ASK, came("HTTP/1.1 404 Not Found|Content-Length: 2", "no"), status=0),
 )
 def http_error_status(case: Case) -> Iterator[Draft]:
     """The server answered with a status of 4xx or 5xx, and the job failed on it.
@@ -80,9 +36,9 @@ def http_error_status(case: Case) -> Iterator[Draft]:
 @rule(
     "redirect-problem",
     content=True,
-    fires=example(
+    fires=job(
         ASK,
-        came("HTTP/1.1 302 Found|Location: /login?next=/v1/rows|Content-Length: 0", ""),
+        came("HTTP/1.1 302 Found|Location: /login?next=/v1/rows|Content-Length: 0"),
         asks("GET /login?next=/v1/rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", "1.3"),
         came(
             "HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 43",
@@ -91,12 +47,12 @@ def http_error_status(case: Case) -> Iterator[Draft]:
         ),
         said("bad answer"),
     ),
-    silent=example(
+    silent=job(
         ASK,
-        came("HTTP/1.1 301 Moved|Location: /v1/rows/|Content-Length: 0", ""),
+        came("HTTP/1.1 301 Moved|Location: /v1/rows/|Content-Length: 0"),
         asks("GET /v1/rows/ HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", "1.3"),
         came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 2", "[]", "1.4"),
-        end=FINE,
+        status=0,
     ),
 )
 def redirect_problem(case: Case) -> Iterator[Draft]:
@@ -116,8 +72,8 @@ def redirect_problem(case: Case) -> Iterator[Draft]:
 @rule(
     "truncated-response",
     content=True,
-    fires=example(ASK, came("HTTP/1.1 200 OK|Content-Length: 500", "0123456789"), gets("", "1.3")),
-    silent=example(ASK, came("HTTP/1.1 200 OK|Content-Length: 10", "0123456789"), gets("", "1.3")),
+    fires=job(ASK, came("HTTP/1.1 200 OK|Content-Length: 500", "0123456789"), gets("", "1.3")),
+    silent=job(ASK, came("HTTP/1.1 200 OK|Content-Length: 10", "0123456789"), gets("", "1.3")),
 )
 def truncated_response(case: Case) -> Iterator[Draft]:
     """The answer ended before its declared end.
@@ -140,7 +96,7 @@ def truncated_response(case: Case) -> Iterator[Draft]:
     "empty-body",
     content=True,
     fires=answered("application/json", "", "JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
-    silent=example(ASK, came("HTTP/1.1 204 No Content|Server: a", ""), end=FINE),
+    silent=job(ASK, came("HTTP/1.1 204 No Content|Server: a"), status=0),
 )
 def empty_body(case: Case) -> Iterator[Draft]:
     """A complete answer had an empty body, and the program wanted data.

@@ -13,12 +13,12 @@ from systrace.messages.replies import FramingError, FtpReply, Greeting
 from systrace.messages.tls import NotTls
 from systrace.model import Draft, Endpoint, Message, Socket, Step
 from systrace.rules.case.index import Case, where
-from systrace.rules.causes.content_http import ASK, FINE, asks, example, gets
 from systrace.rules.content import exchanges
 from systrace.rules.content.accusing import accusation, accused, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
 from systrace.rules.content.victims import Victim, victim
+from systrace.rules.examples import ASK, asks, connects, exits, gets, job
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
 
@@ -35,8 +35,8 @@ _FRAME_WORDS = r"struct\.error|unpack|NegativeArraySize|(?i:frame|length|record 
 @rule(
     "protocol-mismatch",
     phase=Phase.HANDSHAKE,
-    fires=example(ASK, gets("220 mx.example ESMTP Postfix\\r\\n")),
-    silent=example(ASK, gets("HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"), end=FINE),
+    fires=job(ASK, gets("220 mx.example ESMTP Postfix\\r\\n")),
+    silent=job(ASK, gets("HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"), status=0),
 )
 def protocol_mismatch(case: Case) -> Iterator[Draft]:
     """The peer speaks another protocol than the client.
@@ -116,8 +116,8 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
 
 @rule(
     "framing-error",
-    fires=example(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\1\\364abcdefgh"), gets("", "1.3"), port=7003),
-    silent=example(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\0\\10abcdefgh"), end=FINE, port=7003),
+    fires=job(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\1\\364abcdefgh"), gets("", "1.3"), port=7003),
+    silent=job(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\0\\10abcdefgh"), status=0, port=7003),
 )
 def framing_error(case: Case) -> Iterator[Draft]:
     """A length-prefixed protocol with an impossible or unfulfilled length.
@@ -205,8 +205,8 @@ def _framed(case: Case, finding: Draft, socket: Socket, who: Victim, what: str, 
 
 @rule(
     "server-error-reply",
-    fires=example(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-NOAUTH Authentication required.\\r\\n"), port=6379),
-    silent=example(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-LOADING Redis is loading\\r\\n"), end=FINE, port=6379),
+    fires=job(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-NOAUTH Authentication required.\\r\\n"), port=6379),
+    silent=job(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-LOADING Redis is loading\\r\\n"), status=0, port=6379),
 )
 def server_error_reply(case: Case) -> Iterator[Draft]:
     """The server refused in its own protocol.
@@ -290,8 +290,7 @@ def _refusal(finding: Draft) -> Draft:
 
 
 _FTP = (
-    '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(21), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-    '9 1.1 recvfrom(3, "220 FTP ready\\r\\n", 4096, 0, NULL, NULL) = 15 <0.01>\n'
+    connects("0 <0.01>", 21) + '9 1.1 recvfrom(3, "220 FTP ready\\r\\n", 4096, 0, NULL, NULL) = 15 <0.01>\n'
     '9 1.2 sendto(3, "PASV\\r\\n", 6, 0, NULL, 0) = 6 <0.0001>\n'
     '9 1.3 recvfrom(3, "227 Entering Passive Mode (192,0,2,7,195,80)\\r\\n", 4096, 0, NULL, NULL) = 46 <0.01>\n'
 )
@@ -300,10 +299,8 @@ _FTP = (
 @rule(
     "data-channel-blocked",
     phase=Phase.CONNECT,
-    fires=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
-    "-1 ETIMEDOUT (Connection timed out) <134.2>\n9 140.0 +++ exited with 1 +++",
-    silent=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
-    "0 <0.01>\n" + FINE,
+    fires=_FTP + connects("-1 ETIMEDOUT (Connection timed out) <134.2>", 50000, "1.4", fd=4) + exits("140.0", 1),
+    silent=_FTP + connects("0 <0.01>", 50000, "1.4", fd=4) + exits("2.9"),
 )
 def data_channel_blocked(case: Case) -> Iterator[Draft]:
     """FTP: the control connection is fine, the data connection fails.

@@ -9,11 +9,11 @@ from systrace.messages.replies import Reply, Request
 from systrace.messages.tls import NotTls, TlsAlert, TlsHello, TlsRecords
 from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.case.index import Case
-from systrace.rules.causes.content_http import FINE, example, gets
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
 from systrace.rules.content.victims import Victim, is_last_word, victim
+from systrace.rules.examples import gets, job
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
 
@@ -30,8 +30,8 @@ _HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 1
 @rule(
     "tls-error",
     phase=Phase.HANDSHAKE,
-    fires=example(_HELLO, gets("\\25\\3\\3\\0\\2\\2("), port=443),
-    silent=example(_HELLO, gets("\\25\\3\\3\\0\\2\\1\\0"), end=FINE, port=443),
+    fires=job(_HELLO, gets("\\25\\3\\3\\0\\2\\2("), port=443),
+    silent=job(_HELLO, gets("\\25\\3\\3\\0\\2\\1\\0"), status=0, port=443),
 )
 def tls_error(case: Case) -> Iterator[Draft]:
     """The TLS handshake failed: certificate, version, cipher.

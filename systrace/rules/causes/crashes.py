@@ -9,13 +9,13 @@ from systrace.messages.sniffing import sniff
 from systrace.messages.tls import TlsRecords
 from systrace.model import Draft, Process, Socket, Step, Transfer
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.causes.content_http import FINE, answered
 from systrace.rules.causes.content_protocol import framing_error, protocol_mismatch, server_error_reply
 from systrace.rules.causes.content_tls import tls_error
 from systrace.rules.content.accusing import accusation, accused, effect
 from systrace.rules.content.answers import Answer, answers, last_received
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
 from systrace.rules.content.victims import Victim, is_last_word, victim
+from systrace.rules.examples import answered
 from systrace.rules.rule import RULES, rule
 from systrace.words import seconds
 
@@ -29,7 +29,7 @@ WINDOW_NS = (
     fires=answered(
         "application/json", '{\\"a\\": 1}', "TypeError: Cannot read properties of undefined (reading 'rows')"
     ),
-    silent=answered("application/json", '{\\"a\\": 1}', end=FINE),
+    silent=answered("application/json", '{\\"a\\": 1}', status=0),
 )
 def parse_crash(case: Case) -> Iterator[Draft]:
     """The program died on received data, and nothing is wrong with it that our checks know.

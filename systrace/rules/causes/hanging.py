@@ -10,7 +10,8 @@ from systrace.rules.advice import other_end
 from systrace.rules.advice.remedies import keepalive_remedies, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
-from systrace.rules.case.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
+from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
+from systrace.rules.examples import REQUEST, exits, replies
 from systrace.rules.limits import matching_limits, silent_limit_ns
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
@@ -25,7 +26,7 @@ _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a 
     on_path=True,
     no_answer=True,
     fires=REQUEST + "9 1.2 recvfrom(3, <unfinished ...>\n7 60.0 +++ exited with 0 +++",
-    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+    silent=REQUEST + replies("2.2") + exits("4.0"),
 )
 def hung_read(case: Case) -> Iterator[Draft]:
     """The program waits for its peer with no limit; it was still waiting when the log ended or it was stopped.

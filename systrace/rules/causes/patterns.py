@@ -9,16 +9,13 @@ from systrace.calls import LOOPS
 from systrace.model import Draft, Process, Span, Step
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.stalls import awaits_clients, torn_apart
+from systrace.rules.examples import FAIL, FINE, connects
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
 from systrace.words import seconds
 
-_CONNECT = (
-    '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'
-)
-_REFUSED = "-1 ECONNREFUSED (Connection refused)"
-_FAIL = "9 9.9 +++ exited with 1 +++"
-_FINE = "9 9.9 +++ exited with 0 +++"
+_REFUSED = "-1 ECONNREFUSED (Connection refused) <0.0001>"
+_ONCE_REFUSED = connects(_REFUSED)
 _STORM = 5  # attempts; below, a handful of tries is what careful programs do
 _STORM_SPACING_NS = SECOND
 _RESTS = ("accept", "futex", "sleep", "unknown")  # of a server and its workers; unknown: an event loop without sockets
@@ -27,9 +24,8 @@ _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
 
 @rule("retry-storm", judges=True, harm=Harm.DELAY, fires="".join(
           f'9 1.{n}0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n'
-          f'9 1.{n}1 connect(3, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}}, 16) = {_REFUSED}'
-          f" <0.0001>\n9 1.{n}2 close(3) = 0 <0.0001>\n" for n in range(9)) + _FAIL,
-      silent=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (3, 7, "0") + _FINE)  # fmt: skip
+          + connects(_REFUSED, time=f"1.{n}1") + f"9 1.{n}2 close(3) = 0 <0.0001>\n" for n in range(9)) + FAIL,
+      silent=_ONCE_REFUSED + connects("0 <0.0001>", time="3.0") + FINE)  # fmt: skip
 def retry_storm(case: Case) -> Iterator[Draft]:
     """Many failing attempts at the same service, one right after the other.
 
@@ -71,8 +67,8 @@ def retry_storm(case: Case) -> Iterator[Draft]:
 
 
 @rule("fallback-ok", judges=True, harm=Harm.COPED,
-      fires=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (2, 8, "0") + _FINE,
-      silent=_CONNECT % (1, 7, _REFUSED) + _FAIL)  # fmt: skip
+      fires=_ONCE_REFUSED + connects("0 <0.0001>", time="2.0", host="192.0.2.8") + FINE,
+      silent=_ONCE_REFUSED + FAIL)  # fmt: skip
 def fallback_ok(case: Case) -> Iterator[Draft]:
     """One address failed, another of the same service worked: no harm done.
 
@@ -87,8 +83,8 @@ def fallback_ok(case: Case) -> Iterator[Draft]:
 
 
 @rule("recovered-error", judges=True, harm=Harm.COPED,
-      fires=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (3, 7, "0") + _FINE,
-      silent=_CONNECT % (1, 7, _REFUSED) + _FAIL)  # fmt: skip
+      fires=_ONCE_REFUSED + connects("0 <0.0001>", time="3.0") + FINE,
+      silent=_ONCE_REFUSED + FAIL)  # fmt: skip
 def recovered_error(case: Case) -> Iterator[Draft]:
     """An error on a socket, and a retry that worked, or a job that did without.
 
@@ -123,7 +119,7 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
 @rule("not-network", judges=True, endless=True, harm=Harm.REST,
       fires="9 1.0 flock(3, LOCK_EX <unfinished ...>\n9 60.0 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1} ---\n"
       "9 60.1 +++ killed by SIGTERM +++",
-      silent="9 1.0 nanosleep({tv_sec=3, tv_nsec=0}, NULL) = 0 <3.0>\n" + _FINE)  # fmt: skip
+      silent="9 1.0 nanosleep({tv_sec=3, tv_nsec=0}, NULL) = 0 <3.0>\n" + FINE)  # fmt: skip
 def not_network(case: Case) -> Iterator[Draft]:
     """The job hangs, but not on a socket: on a lock, a child, keyboard input, a pipe, a sleep.
 

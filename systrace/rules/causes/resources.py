@@ -6,15 +6,13 @@ from collections.abc import Iterator
 
 from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.case.index import Case, where
+from systrace.rules.examples import FAIL, FINE, connects
 from systrace.rules.rule import Phase, rule
-
-_FAIL = "9 9.9 +++ exited with 1 +++"
-_FINE = "9 9.9 +++ exited with 0 +++"
 
 
 @rule("fd-exhaustion", phase=Phase.RESOURCES, of_process=True,
-      fires="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = -1 EMFILE (Too many open files) <0.0001>\n" + _FAIL,
-      silent="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n9 1.1 close(3) = 0 <0.0001>\n" + _FINE)  # fmt: skip
+      fires="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = -1 EMFILE (Too many open files) <0.0001>\n" + FAIL,
+      silent="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n9 1.1 close(3) = 0 <0.0001>\n" + FINE)  # fmt: skip
 def fd_exhaustion(case: Case) -> Iterator[Draft]:
     """The process (EMFILE) or the whole system (ENFILE) has no descriptor left.
 
@@ -51,12 +49,10 @@ def fd_exhaustion(case: Case) -> Iterator[Draft]:
 
 
 @rule("port-exhaustion", phase=Phase.PORT, of_process=True, of_connect=True,
-      fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16)'
-      " = -1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>\n" + _FAIL,
+      fires=connects("-1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>") + FAIL,
       silent='9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "::1",'
       " &sin6_addr), sin6_scope_id=0}, 28) = -1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>\n"
-      '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.0001>\n'
-      + _FINE)  # fmt: skip
+      + connects("0 <0.0001>", 443, "1.1", fd=4, host="127.0.0.1") + FINE)  # fmt: skip
 def port_exhaustion(case: Case) -> Iterator[Draft]:
     """There is no free local port for one more connection to that destination.
 
@@ -102,10 +98,10 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
 @rule("bind-conflict", phase=Phase.PORT, of_connect=True,
       fires='9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n'
       '9 1.0 bind(3, {sa_family=AF_INET, sin_port=htons(8080), sin_addr=inet_addr("0.0.0.0")}, 16)'
-      " = -1 EADDRINUSE (Address already in use) <0.0001>\n" + _FAIL,
+      " = -1 EADDRINUSE (Address already in use) <0.0001>\n" + FAIL,
       silent='9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n'
       '9 1.0 bind(3, {sa_family=AF_INET, sin_port=htons(8080), sin_addr=inet_addr("0.0.0.0")}, 16) = 0 <0.0001>\n'
-      + _FINE)  # fmt: skip
+      + FINE)  # fmt: skip
 def bind_conflict(case: Case) -> Iterator[Draft]:
     """The local address or port that the program wants is taken, or is not this host's.
 

@@ -12,7 +12,8 @@ from systrace.rules.advice.remedies import timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
-from systrace.rules.case.waits import ANSWER, REQUEST, base, how_it_ended, stalls, what
+from systrace.rules.case.waits import base, how_it_ended, stalls, what
+from systrace.rules.examples import OPEN, REQUEST, exits, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.shell import word
@@ -29,8 +30,8 @@ _OWN_LIMIT_NS = SECOND // 20
     "9 6.4 +++ exited with 1 +++",
     silent=REQUEST
     + "9 1.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 1 ([{fd=3, revents=POLLIN}]) <1.005>\n"
-    + ANSWER
-    + "9 6.4 +++ exited with 0 +++",
+    + replies("2.2")
+    + exits("6.4"),
 )
 def read_timeout(case: Case) -> Iterator[Draft]:
     """The connection stood, the request was out, and the answer did not come before the program's own limit.
@@ -104,7 +105,7 @@ def _given_up_by(case: Case, stall: Stall) -> str:
     + '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\na", 99, 0, NULL, NULL) = 39 <0.01>\n'
     '9 2.3 recvfrom(3, "b", 99, 0, NULL, NULL) = 1 <0.01>\n9 3.3 recvfrom(3, "c", 99, 0, NULL, NULL) = 1 <0.01>\n'
     "9 4.0 close(3) = 0 <0.0001>\n9 4.0 +++ exited with 28 +++",
-    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+    silent=REQUEST + replies("2.2") + exits("4.0"),
 )
 def slow_transfer(case: Case) -> Iterator[Draft]:
     """The answer was coming, but too slowly for the program's limit on the whole transfer.
@@ -154,10 +155,9 @@ def _repeated(socket: Socket, clock: str) -> list[Step]:
     "send-blocked",
     endless=True,
     hung=("hung",),
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-    '9 1.1 sendto(3, "xxxx", 4, 0, NULL, 0) = 4 <0.0001>\n'
+    fires=OPEN + '9 1.1 sendto(3, "xxxx", 4, 0, NULL, 0) = 4 <0.0001>\n'
     "9 1.2 poll([{fd=3, events=POLLOUT}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.4 +++ exited with 1 +++",
-    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+    silent=REQUEST + replies("2.2") + exits("4.0"),
 )
 def send_blocked(case: Case) -> Iterator[Draft]:
     """The program wants to send, and the peer takes nothing: its window is full.
