@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from systrace.keepalive import KEEPALIVE_IDLE_S
@@ -251,13 +251,13 @@ class Case:
     # ------------------------------------------------------------------------------------------------------- findings
 
     def finding(
-        self, cause: str, socket: Socket | None, events: Iterable[Event], process: Process | None = None
+        self, cause: str, socket: Socket | None, events: Iterable[Event], process: Process | None = None, **facts: Any
     ) -> Draft:
-        """A finding with the socket's peer and owner, and its evidence, filled in."""
+        """A finding with the socket's peer and owner, and its evidence, filled in; `facts` are other fields of it."""
         shown = [e for e in events if e.record.raw]
         if process is None and socket is not None:
             process = self.process(socket)
-        finding = Draft(cause, evidence=shown)
+        finding = Draft(cause, evidence=shown, **facts)
         if socket is not None:
             finding.socket, finding.count = socket.uid, 1 + socket.alike
             finding.peer = str(socket.peer) if socket.peer is not None else None

@@ -31,6 +31,21 @@ def torn_apart(event: Event) -> bool:
     return b'"' in text or any(text.count(a) - text.count(b) - (a == b"(") > 0 for a, b in _PAIRS)
 
 
+def stood_still(case: Case, pending: Event) -> bool:
+    """The call was under way when the tracer came, and still when it left: nothing else is known of that thread."""
+    record, first = pending.record, case.evidence.source.first_ns
+    attached = record.outcome == DETACHED or "attached" in case.evidence.source.facts
+    if not attached or record.syscall == "restart_syscall":
+        return attached
+    return record.time_ns is None or first is None or record.time_ns - first < SECOND
+
+
+def open_wait(socket: Socket) -> Span | None:
+    """The wait that had no end when the log ended."""
+    last = socket.waits[-1] if socket.waits else None
+    return last if last is not None and last.ended_by in ("", "end of log") else None
+
+
 def awaits_clients(case: Case, process: Process) -> bool:
     """Attached to a server between two clients: nothing of that process hangs, its workers neither."""
     if "attached" not in case.evidence.source.facts:

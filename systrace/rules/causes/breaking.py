@@ -30,8 +30,7 @@ def _events(socket: Socket, fault: Fault) -> list[Event]:
 
 
 def _base(case: Case, cause: str, socket: Socket, fault: Fault) -> Draft:
-    finding = case.finding(cause, socket, _events(socket, fault))
-    finding.severity, finding.confidence = "fatal", "confirmed"
+    finding = case.finding(cause, socket, _events(socket, fault), severity="fatal", confidence="confirmed")
     finding.duration_ns = fault.since_request_ns
     finding.end_ns = case.ended(fault.event)
     return finding

@@ -40,9 +40,8 @@ def _failed(case: Case, *errnos: str) -> Iterator[tuple[Socket, Attempt]]:
 
 
 def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
-    finding = case.finding(cause, socket, attempt.events)
+    finding = case.finding(cause, socket, attempt.events, severity="fatal", duration_ns=attempt.duration_ns)
     finding.peer = str(attempt.peer) if attempt.peer is not None else finding.peer
-    finding.severity, finding.duration_ns = "fatal", attempt.duration_ns
     finding.end_ns = attempt.end_ns if attempt.end_ns is not None else finding.end_ns
     return finding
 

@@ -19,9 +19,8 @@ from systrace.rules.examples import answered
 from systrace.rules.rule import RULES, rule
 from systrace.words import seconds
 
-WINDOW_NS = (
-    2 * SECOND
-)  # from the last byte to the death: 6 to 170 ms were measured for Perl, Ruby, PHP, Node.js, jq, Python
+# From the last byte to the death: 6 to 170 ms were measured for Perl, Ruby, PHP, Node.js, jq, Python.
+WINDOW_NS = 2 * SECOND
 
 
 @rule(

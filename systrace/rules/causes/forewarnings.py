@@ -33,8 +33,7 @@ def _survived(case: Case) -> Iterator[tuple[Socket, int, list[Event]]]:
 
 
 def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Event], how: str) -> Draft:
-    finding = case.finding(cause, socket, events)
-    finding.severity, finding.confidence, finding.duration_ns = "warning", "likely", silence
+    finding = case.finding(cause, socket, events, severity="warning", confidence="likely", duration_ns=silence)
     fits = matching_limits(case, int(silence / _NEAR), socket)
     finding.summary = (
         f"{case.name_of(case.process(socket))}: the connection to {case.label(socket)} was silent for {seconds(silence)} and "
@@ -108,8 +107,8 @@ def slow_response(case: Case) -> Iterator[Draft]:
         took = turn.first_answer_ns - turn.request_end_ns
         if took < SLOW_ANSWER_NS:
             continue
-        finding = case.finding("slow-response", socket, turn.events)
-        finding.severity, finding.confidence, finding.duration_ns = "warning", "confirmed", took
+        finding = case.finding("slow-response", socket, turn.events, severity="warning", confidence="confirmed")
+        finding.duration_ns = took
         finding.summary = (
             f"{case.name_of(case.process(socket))} waited {seconds(took)} for the first byte of an answer from "
             f"{case.label(socket)}; it came."

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import DETACHED, Draft, Sent, Socket, Step
-from systrace.rules.advice import other_end
-from systrace.rules.advice.remedies import keepalive_remedies, timeout_remedies
+from systrace.rules.advice.remedies import advise_local, keepalive_remedies, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
@@ -68,7 +67,7 @@ def hung_read(case: Case) -> Iterator[Draft]:
         ]
         finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
-        other_end.advise(case, finding, stall.socket)
+        advise_local(case, finding, stall.socket)
         yield finding
 
 

@@ -157,8 +157,7 @@ def _later_solved(lookups: list[_Lookup], failed: _Lookup) -> bool:
 
 def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> Draft:
     server = _server(sockets)
-    finding = case.finding(cause, server, _evidence(sockets), lookup.process)
-    finding.severity = "fatal"
+    finding = case.finding(cause, server, _evidence(sockets), lookup.process, severity="fatal")
     ends = [s.closed_ns for s in sockets if s.closed_ns is not None] + [lookup.end_ns or 0]
     waits = [w.end_ns for s in sockets for w in s.waits if w.end_ns is not None]
     finding.end_ns = max(ends + waits) or finding.end_ns

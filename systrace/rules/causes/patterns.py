@@ -20,6 +20,22 @@ _STORM = 5  # attempts; below, a handful of tries is what careful programs do
 _STORM_SPACING_NS = SECOND
 _RESTS = ("accept", "futex", "sleep", "unknown")  # of a server and its workers; unknown: an event loop without sockets
 _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
+_UNDONE = "another thread or process has not done its part"
+# Kind of wait: what it is in words, and why it lasts.
+_WAITS = {
+    "lock": ("it waited for a file lock", "another process holds the lock"),
+    "sleep": ("it slept", "the program pauses on purpose"),
+    "child": ("it waited for a child process", "the child does not end: it was not traced (-f), or waits itself"),
+    "stdin": (
+        "it waited for input from the keyboard or its standard input",
+        "the program asks a question (password, yes/no) and nobody is there to answer",
+    ),
+    "pipe": ("it waited for a pipe", "the process at the other end of the pipe neither writes nor closes"),
+    "futex": ("it waited for a lock or another thread", _UNDONE),
+    "message": ("it waited for a semaphore or message queue", _UNDONE),
+    "file": ("it waited for a file or device", _UNDONE),
+    "accept": ("it waited for a client to connect", _UNDONE),
+}
 
 
 @rule("retry-storm", judges=True, harm=Harm.DELAY, fires="".join(
@@ -155,8 +171,11 @@ def not_network(case: Case) -> Iterator[Draft]:
     finding.variant, finding.severity, finding.confidence = span.kind, "fatal", "likely"
     finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
-    finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {_words(span)}. No socket was involved."
-    finding.causes = [_why(span)]
+    words, why = _WAITS.get(span.kind, ("what it waited for is not in the log", _UNDONE))
+    if span.detail and span.kind in ("lock", "file", "accept"):
+        words += f" ({span.detail})"
+    finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {words}. No socket was involved."
+    finding.causes = [why]
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]
     if rests:
@@ -223,27 +242,6 @@ def _still(case: Case, process: Process, span: Span) -> bool:
     if span.ended_by == "signal" and (process.signal is None or (process.end_ns or 0) - (span.end_ns or 0) > SECOND):
         return False
     return _length(case, process, span) >= _HANG_NS
-
-
-def _words(span: Span) -> str:
-    words = {
-        "lock": "it waited for a file lock", "sleep": "it slept", "child": "it waited for a child process",
-        "stdin": "it waited for input from the keyboard or its standard input", "pipe": "it waited for a pipe",
-        "futex": "it waited for a lock or another thread", "message": "it waited for a semaphore or message queue",
-        "file": "it waited for a file or device", "accept": "it waited for a client to connect",
-    }  # fmt: skip
-    text = words.get(span.kind, "what it waited for is not in the log")
-    return f"{text} ({span.detail})" if span.detail and span.kind in ("lock", "file", "accept") else text
-
-
-def _why(span: Span) -> str:
-    return {
-        "lock": "another process holds the lock",
-        "stdin": "the program asks a question (password, yes/no) and nobody is there to answer",
-        "child": "the child does not end: it was not traced (-f), or waits itself",
-        "pipe": "the process at the other end of the pipe neither writes nor closes",
-        "sleep": "the program pauses on purpose",
-    }.get(span.kind, "another thread or process has not done its part")
 
 
 def _look(span: Span, process: Process) -> Step:

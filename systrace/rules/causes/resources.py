@@ -71,8 +71,7 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
             if attempt.errno != "EADDRNOTAVAIL":
                 continue
             same = sum(1 for s in case.clients if s.peer == attempt.peer)
-            finding = case.finding("port-exhaustion", socket, attempt.events)
-            finding.severity = "fatal"
+            finding = case.finding("port-exhaustion", socket, attempt.events, severity="fatal")
             finding.confidence = "confirmed" if same >= 8 else "likely"
             finding.summary = (
                 f"{case.name_of(case.process(socket))}: connect to {finding.peer} failed with EADDRNOTAVAIL: no free local "
@@ -122,8 +121,7 @@ def bind_conflict(case: Case) -> Iterator[Draft]:
             continue
         if any(_holds(case, s, socket, events[0]) for s in by_port.get(socket.local.port if socket.local else 0, ())):
             continue  # the other address family's listener, or an FTP client's control connection
-        finding = case.finding("bind-conflict", socket, events)
-        finding.severity, finding.confidence = "fatal", "confirmed"
+        finding = case.finding("bind-conflict", socket, events, severity="fatal", confidence="confirmed")
         address = socket.peer or socket.local
         finding.peer = str(address) if address is not None else None
         finding.variant = errno.lower()

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Socket, Step
-from systrace.rules.advice import other_end
 from systrace.rules.advice.clients import client_note
-from systrace.rules.advice.remedies import timeout_remedies
+from systrace.rules.advice.remedies import advise_local, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
@@ -203,5 +202,5 @@ def send_blocked(case: Case) -> Iterator[Draft]:
         ]
         finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
         finding.refuted_by = "an open window of the peer in a packet capture of that time"
-        other_end.advise(case, finding, stall.socket)
+        advise_local(case, finding, stall.socket)
         yield finding

@@ -224,10 +224,8 @@ def said_number(who: Victim, header: bytes) -> int | None:
 
 def impossible_length(data: bytes) -> tuple[int, int, str] | None:
     """(offset, value, layout) of a length that cannot be: after frames that fit, or in a header of its own."""
-    for layout in LAYOUTS:
-        if layout.width == 4 and (found := _walk(layout, data)) is not None:
-            return found
-    return None
+    walks = (_walk(layout, data) for layout in LAYOUTS if layout.width == 4)
+    return next((found for found in walks if found is not None), None)
 
 
 def impossible_header(socket: Socket) -> int | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from systrace.model import Process, Received, Sent, Socket
 from systrace.rules.case.index import SECOND, Case, once
+from systrace.rules.case.stalls import open_wait
 from systrace.rules.content.said import Said, said_by
 
 PROMPT_NS = 10 * SECOND  # a process that dies of an answer does so soon; one that goes on working has coped with it
@@ -86,14 +87,7 @@ def stopped(case: Case, process: Process | None) -> Victim | None:
 
 def waiting(case: Case, process: Process | None, socket: Socket) -> Victim | None:
     """The receiver, where the log ends while it waits for more on this socket."""
-    last = socket.waits[-1] if socket.waits else None
-    if (
-        process is None
-        or last is None
-        or case.stops_early
-        or case.fate(process) != "open"
-        or last.ended_by not in ("", "end of log")
-    ):
+    if process is None or open_wait(socket) is None or case.stops_early or case.fate(process) != "open":
         return None
     return _victim(case, process, process)
 

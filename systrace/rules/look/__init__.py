@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from systrace.model import Draft, Fact, Socket, Span, Verdict
 from systrace.rules.case.index import Case, once
-from systrace.rules.case.standing import stood_still
+from systrace.rules.case.stalls import open_wait, stood_still
 from systrace.rules.look.diagnose import Diagnosis, diagnose
 
 GRAVE = ("fatal", "error")
@@ -114,5 +114,6 @@ def _open_waits(case: Case) -> Iterator[Span]:
     for process in case.evidence.processes.values():
         yield from (span for span in process.spans if not span.ended_by)
     for socket in case.evidence.sockets.values():
-        if socket.waits and socket.waits[-1].ended_by in ("", "end of log"):
-            yield socket.waits[-1]
+        span = open_wait(socket)
+        if span is not None:
+            yield span

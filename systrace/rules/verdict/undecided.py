@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from systrace.model import Draft, Event, Process, Socket
 from systrace.rules.case.index import Case, once
-from systrace.rules.case.stalls import awaits_clients, torn_apart
-from systrace.rules.case.standing import stood_still
+from systrace.rules.case.stalls import awaits_clients, open_wait, stood_still, torn_apart
 from systrace.rules.rule import RULES
 from systrace.rules.verdict.explaining import last_line
 from systrace.words import seconds
@@ -78,11 +77,7 @@ def unknown(case: Case) -> str:
 
 def _stops_early(case: Case) -> str:
     """What was under way where a recording stops, and how the job ended, which systrace itself waited for."""
-    waits = [
-        (socket, span)
-        for socket in case.clients
-        if (span := socket.waits[-1] if socket.waits else None) is not None and span.ended_by in ("", "end of log")
-    ]
+    waits = [(socket, span) for socket in case.clients if (span := open_wait(socket)) is not None]
     why = case.stops_early.partition(": the recording")[0].removesuffix(" and stops there")
     text = f"The recording stops before the job did ({why})"
     if waits:
@@ -178,12 +173,9 @@ def _on_sockets(case: Case) -> dict[int, list[Event]]:
     """The calls that wait on sockets when the log ends, by process."""
     found: dict[int, list[Event]] = {}
     for socket in case.clients:
-        if (
-            socket.waits
-            and socket.waits[-1].ended_by in ("", "end of log")
-            and (process := case.process(socket)) is not None
-        ):
-            found.setdefault(process.pid, []).append(socket.waits[-1].events[-1])
+        span, process = open_wait(socket), case.process(socket)
+        if span is not None and process is not None:
+            found.setdefault(process.pid, []).append(span.events[-1])
     return found
 
 
