@@ -87,9 +87,8 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
         return None  # something had come, or room to send, and the program did not look; or what came is not recorded
     ended = _end_of(case, span, process)
     waited = _waited(case, socket, span, process)
-    slices = (
-        span.timed_out and span.calls > 1 and span.limit_source != "SIGALRM"
-    )  # each ran out: they sum up to the limit
+    # Slices, each of which ran out, sum up to the limit.
+    slices = span.timed_out and span.calls > 1 and span.limit_source != "SIGALRM"
     events = [*(socket.turn.events[:1] if socket.turn is not None else []), *span.events]
     if ended == "exit" or (ended.startswith("signal") and case.fate(process) != "ok"):
         events += _exit(process)

@@ -89,12 +89,10 @@ def sealed(evidence: Evidence) -> list[str]:
             socket = evidence.sockets.get(message.socket)
             name = message.socket if socket is None else socket.name or str(socket.peer or message.socket)
             peers.setdefault(message.sealed, set()).add(name)
+    advice = " without session keys (systrace run --tls-keys)"
     if evidence.source.facts.get("tls_keys"):
-        advice = (
-            ": its client logs no session keys (SSLKEYLOGFILE is honoured by OpenSSL's, GnuTLS' and NSS' users only)"
-        )
-    else:
-        advice = " without session keys (systrace run --tls-keys)"
+        honoured = "SSLKEYLOGFILE is honoured by OpenSSL's, GnuTLS' and NSS' users only"
+        advice = f": its client logs no session keys ({honoured})"
     return [
         f"TLS to {len(names)} peer{'s' if len(names) > 1 else ''}: contents unknown"
         + (advice if why == NO_KEYS else f" ({why})")

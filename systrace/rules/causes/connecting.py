@@ -30,9 +30,10 @@ _UNREACHABLE = {
 }
 
 
-def _failed(case: Case, *errnos: str) -> Iterator[tuple[Socket, Attempt]]:
+def _failed(case: Case, *errnos: str, local: bool = False) -> Iterator[tuple[Socket, Attempt]]:
+    """Attempts that failed with one of these; `local`: on UNIX sockets, else over the network."""
     for socket in case.clients:
-        if socket.type in ("dgram", "raw"):
+        if socket.type in ("dgram", "raw") or (socket.family == "unix") != local:
             continue
         for attempt in socket.attempts:
             if attempt.outcome == "failed" and attempt.errno in errnos:
@@ -40,7 +41,8 @@ def _failed(case: Case, *errnos: str) -> Iterator[tuple[Socket, Attempt]]:
 
 
 def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
-    finding = case.finding(cause, socket, attempt.events, severity="fatal", duration_ns=attempt.duration_ns)
+    finding = case.finding(cause, socket, attempt.events, severity="fatal", confidence="confirmed")
+    finding.duration_ns = attempt.duration_ns
     finding.peer = str(attempt.peer) if attempt.peer is not None else finding.peer
     finding.end_ns = attempt.end_ns if attempt.end_ns is not None else finding.end_ns
     return finding
@@ -66,11 +68,8 @@ def connect_refused(case: Case) -> Iterator[Draft]:
     Source: connect(2), RFC 9293 3.10.7.1; ICMP port unreachable, RFC 1122 4.2.3.9
     """
     for socket, attempt in _failed(case, "ECONNREFUSED"):
-        if socket.family == "unix":
-            continue
         finding = _finding(case, "connect-refused", socket, attempt)
         host, port = where(attempt.peer)
-        finding.confidence = "confirmed"
         finding.summary = (
             f"{case.name_of(case.process(socket))}: connect to {finding.peer} was refused "
             f"{_soon(attempt)}: the host answered, and nothing accepts connections on port {port}."
@@ -134,11 +133,8 @@ def unix_socket_missing(case: Case) -> Iterator[Draft]:
     What to do: start the server, or give the client the right socket path (or host and port).
     Source: unix(7), connect(2)
     """
-    for socket, attempt in _failed(case, "ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES", "EPERM", "EAGAIN"):
-        if socket.family != "unix":
-            continue
+    for socket, attempt in _failed(case, "ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES", "EPERM", "EAGAIN", local=True):
         finding = _finding(case, "unix-socket-missing", socket, attempt)
-        finding.confidence = "confirmed"
         path = attempt.peer.path if attempt.peer is not None else "?"
         why = {
             "ENOENT": "the socket does not exist",
@@ -201,7 +197,7 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
 
 def _given_up_by_kernel(case: Case, socket: Socket, attempt: Attempt) -> Draft:
     finding = _finding(case, "connect-timeout", socket, attempt)
-    finding.variant, finding.confidence = "kernel", "confirmed"
+    finding.variant = "kernel"
     waited = attempt.duration_ns
     finding.summary = (
         f"{case.name_of(case.process(socket))}: connect to {attempt.peer or 'an unknown peer'} got no answer at all for "
@@ -326,10 +322,7 @@ def unreachable(case: Case) -> Iterator[Draft]:
     Source: connect(2), ip(7), RFC 1122 3.2.2.1
     """
     for socket, attempt in _failed(case, *_UNREACHABLE):
-        if socket.family == "unix":
-            continue
         finding = _finding(case, "unreachable", socket, attempt)
-        finding.confidence = "confirmed"
         waited = attempt.duration_ns
         when = "at once: a decision of this host" if waited is not None and waited < SECOND // 100 else seconds(waited)
         if waited is not None and 2.5 * SECOND < waited < 3.6 * SECOND:

@@ -59,10 +59,8 @@ def protocol_mismatch(case: Case) -> Iterator[Draft]:
         if who is None:
             continue
         finding = accusation(case, "protocol-mismatch", socket, [*first_and_last(socket), *message.events], who, "")
-        finding.variant, finding.confidence = (
-            f"{spoken}-{answered}",
-            "confirmed" if isinstance(message, Mismatch | NotTls) else "likely",
-        )
+        finding.variant = f"{spoken}-{answered}"
+        finding.confidence = "confirmed" if isinstance(message, Mismatch | NotTls) else "likely"
         shown = printable(sample, 60)
         finding.summary = (
             f"{case.name_of(who.receiver)} speaks {spoken} to {case.label(socket)}, which answers with {answered}"

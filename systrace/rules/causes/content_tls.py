@@ -19,6 +19,7 @@ from systrace.shell import word
 
 _TLS_WORDS = r"(?i)\bSSL|\bTLS|certificate|PKIX|x509|handshake|CERT_|self.signed|cipher"
 _PLAIN_WORDS = r"(?i)wrong.version.number|packet length too long|record overflow|http request|not an? (?:ssl|tls)"
+_IN_CLEAR = ("client-alert", "server-alert", "refused")  # variants that the bytes prove
 _TLS_EXITS = {"curl": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91), "wget": (5,)}
 # What a client sends in TLS 1.3 after the hello and before a request: Finished (53 or 69 bytes), alerts (18, 19).
 _NO_REQUEST = frozenset(
@@ -92,7 +93,7 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Draft]:
     told = f": the TLS handshake with {case.label(socket)} did not come to an end that both accept"
     why = "alerts are encrypted in this version"
     events = [*first_and_last(socket), last]
-    yield _failed(case, socket, who, events, words, "rejected", f"{told} ({why})", "likely")
+    yield _failed(case, socket, who, events, words, "rejected", f"{told} ({why})")
 
 
 def _asked_nothing(socket: Socket) -> bool:
@@ -115,7 +116,7 @@ def _unseen(case: Case, socket: Socket) -> Iterator[Draft]:
     told = f" began TLS with {case.label(socket)}, and what came back is not in this log (no read)"
     if who.said.has(_PLAIN_WORDS):
         told += "; by its words the peer does not speak TLS"
-    yield _failed(case, socket, who, [sent], _TLS_WORDS, "unseen", told, "likely")
+    yield _failed(case, socket, who, [sent], _TLS_WORDS, "unseen", told)
 
 
 def _tls_refused(case: Case, socket: Socket) -> Iterator[Draft]:
@@ -136,18 +137,11 @@ def _tls_refused(case: Case, socket: Socket) -> Iterator[Draft]:
 
 
 def _failed(
-    case: Case,
-    socket: Socket,
-    who: Victim,
-    events: list[Event],
-    words: str | None,
-    variant: str,
-    told: str,
-    confidence: str = "confirmed",
+    case: Case, socket: Socket, who: Victim, events: list[Event], words: str | None, variant: str, told: str
 ) -> Draft:
     """A handshake that the receiver failed of; `told` follows its name."""
     finding = accusation(case, "tls-error", socket, events, who, words)
-    finding.variant, finding.confidence = variant, confidence
+    finding.variant, finding.confidence = variant, "confirmed" if variant in _IN_CLEAR else "likely"
     finding.summary = f"{case.name_of(who.receiver)}{told}; {effect(case, who, _TLS_WORDS)}."
     hello = next((m for m in socket.messages if isinstance(m, TlsHello) and m.client), None)
     name = (hello.sni if hello is not None else None) or socket.name or "HOST"

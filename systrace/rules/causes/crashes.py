@@ -100,12 +100,8 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Draft:
         "the program does not expect such data: a field is missing, a value is of another kind",
         "a bug of the parser on unusual input (length, encoding)",
     ]
-    finding.next_steps = [
-        Step(
-            f"systrace follow LOG --socket {socket.uid} --save-body FILE",
-            "these bytes; feed them to the parser offline",
-        ),
-    ]
+    save = f"systrace follow LOG --socket {socket.uid} --save-body FILE"
+    finding.next_steps = [Step(save, "these bytes; feed them to the parser offline")]
     finding.remedy = ["validate before use; correct the parser"]
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
     return finding

@@ -23,7 +23,6 @@ class Answer:
     index: int = 0  # its own place there
     passed_on: str = ""  # why the log shows it only as its receiver passed it on, see `passed_on`
     same: list[Answer] = field(default_factory=list)  # of the group, those with its `key`
-    _key: tuple[str, str, str] | None = None
 
     @property
     def later(self) -> list[Answer]:
@@ -38,11 +37,6 @@ class Answer:
     @property
     def key(self) -> tuple[str, str, str]:
         """Method, host and path without query: equal for a repeated request."""
-        if self._key is None:
-            self._key = self._new_key()
-        return self._key
-
-    def _new_key(self) -> tuple[str, str, str]:
         request = self.response.request
         if request is None:
             return "", str(self.socket.peer), ""

@@ -269,35 +269,36 @@ def status(answer: Answer, victim: Victim | None) -> Defect | None:
     )
 
 
+_ACCESS = ("credentials are missing, wrong or expired", "an access rule (role, IP list, WAF) refuses the job")
+_ABSENT = ("the path is wrong, or the file is not there (yet)",)
+_CAUSES = {
+    401: _ACCESS,
+    403: _ACCESS,
+    404: _ABSENT,
+    407: ("the proxy wants credentials that the job does not send",),
+    410: _ABSENT,
+    429: ("the job, or another with the same key, asks more often than allowed",),
+}
+
+
 def _status_causes(response: HttpResponse, layer: str) -> tuple[str, ...]:
     status = response.status
-    if status == 407:
-        return ("the proxy wants credentials that the job does not send",)
-    if status in (401, 403):
-        return ("credentials are missing, wrong or expired", "an access rule (role, IP list, WAF) refuses the job")
-    if status == 404 or status == 410:
-        return ("the path is wrong, or the file is not there (yet)",)
-    if status == 429:
-        return ("the job, or another with the same key, asks more often than allowed",)
     if status in _BEHIND:
-        behind = (
-            "the server behind it is down, refuses or is too slow"
-            if layer
-            else "the service, or what is behind it, is down"
+        down = "the server behind it is down, refuses or is too slow"
+        return (
+            down if layer else "the service, or what is behind it, is down",
+            "a deployment or overload at that time",
         )
-        return (behind, "a deployment or overload at that time")
     if status >= 500:
         return ("the application failed on this request: its log has the reason",)
-    return ("the server does not accept the request as sent",)
+    return _CAUSES.get(status, ("the server does not accept the request as sent",))
 
 
 def _status_remedy(status: int) -> tuple[str, ...]:
-    if status in (429, 500, *_BEHIND):
-        return ("retry with back-off (honour Retry-After)", "treat a status other than 2xx as an error before parsing")
-    return (
-        "correct the request or its credentials: a retry will not help",
-        "treat a status other than 2xx as an error before parsing",
-    )
+    passing = status in (429, 500, *_BEHIND)
+    retry = "retry with back-off (honour Retry-After)"
+    first = retry if passing else "correct the request or its credentials: a retry will not help"
+    return first, "treat a status other than 2xx as an error before parsing"
 
 
 def sender(response: HttpResponse) -> str:

@@ -96,9 +96,8 @@ def _placed(case: Case, draft: Draft) -> Draft:
 
 
 def _is(socket: Socket, draft: Draft) -> bool:
-    return (
-        draft.fd is not None and socket.inherited and (draft.pid, draft.fd) in {(h.pid, h.fd) for h in socket.holders}
-    )
+    held = {(holder.pid, holder.fd) for holder in socket.holders} if socket.inherited else ()
+    return draft.fd is not None and (draft.pid, draft.fd) in held
 
 
 def _still(case: Case) -> set[int]:

@@ -107,11 +107,9 @@ def _held(wait: Wait) -> Judgement | None:
 
 def _is_file(descriptor: Descriptor | None) -> bool:
     """A file proper: whoever sleeps on one waits for its file system, for nothing else."""
-    return (
-        descriptor is not None
-        and descriptor.kind == "file"
-        and not descriptor.target.startswith(("/dev/", "/proc/", "/sys/"))
-    )
+    if descriptor is None or descriptor.kind != "file":
+        return False
+    return not descriptor.target.startswith(("/dev/", "/proc/", "/sys/"))
 
 
 def _first(wait: Wait) -> Descriptor | None:
@@ -171,14 +169,10 @@ def _futex(wait: Wait) -> Judgement:
     if circle:
         chain = " -> ".join(map(str, [*circle, circle[0]])) if len(circle) > 1 else "itself"
         text = f"{wait.subject}: the mutex it waits for is held in a circle ({chain})"
-        return _deadlock(
-            wait, text, "take the locks in one order everywhere; gdb -p PID, thread apply all bt shows where"
-        )
-    what = (
-        f"the {detail}"
-        if detail.startswith(("mutex", "end of"))
-        else "a lock, condition or another thread of the process"
-    )
+        where = "gdb -p PID, thread apply all bt shows where"
+        return _deadlock(wait, text, f"take the locks in one order everywhere; {where}")
+    known = detail.startswith(("mutex", "end of"))
+    what = f"the {detail}" if known else "a lock, condition or another thread of the process"
     ends = f", at most {roughly(wait.deadline_s)} more" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it waits for {what}{ends}"
     owned = detail.startswith(_OWNED)

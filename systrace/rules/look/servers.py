@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from systrace.look.nouns import SocketState
 from systrace.model import Step
 from systrace.rules.look.waits import Judgement, Wait, at, finish
@@ -37,57 +39,44 @@ def rests(wait: Wait, state: SocketState) -> bool:
 def resting(wait: Wait, state: SocketState) -> Judgement:
     """A connection of a server's pool, between two uses."""
     says = "a connection that rests while its program waits for clients"
-    step = Step(f"ss -tnoi dst {ss_host(state)}")
+    steps = [Step(f"ss -tnoi dst {ss_host(state)}")]
     refuted_by = "a client that waits for what this connection has to bring"
-    return _at_rest(wait, state, "resting", 11, says, f"{exchange(state)}.", step, refuted_by)
+    return _at_rest(wait, state, "resting", 11, says, f"{exchange(state)}.", next_steps=steps, refuted_by=refuted_by)
 
 
 def anybody(wait: Wait, state: SocketState) -> Judgement:
     """It waits for the next message of whoever sends one."""
     says = "it waits for the next message, whoever sends one"
     normal = "normal for a daemon, a hang only for a job that expects an answer there."
-    step = Step(why=f"is anything sent to {name_of(state)}?")
+    steps = [Step(why=f"is anything sent to {name_of(state)}?")]
     refuted_by = "a question that this very process has sent from this socket: then the answer is missing"
-    return _at_rest(wait, state, "messages", 12, says, normal, step, refuted_by)
+    return _at_rest(wait, state, "messages", 12, says, normal, next_steps=steps, refuted_by=refuted_by)
 
 
 def accepting(wait: Wait, state: SocketState) -> Judgement:
     """It waits for a client to connect."""
     says = "it is a server that waits for a client to connect"
     normal = "normal for a daemon, a hang only for a job that expects to be called back."
-    step = Step(f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'")
+    steps = [Step(f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'")]
     refuted_by = "a connection waiting in the listen queue (Recv-Q above 0)"
-    return _at_rest(wait, state, "accept", 12, says, normal, step, refuted_by, "confirmed")
+    return _at_rest(
+        wait, state, "accept", 12, says, normal, next_steps=steps, refuted_by=refuted_by, confidence="confirmed"
+    )
 
 
 def serving(wait: Wait, state: SocketState) -> Judgement:
     """It waits for the next request of a client."""
     says = "the server's side of a connection, it waits for the client's next bytes"
-    step = Step(f"ss -tnoi dst {ss_host(state)}")
+    steps = [Step(f"ss -tnoi dst {ss_host(state)}")]
     refuted_by = "the client waits for this server: then the request got lost or is only half here"
-    return _at_rest(wait, state, "server", 30, says, f"{exchange(state)}. Normal between requests.", step, refuted_by)
+    normal = f"{exchange(state)}. Normal between requests."
+    return _at_rest(wait, state, "server", 30, says, normal, next_steps=steps, refuted_by=refuted_by)
 
 
 def _at_rest(
-    wait: Wait,
-    state: SocketState,
-    variant: str,
-    weight: int,
-    says: str,
-    normal: str,
-    step: Step,
-    refuted_by: str,
-    confidence: str = "likely",
+    wait: Wait, state: SocketState, variant: str, weight: int, says: str, normal: str, **more: Any
 ) -> Judgement:
     """A wait of a server that is no hang."""
     headline = f"{at(wait, state)}: {says}"
-    finding = wait.finding(
-        "hung-read",
-        variant,
-        f"{headline}; {normal}",
-        severity="info",
-        confidence=confidence,
-        next_steps=[step],
-        refuted_by=refuted_by,
-    )
-    return finish(wait, finding, weight, headline)
+    fields = {"severity": "info", "confidence": "likely", **more}
+    return finish(wait, wait.finding("hung-read", variant, f"{headline}; {normal}", **fields), weight, headline)

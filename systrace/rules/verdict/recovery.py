@@ -5,54 +5,48 @@ from __future__ import annotations
 from systrace.messages.http import HttpMessage
 from systrace.messages.replies import Unit
 from systrace.model import Draft, Process, Socket
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.rule import RULES
 from systrace.rules.verdict.explaining import last_line
 
 
 def mark_recovered(case: Case) -> None:
     """A failure that something later made good is information, not an error."""
-    successes = _Successes(case)
     for finding in case.findings:
         if finding.severity in ("fatal", "error"):
-            finding.recovered = recovery(case, finding, successes)
+            finding.recovered = recovery(case, finding)
             if finding.recovered:
                 finding.severity = "info"
 
 
-class _Successes:
-    """The connections that worked, by type of socket: looked for once, not for each of many failures."""
-
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        self._known: dict[tuple[str, bool], list[Socket]] = {}
-
-    def like(self, socket: Socket, connect_failed: bool) -> list[Socket]:
-        """Those that may stand for what this socket failed at."""
-        key = (socket.type, connect_failed)
-        if key not in self._known:
-            case = self._case
-            self._known[key] = [each for each in case.clients if _worked(case, each, socket, connect_failed)]
-        return self._known[key]
+@once
+def _successes(case: Case) -> dict[tuple[str, bool], list[Socket]]:
+    """The connections that worked, by type of socket and by what counts: that it stood (True), or that it brought something."""
+    found: dict[tuple[str, bool], list[Socket]] = {}
+    for socket in case.clients:
+        for to_connect in (True, False):
+            if _worked(case, socket, to_connect):
+                found.setdefault((socket.type, to_connect), []).append(socket)
+    return found
 
 
-def recovery(case: Case, finding: Draft, successes: _Successes) -> str:
+def recovery(case: Case, finding: Draft) -> str:
     """Why a failure did not matter: fallback (another address), retry (the same later), survived (the rest worked, or
     nobody was to hear of it), let pass (the process failed of it, and who began it ended well), purpose (the job stopped
     it itself); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return ""
-    return _made_good(case, finding, socket, successes) or _done_without(case, finding, socket)
+    return _made_good(case, finding, socket) or _done_without(case, finding, socket)
 
 
-def _made_good(case: Case, finding: Draft, socket: Socket, successes: _Successes) -> str:
+def _made_good(case: Case, finding: Draft, socket: Socket) -> str:
     """Another connection brought what this one failed at: `retry`, `fallback`; or ""."""
     process, after = case.owner_of(finding.pid), _noticed(finding)
     if after is None:
         return ""
     connect_failed = RULES[finding.cause].of_connect
-    for other in successes.like(socket, connect_failed):
+    for other in _successes(case).get((socket.type, connect_failed), ()):
         when = _success_time(case, other) if connect_failed or other is not socket else None
         if when is None or not case.same_job(process, case.process(other)):
             continue
@@ -116,15 +110,13 @@ def _ended_on_purpose(case: Case, process: Process | None) -> bool:
     return case.fate(killer) == "ok" or (killer is not None and killer.traced and case.job_fate(process) == "ok")
 
 
-def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> bool:
-    if other.kind != "socket" or not case.connected(other) or other.type != socket.type:
+def _worked(case: Case, socket: Socket, to_connect: bool) -> bool:
+    if not case.connected(socket):
         return False
-    if connect_failed and not case.first_error(other):
-        return bool(other.attempts)
-    turn = other.turn
-    if turn is not None and turn.answer_bytes and case.first_error(other) is None:
-        return _whole(other)
-    return False
+    faultless = case.first_error(socket) is None
+    if to_connect and faultless:
+        return bool(socket.attempts)
+    return faultless and case.answered(socket) and _whole(socket)
 
 
 def _whole(socket: Socket) -> bool:
