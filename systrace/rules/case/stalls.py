@@ -91,7 +91,7 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
     slices = span.timed_out and span.calls > 1 and span.limit_source != "SIGALRM"
     events = [*(socket.turn.events[:1] if socket.turn is not None else []), *span.events]
     if ended == "exit" or (ended.startswith("signal") and case.fate(process) != "ok"):
-        events += _exit(process)
+        events += exit_of(process)
     return Stall(
         socket, process, _phase(socket), span.direction, ended, waited, waited if slices else span.limit_ns,
         span.limit_source, events, span, True, ended == "log end" and ends_in(case, span),
@@ -132,7 +132,7 @@ def _deadly_signal(case: Case, process: Process | None) -> str:
     return f"signal {case.death_signal(process)}" if process is not None and case.fate(process) == "killed" else ""
 
 
-def _exit(process: Process | None) -> list[Event]:
+def exit_of(process: Process | None) -> list[Event]:
     """The line that tells of its end, for evidence."""
     return [process.exit_event] if process is not None and process.exit_event is not None else []
 
@@ -196,7 +196,7 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
         return None
     ended = _deadly_signal(case, process) or ("log end" if fate == "open" else "exit")
     direction = "w" if socket.unsent else "r"
-    events = [request, *_exit(process)]
+    events = [request, *exit_of(process)]
     return Stall(socket, process, "answer", direction, ended, waited, None, "", events, None, False)
 
 

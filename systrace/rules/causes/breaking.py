@@ -9,6 +9,7 @@ from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.stalls import exit_of
 from systrace.rules.examples import FAIL, FINE, REQUEST, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
@@ -222,8 +223,7 @@ def broken_pipe(case: Case) -> Iterator[Draft]:
         died = process is not None and process.signal == "SIGPIPE"
         if end is not None:
             finding.evidence.insert(0, end.event)
-        if died and process is not None and process.exit_event is not None:
-            finding.evidence.append(process.exit_event)
+        finding.evidence += exit_of(process) if died else []
         finding.summary = (
             f"{case.name_of(process)} wrote to {case.label(socket)} after the peer had closed the connection (EPIPE after "
             f"{fault.sent_before} bytes sent, {fault.received_before} received)"

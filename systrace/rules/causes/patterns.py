@@ -8,7 +8,7 @@ from itertools import pairwise
 from systrace.calls import LOOPS
 from systrace.model import Draft, Process, Span, Step
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.case.stalls import awaits_clients, torn_apart
+from systrace.rules.case.stalls import awaits_clients, exit_of, torn_apart
 from systrace.rules.examples import FAIL, FINE, connects
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
@@ -162,8 +162,7 @@ def not_network(case: Case) -> Iterator[Draft]:
     if rests and any(case.answered(socket) for socket in case.clients):
         return  # between two rounds of its work
     finding = case.finding("not-network", None, span.events, process)
-    if process.exit_event is not None:
-        finding.evidence.append(process.exit_event)
+    finding.evidence += exit_of(process)
     over = process.end_ns or case.last_ns
     waited = span.duration_ns
     if waited is None and span.start_ns is not None and over is not None:

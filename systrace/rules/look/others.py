@@ -47,7 +47,7 @@ def judge_call(wait: Wait) -> Judgement:
         return _sleep(wait)
     if wait.thread.wchan.startswith("wait_for_partner"):
         text = f"{wait.subject} of the FIFO {call.detail or '?'}: nobody has opened its other end"
-        return _plain(wait, "pipe", 55, text, severity=wait.severity(endless=True))
+        return _endless(wait, "pipe", 55, text)
     return _on_descriptor(wait)
 
 
@@ -91,18 +91,9 @@ def _held(wait: Wait) -> Judgement | None:
     if "seccomp" not in wait.thread.wchan:
         return None
     headline = f"{wait.subject}: a seccomp filter has handed this call to its supervisor, which has not decided"
-    return _plain(
-        wait,
-        "supervisor",
-        78,
-        headline,
-        severity=wait.severity(endless=True),
-        causes=["the supervisor (container runtime, sandbox) is stuck, stopped or overloaded"],
-        next_steps=[
-            Step(why="look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root")
-        ],
-        refuted_by="the call returns",
-    )
+    causes = ["the supervisor (container runtime, sandbox) is stuck, stopped or overloaded"]
+    steps = [Step(why="look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root")]
+    return _endless(wait, "supervisor", 78, headline, causes=causes, next_steps=steps, refuted_by="the call returns")
 
 
 def _is_file(descriptor: Descriptor | None) -> bool:
@@ -125,6 +116,11 @@ def _plain(wait: Wait, variant: str, weight: int, headline: str, **more: Any) ->
     return Judgement(weight, wait.finding(_NONE, variant, summary, **fields), headline)
 
 
+def _endless(wait: Wait, variant: str, weight: int, headline: str, **more: Any) -> Judgement:
+    """A wait that nothing in the program will end."""
+    return _plain(wait, variant, weight, headline, severity=wait.severity(endless=True), **more)
+
+
 def _file_lock(wait: Wait) -> Judgement:
     lock = next((lock for lock in wait.snapshot.locks if lock.waiter == wait.process.pid), None)
     descriptor = wait.process.descriptor(wait.call.fd if wait.call.fd is not None else -1)
@@ -133,17 +129,14 @@ def _file_lock(wait: Wait) -> Judgement:
     inside = next((p for p in wait.snapshot.processes if p.pid == holder), None)
     name = who(inside) if inside is not None else f"process {holder}" if holder > 0 else "a process unknown to us"
     headline = f"{wait.subject} on fd {wait.call.fd}: the lock on {path} is held by {name}"
-    return _plain(
+    look = f"systrace attach {holder} --passive" if holder > 0 else f"fuser -v {word(path)}"
+    return _endless(
         wait,
         "lock",
         64,
         headline,
-        severity=wait.severity(endless=True),
         causes=["the holder is stuck itself, or an earlier run of the same job has not ended"],
-        next_steps=[
-            Step(f"systrace attach {holder} --passive") if holder > 0 else Step(f"fuser -v {word(path)}"),
-            Step("cat /proc/locks"),
-        ],
+        next_steps=[Step(look), Step("cat /proc/locks")],
         remedy=["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
         refuted_by="the lock is granted",
     )
@@ -175,17 +168,10 @@ def _futex(wait: Wait) -> Judgement:
     what = f"the {detail}" if known else "a lock, condition or another thread of the process"
     ends = f", at most {roughly(wait.deadline_s)} more" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it waits for {what}{ends}"
-    owned = detail.startswith(_OWNED)
-    return _plain(
-        wait,
-        "futex",
-        45 if owned else 11,
-        headline,
-        severity="warning" if owned else "info",
-        confidence="likely",
-        next_steps=[Step(why="the other threads' waits; py-spy dump, jstack or gdb -p show the source line")],
-        refuted_by="the thread runs again",
-    )
+    weight, severity = (45, "warning") if detail.startswith(_OWNED) else (11, "info")
+    steps = [Step(why="the other threads' waits; py-spy dump, jstack or gdb -p show the source line")]
+    sure = {"severity": severity, "confidence": "likely", "refuted_by": "the thread runs again"}
+    return _plain(wait, "futex", weight, headline, next_steps=steps, **sure)
 
 
 def _child(wait: Wait) -> Judgement:
@@ -236,16 +222,11 @@ def _own_pipe(wait: Wait, doing: str) -> Judgement:
 def _pipe_of_others(wait: Wait, doing: str, outside: list[End]) -> Judgement:
     names = ", ".join(f"{end.command}[{end.pid}]{' (stopped)' if end.stopped else ''}" for end in outside[:3])
     headline = f"{doing} {names or 'anybody in sight'}"
-    in_tree = any(end.pid == p.pid for end in outside for p in wait.snapshot.processes)
-    return _plain(
-        wait,
-        "pipe",
-        20 if in_tree else 55,
-        headline,
-        severity="info" if in_tree else wait.severity(endless=wait.deadline_s is None),
-        next_steps=[Step(f"systrace attach {outside[0].pid} --passive")] if outside and not in_tree else [],
-        refuted_by="data arrive",
-    )
+    if any(end.pid == p.pid for end in outside for p in wait.snapshot.processes):  # that one's wait says more
+        return _plain(wait, "pipe", 20, headline, refuted_by="data arrive")
+    severity = wait.severity(endless=wait.deadline_s is None)
+    steps = [Step(f"systrace attach {outside[0].pid} --passive")] if outside else []
+    return _plain(wait, "pipe", 55, headline, severity=severity, next_steps=steps, refuted_by="data arrive")
 
 
 def _waiting_for_us(wait: Wait, ends: list[End]) -> ProcessState | None:
@@ -290,13 +271,6 @@ def _terminal(wait: Wait, descriptor: Descriptor) -> Judgement:
 def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
     what = descriptor.target if descriptor is not None else wait.call.detail or "a file system or device"
     headline = f"{wait.subject}: it waits for {what} (disk, NFS or another device), state {wait.thread.state}"
-    return _plain(
-        wait,
-        "disk",
-        62,
-        headline,
-        severity=wait.severity(endless=True),
-        causes=["an NFS or EBS volume that does not answer, a full I/O queue"],
-        next_steps=[Step("dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack", "as root")],
-        refuted_by="the call returns",
-    )
+    causes = ["an NFS or EBS volume that does not answer, a full I/O queue"]
+    steps = [Step("dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack", "as root")]
+    return _endless(wait, "disk", 62, headline, causes=causes, next_steps=steps, refuted_by="the call returns")

@@ -245,10 +245,9 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
     spoke = _request_is_out(wait, state)
     headline = f"{at(wait, state)}, {exchange(state)}, {_guards(wait, state)}{_prospect(wait, ends)}"
     refuted_by = "the answer arrives: then the server was only slow"
-    variant = "peer-silent" if answered else "no-deadline" if ends is None else "keepalive"
     finding = wait.finding(
         "idle-timeout" if idle else "hung-read",
-        "waiting" if idle else variant,
+        "waiting" if idle else "peer-silent" if answered else "no-deadline" if ends is None else "keepalive",
         f"{headline}. {_inference(state, seconds, local=local, idle=idle)}{_other_end(wait, state)}",
         severity=wait.severity(endless=ends is None) if spoke else "warning",
         confidence="likely" if ends is None and spoke and not wait.process.alarms else "possible",
