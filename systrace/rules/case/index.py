@@ -182,6 +182,10 @@ class Case:
         name = process.command or "process"
         return f"{name}[{process.pid}]" if process.pid else name
 
+    def user(self, socket: Socket) -> str:
+        """`curl[4242]`, who used the socket last, for people."""
+        return self.name_of(self.process(socket))
+
     def cut_at_work(self, process: Process | None) -> bool:
         """The log was cut while strace wrote a call of this process: that thread was at work, whatever others waited for."""
         tid = self.evidence.health.torn_in

@@ -92,9 +92,7 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
             finding.variant = "at-request"
         else:
             finding.variant, what = "before-request", "before anything was sent"
-        finding.summary = (
-            f"{case.name_of(case.process(socket))}: the connection to {case.label(socket)} was reset {what}."
-        )
+        finding.summary = f"{case.user(socket)}: the connection to {case.label(socket)} was reset {what}."
         finding.causes = [
             "the server process crashed, was restarted or refused this request (limit, WAF, protocol)",
             "a load balancer without a healthy target, or a box on the path, sent the reset",
@@ -124,7 +122,7 @@ def _reset_at_once(case: Case) -> Iterator[Draft]:
         finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", "before-request"
         finding.duration_ns = attempt.duration_ns
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: {case.label(socket)} took the connection and reset it at once: the "
+            f"{case.user(socket)}: {case.label(socket)} took the connection and reset it at once: the "
             "program asked for the outcome of its connect and got ECONNRESET (a closed port would give ECONNREFUSED)."
         )
         finding.causes = [
@@ -164,7 +162,7 @@ def stale_connection(case: Case) -> Iterator[Draft]:
         else:
             finding.confidence, finding.variant, came = "likely", "reset", f"{fault.errno}: it was no longer there."
         finding.summary = (
-            f"{case.name_of(case.process(socket))} used its connection to {case.label(socket)} again after a pause of "
+            f"{case.user(socket)} used its connection to {case.label(socket)} again after a pause of "
             f"{seconds(fault.idle_ns)}; instead of an answer came {came}"
         )
         finding.causes = [
@@ -260,7 +258,7 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
         finding.duration_ns = wait.duration_ns if wait is not None else fault.since_request_ns
         why = "keepalive probes went unanswered" if keepalive else "what was sent was never acknowledged"
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: the connection to {case.label(socket)} stood, then the kernel gave it up "
+            f"{case.user(socket)}: the connection to {case.label(socket)} stood, then the kernel gave it up "
             f"with {fault.errno} after {seconds(finding.duration_ns)}: {why}; no end and no reset came."
         )
         finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
@@ -295,7 +293,7 @@ def empty_reply(case: Case) -> Iterator[Draft]:
         if end is None:
             continue
         finding = _base(case, "empty-reply", socket, end)
-        who, label = case.name_of(case.process(socket)), case.label(socket)
+        who, label = case.user(socket), case.label(socket)
         if end.sent_before:
             why = "the server crashed or gave up on this request"
             finding.summary = (

@@ -71,7 +71,7 @@ def connect_refused(case: Case) -> Iterator[Draft]:
         finding = _finding(case, "connect-refused", socket, attempt)
         host, port = where(attempt.peer)
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: connect to {finding.peer} was refused "
+            f"{case.user(socket)}: connect to {finding.peer} was refused "
             f"{_soon(attempt)}: the host answered, and nothing accepts connections on port {port}."
         )
         finding.causes = [
@@ -103,7 +103,7 @@ def _refused_datagrams(case: Case) -> Iterator[Draft]:
         finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", "udp"
         finding.end_ns = case.ended(fault.event)
         finding.summary = (
-            f"{case.name_of(case.process(socket))} sent to {case.label(socket)} over UDP, and the host answered that nothing "
+            f"{case.user(socket)} sent to {case.label(socket)} over UDP, and the host answered that nothing "
             "listens on that port."
         )
         finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
@@ -141,7 +141,7 @@ def unix_socket_missing(case: Case) -> Iterator[Draft]:
             "ECONNREFUSED": "the socket file is there, but no server listens on it",
             "EAGAIN": "the server's queue of waiting connections is full",
         }.get(attempt.errno or "", "the path is not accessible")
-        finding.summary = f"{case.name_of(case.process(socket))}: connect to {path}: {why} ({attempt.errno})."
+        finding.summary = f"{case.user(socket)}: connect to {path}: {why} ({attempt.errno})."
         finding.causes = ["the local server does not run", "it uses another socket path than the client"]
         finding.next_steps = [Step(f"ls -l {word(path)}; ss -lx | grep -F {word(path)}")]
         finding.remedy = ["start the server, or point the client to its real socket (or to host and port)"]
@@ -200,8 +200,8 @@ def _given_up_by_kernel(case: Case, socket: Socket, attempt: Attempt) -> Draft:
     finding.variant = "kernel"
     waited = attempt.duration_ns
     finding.summary = (
-        f"{case.name_of(case.process(socket))}: connect to {attempt.peer or 'an unknown peer'} got no answer at all for "
-        f"{seconds(waited)}; the kernel gave up (ETIMEDOUT{_give_up(waited)})."
+        f"{case.user(socket)}: connect to {attempt.peer or 'an unknown peer'} got no answer at all for {seconds(waited)}; the "
+        f"kernel gave up (ETIMEDOUT{_give_up(waited)})."
     )
     return finding
 
@@ -217,10 +217,8 @@ def _given_up_by_program(case: Case, socket: Socket, attempt: Attempt) -> Draft:
     ended = "and it never completed as far as this log shows"
     if by_limit:
         ended = f"then its own limit of {seconds(attempt.limit_ns or waited)} ({attempt.limit_source}) ended the wait"
-    finding.summary = (
-        f"{case.name_of(case.process(socket))}: connect to {attempt.peer or 'an unknown peer'} got no answer for "
-        f"{seconds(waited)}, {ended}."
-    )
+    peer = attempt.peer or "an unknown peer"
+    finding.summary = f"{case.user(socket)}: connect to {peer} got no answer for {seconds(waited)}, {ended}."
     if waited is not None and waited <= 3 * SECOND:
         finding.causes.append(
             f"the limit is short: a single lost SYN costs 1 s, two cost 2 to 3 s, and the program allowed {seconds(waited)}"
@@ -329,7 +327,7 @@ def unreachable(case: Case) -> Iterator[Draft]:
             when = "3 s: the neighbour look-up (ARP/NDP) got no answer from the host or its gateway"
         finding.variant = (attempt.errno or "").lower()
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: connect to {finding.peer} failed with {attempt.errno} "
+            f"{case.user(socket)}: connect to {finding.peer} failed with {attempt.errno} "
             f"({when}): {_UNREACHABLE[attempt.errno or '']}."
         )
         host, _ = where(attempt.peer)
@@ -370,7 +368,7 @@ def slow_connect(case: Case) -> Iterator[Draft]:
             finding = _finding(case, "slow-connect", socket, attempt)
             finding.severity, finding.confidence = "warning", "likely"
             finding.summary = (
-                f"{case.name_of(case.process(socket))}: connect to {case.label(socket)} succeeded, but took "
+                f"{case.user(socket)}: connect to {case.label(socket)} succeeded, but took "
                 f"{seconds(attempt.duration_ns)}: the first connection requests went unanswered and were repeated."
             )
             host, port = where(attempt.peer)

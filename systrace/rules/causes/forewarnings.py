@@ -36,7 +36,7 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
     finding = case.finding(cause, socket, events, severity="warning", confidence="likely", duration_ns=silence)
     fits = matching_limits(case, int(silence / _NEAR), socket)
     finding.summary = (
-        f"{case.name_of(case.process(socket))}: the connection to {case.label(socket)} was silent for {seconds(silence)} and "
+        f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(silence)} and "
         f"worked this time; keepalive is {how}. {fits}"
     )
     finding.causes = ["the answer took that long, or the connection was kept without use"]
@@ -109,10 +109,8 @@ def slow_response(case: Case) -> Iterator[Draft]:
             continue
         finding = case.finding("slow-response", socket, turn.events, severity="warning", confidence="confirmed")
         finding.duration_ns = took
-        finding.summary = (
-            f"{case.name_of(case.process(socket))} waited {seconds(took)} for the first byte of an answer from "
-            f"{case.label(socket)}; it came."
-        )
+        what = f"the first byte of an answer from {case.label(socket)}"
+        finding.summary = f"{case.user(socket)} waited {seconds(took)} for {what}; it came."
         finding.causes = ["the server is slow for this request", "waiting is the purpose (long polling, server push)"]
         finding.next_steps = [Step(why="the server's access log: how long did this request take?")]
         finding.remedy = ["speed up the request, or make it asynchronous"]

@@ -74,7 +74,7 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
             finding = case.finding("port-exhaustion", socket, attempt.events, severity="fatal")
             finding.confidence = "confirmed" if same >= 8 else "likely"
             finding.summary = (
-                f"{case.name_of(case.process(socket))}: connect to {finding.peer} failed with EADDRNOTAVAIL: no free local "
+                f"{case.user(socket)}: connect to {finding.peer} failed with EADDRNOTAVAIL: no free local "
                 f"port for this destination ({same} connections to it in this log)."
             )
             finding.causes = [
@@ -126,7 +126,7 @@ def bind_conflict(case: Case) -> Iterator[Draft]:
         finding.peer = str(address) if address is not None else None
         finding.variant = errno.lower()
         finding.summary = (
-            f"{case.name_of(case.process(socket))} could not take the local address {socket.local or 'it wanted'}: "
+            f"{case.user(socket)} could not take the local address {socket.local or 'it wanted'}: "
             f"{_REFUSED[errno]} ({errno})."
         )
         port = socket.local.port if socket.local is not None else "PORT"

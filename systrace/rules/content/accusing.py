@@ -221,9 +221,8 @@ def _recovered(case: Case, answer: Answer) -> Draft:
     finding.variant, finding.severity, finding.confidence = f"status-{response.status}", "info", "confirmed"
     finding.recovered = "retry"
     finding.summary = (
-        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to "
-        f"{answer.url}; a retry of the same "
-        "request worked."
+        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to {answer.url}; a retry of "
+        "the same request worked."
     )
     finding.remedy = ["nothing to do for this run; the server's log says why it refused"]
     finding.refuted_by = "the retry not having been for the same thing"

@@ -40,10 +40,7 @@ def coded(answer: Answer, victim: Victim | None) -> Defect | None:
     if kind is not None:
         text = f"was {kind} data that no Content-Encoding announces"
     elif decoded.problem is not None and decoded.problem.kind in ("not-encoded", "malformed"):
-        text = (
-            f"declares Content-Encoding {', '.join(body.encodings)}, but its bytes are not that: "
-            f"{decoded.problem.message}"
-        )
+        text = f"declares Content-Encoding {', '.join(body.encodings)}, but its bytes are not that: {decoded.problem.message}"
     elif body.encodings and body.received and body.encodings[-1] in ("gzip", "x-gzip", "deflate", "br", "zstd"):
         asked = (response.request.header("accept-encoding") or "") if response.request is not None else ""
         spoken = says(victim, r"x\{1f\}|\\x1f|\x1f|\\u001f|0x8b")

@@ -82,7 +82,7 @@ def _stops_early(case: Case) -> str:
     text = f"The recording stops before the job did ({why})"
     if waits:
         socket, _span = max(waits, key=lambda wait: wait[1].start_ns or 0)
-        text += f" while {case.name_of(case.process(socket))} waits for {case.label(socket)}"
+        text += f" while {case.user(socket)} waits for {case.label(socket)}"
     status = case.evidence.source.facts.get("exit_status")
     later = f"; the job ended with status {status}" if isinstance(status, int) else ""
     return f"{text}: how that went on is not in it{later}. Nothing had failed until then."
@@ -136,7 +136,7 @@ def _unfinished(case: Case, root: Process) -> str:
     torn = next((s for s in still_open if _under_way(case, s)), None)
     if torn is not None:
         return (
-            f"The log ends while {case.name_of(case.process(torn))} still receives an answer from {case.label(torn)}: how it "
+            f"The log ends while {case.user(torn)} still receives an answer from {case.label(torn)}: how it "
             "went on is unknown. Nothing had failed until then."
         )
     if not case.sees_waits and any(s.type == "stream" for s in still_open):
