@@ -121,9 +121,8 @@ class Case:
     def roots(self) -> list[Process]:
         """Processes that nobody in the log created; that which ended last comes first (a parent outlives)."""
         found = [p for p in self.evidence.processes.values() if p.parent is None or p.parent not in self._ends]
-        return sorted(
-            found, key=lambda p: self.ended(p.exit_event) if p.exit_event is not None else 1 << 63, reverse=True
-        )
+        ends = {p.pid: self.ended(p.exit_event) for p in found if p.exit_event is not None}
+        return sorted(found, key=lambda p: ends.get(p.pid, 1 << 63), reverse=True)
 
     def job(self) -> Process | None:
         """The job's own process: of those that nobody in the log created, and that it shows, the one that ended last."""

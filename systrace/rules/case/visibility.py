@@ -22,14 +22,11 @@ def network_only(seen: set[str]) -> bool:
 
 def only_failures(evidence: Evidence) -> bool:
     """Recorded with -Z or -e status=failed: no call of sockets ever succeeds in it."""
-    opened = any(
-        not s.inherited or any(a.outcome == "connected" for a in s.attempts)
-        for s in evidence.sockets.values()
-        if s.kind == "socket"
-    )
-    return not opened and any(
-        s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values()
-    )
+    sockets = evidence.sockets.values()
+    connected = {s.uid for s in sockets for a in s.attempts if a.outcome == "connected"}
+    if any(s.kind == "socket" and (not s.inherited or s.uid in connected) for s in sockets):
+        return False
+    return any(s.attempts and not s.sent.calls and not s.received.calls for s in sockets)
 
 
 def the_job(evidence: Evidence) -> Process | None:

@@ -36,14 +36,6 @@ _JUDGES = (
 )
 
 
-def defects(answer: Answer, who: Victim) -> Iterator[Defect]:
-    """What is wrong with an answer, the best explanation first."""
-    for judge in _JUDGES:
-        found = judge(answer, who)
-        if found is not None:
-            yield found
-
-
 def accused(case: Case, cause: str) -> Iterator[Draft]:
     """The findings of one cause among all that are wrong with answers of this case."""
     return (finding for finding in _all(case) if finding.cause == cause)
@@ -81,8 +73,11 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
     who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
     if who is None or (answer.passed_on and who.process is who.receiver):
         return None
-    defect = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None)
-    return (who, defect) if defect is not None else None
+    for judge in _JUDGES:
+        defect = judge(answer, who)
+        if defect is not None and _decisive(case, answer, who, defect):
+            return who, defect
+    return None
 
 
 def _swallowed(case: Case, answer: Answer) -> Victim | None:
@@ -166,11 +161,8 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draf
     if answer.passed_on:
         finding.confidence = "possible"  # the receiver may have changed what came
         finding.refuted_by = "another content of the answer itself: record it again with systrace run --tls-keys"
-    if (
-        response.body is not None
-        and not response.body.whole
-        and defect.cause not in ("http-error-status", "truncated-response")
-    ):
+    partly = response.body is not None and not response.body.whole
+    if partly and defect.cause not in ("http-error-status", "truncated-response"):
         finding.confidence = "possible" if finding.confidence == "likely" else "likely"
     return finding
 

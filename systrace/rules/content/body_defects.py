@@ -85,11 +85,8 @@ def empty(answer: Answer, victim: Victim | None) -> Defect | None:
         return None
     if (response.body is None and response.status != 204) or response.content_type.startswith("application/grpc"):
         return None
-    if (
-        request is not None
-        and request.method not in _DATA_METHODS
-        and not says(victim, EMPTY_WORDS + "|" + JSON_WORDS[4:])
-    ):
+    wants_data = request is None or request.method in _DATA_METHODS
+    if not wants_data and not says(victim, EMPTY_WORDS + "|" + JSON_WORDS[4:]):
         return None
     return Defect(
         "empty-body",

@@ -284,11 +284,9 @@ _CAUSES = {
 def _status_causes(response: HttpResponse, layer: str) -> tuple[str, ...]:
     status = response.status
     if status in _BEHIND:
-        down = "the server behind it is down, refuses or is too slow"
-        return (
-            down if layer else "the service, or what is behind it, is down",
-            "a deployment or overload at that time",
-        )
+        down = "the service, or what is behind it, is down"
+        behind = "the server behind it is down, refuses or is too slow"
+        return (behind if layer else down, "a deployment or overload at that time")
     if status >= 500:
         return ("the application failed on this request: its log has the reason",)
     return _CAUSES.get(status, ("the server does not accept the request as sent",))

@@ -130,16 +130,12 @@ def _file_lock(wait: Wait) -> Judgement:
     name = who(inside) if inside is not None else f"process {holder}" if holder > 0 else "a process unknown to us"
     headline = f"{wait.subject} on fd {wait.call.fd}: the lock on {path} is held by {name}"
     look = f"systrace attach {holder} --passive" if holder > 0 else f"fuser -v {word(path)}"
-    return _endless(
-        wait,
-        "lock",
-        64,
-        headline,
-        causes=["the holder is stuck itself, or an earlier run of the same job has not ended"],
-        next_steps=[Step(look), Step("cat /proc/locks")],
-        remedy=["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
-        refuted_by="the lock is granted",
-    )
+    advice = {
+        "causes": ["the holder is stuck itself, or an earlier run of the same job has not ended"],
+        "next_steps": [Step(look), Step("cat /proc/locks")],
+        "remedy": ["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
+    }
+    return _endless(wait, "lock", 64, headline, refuted_by="the lock is granted", **advice)
 
 
 def _mutex_circle(wait: Wait) -> list[int]:
@@ -242,30 +238,19 @@ def _waiting_for_us(wait: Wait, ends: list[End]) -> ProcessState | None:
 
 
 def _deadlock(wait: Wait, text: str, remedy: str) -> Judgement:
-    return _plain(
-        wait,
-        "deadlock",
-        92,
-        f"{text}: deadlock",
-        severity="fatal",
-        confidence="likely",
-        remedy=[remedy],
-        refuted_by="another thread or process takes the other end",
-    )
+    sure = {"severity": "fatal", "confidence": "likely", "refuted_by": "another thread or process takes the other end"}
+    return _plain(wait, "deadlock", 92, f"{text}: deadlock", remedy=[remedy], **sure)
 
 
 def _terminal(wait: Wait, descriptor: Descriptor) -> Judgement:
     headline = f"{wait.subject} on fd {descriptor.fd}, {descriptor.target}: it waits for keyboard input"
-    return _plain(
-        wait,
-        "stdin",
-        65,
-        headline,
-        summary=f"{headline} (a password or confirmation prompt?).",
-        severity=wait.severity(endless=wait.deadline_s is None),
-        remedy=["give the answer as an option, or run with standard input from /dev/null so that it fails at once"],
-        refuted_by="it goes on without input",
-    )
+    fields = {
+        "summary": f"{headline} (a password or confirmation prompt?).",
+        "severity": wait.severity(endless=wait.deadline_s is None),
+        "refuted_by": "it goes on without input",
+    }
+    remedy = ["give the answer as an option, or run with standard input from /dev/null so that it fails at once"]
+    return _plain(wait, "stdin", 65, headline, remedy=remedy, **fields)
 
 
 def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:

@@ -6,6 +6,7 @@ from systrace.idle_limits import nat_s
 from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.look.nouns import SocketState
 from systrace.model import Step
+from systrace.rules.case.index import where
 from systrace.rules.look import patience
 from systrace.rules.look.servers import accepting, anybody, awaits_anybody, resting, rests, serving
 from systrace.rules.look.waits import Judgement, Wait, at, finish
@@ -62,6 +63,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
     if wait.deadline_s is not None and (times is None or wait.deadline_s < times[1]):
         end = f"the program's own limit ({wait.call.limit_source}) ends it {wait.ends}"
     sent = f"{count} SYN{'s' if count > 1 else ''} sent, none answered"
+    netcat = f"nc -vz -w5 {' '.join(where(state.peer))}"
     headline = f"{wait.subject} on fd {state.fd} to {peer}, connecting: {sent}; {end}".rstrip("; ")
     finding = wait.finding(
         "connect-timeout",
@@ -75,7 +77,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
             "the target's accept queue overflows",
             "a DROP rule in this host's own output chain",
         ],
-        next_steps=[_netcat(state), Step("ip route get ADDRESS; nft list ruleset"), Step("ss -tn state syn-sent")],
+        next_steps=[Step(netcat), Step("ip route get ADDRESS; nft list ruleset"), Step("ss -tn state syn-sent")],
         remedy=["connect timeout of 5-10 s in the client, retries with growing pauses"],
         refuted_by="the connect succeeds: then only a first SYN was lost",
     )
@@ -101,10 +103,6 @@ def _queued(wait: Wait, state: SocketState) -> Judgement:
         refuted_by="the connect succeeds",
     )
     return finish(wait, finding, 80, headline)
-
-
-def _netcat(state: SocketState) -> Step:
-    return Step(f"nc -vz -w5 {state.peer.host} {state.peer.port}" if state.peer is not None else "nc -vz -w5 HOST PORT")
 
 
 def _dead_path(wait: Wait, state: SocketState) -> Judgement:

@@ -41,9 +41,8 @@ def _goes_on(case: Case, finding: Draft, process: Process) -> bool:
     """After the failure: another child, or bytes or an attempt on another socket."""
     if case.fate(process) != "open":
         ended = process.end_ns
-        return ended is not None and any(
-            (p.start_ns or 0) >= ended and case.same_job(p, process) for p in case.evidence.processes.values()
-        )
+        later = (p for p in case.evidence.processes.values() if ended is not None and (p.start_ns or 0) >= ended)
+        return any(case.same_job(p, process) for p in later)
     after = last_line(finding)
     return any(
         s.uid != finding.socket and s.timeline and s.timeline[-1].record.lineno > after and case.process(s) is process
