@@ -98,13 +98,10 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
             "a load balancer without a healthy target, or a box on the path, sent the reset",
             "the server closed while data from us was still unread",
         ]
-        host, _ = where(socket.peer)
+        resets = f"host {where(socket.peer)[0]} and tcp[tcpflags] & tcp-rst != 0"
         finding.next_steps = [
             Step(why="the server's log at that second"),
-            Step(
-                f"tcpdump -nvi any 'host {host} and tcp[tcpflags] & tcp-rst != 0'",
-                "is its TTL that of the data packets?",
-            ),
+            Step(f"tcpdump -nvi any '{resets}'", "is its TTL that of the data packets?"),
         ]
         finding.remedy = ["retry requests that may be repeated, with back-off", "repair what resets"]
         finding.refuted_by = "an orderly end (FIN) in a packet capture of that time"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 from systrace.look.nouns import ProcessState, Thread
 from systrace.model import Draft, Step
@@ -61,7 +61,9 @@ def _dead(process: ProcessState, thread: Thread, *, root: bool) -> Judgement:
         return _bare(process, thread, 2, "ended", f"the first thread of {name} has ended, the process goes on")
     text = f"{name} has ended and waits for its parent {process.ppid} to collect its status"
     if root:
-        return _bare(process, thread, 30, "zombie", text, steps=[Step(f"systrace attach {process.ppid} --passive")])
+        return _bare(
+            process, thread, 30, "zombie", text, next_steps=[Step(f"systrace attach {process.ppid} --passive")]
+        )
     return _bare(process, thread, 6, "zombie", text)
 
 
@@ -71,13 +73,21 @@ def _stopped(process: ProcessState, thread: Thread) -> Judgement:
     if process.frozen:
         text = f"{name} is frozen with its control group and does nothing until that is thawed"
         steps = [Step(f"cat /proc/{process.pid}/cgroup"), Step("docker unpause CONTAINER, or systemctl thaw UNIT")]
-        return _bare(process, thread, 96, "frozen", text, "fatal", steps=steps)
+        return _bare(process, thread, 96, "frozen", text, severity="fatal", next_steps=steps)
     if thread.state == "T":
         text = f"{name} is stopped by a signal (SIGSTOP, SIGTSTP or SIGTTIN) and does nothing until SIGCONT"
-        return _bare(process, thread, 95, "stopped", text, "fatal", steps=[Step(resume)])
+        return _bare(process, thread, 95, "stopped", text, severity="fatal", next_steps=[Step(resume)])
     steps = [Step(f"ps -fp {process.tracer}")] if process.tracer else []
     steps.append(Step(f"if a signal had stopped it: {resume}"))
-    return _bare(process, thread, 94, "traced", f"{name} is held by its tracer, {process.traced_by}", "error", steps)
+    return _bare(
+        process,
+        thread,
+        94,
+        "traced",
+        f"{name} is held by its tracer, {process.traced_by}",
+        severity="error",
+        next_steps=steps,
+    )
 
 
 def _running(process: ProcessState, thread: Thread) -> Judgement:
@@ -86,32 +96,15 @@ def _running(process: ProcessState, thread: Thread) -> Judgement:
         return _bare(process, thread, 9, "running", f"{name} is running: it was awake when we looked")
     text = f"{name} is busy: it used {share * 100:.0f} % of a CPU while we looked, in its own code, not in a wait"
     steps = [Step("py-spy dump, jstack or gdb -p for the source line"), Step("strace -c -f -p PID for five seconds")]
-    return _bare(process, thread, 58, "cpu", text, "warning", steps)
+    return _bare(process, thread, 58, "cpu", text, severity="warning", next_steps=steps)
 
 
 def _meaning(wchan: str) -> str:
     return next((f": {words}" for prefix, words in _KERNEL_FUNCTIONS if wchan.startswith(prefix)), "")
 
 
-def _bare(
-    process: ProcessState,
-    thread: Thread,
-    weight: int,
-    variant: str,
-    headline: str,
-    severity: str = "info",
-    steps: Sequence[Step] = (),
-) -> Judgement:
-    finding = Draft(
-        cause="not-network",
-        variant=variant,
-        severity=severity,
-        confidence="confirmed",
-        summary=f"{headline}.",
-        pid=process.pid,
-        command=process.command,
-        duration_ns=thread.blocked_ns,
-        lines=[thread_line(thread)],
-        next_steps=list(steps),
-    )
+def _bare(process: ProcessState, thread: Thread, weight: int, variant: str, headline: str, **more: Any) -> Judgement:
+    fields = {"severity": "info", "confidence": "confirmed", "pid": process.pid, "command": process.command, **more}
+    finding = Draft("not-network", variant, summary=f"{headline}.", **fields)
+    finding.duration_ns, finding.lines = thread.blocked_ns, [thread_line(thread)]
     return Judgement(weight, finding, headline)
