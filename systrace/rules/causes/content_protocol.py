@@ -137,9 +137,8 @@ def framing_error(case: Case) -> Iterator[Draft]:
             continue
         who = victim_of(case, socket, error)
         if who is not None:
-            finding = accusation(
-                case, "framing-error", socket, [*first_and_last(socket), *error.events], who, _FRAME_WORDS
-            )
+            events = [*first_and_last(socket), *error.events]
+            finding = accusation(case, "framing-error", socket, events, who, _FRAME_WORDS)
             yield _framed(case, finding, socket, who, f"sent an {error.summary}", "confirmed")
     for socket, who, data in exchanges.opaque_sockets(case):
         if case.first_error(socket) is not None or (_is_judged(socket) and not who.said.has(r"struct\.error|unpack")):
@@ -225,10 +224,8 @@ def server_error_reply(case: Case) -> Iterator[Draft]:
             continue
         reply, who, agree = found
         repeated = "(?i)" + "|".join(re.escape(part[:30]) for part in (reply.text, reply.code) if len(part) > 2)
-        request = list(reply.request.events[:1]) if reply.request is not None else []
-        finding = accusation(
-            case, "server-error-reply", socket, [*request, *reply.events], who, repeated if agree else None
-        )
+        events = [*(reply.request.events[:1] if reply.request is not None else []), *reply.events]
+        finding = accusation(case, "server-error-reply", socket, events, who, repeated if agree else None)
         finding.variant = f"{reply.protocol}-{reply.code}" if reply.code else reply.protocol
         finding.confidence = "confirmed" if agree else "likely"
         asked = f" “{reply.request.summary}”" if reply.request is not None and reply.request.summary else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.keepalive import KEEPALIVE_IDLE_S
-from systrace.model import DETACHED, Draft, Sent, Socket, Step
+from systrace.model import DETACHED, Draft, Fault, Sent, Socket, Step
 from systrace.rules.advice.remedies import advise_local, keepalive_remedies, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
@@ -117,31 +117,39 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
 
 def _after_silence(case: Case) -> Iterator[Draft]:
     for socket in case.clients:
-        if socket.type != "stream" or socket.peer is None or socket.peer.is_local or case.end_of_file(socket):
+        fault = _error_after_silence(case, socket)
+        if fault is None:
             continue
-        fault = case.first_error(socket)
-        if fault is None or fault.errno not in ("ECONNRESET", "ETIMEDOUT", "EPIPE"):
-            continue
-        limit = silent_limit_ns(case, socket)
-        if fault.idle_ns is None or limit is None or fault.idle_ns < limit * 0.98 or fault.answered:
-            continue
-        if fault.errno == "EPIPE" and fault.unanswered == 0:
-            continue
-        process = case.process(socket)
         events = [*(socket.turn.events if socket.turn is not None else []), fault.event]
-        finding = case.finding("idle-timeout", socket, events, process)
-        finding.variant = "reset" if fault.errno == "ECONNRESET" else "silent"
-        finding.severity, finding.duration_ns = "fatal", fault.idle_ns
-        finding.confidence = "likely"
-        fits = matching_limits(case, fault.idle_ns, socket)
-        reply = "a reset" if finding.variant == "reset" else f"nothing until {fault.errno}"
+        finding = case.finding("idle-timeout", socket, events, severity="fatal", confidence="likely")
+        finding.variant, reply = "silent", f"nothing until {fault.errno}"
+        if fault.errno == "ECONNRESET":
+            finding.variant, reply = "reset", "a reset"
+        finding.duration_ns = fault.idle_ns
         keepalive = _keepalive_words(case, socket)
         finding.summary = (
-            f"{case.name_of(process)}: the connection to {case.label(socket)} was silent for {seconds(fault.idle_ns)}; the "
-            f"next request was answered by {reply}, with no orderly end before; keepalive {keepalive}. {fits}"
+            f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(fault.idle_ns)}; the next "
+            f"request was answered by {reply}, with no orderly end before; keepalive {keepalive}. "
+            f"{matching_limits(case, fault.idle_ns, socket)}"
         )
         _idle_advice(case, finding, socket)
         yield finding
+
+
+def _error_after_silence(case: Case, socket: Socket) -> Fault | None:
+    """The error that met a request after a silence as long as a limit on the path."""
+    fault, limit = case.first_error(socket), silent_limit_ns(case, socket)
+    if fault is None or limit is None or not _goes_far(socket) or case.end_of_file(socket):
+        return None
+    if fault.idle_ns is None or fault.idle_ns < limit * 0.98 or fault.answered:
+        return None
+    told = fault.errno in ("ECONNRESET", "ETIMEDOUT") or (fault.errno == "EPIPE" and fault.unanswered)
+    return fault if told else None
+
+
+def _goes_far(socket: Socket) -> bool:
+    """A connection to another host."""
+    return socket.type == "stream" and socket.peer is not None and not socket.peer.is_local
 
 
 def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
@@ -182,11 +190,8 @@ def _only_reads(case: Case, stall: Stall) -> bool:
 
 
 def _idle_limit_fits(case: Case, stall: Stall) -> bool:
-    socket = stall.socket
-    if stall.waited_ns is None or socket.type != "stream" or socket.peer is None or socket.peer.is_local:
-        return False
-    limit = silent_limit_ns(case, socket)
-    return limit is not None and stall.waited_ns >= limit
+    limit = silent_limit_ns(case, stall.socket) if _goes_far(stall.socket) else None
+    return limit is not None and stall.waited_ns is not None and stall.waited_ns >= limit
 
 
 def _own_limit(stall: Stall) -> str:

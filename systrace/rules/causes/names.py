@@ -120,9 +120,8 @@ def _asked_without_answer(case: Case) -> Iterator[tuple[Process | None, list[Soc
 
 def _is_closed(socket: Socket) -> bool:
     """Port 53 answered by ICMP: ECONNREFUSED, or POLLERR after which the resolver moved on without reading it."""
-    return any(f.errno == "ECONNREFUSED" for f in socket.faults) or (
-        socket.error_ready is not None and not socket.received.calls
-    )
+    unread = socket.error_ready is not None and not socket.received.calls
+    return unread or any(f.errno == "ECONNREFUSED" for f in socket.faults)
 
 
 def _closed(sockets: list[Socket]) -> list[Socket]:

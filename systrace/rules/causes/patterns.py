@@ -121,9 +121,8 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
     if not group:
         return
     first = group[0]
-    finding = case.finding(
-        cause, case.evidence.sockets.get(first.socket or ""), first.evidence, case.owner_of(first.pid)
-    )
+    socket = case.evidence.sockets.get(first.socket or "")
+    finding = case.finding(cause, socket, first.evidence, case.owner_of(first.pid))
     finding.variant, finding.severity, finding.confidence = first.cause, "info", "confirmed"
     finding.peer, finding.duration_ns = first.peer, first.duration_ns
     finding.count = sum(f.count for f in group)

@@ -40,9 +40,8 @@ def fd_exhaustion(case: Case) -> Iterator[Draft]:
             + f" no free descriptor{opened}; what fails after this follows from it."
         )
         finding.causes = ["descriptors are opened and not closed (a leak)", "the limit is too low for the work"]
-        finding.next_steps = [
-            Step(f"ls /proc/{process.pid or 'PID'}/fd | wc -l; prlimit --nofile --pid {process.pid or 'PID'}")
-        ]
+        pid = process.pid or "PID"
+        finding.next_steps = [Step(f"ls /proc/{pid}/fd | wc -l; prlimit --nofile --pid {pid}")]
         finding.remedy = ["close what is opened", "ulimit -n / LimitNOFILE= higher, if the number is right"]
         finding.refuted_by = "free descriptors in /proc/PID/fd at that time"
         yield finding

@@ -31,20 +31,19 @@ _DATA_METHODS = frozenset(("GET", ""))
 
 def coded(answer: Answer, victim: Victim | None) -> Defect | None:
     """Compressed bytes that the program took for text."""
-    response = answer.response
-    body = response.body
+    body = answer.response.body
     if body is None or not body.received:
         return None
-    kind = unannounced_compression(response)
+    kind = unannounced_compression(answer.response)
     decoded = body.decoded()
     if kind is not None:
         text = f"was {kind} data that no Content-Encoding announces"
     elif decoded.problem is not None and decoded.problem.kind in ("not-encoded", "malformed"):
         text = f"declares Content-Encoding {', '.join(body.encodings)}, but its bytes are not that: {decoded.problem.message}"
-    elif body.encodings and body.received and body.encodings[-1] in ("gzip", "x-gzip", "deflate", "br", "zstd"):
-        asked = (response.request.header("accept-encoding") or "") if response.request is not None else ""
-        spoken = says(victim, r"x\{1f\}|\\x1f|\x1f|\\u001f|0x8b")
-        if body.encodings[-1] in asked.lower() and not spoken and not _never_decodes(answer, victim):
+    elif body.encodings and body.encodings[-1] in ("gzip", "x-gzip", "deflate", "br", "zstd"):
+        request = answer.response.request
+        asked = (request.header("accept-encoding") or "") if request is not None else ""
+        if body.encodings[-1] in asked.lower() and not _left_packed(answer, victim):
             return None
         text = f"was compressed (Content-Encoding: {', '.join(body.encodings)})"
         text += ", which the request had not asked for" if not asked else ", and the program did not undo it"
@@ -66,10 +65,13 @@ def coded(answer: Answer, victim: Victim | None) -> Defect | None:
     )
 
 
-def _never_decodes(answer: Answer, victim: Victim | None) -> bool:
-    """The program failed without a word that the log shows, and its client is one that leaves the body as it came: Python's
-    urllib, and curl that was given the header by hand (--compressed offers deflate first: curl, lib/content_encoding.c).
+def _left_packed(answer: Answer, victim: Victim | None) -> bool:
+    """The program complains of a byte that compressed data begins with; or it failed without a word that the log shows, and
+    its client is one that leaves the body as it came: Python's urllib, and curl that was given the header by hand
+    (--compressed offers deflate first: curl, lib/content_encoding.c).
     """
+    if says(victim, r"x\{1f\}|\\x1f|\x1f|\\u001f|0x8b"):
+        return True
     request = answer.response.request
     if request is None or victim is None or victim.said.text:
         return False

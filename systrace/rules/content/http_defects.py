@@ -321,9 +321,8 @@ def _wants_html(response: HttpResponse) -> bool:
     if request is None:
         return False
     path = request.path.partition("?")[0].lower()
-    return "text/html" in (request.header("accept") or "").lower() or (
-        path.endswith((".html", ".htm", "/")) and len(path) > 1
-    )
+    by_path = path.endswith((".html", ".htm", "/")) and len(path) > 1
+    return by_path or "text/html" in (request.header("accept") or "").lower()
 
 
 def _latin(text: str, most: int) -> str:

@@ -45,9 +45,6 @@ def judge_call(wait: Wait) -> Judgement:
         return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
     if call.name in calls.SLEEPS or (not call.fds and call.limit_ns is not None):
         return _sleep(wait)
-    if wait.thread.wchan.startswith("wait_for_partner"):
-        text = f"{wait.subject} of the FIFO {call.detail or '?'}: nobody has opened its other end"
-        return _endless(wait, "pipe", 55, text)
     return _on_descriptor(wait)
 
 
@@ -84,10 +81,14 @@ def _events(wait: Wait) -> Judgement:
 
 
 def _held(wait: Wait) -> Judgement | None:
-    """Calls that wait for something else than they usually do: close(2) with SO_LINGER, seccomp_unotify(2)."""
+    """Calls that wait for something else than they usually do: close(2) with SO_LINGER, open(2) of a FIFO, any under
+    seccomp_unotify(2)."""
     if wait.call.name == "close" and wait.thread.state == "S":
         text = f"{wait.subject}: it lingers until the peer has taken what was written, or SO_LINGER's time is over"
         return _plain(wait, "linger", 60, text, severity="warning", confidence="likely")
+    if wait.thread.wchan.startswith("wait_for_partner"):
+        text = f"{wait.subject} of the FIFO {wait.call.detail or '?'}: nobody has opened its other end"
+        return _endless(wait, "pipe", 55, text)
     if "seccomp" not in wait.thread.wchan:
         return None
     headline = f"{wait.subject}: a seccomp filter has handed this call to its supervisor, which has not decided"

@@ -122,6 +122,5 @@ def finish(wait: Wait, finding: Draft, weight: int, headline: str) -> Judgement:
     state = wait.state
     assert state is not None
     peer = str(state.peer) if state.peer is not None else None
-    return Judgement(
-        weight, replace(finding, peer=peer, fd=state.fd, lines=[*finding.lines, socket_line(state)]), headline
-    )
+    lines = [*finding.lines, socket_line(state)]
+    return Judgement(weight, replace(finding, peer=peer, fd=state.fd, lines=lines), headline)
