@@ -73,7 +73,7 @@ UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
     "kernel": "addresses clock gather netns",
     "parser": "leader names",
     "reporters": "shapes.shape words.blocks words.endings",
-    "rules": "advice.clients advice.remedies case.stalls case.standing look.wording verdict.outcome verdict.recovery",
+    "rules": "advice.clients case.stalls look.wording verdict.outcome verdict.recovery",
     "streams": "connecting descriptors evidence lookup processes snapshots sockets states tracker "
     "transcript transfers waiting waits",
 }

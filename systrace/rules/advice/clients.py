@@ -98,9 +98,8 @@ def _agents(case: Case, process: Process) -> list[str]:
 
 
 def _agents_of(message: Message) -> list[str]:
-    return [
-        value for name, value in (message.headers if isinstance(message, HttpMessage) else ()) if name == "user-agent"
-    ]
+    headers = message.headers if isinstance(message, HttpMessage) else ()
+    return [value for name, value in headers if name == "user-agent"]
 
 
 def client_note(case: Case, process: Process | None, limit_ns: int | None, what: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from systrace.keepalive import ADVISED, ADVISED_SYSCTLS, COUNT, IDLE_S, INTERVAL_S
-from systrace.model import Process
+from systrace.model import Draft, Process, Socket, Step
 from systrace.rules.advice.clients import client_of
 from systrace.rules.case.index import Case
 
@@ -35,3 +35,19 @@ def timeout_remedies(case: Case, process: Process | None) -> list[str]:
     if client is not None and client.read_knob:
         return [f"{client.name}: {client.read_knob}", "before retrying a timed-out write: it may have succeeded"]
     return ["set a read timeout in the client that fits the slowest good answer", "or run it under timeout(1)"]
+
+
+def advise_local(case: Case, finding: Draft, socket: Socket) -> None:
+    """Replace what a finding advises for networks where its socket is a UNIX one: its other end is a process of this host."""
+    if socket.family != "unix":
+        return
+    finding.causes = [
+        "the process at the other end is stuck, stopped, or waits itself",
+        "both ends wait for each other: a deadlock",
+    ]
+    finding.next_steps = [
+        Step("ss -xp", "who holds the other end: by the inode (/proc/PID/fd shows it)"),
+        Step("systrace attach ITS_PID --passive", "what that process does"),
+    ]
+    finding.remedy = timeout_remedies(case, case.process(socket))
+    finding.refuted_by = "the other end acting by itself shortly after"

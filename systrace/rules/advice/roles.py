@@ -25,15 +25,13 @@ def _metadata_service(finding: Draft) -> None:
     finding.variant = "instance-metadata"
     finding.summary += " That address is the cloud's instance metadata service."
     if RULES[finding.cause].no_answer:
-        finding.causes.insert(0, "IMDSv2 answers with hop limit 1: inside a container the answer never arrives")
-        finding.remedy.insert(
-            0, "aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2, or task roles"
-        )
+        cause = "IMDSv2 answers with hop limit 1: inside a container the answer never arrives"
+        remedy = "aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2, or task roles"
     else:
-        finding.causes.insert(0, "the metadata service is disabled or blocked here (or this is not that cloud)")
-        finding.remedy.insert(
-            0, "off AWS: AWS_EC2_METADATA_DISABLED=true; behind a proxy: list the address in no_proxy"
-        )
+        cause = "the metadata service is disabled or blocked here (or this is not that cloud)"
+        remedy = "off AWS: AWS_EC2_METADATA_DISABLED=true; behind a proxy: list the address in no_proxy"
+    finding.causes.insert(0, cause)
+    finding.remedy.insert(0, remedy)
 
 
 def _proxied(socket: Socket | None) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import wraps
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from systrace.keepalive import KEEPALIVE_IDLE_S
-from systrace.model import Draft, Event, Evidence, Fault, Process, Socket, Span
+from systrace.model import Draft, Endpoint, Event, Evidence, Fault, Process, Socket, Span
 from systrace.rules.case.visibility import network_only, only_failures, stops_early, the_job
 
 if TYPE_CHECKING:
@@ -121,9 +121,12 @@ class Case:
     def roots(self) -> list[Process]:
         """Processes that nobody in the log created; that which ended last comes first (a parent outlives)."""
         found = [p for p in self.evidence.processes.values() if p.parent is None or p.parent not in self._ends]
-        return sorted(
-            found, key=lambda p: self.ended(p.exit_event) if p.exit_event is not None else 1 << 63, reverse=True
-        )
+        ends = {p.pid: self.ended(p.exit_event) for p in found if p.exit_event is not None}
+        return sorted(found, key=lambda p: ends.get(p.pid, 1 << 63), reverse=True)
+
+    def job(self) -> Process | None:
+        """The job's own process: of those that nobody in the log created, and that it shows, the one that ended last."""
+        return next((p for p in self.roots() if p.traced), None)
 
     def root_of(self, process: Process | None) -> Process | None:
         """The first ancestor that the log shows."""
@@ -142,8 +145,7 @@ class Case:
         """The fate of the first process: of the one that this process descends from, or of the job's."""
         if process is not None and process.parent is not None:
             return self.fate(self.root_of(process))
-        roots = [p for p in self.roots() if p.traced]
-        return self.fate(roots[0]) if roots else "open"
+        return self.fate(self.job())
 
     def end_of(self, process: Process) -> int | None:
         """When a process ended, in the order of `at`; None when the log does not show it."""
@@ -161,7 +163,7 @@ class Case:
             process, parent = parent, self.owner_of(parent.parent)
         if self.sees_close:
             return
-        first = next((p for p in self.roots() if p.traced), None)
+        first = self.job()
         if first is not None and first.pid not in seen and (self.end_of(first) or 0) >= (self.end_of(process) or 0):
             yield first
 
@@ -178,6 +180,10 @@ class Case:
             return "the process"
         name = process.command or "process"
         return f"{name}[{process.pid}]" if process.pid else name
+
+    def user(self, socket: Socket) -> str:
+        """`curl[4242]`, who used the socket last, for people."""
+        return self.name_of(self.process(socket))
 
     def cut_at_work(self, process: Process | None) -> bool:
         """The log was cut while strace wrote a call of this process: that thread was at work, whatever others waited for."""
@@ -208,11 +214,6 @@ class Case:
         """Whether the last request got an answer, as far as calls show it."""
         turn = socket.turn
         return turn is not None and turn.answer_bytes > 0
-
-    def awaits_answer(self, socket: Socket) -> bool:
-        """The last bytes were ours, or nobody has said anything yet."""
-        turn = socket.turn
-        return not socket.unseen if turn is None else not turn.answer_bytes
 
     def probed_after_s(self, socket: Socket) -> int | None:
         """The idle time after which keepalive probes the connection: the socket's own, else the host's, else tcp(7)'s;
@@ -253,13 +254,13 @@ class Case:
     # ------------------------------------------------------------------------------------------------------- findings
 
     def finding(
-        self, cause: str, socket: Socket | None, events: Iterable[Event], process: Process | None = None
+        self, cause: str, socket: Socket | None, events: Iterable[Event], process: Process | None = None, **facts: Any
     ) -> Draft:
-        """A finding with the socket's peer and owner, and its evidence, filled in."""
+        """A finding with the socket's peer and owner, and its evidence, filled in; `facts` are other fields of it."""
         shown = [e for e in events if e.record.raw]
         if process is None and socket is not None:
             process = self.process(socket)
-        finding = Draft(cause, evidence=shown)
+        finding = Draft(cause, evidence=shown, **facts)
         if socket is not None:
             finding.socket, finding.count = socket.uid, 1 + socket.alike
             finding.peer = str(socket.peer) if socket.peer is not None else None
@@ -269,6 +270,11 @@ class Case:
             finding.time_ns = shown[0].record.time_ns
             finding.end_ns = max(self.ended(e) for e in shown)
         return finding
+
+
+def where(peer: Endpoint | None, port: str = "PORT") -> tuple[str, str]:
+    """Host and port for a command that a person will run; `port` is said in place of one that is not known."""
+    return (peer.host, str(peer.port)) if peer is not None else ("HOST", port)
 
 
 def once(find: Callable[[Case], Found]) -> Callable[[Case], Found]:

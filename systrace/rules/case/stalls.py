@@ -31,6 +31,21 @@ def torn_apart(event: Event) -> bool:
     return b'"' in text or any(text.count(a) - text.count(b) - (a == b"(") > 0 for a, b in _PAIRS)
 
 
+def stood_still(case: Case, pending: Event) -> bool:
+    """The call was under way when the tracer came, and still when it left: nothing else is known of that thread."""
+    record, first = pending.record, case.evidence.source.first_ns
+    attached = record.outcome == DETACHED or "attached" in case.evidence.source.facts
+    if not attached or record.syscall == "restart_syscall":
+        return attached
+    return record.time_ns is None or first is None or record.time_ns - first < SECOND
+
+
+def open_wait(socket: Socket) -> Span | None:
+    """The wait that had no end when the log ended."""
+    last = socket.waits[-1] if socket.waits else None
+    return last if last is not None and last.ended_by in ("", "end of log") else None
+
+
 def awaits_clients(case: Case, process: Process) -> bool:
     """Attached to a server between two clients: nothing of that process hangs, its workers neither."""
     if "attached" not in case.evidence.source.facts:
@@ -60,46 +75,66 @@ class Stall:
 
 def stall_of(case: Case, socket: Socket) -> Stall | None:
     """The stall a socket ended in, or None. A wait that bytes, an end or an error answered is none."""
-    if not case.connected(socket) and socket.type not in ("dgram",):
+    if (not case.connected(socket) and socket.type != "dgram") or _failed_since(case, socket):
         return None
-    last = socket.last_progress_ns
-    for fault in socket.faults:
-        if fault.kind in ("error", "eof") and (last is None or case.ended(fault.event) >= last):
-            return None
     process = case.process(socket)
-    at_work = case.cut_at_work(process) and not case.evidence.health.torn_tick
-    if at_work and case.fate(process) == "open" and not socket.closed_by:
-        return None  # how it went on is not in the log
     span = case.last_wait(socket)
-    if case.blind_to_threads(process) and (span is None or socket.edges):
-        return None  # its event loop may be shared among threads: another one may have got the answer
+    if _went_on_unseen(case, socket, process, span):
+        return None
     if span is None:
         return _inferred(case, socket, process)
     if span.detail == "ready" or _stops_within(case, process, span):
         return None  # something had come, or room to send, and the program did not look; or what came is not recorded
-    phase = _phase(case, socket)
-    ended = span.ended_by or "log end"
-    if span.timed_out and not ended.startswith("signal"):
-        ended = "limit"
-    elif ended in ("end of log", "log end", "exit"):
-        ended = "log end" if ended != "exit" else ended
-        if case.fate(process) == "killed" and process is not None:
-            ended = f"signal {case.death_signal(process)}"
-    elif ended == "close" and span.events[-1].record.outcome == RESTARTED and case.fate(process) == "killed":
-        ended = f"signal {case.death_signal(process)}" if process is not None else ended  # tidied up on its way out
+    ended = _end_of(case, span, process)
     waited = _waited(case, socket, span, process)
-    limit = span.limit_ns if span.calls == 1 or span.limit_source == "SIGALRM" else waited
-    events: list[Event] = []
-    if socket.turn is not None and socket.turn.events:
-        events.append(socket.turn.events[0])
-    events += span.events
-    died = ended.startswith("exit") or (ended.startswith("signal") and case.fate(process) != "ok")
-    if process is not None and process.exit_event is not None and died:
-        events.append(process.exit_event)
+    # Slices, each of which ran out, sum up to the limit.
+    slices = span.timed_out and span.calls > 1 and span.limit_source != "SIGALRM"
+    events = [*(socket.turn.events[:1] if socket.turn is not None else []), *span.events]
+    if ended == "exit" or (ended.startswith("signal") and case.fate(process) != "ok"):
+        events += exit_of(process)
     return Stall(
-        socket, process, phase, span.direction, ended, waited, limit if span.timed_out else span.limit_ns,
+        socket, process, _phase(socket), span.direction, ended, waited, waited if slices else span.limit_ns,
         span.limit_source, events, span, True, ended == "log end" and ends_in(case, span),
     )  # fmt: skip
+
+
+def _failed_since(case: Case, socket: Socket) -> bool:
+    """An error or an end came after the last bytes: it answered the wait."""
+    last = socket.last_progress_ns
+    faults = (fault for fault in socket.faults if fault.kind in ("error", "eof"))
+    return any(last is None or case.ended(fault.event) >= last for fault in faults)
+
+
+def _went_on_unseen(case: Case, socket: Socket, process: Process | None, span: Span | None) -> bool:
+    """The log was cut while the process was at work; or the threads that it leaves out share an event loop with those that
+    it shows, and another one may have got the answer.
+    """
+    if case.blind_to_threads(process) and (span is None or socket.edges):
+        return True
+    at_work = case.cut_at_work(process) and not case.evidence.health.torn_tick
+    return at_work and case.fate(process) == "open" and not socket.closed_by
+
+
+def _end_of(case: Case, span: Span, process: Process | None) -> str:
+    """What ended a wait, in the words of `Stall.ended`."""
+    ended = "log end" if span.ended_by in ("", "end of log") else span.ended_by
+    if ended.startswith("signal"):
+        return ended
+    if span.timed_out:
+        return "limit"
+    tidied_up = ended == "close" and span.events[-1].record.outcome == RESTARTED  # by a handler, on its way out
+    by_signal = _deadly_signal(case, process) if tidied_up or ended in ("log end", "exit") else ""
+    return by_signal or ended
+
+
+def _deadly_signal(case: Case, process: Process | None) -> str:
+    """`signal SIGTERM` where that ended the process, else ""."""
+    return f"signal {case.death_signal(process)}" if process is not None and case.fate(process) == "killed" else ""
+
+
+def exit_of(process: Process | None) -> list[Event]:
+    """The line that tells of its end, for evidence."""
+    return [process.exit_event] if process is not None and process.exit_event is not None else []
 
 
 def _stops_within(case: Case, process: Process | None, span: Span) -> bool:
@@ -126,7 +161,7 @@ def ends_in(case: Case, span: Span) -> bool:
     return _AT_ENTRY.search(text.rstrip(b"\r\n")) is not None
 
 
-def _phase(case: Case, socket: Socket) -> str:
+def _phase(socket: Socket) -> str:
     turn = socket.turn
     if turn is None:
         return "idle" if socket.last_word == "theirs" else "greeting"
@@ -141,41 +176,41 @@ def _phase(case: Case, socket: Socket) -> str:
 def _waited(case: Case, socket: Socket, span: Span, process: Process | None) -> int | None:
     if span.start_ns is None:
         return None
-    if span.end_ns is not None:
-        return span.end_ns - span.start_ns
-    end = socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns
+    end = span.end_ns if span.end_ns is not None else _over(case, socket, process)
     return end - span.start_ns if end is not None else None
+
+
+def _over(case: Case, socket: Socket, process: Process | None) -> int | None:
+    """When nothing could come any more: at its close, at the end of its process or of the log."""
+    return socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns
 
 
 def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | None:
     """The log hides waits: a request without an answer, until the program gave up or ended."""
+    turn, request = socket.turn, _unanswered(socket)
+    if turn is None or request is None or (case.sees_waits and case.has_clock and case.sees_read):
+        return None
+    fate, end = case.fate(process), _over(case, socket, process)
+    waited = end - turn.request_end_ns if case.has_clock and end is not None and turn.request_end_ns else None
+    if fate not in ("failed", "killed") if waited is None else waited < SECOND:
+        return None
+    ended = _deadly_signal(case, process) or ("log end" if fate == "open" else "exit")
+    direction = "w" if socket.unsent else "r"
+    events = [request, *exit_of(process)]
+    return Stall(socket, process, "answer", direction, ended, waited, None, "", events, None, False)
+
+
+def _unanswered(socket: Socket) -> Event | None:
+    """The request that nothing answered, where calls of its kind would show the answer and somebody owes it one."""
     turn = socket.turn
     if turn is None or turn.answer_bytes or not turn.request_bytes or not turn.events:
         return None
     if socket.inherited and socket.peer is None and not socket.messages:
         return None  # what it is, and whether anybody owes it an answer, is unknown
-    if case.sees_waits and case.has_clock and case.sees_read:
-        return None
     if turn.request_calls >= _UPLOAD_CALLS and not socket.unsent:
         return None  # an upload: whether it waited to send or to receive is hidden
     if any(isinstance(m, TlsAlert) and m.direction == "sent" for m in socket.messages[-2:]):
         return None  # whoever says why it leaves waits for no answer (RFC 8446 6)
     request = turn.events[0]
-    if not isinstance(request, Sent) or request.record.syscall not in SENDS:
-        return None  # who sends by write(2) may receive by read(2), which the log may hide
-    fate = case.fate(process)
-    end = socket.closed_ns or (process.end_ns if process is not None else None) or case.last_ns
-    waited = end - turn.request_end_ns if case.has_clock and end is not None and turn.request_end_ns else None
-    if waited is not None and waited < SECOND:
-        return None
-    if waited is None and fate not in ("failed", "killed"):
-        return None
-    events: list[Event] = [request]
-    if process is not None and process.exit_event is not None:
-        events.append(process.exit_event)
-    ended = {
-        "killed": f"signal {case.death_signal(process)}" if process is not None else "exit",
-        "open": "log end",
-    }.get(fate, "exit")
-    direction = "w" if socket.unsent else "r"
-    return Stall(socket, process, "answer", direction, ended, waited, None, "", events, None, False)
+    sent = isinstance(request, Sent) and request.record.syscall in SENDS
+    return request if sent else None  # who sends by write(2) may receive by read(2), which the log may hide

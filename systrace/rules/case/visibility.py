@@ -22,14 +22,11 @@ def network_only(seen: set[str]) -> bool:
 
 def only_failures(evidence: Evidence) -> bool:
     """Recorded with -Z or -e status=failed: no call of sockets ever succeeds in it."""
-    opened = any(
-        not s.inherited or any(a.outcome == "connected" for a in s.attempts)
-        for s in evidence.sockets.values()
-        if s.kind == "socket"
-    )
-    return not opened and any(
-        s.attempts and not s.sent.calls and not s.received.calls for s in evidence.sockets.values()
-    )
+    sockets = evidence.sockets.values()
+    connected = {s.uid for s in sockets for a in s.attempts if a.outcome == "connected"}
+    if any(s.kind == "socket" and (not s.inherited or s.uid in connected) for s in sockets):
+        return False
+    return any(s.attempts and not s.sent.calls and not s.received.calls for s in sockets)
 
 
 def the_job(evidence: Evidence) -> Process | None:
@@ -89,12 +86,10 @@ def sealed(evidence: Evidence) -> list[str]:
             socket = evidence.sockets.get(message.socket)
             name = message.socket if socket is None else socket.name or str(socket.peer or message.socket)
             peers.setdefault(message.sealed, set()).add(name)
+    advice = " without session keys (systrace run --tls-keys)"
     if evidence.source.facts.get("tls_keys"):
-        advice = (
-            ": its client logs no session keys (SSLKEYLOGFILE is honoured by OpenSSL's, GnuTLS' and NSS' users only)"
-        )
-    else:
-        advice = " without session keys (systrace run --tls-keys)"
+        honoured = "SSLKEYLOGFILE is honoured by OpenSSL's, GnuTLS' and NSS' users only"
+        advice = f": its client logs no session keys ({honoured})"
     return [
         f"TLS to {len(names)} peer{'s' if len(names) > 1 else ''}: contents unknown"
         + (advice if why == NO_KEYS else f" ({why})")

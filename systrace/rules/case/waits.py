@@ -9,10 +9,6 @@ from systrace.rules.case.index import Case
 from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
 from systrace.rules.case.unfinished import only_watched
 
-REQUEST = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n' \
-    '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'  # fmt: skip
-ANSWER = '9 2.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
-
 
 def stalls(case: Case, direction: str) -> Iterator[Stall]:
     """The waits in one direction (r, w) that may be to blame: not for names, at rest, or on what was inherited."""

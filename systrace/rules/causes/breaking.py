@@ -8,16 +8,12 @@ from systrace.calls.errnos import RESET, VANISHED
 from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.stalls import exit_of
+from systrace.rules.examples import FAIL, FINE, REQUEST, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
-
-_OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-_ASK = '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
-_ANSWER = '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
-_FAIL = "9 9.9 +++ exited with 1 +++"
-_FINE = "9 9.9 +++ exited with 0 +++"
 
 
 def _broken(case: Case, *errnos: str) -> Iterator[tuple[Socket, Fault]]:
@@ -35,8 +31,7 @@ def _events(socket: Socket, fault: Fault) -> list[Event]:
 
 
 def _base(case: Case, cause: str, socket: Socket, fault: Fault) -> Draft:
-    finding = case.finding(cause, socket, _events(socket, fault))
-    finding.severity, finding.confidence = "fatal", "confirmed"
+    finding = case.finding(cause, socket, _events(socket, fault), severity="fatal", confidence="confirmed")
     finding.duration_ns = fault.since_request_ns
     finding.end_ns = case.ended(fault.event)
     return finding
@@ -53,15 +48,27 @@ def answer_was_due(case: Case, socket: Socket) -> bool:
     return isinstance(last, HttpRequest) and last.complete
 
 
+def _end_without_answer(case: Case, socket: Socket) -> Fault | None:
+    """The peer's end on a fresh connection where its first byte was due."""
+    end = case.end_of_file(socket) if _stood(case, socket) else None
+    if end is None or end.received_before or end.turn >= 2 or socket.unseen or case.is_dns(socket):
+        return None
+    first = case.first_error(socket)
+    if first is not None and case.at(first.event) < case.at(end.event):
+        return None
+    due = answer_was_due(case, socket) if end.sent_before else _greeting_was_due(case, socket, end)
+    return end if due else None
+
+
 def _greeting_was_due(case: Case, socket: Socket, end: Fault) -> bool:
     """The program failed, and not a byte came before the end: it receives by calls that this log shows."""
     shown = case.sees_read or end.event.record.syscall.startswith("recv")
     return shown and bool(socket.attempts) and case.fate(case.process(socket)) == "failed"
 
 
-@rule("reset-by-peer", on_path=True, fires=_OPEN + _ASK
-      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ECONNRESET (Connection reset by peer) <0.2>\n" + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + _FINE)  # fmt: skip
+@rule("reset-by-peer", on_path=True, fires=REQUEST
+      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ECONNRESET (Connection reset by peer) <0.2>\n" + FAIL,
+      silent=REQUEST + replies() + FINE)  # fmt: skip
 def reset_by_peer(case: Case) -> Iterator[Draft]:
     """The connection stood and was torn down by a reset.
 
@@ -81,27 +88,20 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
         elif fault.direction == "w":
             finding.variant, what = "while-sending", f"while {fault.sent_before} bytes had been sent"
         elif fault.unanswered:
-            finding.variant, what = (
-                "at-request",
-                f"{seconds(fault.since_request_ns)} after the request, before any answer",
-            )
+            what = f"{seconds(fault.since_request_ns)} after the request, before any answer"
+            finding.variant = "at-request"
         else:
             finding.variant, what = "before-request", "before anything was sent"
-        finding.summary = (
-            f"{case.name_of(case.process(socket))}: the connection to {case.label(socket)} was reset {what}."
-        )
+        finding.summary = f"{case.user(socket)}: the connection to {case.label(socket)} was reset {what}."
         finding.causes = [
             "the server process crashed, was restarted or refused this request (limit, WAF, protocol)",
             "a load balancer without a healthy target, or a box on the path, sent the reset",
             "the server closed while data from us was still unread",
         ]
-        host = socket.peer.host if socket.peer is not None else "HOST"
+        resets = f"host {where(socket.peer)[0]} and tcp[tcpflags] & tcp-rst != 0"
         finding.next_steps = [
             Step(why="the server's log at that second"),
-            Step(
-                f"tcpdump -nvi any 'host {host} and tcp[tcpflags] & tcp-rst != 0'",
-                "is its TTL that of the data packets?",
-            ),
+            Step(f"tcpdump -nvi any '{resets}'", "is its TTL that of the data packets?"),
         ]
         finding.remedy = ["retry requests that may be repeated, with back-off", "repair what resets"]
         finding.refuted_by = "an orderly end (FIN) in a packet capture of that time"
@@ -119,7 +119,7 @@ def _reset_at_once(case: Case) -> Iterator[Draft]:
         finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", "before-request"
         finding.duration_ns = attempt.duration_ns
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: {case.label(socket)} took the connection and reset it at once: the "
+            f"{case.user(socket)}: {case.label(socket)} took the connection and reset it at once: the "
             "program asked for the outcome of its connect and got ECONNRESET (a closed port would give ECONNREFUSED)."
         )
         finding.causes = [
@@ -132,10 +132,10 @@ def _reset_at_once(case: Case) -> Iterator[Draft]:
         yield finding
 
 
-@rule("stale-connection", over=("reset-by-peer", "broken-pipe"), fires=_OPEN + _ASK + _ANSWER
+@rule("stale-connection", over=("reset-by-peer", "broken-pipe"), fires=REQUEST + replies()
       + '9 6.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
-      '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FINE)  # fmt: skip
+      '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + FAIL,
+      silent=REQUEST + replies() + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + FINE)  # fmt: skip
 def stale_connection(case: Case) -> Iterator[Draft]:
     """A kept connection was used again after the peer had closed it.
 
@@ -150,29 +150,17 @@ def stale_connection(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "stale-connection")
     for socket in case.clients:
-        if socket.type not in ("stream", "unknown") or not case.connected(socket):
-            continue
-        end = case.end_of_file(socket)
-        fault = end
-        if end is None or not end.unanswered or end.turn < 2:
-            fault = case.first_error(socket)
-            if fault is None or fault.errno not in ("ECONNRESET", "EPIPE") or fault.turn < 2 or fault.answered:
-                continue
-            if not fault.unanswered and fault.direction != "w":
-                continue
-            if end is not None and fault.errno == "EPIPE" and (fault.idle_ns or 0) < SECOND:
-                continue
-            if end is None and (fault.idle_ns or 0) < SECOND:
-                continue
-        if fault is None or not (fault.errno or answer_was_due(case, socket)):
+        fault = _end_of_reuse(case, socket)
+        if fault is None:
             continue
         finding = _base(case, "stale-connection", socket, fault)
-        finding.confidence = "confirmed" if fault.kind == "eof" else "likely"
-        finding.variant = "closed" if fault.kind == "eof" else "reset"
+        if fault.kind == "eof":
+            finding.confidence, finding.variant, came = "confirmed", "closed", "the end: the peer had closed it."
+        else:
+            finding.confidence, finding.variant, came = "likely", "reset", f"{fault.errno}: it was no longer there."
         finding.summary = (
-            f"{case.name_of(case.process(socket))} used its connection to {case.label(socket)} again after a pause of "
-            f"{seconds(fault.idle_ns)}; instead of an answer came "
-            + ("the end: the peer had closed it." if fault.kind == "eof" else f"{fault.errno}: it was no longer there.")
+            f"{case.user(socket)} used its connection to {case.label(socket)} again after a pause of "
+            f"{seconds(fault.idle_ns)}; instead of an answer came {came}"
         )
         finding.causes = [
             "the server's or load balancer's keep-alive time is shorter than the client's",
@@ -186,7 +174,30 @@ def stale_connection(case: Case) -> Iterator[Draft]:
         yield finding
 
 
-@rule("broken-pipe", on_path=True, fires=_OPEN + _ASK + "9 2.2 write(3, \"x\", 1) = -1 EPIPE (Broken pipe) <0.01>\n"
+def _end_of_reuse(case: Case, socket: Socket) -> Fault | None:
+    """What came in place of the answer to a later request: the peer's end, or an error after a pause."""
+    if not _stood(case, socket):
+        return None
+    end = case.end_of_file(socket)
+    if end is not None and end.unanswered and end.turn >= 2:
+        return end if end.errno or answer_was_due(case, socket) else None
+    fault = case.first_error(socket)
+    if fault is None or fault.errno not in ("ECONNRESET", "EPIPE") or fault.turn < 2 or not _at_request(fault):
+        return None
+    reset_after_end = end is not None and fault.errno == "ECONNRESET"  # the peer had gone before: no pause is needed
+    return fault if reset_after_end or (fault.idle_ns or 0) >= SECOND else None
+
+
+def _stood(case: Case, socket: Socket) -> bool:
+    return socket.type in ("stream", "unknown") and case.connected(socket)
+
+
+def _at_request(fault: Fault) -> bool:
+    """It met a request that had no answer yet, or its sending."""
+    return not fault.answered and (bool(fault.unanswered) or fault.direction == "w")
+
+
+@rule("broken-pipe", on_path=True, fires=REQUEST + "9 2.2 write(3, \"x\", 1) = -1 EPIPE (Broken pipe) <0.01>\n"
       "9 2.3 +++ killed by SIGPIPE +++",
       silent='9 1.0 write(1<pipe:[7]>, "x", 1) = -1 EPIPE (Broken pipe) <0.01>\n9 1.1 +++ killed by SIGPIPE +++')  # fmt: skip
 def broken_pipe(case: Case) -> Iterator[Draft]:
@@ -207,8 +218,7 @@ def broken_pipe(case: Case) -> Iterator[Draft]:
         died = process is not None and process.signal == "SIGPIPE"
         if end is not None:
             finding.evidence.insert(0, end.event)
-        if died and process is not None and process.exit_event is not None:
-            finding.evidence.append(process.exit_event)
+        finding.evidence += exit_of(process) if died else []
         finding.summary = (
             f"{case.name_of(process)} wrote to {case.label(socket)} after the peer had closed the connection (EPIPE after "
             f"{fault.sent_before} bytes sent, {fault.received_before} received)"
@@ -221,9 +231,9 @@ def broken_pipe(case: Case) -> Iterator[Draft]:
         yield finding
 
 
-@rule("peer-vanished", on_path=True, fires=_OPEN + _ASK
-      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ETIMEDOUT (Connection timed out) <939.6>\n" + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + _FINE)  # fmt: skip
+@rule("peer-vanished", on_path=True, fires=REQUEST
+      + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = -1 ETIMEDOUT (Connection timed out) <939.6>\n" + FAIL,
+      silent=REQUEST + replies() + FINE)  # fmt: skip
 def peer_vanished(case: Case) -> Iterator[Draft]:
     """An established connection died without a packet from the peer.
 
@@ -245,11 +255,11 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
         finding.duration_ns = wait.duration_ns if wait is not None else fault.since_request_ns
         why = "keepalive probes went unanswered" if keepalive else "what was sent was never acknowledged"
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: the connection to {case.label(socket)} stood, then the kernel gave it up "
+            f"{case.user(socket)}: the connection to {case.label(socket)} stood, then the kernel gave it up "
             f"with {fault.errno} after {seconds(finding.duration_ns)}: {why}; no end and no reset came."
         )
         finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
-        host = socket.peer.host if socket.peer is not None else "HOST"
+        host, _ = where(socket.peer)
         finding.next_steps = [
             Step(f"ping -c3 {host}; ip route get {host}"),
             Step(why="the peer's uptime and logs at that time"),
@@ -262,8 +272,8 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
         yield finding
 
 
-@rule("empty-reply", on_path=True, fires=_OPEN + _ASK + '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.02>\n' + _FAIL,
-      silent=_OPEN + _ASK + _ANSWER + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + _FINE)  # fmt: skip
+@rule("empty-reply", on_path=True, fires=REQUEST + '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.02>\n' + FAIL,
+      silent=REQUEST + replies() + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + FINE)  # fmt: skip
 def empty_reply(case: Case) -> Iterator[Draft]:
     """The peer took the request and closed in order, without one byte of an answer.
 
@@ -276,37 +286,25 @@ def empty_reply(case: Case) -> Iterator[Draft]:
     Source: recv(2)
     """
     for socket in case.clients:
-        if socket.type not in ("stream", "unknown") or not case.connected(socket):
-            continue
-        end = case.end_of_file(socket)
-        if end is None or end.received_before or end.turn >= 2 or socket.unseen or case.is_dns(socket):
-            continue
-        if not (answer_was_due(case, socket) if end.sent_before else _greeting_was_due(case, socket, end)):
-            continue
-        first = case.first_error(socket)
-        if first is not None and case.at(first.event) < case.at(end.event):
+        end = _end_without_answer(case, socket)
+        if end is None:
             continue
         finding = _base(case, "empty-reply", socket, end)
-        who, label = case.name_of(case.process(socket)), case.label(socket)
+        who, label = case.user(socket), case.label(socket)
         if end.sent_before:
+            why = "the server crashed or gave up on this request"
             finding.summary = (
                 f"{who} sent {end.sent_before} bytes to {label}; after {seconds(end.since_request_ns)} the peer closed the "
                 "connection without one byte of an answer."
             )
         else:
             finding.variant = "greeting"
-            finding.summary = (
-                f"{who} waited for the first word of {label}; the peer closed the connection without one byte"
-                + (
-                    " (nothing had been sent either way)."
-                    if case.sees_close
-                    else " (what had been sent the log hides)."
-                )
-            )
+            why = "the server does not serve this client (access list, connection limit), or is stopping"
+            before = "nothing had been sent either way" if case.sees_close else "what had been sent the log hides"
+            waited = f"{who} waited for the first word of {label}"
+            finding.summary = f"{waited}; the peer closed the connection without one byte ({before})."
         finding.causes = [
-            "the server crashed or gave up on this request"
-            if end.sent_before
-            else "the server does not serve this client (access list, connection limit), or is stopping",
+            why,
             "another protocol is spoken there (plain to a TLS port, HTTP to a database)",
             "a load balancer without a healthy target",
         ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.model import Attempt, Draft, Socket, Step
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.examples import connects, exits
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, Phase, rule
 from systrace.shell import word
@@ -29,9 +30,10 @@ _UNREACHABLE = {
 }
 
 
-def _failed(case: Case, *errnos: str) -> Iterator[tuple[Socket, Attempt]]:
+def _failed(case: Case, *errnos: str, local: bool = False) -> Iterator[tuple[Socket, Attempt]]:
+    """Attempts that failed with one of these; `local`: on UNIX sockets, else over the network."""
     for socket in case.clients:
-        if socket.type in ("dgram", "raw"):
+        if socket.type in ("dgram", "raw") or (socket.family == "unix") != local:
             continue
         for attempt in socket.attempts:
             if attempt.outcome == "failed" and attempt.errno in errnos:
@@ -39,16 +41,11 @@ def _failed(case: Case, *errnos: str) -> Iterator[tuple[Socket, Attempt]]:
 
 
 def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
-    finding = case.finding(cause, socket, attempt.events)
+    finding = case.finding(cause, socket, attempt.events, severity="fatal", confidence="confirmed")
+    finding.duration_ns = attempt.duration_ns
     finding.peer = str(attempt.peer) if attempt.peer is not None else finding.peer
-    finding.severity, finding.duration_ns = "fatal", attempt.duration_ns
     finding.end_ns = attempt.end_ns if attempt.end_ns is not None else finding.end_ns
     return finding
-
-
-def _where(socket: Socket, attempt: Attempt) -> tuple[str, str]:
-    peer = attempt.peer
-    return (peer.host, str(peer.port)) if peer is not None else ("HOST", "PORT")
 
 
 @rule(
@@ -56,10 +53,8 @@ def _where(socket: Socket, attempt: Attempt) -> tuple[str, str]:
     phase=Phase.CONNECT,
     of_connect=True,
     on_path=True,
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 ECONNREFUSED (Connection refused) <0.0004>\n9 1.1 +++ exited with 1 +++",
-    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = 0 <0.0004>\n9 1.1 +++ exited with 0 +++",
+    fires=connects("-1 ECONNREFUSED (Connection refused) <0.0004>", 5432) + exits("1.1", 1),
+    silent=connects("0 <0.0004>", 5432) + exits("1.1"),
 )
 def connect_refused(case: Case) -> Iterator[Draft]:
     """The host answered the connect with a refusal: it is up and reachable, and nothing accepts on that port.
@@ -73,13 +68,10 @@ def connect_refused(case: Case) -> Iterator[Draft]:
     Source: connect(2), RFC 9293 3.10.7.1; ICMP port unreachable, RFC 1122 4.2.3.9
     """
     for socket, attempt in _failed(case, "ECONNREFUSED"):
-        if socket.family == "unix":
-            continue
         finding = _finding(case, "connect-refused", socket, attempt)
-        host, port = _where(socket, attempt)
-        finding.confidence = "confirmed"
+        host, port = where(attempt.peer)
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: connect to {finding.peer} was refused "
+            f"{case.user(socket)}: connect to {finding.peer} was refused "
             f"{_soon(attempt)}: the host answered, and nothing accepts connections on port {port}."
         )
         finding.causes = [
@@ -111,11 +103,11 @@ def _refused_datagrams(case: Case) -> Iterator[Draft]:
         finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", "udp"
         finding.end_ns = case.ended(fault.event)
         finding.summary = (
-            f"{case.name_of(case.process(socket))} sent to {case.label(socket)} over UDP, and the host answered that nothing "
+            f"{case.user(socket)} sent to {case.label(socket)} over UDP, and the host answered that nothing "
             "listens on that port."
         )
         finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
-        host, port = (socket.peer.host, socket.peer.port) if socket.peer is not None else ("HOST", "PORT")
+        host, port = where(socket.peer)
         finding.next_steps = [Step(f"ss -lunp 'sport = :{port}'", f"on {host}")]
         finding.remedy = ["start the service or correct address and port"]
         finding.refuted_by = "an answer from the same address and port at the same time"
@@ -141,18 +133,15 @@ def unix_socket_missing(case: Case) -> Iterator[Draft]:
     What to do: start the server, or give the client the right socket path (or host and port).
     Source: unix(7), connect(2)
     """
-    for socket, attempt in _failed(case, "ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES", "EPERM", "EAGAIN"):
-        if socket.family != "unix":
-            continue
+    for socket, attempt in _failed(case, "ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES", "EPERM", "EAGAIN", local=True):
         finding = _finding(case, "unix-socket-missing", socket, attempt)
-        finding.confidence = "confirmed"
         path = attempt.peer.path if attempt.peer is not None else "?"
         why = {
             "ENOENT": "the socket does not exist",
             "ECONNREFUSED": "the socket file is there, but no server listens on it",
             "EAGAIN": "the server's queue of waiting connections is full",
         }.get(attempt.errno or "", "the path is not accessible")
-        finding.summary = f"{case.name_of(case.process(socket))}: connect to {path}: {why} ({attempt.errno})."
+        finding.summary = f"{case.user(socket)}: connect to {path}: {why} ({attempt.errno})."
         finding.causes = ["the local server does not run", "it uses another socket path than the client"]
         finding.next_steps = [Step(f"ls -l {word(path)}; ss -lx | grep -F {word(path)}")]
         finding.remedy = ["start the server, or point the client to its real socket (or to host and port)"]
@@ -166,11 +155,9 @@ def unix_socket_missing(case: Case) -> Iterator[Draft]:
     of_connect=True,
     on_path=True,
     hung=("pending",),
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 ETIMEDOUT (Connection timed out) <134.0>\n9 135.1 +++ exited with 1 +++",
-    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 EINPROGRESS (Operation now in progress) <0.0001>\n"
-    "9 1.1 poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.02>\n"
+    fires=connects("-1 ETIMEDOUT (Connection timed out) <134.0>", 443) + exits("135.1", 1),
+    silent=connects("-1 EINPROGRESS (Operation now in progress) <0.0001>", 443)
+    + "9 1.1 poll([{fd=3, events=POLLOUT}], 1, 5000) = 1 ([{fd=3, revents=POLLOUT}]) <0.02>\n"
     "9 1.2 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0 <0.0001>\n9 1.3 +++ exited with 0 +++",
 )
 def connect_timeout(case: Case) -> Iterator[Draft]:
@@ -197,54 +184,80 @@ def connect_timeout(case: Case) -> Iterator[Draft]:
 
 
 def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
-    process = case.process(socket)
-    name = case.name_of(process)
-    waited = attempt.duration_ns
-    peer = str(attempt.peer) if attempt.peer is not None else "an unknown peer"
+    """An attempt that nothing answered, as far as the log shows: the kernel gave it up, the program did, or nobody."""
     if attempt.outcome == "failed" and attempt.errno == "ETIMEDOUT":
-        finding = _finding(case, "connect-timeout", socket, attempt)
-        finding.variant, finding.confidence = "kernel", "confirmed"
-        finding.summary = (
-            f"{name}: connect to {peer} got no answer at all for {seconds(waited)}; the kernel gave up (ETIMEDOUT"
-            f"{_give_up(waited)})."
-        )
-    elif case.only_failures:
-        return None
-    elif attempt.outcome == "abandoned" or (attempt.outcome == "pending" and _left_pending(case, socket, attempt)):
-        if attempt.outcome == "pending":
-            waited = case.last_ns - attempt.start_ns if case.last_ns and attempt.start_ns is not None else None
-        span = socket.waits[-1] if socket.waits else None
-        by_limit = (span is not None and span.timed_out) or attempt.limit_ns is not None
-        if not by_limit and waited is not None and waited < SECOND // 5:
-            return None  # given up at once: the program had no time to time out
-        if not by_limit and case.blind_to_threads(process):
-            return None  # another thread may have seen it through
-        if not by_limit and not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process)):
-            return None  # its outcome may have come by calls that this log hides, and nobody failed
-        closed_early = attempt.outcome == "abandoned" and socket.closed_by == "close" and case.sees_waits
-        if not by_limit and closed_early and waited is not None and waited < SECOND:
-            return None
-        finding = _finding(case, "connect-timeout", socket, attempt)
-        finding.duration_ns = waited
-        if span is not None:
-            finding.evidence += [e for e in span.events if e not in finding.evidence]
-        finding.variant = "deadline" if by_limit or attempt.outcome == "abandoned" else "pending"
-        finding.confidence = "confirmed" if by_limit else "likely" if waited and waited > SECOND else "possible"
-        ended = (
-            f"then its own limit of {seconds(attempt.limit_ns or waited)} ({attempt.limit_source}) ended the wait"
-            if by_limit
-            else "and it never completed as far as this log shows"
-        )
-        finding.summary = f"{name}: connect to {peer} got no answer for {seconds(waited)}, {ended}."
-        if waited is not None and waited <= 3 * SECOND:
-            finding.causes.append(
-                f"the limit is short: a single lost SYN costs 1 s, two cost 2 to 3 s, and the program allowed "
-                f"{seconds(waited)}"
-            )
+        finding = _given_up_by_kernel(case, socket, attempt)
+    elif not case.only_failures and _went_unanswered(case, socket, attempt):
+        finding = _given_up_by_program(case, socket, attempt)
     else:
         return None
-    _silence_advice(finding, *_where(socket, attempt))
+    _silence_advice(finding, *where(attempt.peer))
     return finding
+
+
+def _given_up_by_kernel(case: Case, socket: Socket, attempt: Attempt) -> Draft:
+    finding = _finding(case, "connect-timeout", socket, attempt)
+    finding.variant = "kernel"
+    waited = attempt.duration_ns
+    finding.summary = (
+        f"{case.user(socket)}: connect to {attempt.peer or 'an unknown peer'} got no answer at all for {seconds(waited)}; the "
+        f"kernel gave up (ETIMEDOUT{_give_up(waited)})."
+    )
+    return finding
+
+
+def _given_up_by_program(case: Case, socket: Socket, attempt: Attempt) -> Draft:
+    finding = _finding(case, "connect-timeout", socket, attempt)
+    waited, by_limit = _waited(case, attempt), _by_limit(socket, attempt)
+    finding.duration_ns = waited
+    for span in socket.waits[-1:]:
+        finding.evidence += [e for e in span.events if e not in finding.evidence]
+    finding.variant = "deadline" if by_limit or attempt.outcome == "abandoned" else "pending"
+    finding.confidence = "confirmed" if by_limit else "likely" if waited and waited > SECOND else "possible"
+    ended = "and it never completed as far as this log shows"
+    if by_limit:
+        ended = f"then its own limit of {seconds(attempt.limit_ns or waited)} ({attempt.limit_source}) ended the wait"
+    peer = attempt.peer or "an unknown peer"
+    finding.summary = f"{case.user(socket)}: connect to {peer} got no answer for {seconds(waited)}, {ended}."
+    if waited is not None and waited <= 3 * SECOND:
+        finding.causes.append(
+            f"the limit is short: a single lost SYN costs 1 s, two cost 2 to 3 s, and the program allowed {seconds(waited)}"
+        )
+    return finding
+
+
+def _waited(case: Case, attempt: Attempt) -> int | None:
+    """How long it went without an outcome, in ns: to the end of the log where there is none."""
+    if attempt.outcome != "pending":
+        return attempt.duration_ns
+    return case.last_ns - attempt.start_ns if case.last_ns and attempt.start_ns is not None else None
+
+
+def _by_limit(socket: Socket, attempt: Attempt) -> bool:
+    """The program's own limit ended its wait for the outcome."""
+    return attempt.limit_ns is not None or any(span.timed_out for span in socket.waits[-1:])
+
+
+def _went_unanswered(case: Case, socket: Socket, attempt: Attempt) -> bool:
+    """It was given up or left without an outcome, and silence is the reason."""
+    given_up = attempt.outcome == "abandoned"
+    if not given_up and not (attempt.outcome == "pending" and _left_pending(case, socket, attempt)):
+        return False
+    if _by_limit(socket, attempt):
+        return True
+    waited = _waited(case, attempt)
+    closed = given_up and socket.closed_by == "close" and case.sees_waits
+    if waited is not None and waited < (SECOND if closed else SECOND // 5):
+        return False  # given up at once: the program had no time to time out
+    return not _may_have_ended_unseen(case, socket)
+
+
+def _may_have_ended_unseen(case: Case, socket: Socket) -> bool:
+    """Another thread may have seen the attempt through; or calls that this log hides did, and nobody failed."""
+    process = case.process(socket)
+    if case.blind_to_threads(process):
+        return True
+    return not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process))
 
 
 def _silence_advice(finding: Draft, host: str, port: str) -> None:
@@ -290,13 +303,10 @@ def _give_up(waited: int | None) -> str:
     phase=Phase.CONNECT,
     of_connect=True,
     on_path=True,
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = -1 EHOSTUNREACH (No route to host) <3.06>\n9 4.1 +++ exited with 1 +++",
+    fires=connects("-1 EHOSTUNREACH (No route to host) <3.06>", 443) + exits("4.1", 1),
     silent="9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), "
     'inet_pton(AF_INET6, "2001:db8::7", &sin6_addr), sin6_scope_id=0}, 28)'
-    " = -1 ENETUNREACH (Network is unreachable) <0.0001>\n"
-    '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-    "9 1.3 +++ exited with 0 +++",
+    " = -1 ENETUNREACH (Network is unreachable) <0.0001>\n" + connects("0 <0.01>", 443, "1.1", fd=4) + exits("1.3"),
 )
 def unreachable(case: Case) -> Iterator[Draft]:
     """The network said that the peer cannot be reached, or policy forbids it.
@@ -310,20 +320,17 @@ def unreachable(case: Case) -> Iterator[Draft]:
     Source: connect(2), ip(7), RFC 1122 3.2.2.1
     """
     for socket, attempt in _failed(case, *_UNREACHABLE):
-        if socket.family == "unix":
-            continue
         finding = _finding(case, "unreachable", socket, attempt)
-        finding.confidence = "confirmed"
         waited = attempt.duration_ns
         when = "at once: a decision of this host" if waited is not None and waited < SECOND // 100 else seconds(waited)
         if waited is not None and 2.5 * SECOND < waited < 3.6 * SECOND:
             when = "3 s: the neighbour look-up (ARP/NDP) got no answer from the host or its gateway"
         finding.variant = (attempt.errno or "").lower()
         finding.summary = (
-            f"{case.name_of(case.process(socket))}: connect to {finding.peer} failed with {attempt.errno} "
+            f"{case.user(socket)}: connect to {finding.peer} failed with {attempt.errno} "
             f"({when}): {_UNREACHABLE[attempt.errno or '']}."
         )
-        host, _ = _where(socket, attempt)
+        host, _ = where(attempt.peer)
         finding.causes = [
             "the host or its gateway is down, or the subnet mask is wrong (3 s, ARP)",
             "a firewall rejects with an ICMP error (one round trip)",
@@ -339,10 +346,8 @@ def unreachable(case: Case) -> Iterator[Draft]:
     "slow-connect",
     on_path=True,
     harm=Harm.DELAY,
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = 0 <3.07>\n9 4.2 +++ exited with 0 +++",
-    silent='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("192.0.2.7")}, 16)'
-    " = 0 <0.3>\n9 4.2 +++ exited with 0 +++",
+    fires=connects("0 <3.07>", 443) + exits("4.2"),
+    silent=connects("0 <0.3>", 443) + exits("4.2"),
 )
 def slow_connect(case: Case) -> Iterator[Draft]:
     """A connect succeeded, but only after packets were sent again.
@@ -358,26 +363,30 @@ def slow_connect(case: Case) -> Iterator[Draft]:
         if not socket.is_network or socket.type != "stream":
             continue
         for attempt in socket.attempts:
-            took = attempt.duration_ns
-            if attempt.outcome != "connected" or took is None or took < SLOW_CONNECT_NS:
+            if attempt.outcome != "connected" or _surely_took_ns(case, attempt) < SLOW_CONNECT_NS:
                 continue
-            if not attempt.blocking and attempt.ready_ns is None:
-                continue  # nobody looked earlier: the time until then says nothing
-            if not case.evidence.source.style.duration:
-                if not case.sees_waits:
-                    continue  # no -T: it lasted until the thread's next line, and calls in between are hidden
-                whole = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
-                if whole and took - SECOND < SLOW_CONNECT_NS:
-                    continue  # -t: stamps of whole seconds, so that it may have been a second less
             finding = _finding(case, "slow-connect", socket, attempt)
             finding.severity, finding.confidence = "warning", "likely"
             finding.summary = (
-                f"{case.name_of(case.process(socket))}: connect to {case.label(socket)} succeeded, but took "
-                f"{seconds(took)}: the first connection requests went unanswered and were repeated."
+                f"{case.user(socket)}: connect to {case.label(socket)} succeeded, but took "
+                f"{seconds(attempt.duration_ns)}: the first connection requests went unanswered and were repeated."
             )
-            host, port = _where(socket, attempt)
+            host, port = where(attempt.peer)
             finding.causes = ["the target's accept queue overflows", "packet loss on the path"]
             finding.next_steps = [Step(f"nstat -az TcpExtListenOverflows; ss -ltn 'sport = :{port}'", f"on {host}")]
             finding.remedy = ["raise listen() backlog and net.core.somaxconn at the target; add workers"]
             finding.refuted_by = "a single SYN answered late in a packet capture"
             yield finding
+
+
+def _surely_took_ns(case: Case, attempt: Attempt) -> int:
+    """The time that the set-up took at least; 0 where the log does not tell."""
+    took = attempt.duration_ns
+    if took is None or (not attempt.blocking and attempt.ready_ns is None):
+        return 0  # nobody looked earlier: the time until then says nothing
+    if case.evidence.source.style.duration:
+        return took
+    if not case.sees_waits:
+        return 0  # no -T: it lasted until the thread's next line, and calls in between are hidden
+    whole_seconds = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
+    return took - SECOND if whole_seconds else took  # -t: it may have been a second less

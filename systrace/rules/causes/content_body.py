@@ -6,33 +6,27 @@ from collections.abc import Iterator
 
 from systrace.model import Draft
 from systrace.rules.case.index import Case
-from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import told
+from systrace.rules.examples import answered, asks, came, job
 from systrace.rules.rule import rule
-
-_JSON = "HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: "
 
 
 @rule(
     "html-instead-of-json",
     content=True,
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 35", "<!DOCTYPE html><html>sorry</html>  ")
-    + said("json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)")
-    + FAIL,
-    silent=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 33", "<!DOCTYPE html><html>sorry</html>")
-    + FINE,
+    fires=answered(
+        "text/html",
+        "<!DOCTYPE html><html>sorry</html>  ",
+        "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+    ),
+    silent=answered("text/html", "<!DOCTYPE html><html>sorry</html>", status=0),
 )
 def html_instead_of_json(case: Case) -> Iterator[Draft]:
     """An HTML page came where JSON or other data was expected.
 
     What it is: a body that begins `<!DOCTYPE` or `<html`, and a program (or the reader of its output) that failed to
-        parse
-        it; variant `status-502` and the like when the status was an error that nobody looked at.
+        parse it; variant `status-502` and the like when the status was an error that nobody looked at.
     Why it matters: "Expecting value: line 1 column 1" or "Unexpected token <" say nothing of the page behind it.
     What proves it: the first bytes of the body, what the request or the header promised, the parser's message.
     Not this: a program that wanted a page; a client that failed on the status itself (http-error-status); a page that a
@@ -46,20 +40,18 @@ def html_instead_of_json(case: Case) -> Iterator[Draft]:
 @rule(
     "invalid-json",
     content=True,
-    fires=OPEN + ASK + came(_JSON + "14", '{\\"a\\": [1, 2,]}') + said("JSONDecodeError: Expecting value") + FAIL,
-    silent=OPEN + ASK + came(_JSON + "10", '{\\"a\\": 1}\\n') + FAIL,
+    fires=answered("application/json", '{\\"a\\": [1, 2,]}', "JSONDecodeError: Expecting value"),
+    silent=answered("application/json", '{\\"a\\": 1}\\n'),
 )
 def invalid_json(case: Case) -> Iterator[Draft]:
     """A complete answer whose JSON is malformed.
 
     What it is: variants `truncated` (the text stops, though the transfer was whole: the application cut it),
-        `malformed`,
-        `nonstandard` (NaN, Infinity).
+        `malformed`, `nonstandard` (NaN, Infinity).
     Why it matters: the sender is at fault, not the network; a retry brings the same bytes.
     What proves it: line and column of the first wrong character, found in the bytes by a standard parser.
     Not this: a transfer that was cut (truncated-response); HTML, an empty body, compressed or wrongly encoded bytes,
-        which
-        parsers complain of in the same words; newline-delimited JSON.
+        which parsers complain of in the same words; newline-delimited JSON.
     What to do: give the saved bytes to `jq .`; have the sender use a JSON library.
     Source: RFC 8259
     """
@@ -69,22 +61,16 @@ def invalid_json(case: Case) -> Iterator[Draft]:
 @rule(
     "invalid-payload",
     content=True,
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: application/xml|Content-Length: 14", "<a><b>1</a></b")
-    + said("xml.etree.ElementTree.ParseError: mismatched tag: line 1, column 9")
-    + FAIL,
-    silent=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: application/xml|Content-Length: 15", "<a><b>1</b></a>")
-    + FAIL,
+    fires=answered(
+        "application/xml", "<a><b>1</a></b", "xml.etree.ElementTree.ParseError: mismatched tag: line 1, column 9"
+    ),
+    silent=answered("application/xml", "<a><b>1</b></a>"),
 )
 def invalid_payload(case: Case) -> Iterator[Draft]:
     """A complete answer in another format (XML, CSV, fixed width) that is malformed or of the wrong kind.
 
-    What it is: XML that is not well-formed, rows of another width, a column or value that the program can't use,
-        HTML where
-        XML was due.
+    What it is: XML that is not well-formed, rows of another width, a column or value that the program can't use, HTML
+        where XML was due.
     Why it matters: the sender changed or broke its export; a retry brings the same bytes.
     What proves it: the place of the first fault in the bytes, and the program's own words for it.
     Not this: a transfer that was cut (truncated-response); wrong character sets (charset-error).
@@ -98,15 +84,12 @@ def invalid_payload(case: Case) -> Iterator[Draft]:
 @rule(
     "charset-error",
     content=True,
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: text/csv; charset=utf-8|Content-Length: 12", "a;b\\nK\\344se;1\\n")
-    + said("UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4 in position 5")
-    + FAIL,
-    silent=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: text/csv; charset=iso-8859-1|Content-Length: 12", "a;b\\nK\\344se;1\\n")
-    + FINE,
+    fires=answered(
+        "text/csv; charset=utf-8",
+        "a;b\\nK\\344se;1\\n",
+        "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xe4 in position 5",
+    ),
+    silent=answered("text/csv; charset=iso-8859-1", "a;b\\nK\\344se;1\\n", status=0),
 )
 def charset_error(case: Case) -> Iterator[Draft]:
     """The bytes do not fit the character set that is declared (or the default, UTF-8).
@@ -125,21 +108,18 @@ def charset_error(case: Case) -> Iterator[Draft]:
 @rule(
     "encoded-body",
     content=True,
-    fires=OPEN
-    + ASK
-    + came(
-        "HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 12",
+    fires=answered(
+        "application/json",
         "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252",
-    )
-    + said("UnicodeDecodeError: 'utf-8' codec can't decode byte 0x8b in position 1: invalid start byte")
-    + FAIL,
-    silent=OPEN
-    + '9 1.1 sendto(3, "GET /a.gz HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 32, 0, NULL, 0) = 32 <0.0001>\n'
-    + came(
-        "HTTP/1.1 200 OK|Content-Type: application/gzip|Content-Length: 12",
-        "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252",
-    )
-    + FAIL,
+        "UnicodeDecodeError: 'utf-8' codec can't decode byte 0x8b in position 1: invalid start byte",
+    ),
+    silent=job(
+        asks("GET /a.gz HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n"),
+        came(
+            "HTTP/1.1 200 OK|Content-Type: application/gzip|Content-Length: 12",
+            "\\37\\213\\10\\0\\0\\0\\0\\0\\2\\3\\253\\252",
+        ),
+    ),
 )
 def encoded_body(case: Case) -> Iterator[Draft]:
     """The body was compressed, and the program took the compressed bytes for data.
@@ -158,12 +138,8 @@ def encoded_body(case: Case) -> Iterator[Draft]:
 @rule(
     "error-payload",
     content=True,
-    fires=OPEN
-    + ASK
-    + came(_JSON + "35", '{\\"error\\": {\\"message\\": \\"no quota\\"}}')
-    + said("KeyError: 'orders'")
-    + FAIL,
-    silent=OPEN + ASK + came(_JSON + "35", '{\\"error\\": {\\"message\\": \\"no quota\\"}}') + FINE,
+    fires=answered("application/json", '{\\"error\\": {\\"message\\": \\"no quota\\"}}', "KeyError: 'orders'"),
+    silent=answered("application/json", '{\\"error\\": {\\"message\\": \\"no quota\\"}}', status=0),
 )
 def error_payload(case: Case) -> Iterator[Draft]:
     """Well-formed data that reports an application error came where data was expected.

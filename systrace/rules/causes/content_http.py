@@ -8,33 +8,15 @@ from systrace.model import Draft
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import cut_downloads, cut_units, told
+from systrace.rules.examples import ASK, answered, asks, came, gets, job, said
 from systrace.rules.rule import rule
-
-OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-ASK = (
-    '9 1.1 sendto(3, "GET /v1/rows HTTP/1.1\\r\\nHost: a\\r\\nAccept: */*\\r\\n\\r\\n", 49, 0, NULL, 0) = 49 <0.0001>\n'
-)
-FAIL = "9 2.9 +++ exited with 1 +++"
-FINE = "9 2.9 +++ exited with 0 +++"
-
-
-def said(text: str) -> str:
-    """A line in which the program writes to its error channel."""
-    return f'9 2.5 write(2, "{text}", {len(text)}) = {len(text)} <0.0001>\n'
-
-
-def came(head: str, body: str, time: str = "1.2", fd: int = 3) -> str:
-    """A line in which an answer is received: header lines separated by |."""
-    lines = "".join(f"{line}\\r\\n" for line in head.split("|")) + "\\r\\n" + body
-    size = len(lines.encode().decode("unicode_escape"))
-    return f'9 {time} recvfrom({fd}, "{lines}", 65536, 0, NULL, NULL) = {size} <0.001>\n'
 
 
 @rule(
     "http-error-status",
     content=True,
-    fires=OPEN + ASK + came("HTTP/1.1 503 Service Unavailable|Server: awselb/2.0|Content-Length: 4", "busy") + FAIL,
-    silent=OPEN + ASK + came("HTTP/1.1 404 Not Found|Content-Length: 2", "no") + FINE,
+    fires=job(ASK, came("HTTP/1.1 503 Service Unavailable|Server: awselb/2.0|Content-Length: 4", "busy")),
+    silent=job(ASK, came("HTTP/1.1 404 Not Found|Content-Length: 2", "no"), status=0),
 )
 def http_error_status(case: Case) -> Iterator[Draft]:
     """The server answered with a status of 4xx or 5xx, and the job failed on it.
@@ -54,30 +36,30 @@ def http_error_status(case: Case) -> Iterator[Draft]:
 @rule(
     "redirect-problem",
     content=True,
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 302 Found|Location: /login?next=/v1/rows|Content-Length: 0", "")
-    + '9 1.3 sendto(3, "GET /login?next=/v1/rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 48, 0, NULL, 0) = 48 <0.0001>\n'
-    + came(
-        "HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 43",
-        "<html><form><input type=password></form>   ",
-        "1.4",
-    )
-    + said("bad answer")
-    + FAIL,
-    silent=OPEN
-    + ASK
-    + came("HTTP/1.1 301 Moved|Location: /v1/rows/|Content-Length: 0", "")
-    + '9 1.3 sendto(3, "GET /v1/rows/ HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 36, 0, NULL, 0) = 36 <0.0001>\n'
-    + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 2", "[]", "1.4")
-    + FINE,
+    fires=job(
+        ASK,
+        came("HTTP/1.1 302 Found|Location: /login?next=/v1/rows|Content-Length: 0"),
+        asks("GET /login?next=/v1/rows HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", "1.3"),
+        came(
+            "HTTP/1.1 200 OK|Content-Type: text/html|Content-Length: 43",
+            "<html><form><input type=password></form>   ",
+            "1.4",
+        ),
+        said("bad answer"),
+    ),
+    silent=job(
+        ASK,
+        came("HTTP/1.1 301 Moved|Location: /v1/rows/|Content-Length: 0"),
+        asks("GET /v1/rows/ HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", "1.3"),
+        came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 2", "[]", "1.4"),
+        status=0,
+    ),
 )
 def redirect_problem(case: Case) -> Iterator[Draft]:
     """The request was sent elsewhere: to a login page, in a circle, or to where the client did not follow.
 
     What it is: variants `login` (a redirect led to a page that asks for a password), `loop` (the same redirect again
-        and
-        again, or too many), `not-followed` (the redirect was the last answer).
+        and again, or too many), `not-followed` (the redirect was the last answer).
     Why it matters: the client gets a page of status 200 that is no data; a parser's message hides the cause.
     What proves it: the 3xx answers with their Location, and the failure after the last of them.
     Not this: a redirect that ends well (a slash, https, another region).
@@ -90,16 +72,8 @@ def redirect_problem(case: Case) -> Iterator[Draft]:
 @rule(
     "truncated-response",
     content=True,
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Length: 500", "0123456789")
-    + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.2>\n'
-    + FAIL,
-    silent=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Length: 10", "0123456789")
-    + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.2>\n'
-    + FAIL,
+    fires=job(ASK, came("HTTP/1.1 200 OK|Content-Length: 500", "0123456789"), gets("", "1.3")),
+    silent=job(ASK, came("HTTP/1.1 200 OK|Content-Length: 10", "0123456789"), gets("", "1.3")),
 )
 def truncated_response(case: Case) -> Iterator[Draft]:
     """The answer ended before its declared end.
@@ -121,12 +95,8 @@ def truncated_response(case: Case) -> Iterator[Draft]:
 @rule(
     "empty-body",
     content=True,
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 0", "")
-    + said("JSONDecodeError: Expecting value: line 1 column 1 (char 0)")
-    + FAIL,
-    silent=OPEN + ASK + came("HTTP/1.1 204 No Content|Server: a", "") + FINE,
+    fires=answered("application/json", "", "JSONDecodeError: Expecting value: line 1 column 1 (char 0)"),
+    silent=job(ASK, came("HTTP/1.1 204 No Content|Server: a"), status=0),
 )
 def empty_body(case: Case) -> Iterator[Draft]:
     """A complete answer had an empty body, and the program wanted data.

@@ -12,24 +12,13 @@ from systrace.messages.problem import printable
 from systrace.messages.replies import FramingError, FtpReply, Greeting
 from systrace.messages.tls import NotTls
 from systrace.model import Draft, Endpoint, Message, Socket, Step
-from systrace.rules.case.index import Case
-from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN
+from systrace.rules.case.index import Case, where
+from systrace.rules.content import exchanges
 from systrace.rules.content.accusing import accusation, accused, effect
 from systrace.rules.content.answers import ended_at, last_received
-from systrace.rules.content.exchanges import (
-    cut_units,
-    first_and_last,
-    impossible_header,
-    impossible_length,
-    last_error,
-    opaque_sockets,
-    quotes,
-    said_number,
-    short_frame,
-    soon_after,
-    victim_of,
-)
+from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
 from systrace.rules.content.victims import Victim, victim
+from systrace.rules.examples import ASK, asks, connects, exits, gets, job
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
 
@@ -46,23 +35,16 @@ _FRAME_WORDS = r"struct\.error|unpack|NegativeArraySize|(?i:frame|length|record 
 @rule(
     "protocol-mismatch",
     phase=Phase.HANDSHAKE,
-    fires=OPEN
-    + ASK
-    + '9 1.2 recvfrom(3, "220 mx.example ESMTP Postfix\\r\\n", 65536, 0, NULL, NULL) = 30 <0.01>\n'
-    + FAIL,
-    silent=OPEN
-    + ASK
-    + '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 65536, 0, NULL, NULL) = 38 <0.01>\n'
-    + FINE,
+    fires=job(ASK, gets("220 mx.example ESMTP Postfix\\r\\n")),
+    silent=job(ASK, gets("HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"), status=0),
 )
 def protocol_mismatch(case: Case) -> Iterator[Draft]:
     """The peer speaks another protocol than the client.
 
-    What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a
-        TLS port,
-        HTTP to a mail server, a database client to a web server.
-    Why it matters: wrong port, wrong scheme, or a proxy in the path; libraries say "wrong version number", "bad
-        status line".
+    What it is: the first bytes of both sides belong to different protocols: TLS to a plain port or plain text to a TLS
+        port, HTTP to a mail server, a database client to a web server.
+    Why it matters: wrong port, wrong scheme, or a proxy in the path; libraries say "wrong version number", "bad status
+        line".
     What proves it: the first bytes of each side.
     Not this: a server that greets first in the client's own protocol; a TLS alert between TLS sides (tls-error).
     What to do: look at scheme, host and port in the job's configuration.
@@ -77,10 +59,8 @@ def protocol_mismatch(case: Case) -> Iterator[Draft]:
         if who is None:
             continue
         finding = accusation(case, "protocol-mismatch", socket, [*first_and_last(socket), *message.events], who, "")
-        finding.variant, finding.confidence = (
-            f"{spoken}-{answered}",
-            "confirmed" if isinstance(message, Mismatch | NotTls) else "likely",
-        )
+        finding.variant = f"{spoken}-{answered}"
+        finding.confidence = "confirmed" if isinstance(message, Mismatch | NotTls) else "likely"
         shown = printable(sample, 60)
         finding.summary = (
             f"{case.name_of(who.receiver)} speaks {spoken} to {case.label(socket)}, which answers with {answered}"
@@ -93,7 +73,7 @@ def protocol_mismatch(case: Case) -> Iterator[Draft]:
             "a proxy in the path answers in place of the server",
         ]
         finding.next_steps = [
-            Step(f"nc -v {_host_port(socket)}", "what does the port speak?"),
+            Step(f"nc -v {' '.join(where(socket.peer))}", "what does the port speak?"),
             Step(f"openssl s_client -connect {word(str(socket.peer))} </dev/null", "or is it TLS?"),
         ]
         finding.remedy = ["correct scheme, host and port"]
@@ -129,24 +109,13 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
     return greeting, due, socket.app_protocol, greeting.text.encode()[:40]
 
 
-def _host_port(socket: Socket) -> str:
-    return f"{socket.peer.host} {socket.peer.port}" if socket.peer is not None else "HOST PORT"
-
-
 # ---------------------------------------------------------------------------------------------------------- frames
 
 
 @rule(
     "framing-error",
-    fires=OPEN.replace("htons(80)", "htons(7003)")
-    + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "\\0\\0\\1\\364abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
-    + '9 1.3 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.01>\n'
-    + FAIL,
-    silent=OPEN.replace("htons(80)", "htons(7003)")
-    + '9 1.1 sendto(3, "\\0\\0\\0\\3get", 7, 0, NULL, 0) = 7 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "\\0\\0\\0\\10abcdefgh", 65536, 0, NULL, NULL) = 12 <0.01>\n'
-    + FINE,
+    fires=job(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\1\\364abcdefgh"), gets("", "1.3"), port=7003),
+    silent=job(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\0\\10abcdefgh"), status=0, port=7003),
 )
 def framing_error(case: Case) -> Iterator[Draft]:
     """A length-prefixed protocol with an impossible or unfulfilled length.
@@ -161,23 +130,20 @@ def framing_error(case: Case) -> Iterator[Draft]:
     Source: the protocol's own framing
     """
     yield from accused(case, "framing-error")
-    yield from cut_units(case, "framing-error")
+    yield from exchanges.cut_units(case, "framing-error")
     for socket in case.clients:
         error = next((m for m in socket.messages if isinstance(m, FramingError) and m.direction == "received"), None)
-        who = victim_of(case, socket, error) if error is not None else None
-        if error is not None and who is not None and not any(isinstance(m, Mismatch) for m in socket.messages):
-            finding = accusation(
-                case, "framing-error", socket, [*first_and_last(socket), *error.events], who, _FRAME_WORDS
-            )
+        if error is None or any(isinstance(m, Mismatch) for m in socket.messages):
+            continue
+        who = victim_of(case, socket, error)
+        if who is not None:
+            events = [*first_and_last(socket), *error.events]
+            finding = accusation(case, "framing-error", socket, events, who, _FRAME_WORDS)
             yield _framed(case, finding, socket, who, f"sent an {error.summary}", "confirmed")
-    for socket, who, data, _ in opaque_sockets(case):
-        came = [m for m in socket.messages if m.direction == "received"]
-        if case.first_error(socket) is not None:
+    for socket, who, data in exchanges.opaque_sockets(case):
+        if case.first_error(socket) is not None or (_is_judged(socket) and not who.said.has(r"struct\.error|unpack")):
             continue
-        judged = any(isinstance(m, FramingError | Mismatch) or not m.complete for m in came)
-        if judged and not who.said.has(r"struct\.error|unpack"):
-            continue
-        short = short_frame(socket)
+        short = exchanges.short_frame(socket)
         if short is not None:
             finding = accusation(case, "framing-error", socket, [*first_and_last(socket), *short[2]], who, _FRAME_WORDS)
             finding.variant = "unfulfilled"
@@ -190,19 +156,25 @@ def framing_error(case: Case) -> Iterator[Draft]:
             yield _framed(case, finding, socket, who, found, "likely")
 
 
+def _is_judged(socket: Socket) -> bool:
+    """A decoder has found fault with what came."""
+    came = (m for m in socket.messages if m.direction == "received")
+    return any(isinstance(m, FramingError | Mismatch) or not m.complete for m in came)
+
+
 def _bad_length(socket: Socket, who: Victim, data: bytes) -> str | None:
     last = last_received(socket)
     size = last.size if last is not None else 0
     for header in (data[-size:][:8], data[:8]):
-        value = said_number(who, header)
+        value = exchanges.said_number(who, header)
         if value is not None:
             return f"sent {printable(header[:8].hex(' ').encode())}, which the program read as the length {value}"
-    found = impossible_length(socket, data)
+    found = exchanges.impossible_length(data)
     if found is not None and (who.crashed or who.said.text):
         offset, value, layout = found
         text = printable(data[offset : offset + 4], 16)
         return f"sent the length {value} at byte {offset} ({layout}; as text “{text}”), which cannot be"
-    value = impossible_header(socket) if who.crashed else None
+    value = exchanges.impossible_header(socket) if who.crashed else None
     if value is not None:
         return f"sent the four bytes {value:08x} by themselves, as a length is sent; that cannot be one"
     if who.said.has(r"struct\.error|unpack requires|BufferUnderflow|readFully"):
@@ -230,21 +202,14 @@ def _framed(case: Case, finding: Draft, socket: Socket, who: Victim, what: str, 
 
 @rule(
     "server-error-reply",
-    fires=OPEN.replace("htons(80)", "htons(6379)")
-    + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "-NOAUTH Authentication required.\\r\\n", 65536, 0, NULL, NULL) = 34 <0.01>\n'
-    + FAIL,
-    silent=OPEN.replace("htons(80)", "htons(6379)")
-    + '9 1.1 sendto(3, "*1\\r\\n$4\\r\\nPING\\r\\n", 14, 0, NULL, 0) = 14 <0.0001>\n'
-    + '9 1.2 recvfrom(3, "-LOADING Redis is loading\\r\\n", 65536, 0, NULL, NULL) = 27 <0.01>\n'
-    + FINE,
+    fires=job(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-NOAUTH Authentication required.\\r\\n"), port=6379),
+    silent=job(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-LOADING Redis is loading\\r\\n"), status=0, port=6379),
 )
 def server_error_reply(case: Case) -> Iterator[Draft]:
     """The server refused in its own protocol.
 
     What it is: redis -ERR, PostgreSQL FATAL or ERROR, MySQL 1040 and 1045, SMTP and FTP 4xx and 5xx, POP3 -ERR, IMAP
-        NO:
-        the last word that the failing process heard. The server's own code and text are quoted.
+        NO: the last word that the failing process heard. The server's own code and text are quoted.
     Why it matters: the network is fine; the server says what is wrong: limits, credentials, names, maintenance.
     What proves it: the reply's bytes, and the failure after it.
     Not this: a refusal that the client expects and works around (EPSV, EHLO, STARTTLS), or that a retry made good.
@@ -254,15 +219,13 @@ def server_error_reply(case: Case) -> Iterator[Draft]:
     for socket in case.clients:
         if any(isinstance(m, Mismatch) for m in socket.messages):
             continue
-        found = last_error(case, socket)
+        found = exchanges.last_error(case, socket)
         if found is None:
             continue
         reply, who, agree = found
         repeated = "(?i)" + "|".join(re.escape(part[:30]) for part in (reply.text, reply.code) if len(part) > 2)
-        request = list(reply.request.events[:1]) if reply.request is not None else []
-        finding = accusation(
-            case, "server-error-reply", socket, [*request, *reply.events], who, repeated if agree else None
-        )
+        events = [*(reply.request.events[:1] if reply.request is not None else []), *reply.events]
+        finding = accusation(case, "server-error-reply", socket, events, who, repeated if agree else None)
         finding.variant = f"{reply.protocol}-{reply.code}" if reply.code else reply.protocol
         finding.confidence = "confirmed" if agree else "likely"
         asked = f" “{reply.request.summary}”" if reply.request is not None and reply.request.summary else ""
@@ -274,7 +237,7 @@ def server_error_reply(case: Case) -> Iterator[Draft]:
         )
         yield _refusal(finding)
     yield from _grpc(case)
-    for socket, who, data, _ in opaque_sockets(case):
+    for socket, who, data in exchanges.opaque_sockets(case):
         line = _refused_line(data, who)
         if line:
             finding = accusation(case, "server-error-reply", socket, first_and_last(socket), who, re.escape(line[:30]))
@@ -305,7 +268,7 @@ def _refused_line(data: bytes, who: Victim) -> str:
     """A line of what came that sounds like a refusal, and that the failing program repeats."""
     for line in data[-4096:].splitlines():
         text = printable(line.strip(), 160)
-        if len(text) >= 8 and _REFUSED_WORDS.search(line) and quotes(who, text):
+        if len(text) >= 8 and _REFUSED_WORDS.search(line) and exchanges.quotes(who, text):
             return text
     return ""
 
@@ -322,8 +285,7 @@ def _refusal(finding: Draft) -> Draft:
 
 
 _FTP = (
-    '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(21), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-    '9 1.1 recvfrom(3, "220 FTP ready\\r\\n", 4096, 0, NULL, NULL) = 15 <0.01>\n'
+    connects("0 <0.01>", 21) + '9 1.1 recvfrom(3, "220 FTP ready\\r\\n", 4096, 0, NULL, NULL) = 15 <0.01>\n'
     '9 1.2 sendto(3, "PASV\\r\\n", 6, 0, NULL, 0) = 6 <0.0001>\n'
     '9 1.3 recvfrom(3, "227 Entering Passive Mode (192,0,2,7,195,80)\\r\\n", 4096, 0, NULL, NULL) = 46 <0.01>\n'
 )
@@ -332,41 +294,45 @@ _FTP = (
 @rule(
     "data-channel-blocked",
     phase=Phase.CONNECT,
-    fires=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
-    "-1 ETIMEDOUT (Connection timed out) <134.2>\n9 140.0 +++ exited with 1 +++",
-    silent=_FTP + '9 1.4 connect(4, {sa_family=AF_INET, sin_port=htons(50000), sin_addr=inet_addr("192.0.2.7")}, 16) = '
-    "0 <0.01>\n" + FINE,
+    fires=_FTP + connects("-1 ETIMEDOUT (Connection timed out) <134.2>", 50000, "1.4", fd=4) + exits("140.0", 1),
+    silent=_FTP + connects("0 <0.01>", 50000, "1.4", fd=4) + exits("2.9"),
 )
 def data_channel_blocked(case: Case) -> Iterator[Draft]:
     """FTP: the control connection is fine, the data connection fails.
 
-    What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer
-        or was
-        refused; or an active transfer (PORT) to which the server never came.
+    What it is: the server named an address and port for the data (PASV, EPSV), and the connect to it got no answer or
+        was refused; or an active transfer (PORT) to which the server never came.
     Why it matters: login and commands work, so the network looks fine; the passive port range is not open.
     What proves it: the reply with the address, and the connect to just that address.
     Not this: a refusal on the control connection (server-error-reply).
-    What to do: open the server's passive port range in firewall and security group; let the server announce its
-        outer address.
+    What to do: open the server's passive port range in firewall and security group; let the server announce its outer
+        address.
     Source: RFC 959 3.2, RFC 2428
     """
     for control in case.clients:
         for message in control.messages:
             if not isinstance(message, FtpReply) or message.direction != "received":
                 continue
-            where = message.data
-            if where is None and message.code in ("227", "229") and message.incomplete_reason == "clipped":
-                where = Endpoint("inet", control.peer.host if control.peer is not None else "")  # `-s` hides the port
-            if where is not None:
-                yield from _blocked(case, control, message, where)
+            to = message.data
+            if to is None and message.code in ("227", "229") and message.incomplete_reason == "clipped":
+                to = Endpoint("inet", control.peer.host if control.peer is not None else "")  # `-s` hides the port
+            if to is not None:
+                yield from _blocked(case, control, message, to)
 
 
-def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> Iterator[Draft]:
+def _is_data_connection(data: Socket, control: Socket, to: Endpoint) -> bool:
+    """It goes to the port that the server named; to its host and from the same process, where the port is not known."""
+    if data is control or data.peer is None:
+        return False
+    if to.port:
+        return data.peer.port == to.port
+    return not data.peer.port or (data.peer.host == to.host and data.pid == control.pid)
+
+
+def _blocked(case: Case, control: Socket, reply: FtpReply, to: Endpoint) -> Iterator[Draft]:
     announced = ended_at(case, reply)
     for data in case.clients:
-        if data.peer is None or data is control or not data.attempts:
-            continue
-        if data.peer.port != where.port and (where.port or data.peer.host != where.host or data.pid != control.pid):
+        if data.peer is None or not data.attempts or not _is_data_connection(data, control, to):
             continue
         attempt = data.attempts[-1]
         if attempt.outcome == "connected" or not attempt.events or case.at(attempt.events[0]) < announced:
@@ -375,24 +341,22 @@ def _blocked(case: Case, control: Socket, reply: FtpReply, where: Endpoint) -> I
         if who is None:
             continue
         finding = accusation(case, "data-channel-blocked", data, [*reply.events, *attempt.events], who, "")
-        finding.variant = {"ECONNREFUSED": "refused"}.get(attempt.errno or "", "no-answer")
-        finding.confidence = "confirmed"
+        refused = attempt.errno == "ECONNREFUSED"
+        finding.variant, finding.confidence = "refused" if refused else "no-answer", "confirmed"
         finding.duration_ns = attempt.duration_ns
-        same = data.peer.host == (control.peer.host if control.peer is not None else "")
+        named = printable(reply.summary.encode("utf-8", "replace"), 80)
         finding.summary = (
-            f"{case.name_of(who.receiver)}: FTP's control connection to {case.label(control)} works; the data "
-            f"connection to "
-            f"{data.peer}, which the server had named (“{printable(reply.summary.encode('utf-8', 'replace'), 80)}”), "
-            + ("was refused" if finding.variant == "refused" else "got no answer")
-            + f"; {effect(case, who)}."
+            f"{case.name_of(who.receiver)}: FTP's control connection to {case.label(control)} works; the data connection "
+            f"to {data.peer}, which the server had named (“{named}”), {'was refused' if refused else 'got no answer'}; "
+            f"{effect(case, who)}."
         )
         finding.causes = [
             "the passive port range is not open in a firewall or security group on the path",
             "nothing listens there: a NAT or load balancer does not forward the range",
         ]
-        if not same:
+        if data.peer.host != (control.peer.host if control.peer is not None else ""):
             finding.causes.insert(0, "the server announces an address of its inner network (NAT without pasv_address)")
-        finding.next_steps = [Step(f"nc -vz {where.host or 'HOST'} {data.peer.port}", "while the transfer waits")]
+        finding.next_steps = [Step(f"nc -vz {to.host or 'HOST'} {data.peer.port}", "while the transfer waits")]
         finding.remedy = ["open the server's passive range; set its pasv_address; or use SFTP"]
         finding.refuted_by = "a data connection of the same session that works"
         yield finding

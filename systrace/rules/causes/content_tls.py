@@ -7,40 +7,39 @@ from collections.abc import Iterator
 from systrace.messages.mismatch import Mismatch
 from systrace.messages.replies import Reply, Request
 from systrace.messages.tls import NotTls, TlsAlert, TlsHello, TlsRecords
-from systrace.model import Draft, Socket, Step
+from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.case.index import Case
-from systrace.rules.causes.content_http import FAIL, FINE, OPEN
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
 from systrace.rules.content.victims import Victim, is_last_word, victim
+from systrace.rules.examples import gets, job
 from systrace.rules.rule import Phase, rule
 from systrace.shell import word
 
 _TLS_WORDS = r"(?i)\bSSL|\bTLS|certificate|PKIX|x509|handshake|CERT_|self.signed|cipher"
+_PLAIN_WORDS = r"(?i)wrong.version.number|packet length too long|record overflow|http request|not an? (?:ssl|tls)"
+_IN_CLEAR = ("client-alert", "server-alert", "refused")  # variants that the bytes prove
 _TLS_EXITS = {"curl": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91), "wget": (5,)}
 # What a client sends in TLS 1.3 after the hello and before a request: Finished (53 or 69 bytes), alerts (18, 19).
 _NO_REQUEST = frozenset(
     {*range(52), *(finished + alerts for finished in (53, 69) for alerts in (0, 18, 19, 36, 37, 38))}
 )
-_TLS_OPEN = OPEN.replace("htons(80)", "htons(443)")
 _HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 10 <0.0001>\n'
 
 
 @rule(
     "tls-error",
     phase=Phase.HANDSHAKE,
-    fires=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\2(", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FAIL,
-    silent=_TLS_OPEN + _HELLO + '9 1.2 recvfrom(3, "\\25\\3\\3\\0\\2\\1\\0", 65536, 0, NULL, NULL) = 7 <0.01>\n' + FINE,
+    fires=job(_HELLO, gets("\\25\\3\\3\\0\\2\\2("), port=443),
+    silent=job(_HELLO, gets("\\25\\3\\3\\0\\2\\1\\0"), status=0, port=443),
 )
 def tls_error(case: Case) -> Iterator[Draft]:
     """The TLS handshake failed: certificate, version, cipher.
 
     What it is: a fatal alert. Sent by the server: it refuses us (version, cipher, name, missing client certificate).
-        Sent
-        by us: we do not trust the server (unknown_ca, certificate_expired ...). Encrypted alerts (TLS 1.3) can't be
-        read;
-        then the program's own words count, or that it left after the server's hello. Variants: `server-alert`,
+        Sent by us: we do not trust the server (unknown_ca, certificate_expired ...). Encrypted alerts (TLS 1.3) can't
+        be read; then the program's own words count, or that it left after the server's hello. Variants: `server-alert`,
         `client-alert`, `rejected`, `refused` (a database that has no TLS).
     Why it matters: no data was exchanged at all; a retry brings the same.
     What proves it: the alert's two bytes in clear, or the words of the TLS library.
@@ -53,38 +52,28 @@ def tls_error(case: Case) -> Iterator[Draft]:
         messages = socket.messages
         if socket.app_protocol != "tls" and not any(m.protocol == "tls" for m in messages):
             yield from _tls_refused(case, socket)
-            continue
-        if any(isinstance(m, Mismatch) or (isinstance(m, NotTls) and not m.offset) for m in messages):
-            continue
-        alert = next(
-            (m for m in messages if isinstance(m, TlsAlert) and m.code not in (0, None, 90) and m.level == "fatal"),
-            None,
-        )
-        if alert is not None:
-            who = victim_of(case, socket, alert)
-            if who is not None:
-                yield _alerted(case, socket, alert, who)
-        elif any(isinstance(m, TlsHello) for m in messages) and all(m.protocol == "tls" for m in messages):
-            yield from _rejected(case, socket)
+        elif not any(isinstance(m, Mismatch) or (isinstance(m, NotTls) and not m.offset) for m in messages):
+            alert = next((m for m in messages if isinstance(m, TlsAlert) and _refuses(m)), None)
+            if alert is not None:
+                yield from _alerted(case, socket, alert)
+            elif any(isinstance(m, TlsHello) for m in messages) and all(m.protocol == "tls" for m in messages):
+                yield from _rejected(case, socket)
 
 
-def _alerted(case: Case, socket: Socket, alert: TlsAlert, who: Victim) -> Draft:
-    finding = accusation(
-        case,
-        "tls-error",
-        socket,
-        [*first_and_last(socket), *alert.events],
-        who,
-        _TLS_WORDS if who.said.has(_TLS_WORDS) else None,
-    )
+def _refuses(alert: TlsAlert) -> bool:
+    """Legible, fatal, and neither close_notify nor user_canceled."""
+    return alert.code not in (0, None, 90) and alert.level == "fatal"
+
+
+def _alerted(case: Case, socket: Socket, alert: TlsAlert) -> Iterator[Draft]:
+    who = victim_of(case, socket, alert)
+    if who is None:
+        return
     sent = alert.direction == "sent"
-    finding.variant, finding.confidence = "client-alert" if sent else "server-alert", "confirmed"
     by = "our side refused the server's certificate or answer" if sent else "the server refused our side"
-    finding.summary = (
-        f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} ended with the fatal alert "
-        f"{alert.name} ({alert.code}): {by}; {effect(case, who, _TLS_WORDS)}."
-    )
-    return _tls_advice(case, socket, finding)
+    told = f"the TLS handshake with {case.label(socket)} ended with the fatal alert {alert.name} ({alert.code}): {by}"
+    events, words = [*first_and_last(socket), *alert.events], who.said.fitting(_TLS_WORDS)
+    yield _failed(case, socket, who, events, words, "client-alert" if sent else "server-alert", f": {told}")
 
 
 def _rejected(case: Case, socket: Socket) -> Iterator[Draft]:
@@ -93,25 +82,25 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Draft]:
     if last is None:
         yield from _unseen(case, socket)
         return
-    if not any(isinstance(m, TlsHello) and not m.client for m in socket.messages):
-        return
     who = victim(case, case.process(socket), case.ended(last))
-    if who is None:
+    if who is None or not any(isinstance(m, TlsHello) and not m.client for m in socket.messages):
         return
-    words = who.said.has(_TLS_WORDS) and soon_after(case, socket, who, case.ended(last))
+    soon = soon_after(case, socket, who, case.ended(last))
+    words = who.said.fitting(_TLS_WORDS) if soon else None
     by_exit = who.process.exit_code in _TLS_EXITS.get(who.process.command, ())
-    sent = next((m for m in socket.messages if isinstance(m, TlsRecords) and m.direction == "sent"), None)
-    left = socket.sent.calls and (sent is None or (sent.application_bytes in _NO_REQUEST and not sent.handshake_bytes))
-    if not words and not by_exit and not (left and soon_after(case, socket, who, case.ended(last))):
+    if words is None and not by_exit and not (soon and _asked_nothing(socket)):
         return
-    finding = accusation(case, "tls-error", socket, [*first_and_last(socket), last], who, _TLS_WORDS if words else None)
-    finding.variant, finding.confidence = "rejected", "likely"
-    finding.summary = (
-        f"{case.name_of(who.receiver)}: the TLS handshake with {case.label(socket)} did not come to an end that "
-        f"both accept "
-        f"(alerts are encrypted in this version); {effect(case, who, _TLS_WORDS)}."
-    )
-    yield _tls_advice(case, socket, finding)
+    told = f": the TLS handshake with {case.label(socket)} did not come to an end that both accept"
+    why = "alerts are encrypted in this version"
+    events = [*first_and_last(socket), last]
+    yield _failed(case, socket, who, events, words, "rejected", f"{told} ({why})")
+
+
+def _asked_nothing(socket: Socket) -> bool:
+    """The client sent what belongs to the handshake, and no request."""
+    sent = next((m for m in socket.messages if isinstance(m, TlsRecords) and m.direction == "sent"), None)
+    nothing = sent is None or (sent.application_bytes in _NO_REQUEST and not sent.handshake_bytes)
+    return nothing and bool(socket.sent.calls)
 
 
 def _unseen(case: Case, socket: Socket) -> Iterator[Draft]:
@@ -124,25 +113,17 @@ def _unseen(case: Case, socket: Socket) -> Iterator[Draft]:
         return
     if not is_last_word(case, who.receiver, case.ended(socket.timeline[-1]), socket):
         return
-    finding = accusation(case, "tls-error", socket, [sent], who, _TLS_WORDS)
-    finding.variant, finding.confidence = "unseen", "likely"
-    plain = who.said.has(
-        r"(?i)wrong.version.number|packet length too long|record overflow|http request|not an? (?:ssl|tls)"
-    )
-    finding.summary = (
-        f"{case.name_of(who.receiver)} began TLS with {case.label(socket)}, and what came back is not in this log (no read)"
-        + ("; by its words the peer does not speak TLS" if plain else "")
-        + f"; {effect(case, who, _TLS_WORDS)}."
-    )
-    yield _tls_advice(case, socket, finding)
+    told = f" began TLS with {case.label(socket)}, and what came back is not in this log (no read)"
+    if who.said.has(_PLAIN_WORDS):
+        told += "; by its words the peer does not speak TLS"
+    yield _failed(case, socket, who, [sent], _TLS_WORDS, "unseen", told)
 
 
 def _tls_refused(case: Case, socket: Socket) -> Iterator[Draft]:
     """A server that has no TLS, asked by a client that insists on it."""
-    asked = next(
-        (m for m in socket.messages if isinstance(m, Request) and "TLS" in m.summary and m.protocol == "postgres"), None
-    )
-    if asked is None or socket.messages[-1] is asked:
+    requests = (m for m in socket.messages if isinstance(m, Request) and m.protocol == "postgres")
+    asked = next((request for request in requests if "TLS" in request.summary), None)
+    if asked is None:
         return
     answer = socket.messages[-1]
     if not isinstance(answer, Reply) or "TLS refused" not in answer.summary:
@@ -150,23 +131,18 @@ def _tls_refused(case: Case, socket: Socket) -> Iterator[Draft]:
     who = victim_of(case, socket, answer)
     if who is None or not soon_after(case, socket, who, ended_at(case, answer)):
         return
-    finding = accusation(
-        case,
-        "tls-error",
-        socket,
-        [*asked.events, *answer.events],
-        who,
-        _TLS_WORDS if who.said.has(_TLS_WORDS) else None,
-    )
-    finding.variant, finding.confidence = "refused", "confirmed"
-    finding.summary = (
-        f"{case.name_of(who.receiver)}: {case.label(socket)} was asked for TLS and answered that "
-        f"it has none; {effect(case, who, _TLS_WORDS)}."
-    )
-    yield _tls_advice(case, socket, finding)
+    told = f": {case.label(socket)} was asked for TLS and answered that it has none"
+    events, words = [*asked.events, *answer.events], who.said.fitting(_TLS_WORDS)
+    yield _failed(case, socket, who, events, words, "refused", told)
 
 
-def _tls_advice(case: Case, socket: Socket, finding: Draft) -> Draft:
+def _failed(
+    case: Case, socket: Socket, who: Victim, events: list[Event], words: str | None, variant: str, told: str
+) -> Draft:
+    """A handshake that the receiver failed of; `told` follows its name."""
+    finding = accusation(case, "tls-error", socket, events, who, words)
+    finding.variant, finding.confidence = variant, "confirmed" if variant in _IN_CLEAR else "likely"
+    finding.summary = f"{case.name_of(who.receiver)}{told}; {effect(case, who, _TLS_WORDS)}."
     hello = next((m for m in socket.messages if isinstance(m, TlsHello) and m.client), None)
     name = (hello.sni if hello is not None else None) or socket.name or "HOST"
     finding.causes = [

@@ -9,29 +9,26 @@ from systrace.messages.sniffing import sniff
 from systrace.messages.tls import TlsRecords
 from systrace.model import Draft, Process, Socket, Step, Transfer
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.causes.content_http import ASK, FAIL, FINE, OPEN, came, said
 from systrace.rules.causes.content_protocol import framing_error, protocol_mismatch, server_error_reply
 from systrace.rules.causes.content_tls import tls_error
 from systrace.rules.content.accusing import accusation, accused, effect
-from systrace.rules.content.answers import answers, last_received
+from systrace.rules.content.answers import Answer, answers, last_received
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
 from systrace.rules.content.victims import Victim, is_last_word, victim
+from systrace.rules.examples import answered
 from systrace.rules.rule import RULES, rule
 from systrace.words import seconds
 
-WINDOW_NS = (
-    2 * SECOND
-)  # from the last byte to the death: 6 to 170 ms were measured for Perl, Ruby, PHP, Node.js, jq, Python
+# From the last byte to the death: 6 to 170 ms were measured for Perl, Ruby, PHP, Node.js, jq, Python.
+WINDOW_NS = 2 * SECOND
 
 
 @rule(
     "parse-crash",
-    fires=OPEN
-    + ASK
-    + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}')
-    + said("TypeError: Cannot read properties of undefined (reading 'rows')")
-    + FAIL,
-    silent=OPEN + ASK + came("HTTP/1.1 200 OK|Content-Type: application/json|Content-Length: 8", '{\\"a\\": 1}') + FINE,
+    fires=answered(
+        "application/json", '{\\"a\\": 1}', "TypeError: Cannot read properties of undefined (reading 'rows')"
+    ),
+    silent=answered("application/json", '{\\"a\\": 1}', status=0),
 )
 def parse_crash(case: Case) -> Iterator[Draft]:
     """The program died on received data, and nothing is wrong with it that our checks know.
@@ -41,8 +38,7 @@ def parse_crash(case: Case) -> Iterator[Draft]:
     Why it matters: the bytes that kill the program are in the log and can be replayed.
     What proves it: data received, no other network progress, the program's last words or the signal, soon after.
     Not this: a death on a timeout, reset or refusal, which come first; a defect in the answer, which the other rules
-        name;
-        an exit status that is the program's answer (grep, diff).
+        name; an exit status that is the program's answer (grep, diff).
     What to do: save the exact bytes and feed them to the parser offline.
     Source: signal(7), core(5)
     """
@@ -76,10 +72,10 @@ def _explained(case: Case) -> set[int | None]:
 
 def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Victim, last: Transfer) -> bool:
     at = case.ended(last)
-    near = who.end is None or not case.has_clock or who.end - at <= WINDOW_NS
-    if not near or not is_last_word(case, process, at, socket) or case.first_error(socket) is not None:
+    if not who.ended_within(case, WINDOW_NS, at) or not is_last_word(case, process, at, socket):
         return False
-    if socket.turn is not None and not socket.turn.answer_bytes and socket.type != "dgram":
+    answered = socket.turn is None or socket.turn.answer_bytes or socket.type == "dgram"
+    if case.first_error(socket) is not None or not answered:
         return False
     if who.crashed:
         return True
@@ -90,39 +86,35 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Draft:
     finding = accusation(case, "parse-crash", socket, [last], who, EXCEPTION_WORDS if who.said.text else None)
     finding.variant = "signal" if who.crashed else "exception"
     finding.confidence = "likely" if who.crashed else "possible"
-    at = case.ended(last)
-    after = (
-        f"{seconds(who.end - at)} after its last byte"
-        if who.end is not None and case.has_clock
-        else "after its last byte"
-    )
-    pieces = last.payload()
-    data = pieces[0][0] if pieces else b""
+    if who.end is not None and case.has_clock:
+        finding.duration_ns = who.end - case.ended(last)
+    after = f"{seconds(finding.duration_ns)} after" if finding.duration_ns is not None else "after"
     answer = next((a for a in reversed(answers(case)) if a.socket is socket), None)
     what = f"the answer to {answer.url} " if answer is not None else ""
-    body = answer.response.body.data() if answer is not None and answer.response.body is not None else data
-    if any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages):
-        shown, checked = "encrypted", "What came is encrypted, and could not be checked."
-    elif not body:
-        shown, checked = "the log does not show them", "They could not be checked."
-    else:
-        shown = f"{sniff(body)}, beginning “{printable(body[:40], 60)}”"
-        checked = "No defect was found in the data by our checks."
+    shown, checked = _checked(socket, last, answer)
     finding.summary = (
         f"{case.name_of(who.receiver)} received {what}from {case.label(socket)} ({socket.received.original_len} "
-        f"bytes; {shown}); {after}, {effect(case, who, EXCEPTION_WORDS)}. {checked}"
+        f"bytes; {shown}); {after} its last byte, {effect(case, who, EXCEPTION_WORDS)}. {checked}"
     )
-    finding.duration_ns = who.end - at if who.end is not None and case.has_clock else None
     finding.causes = [
         "the program does not expect such data: a field is missing, a value is of another kind",
         "a bug of the parser on unusual input (length, encoding)",
     ]
-    finding.next_steps = [
-        Step(
-            f"systrace follow LOG --socket {socket.uid} --save-body FILE",
-            "these bytes; feed them to the parser offline",
-        ),
-    ]
+    save = f"systrace follow LOG --socket {socket.uid} --save-body FILE"
+    finding.next_steps = [Step(save, "these bytes; feed them to the parser offline")]
     finding.remedy = ["validate before use; correct the parser"]
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
     return finding
+
+
+def _checked(socket: Socket, last: Transfer, answer: Answer | None) -> tuple[str, str]:
+    """(what the bytes received are, whether they could be checked)."""
+    if any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages):
+        return "encrypted", "What came is encrypted, and could not be checked."
+    if answer is not None and answer.response.body is not None:
+        body = answer.response.body.data()
+    else:
+        body = next((known for known, _ in last.payload()), b"")
+    if not body:
+        return "the log does not show them", "They could not be checked."
+    return f"{sniff(body)}, beginning “{printable(body[:40], 60)}”", "No defect was found in the data by our checks."

@@ -7,21 +7,18 @@ from collections.abc import Iterator
 from systrace.idle_limits import shortest_s
 from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.examples import REQUEST, exits, replies
 from systrace.rules.limits import matching_limits
 from systrace.rules.rule import rule
 from systrace.words import seconds
 
 _NEAR = 0.7  # of a limit: the next run may exceed it
 SLOW_ANSWER_NS = 5 * SECOND
-_LONG_POLL_NS = 60 * SECOND
 _SOCKET = "9 0.8 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n"
-_OPEN = '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
 _KEEP = "9 0.9 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0 <0.01>\n"
-_ASK = '9 1.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = 29 <0.0001>\n'
-_LATE = '9 301.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
-_SOON = '9 1.2 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 4096, 0, NULL, NULL) = 38 <0.001>\n'
-_FINE = "9 400.9 +++ exited with 0 +++"
+_SOON = REQUEST + replies() + exits("400.9")
+_LATE = REQUEST + replies("301.2") + exits("400.9")
 
 
 def _survived(case: Case) -> Iterator[tuple[Socket, int, list[Event]]]:
@@ -36,15 +33,14 @@ def _survived(case: Case) -> Iterator[tuple[Socket, int, list[Event]]]:
 
 
 def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Event], how: str) -> Draft:
-    finding = case.finding(cause, socket, events)
-    finding.severity, finding.confidence, finding.duration_ns = "warning", "likely", silence
+    finding = case.finding(cause, socket, events, severity="warning", confidence="likely", duration_ns=silence)
     fits = matching_limits(case, int(silence / _NEAR), socket)
     finding.summary = (
-        f"{case.name_of(case.process(socket))}: the connection to {case.label(socket)} was silent for {seconds(silence)} and "
+        f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(silence)} and "
         f"worked this time; keepalive is {how}. {fits}"
     )
     finding.causes = ["the answer took that long, or the connection was kept without use"]
-    host = socket.peer.host if socket.peer is not None else "HOST"
+    host, _ = where(socket.peer)
     finding.next_steps = [
         Step(f"ss -tno dst {host}", "is there a keepalive timer?"),
         Step(why="which boxes are in the path, and their limits"),
@@ -54,7 +50,7 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
     return finding
 
 
-@rule("no-keepalive", fires=_SOCKET + _OPEN + _ASK + _LATE + _FINE, silent=_SOCKET + _OPEN + _ASK + _SOON + _FINE)
+@rule("no-keepalive", fires=_SOCKET + _LATE, silent=_SOCKET + _SOON)
 def no_keepalive(case: Case) -> Iterator[Draft]:
     """A connection was silent for minutes without keepalive: it worked this time.
 
@@ -73,8 +69,8 @@ def no_keepalive(case: Case) -> Iterator[Draft]:
 
 @rule(
     "keepalive-too-late",
-    fires=_SOCKET + _KEEP + _OPEN + _ASK + _LATE + _FINE,
-    silent=_SOCKET + _KEEP + _OPEN + _ASK + _SOON + _FINE,
+    fires=_SOCKET + _KEEP + _LATE,
+    silent=_SOCKET + _KEEP + _SOON,
 )
 def keepalive_too_late(case: Case) -> Iterator[Draft]:
     """Keepalive is on, but its first probe comes after the limits that it should beat.
@@ -93,7 +89,7 @@ def keepalive_too_late(case: Case) -> Iterator[Draft]:
             yield _warn(case, "keepalive-too-late", socket, silence, events, f"on, but only after {idle} s")
 
 
-@rule("slow-response", fires=_SOCKET + _OPEN + _ASK + _LATE + _FINE, silent=_SOCKET + _OPEN + _ASK + _SOON + _FINE)
+@rule("slow-response", fires=_SOCKET + _LATE, silent=_SOCKET + _SOON)
 def slow_response(case: Case) -> Iterator[Draft]:
     """An answer came, but only after seconds.
 
@@ -111,12 +107,10 @@ def slow_response(case: Case) -> Iterator[Draft]:
         took = turn.first_answer_ns - turn.request_end_ns
         if took < SLOW_ANSWER_NS:
             continue
-        finding = case.finding("slow-response", socket, turn.events)
-        finding.severity, finding.confidence, finding.duration_ns = "warning", "confirmed", took
-        finding.summary = (
-            f"{case.name_of(case.process(socket))} waited {seconds(took)} for the first byte of an answer from "
-            f"{case.label(socket)}; it came."
-        )
+        finding = case.finding("slow-response", socket, turn.events, severity="warning", confidence="confirmed")
+        finding.duration_ns = took
+        what = f"the first byte of an answer from {case.label(socket)}"
+        finding.summary = f"{case.user(socket)} waited {seconds(took)} for {what}; it came."
         finding.causes = ["the server is slow for this request", "waiting is the purpose (long polling, server push)"]
         finding.next_steps = [Step(why="the server's access log: how long did this request take?")]
         finding.remedy = ["speed up the request, or make it asynchronous"]

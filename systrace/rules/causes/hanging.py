@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.keepalive import KEEPALIVE_IDLE_S
-from systrace.model import DETACHED, Draft, Sent, Socket, Step
-from systrace.rules.advice import other_end
-from systrace.rules.advice.remedies import keepalive_remedies, timeout_remedies
-from systrace.rules.case.index import SECOND, Case
+from systrace.model import DETACHED, Draft, Fault, Sent, Socket, Step
+from systrace.rules.advice.remedies import advise_local, keepalive_remedies, timeout_remedies
+from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
-from systrace.rules.case.waits import ANSWER, CUT, REQUEST, base, how_it_ended, hung_at_attach, stalls, what
+from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
+from systrace.rules.examples import REQUEST, exits, replies
 from systrace.rules.limits import matching_limits, silent_limit_ns
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
@@ -25,7 +25,7 @@ _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a 
     on_path=True,
     no_answer=True,
     fires=REQUEST + "9 1.2 recvfrom(3, <unfinished ...>\n7 60.0 +++ exited with 0 +++",
-    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+    silent=REQUEST + replies("2.2") + exits("4.0"),
 )
 def hung_read(case: Case) -> Iterator[Draft]:
     """The program waits for its peer with no limit; it was still waiting when the log ended or it was stopped.
@@ -49,7 +49,7 @@ def hung_read(case: Case) -> Iterator[Draft]:
         finding = base(case, "hung-read", stall)
         finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
         ended = how_it_ended(stall)
-        host, port = (stall.socket.peer.host, stall.socket.peer.port) if stall.socket.peer else ("HOST", 0)
+        host, port = where(stall.socket.peer, port="0")
         waited = "" if ended == CUT else f"{seconds(stall.waited_ns)} "
         finding.summary = (
             f"{case.name_of(stall.process)} waited {waited}for {what(stall)} from "
@@ -67,7 +67,7 @@ def hung_read(case: Case) -> Iterator[Draft]:
         ]
         finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
-        other_end.advise(case, finding, stall.socket)
+        advise_local(case, finding, stall.socket)
         yield finding
 
 
@@ -117,35 +117,43 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
 
 def _after_silence(case: Case) -> Iterator[Draft]:
     for socket in case.clients:
-        if socket.type != "stream" or socket.peer is None or socket.peer.is_local or case.end_of_file(socket):
+        fault = _error_after_silence(case, socket)
+        if fault is None:
             continue
-        fault = case.first_error(socket)
-        if fault is None or fault.errno not in ("ECONNRESET", "ETIMEDOUT", "EPIPE"):
-            continue
-        limit = silent_limit_ns(case, socket)
-        if fault.idle_ns is None or limit is None or fault.idle_ns < limit * 0.98 or fault.answered:
-            continue
-        if fault.errno == "EPIPE" and fault.unanswered == 0:
-            continue
-        process = case.process(socket)
         events = [*(socket.turn.events if socket.turn is not None else []), fault.event]
-        finding = case.finding("idle-timeout", socket, events, process)
-        finding.variant = "reset" if fault.errno == "ECONNRESET" else "silent"
-        finding.severity, finding.duration_ns = "fatal", fault.idle_ns
-        finding.confidence = "likely"
-        fits = matching_limits(case, fault.idle_ns, socket)
-        reply = "a reset" if finding.variant == "reset" else f"nothing until {fault.errno}"
+        finding = case.finding("idle-timeout", socket, events, severity="fatal", confidence="likely")
+        finding.variant, reply = "silent", f"nothing until {fault.errno}"
+        if fault.errno == "ECONNRESET":
+            finding.variant, reply = "reset", "a reset"
+        finding.duration_ns = fault.idle_ns
         keepalive = _keepalive_words(case, socket)
         finding.summary = (
-            f"{case.name_of(process)}: the connection to {case.label(socket)} was silent for {seconds(fault.idle_ns)}; the "
-            f"next request was answered by {reply}, with no orderly end before; keepalive {keepalive}. {fits}"
+            f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(fault.idle_ns)}; the next "
+            f"request was answered by {reply}, with no orderly end before; keepalive {keepalive}. "
+            f"{matching_limits(case, fault.idle_ns, socket)}"
         )
         _idle_advice(case, finding, socket)
         yield finding
 
 
+def _error_after_silence(case: Case, socket: Socket) -> Fault | None:
+    """The error that met a request after a silence as long as a limit on the path."""
+    fault, limit = case.first_error(socket), silent_limit_ns(case, socket)
+    if fault is None or limit is None or not _goes_far(socket) or case.end_of_file(socket):
+        return None
+    if fault.idle_ns is None or fault.idle_ns < limit * 0.98 or fault.answered:
+        return None
+    told = fault.errno in ("ECONNRESET", "ETIMEDOUT") or (fault.errno == "EPIPE" and fault.unanswered)
+    return fault if told else None
+
+
+def _goes_far(socket: Socket) -> bool:
+    """A connection to another host."""
+    return socket.type == "stream" and socket.peer is not None and not socket.peer.is_local
+
+
 def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
-    host = socket.peer.host if socket.peer is not None else "HOST"
+    host, _ = where(socket.peer)
     finding.causes = [
         "a NAT gateway, load balancer or firewall on the path forgot the idle connection",
         "the server is still working on the request, or lost it (its own log tells)",
@@ -182,11 +190,8 @@ def _only_reads(case: Case, stall: Stall) -> bool:
 
 
 def _idle_limit_fits(case: Case, stall: Stall) -> bool:
-    socket = stall.socket
-    if stall.waited_ns is None or socket.type != "stream" or socket.peer is None or socket.peer.is_local:
-        return False
-    limit = silent_limit_ns(case, socket)
-    return limit is not None and stall.waited_ns >= limit
+    limit = silent_limit_ns(case, stall.socket) if _goes_far(stall.socket) else None
+    return limit is not None and stall.waited_ns is not None and stall.waited_ns >= limit
 
 
 def _own_limit(stall: Stall) -> str:

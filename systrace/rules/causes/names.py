@@ -120,9 +120,16 @@ def _asked_without_answer(case: Case) -> Iterator[tuple[Process | None, list[Soc
 
 def _is_closed(socket: Socket) -> bool:
     """Port 53 answered by ICMP: ECONNREFUSED, or POLLERR after which the resolver moved on without reading it."""
-    return any(f.errno == "ECONNREFUSED" for f in socket.faults) or (
-        socket.error_ready is not None and not socket.received.calls
-    )
+    unread = socket.error_ready is not None and not socket.received.calls
+    return unread or any(f.errno == "ECONNREFUSED" for f in socket.faults)
+
+
+def _closed(sockets: list[Socket]) -> list[Socket]:
+    return [socket for socket in sockets if _is_closed(socket)]
+
+
+def _servers(sockets: list[Socket]) -> str:
+    return ", ".join(sorted({str(socket.peer) for socket in sockets if socket.peer is not None}))
 
 
 def _server(sockets: list[Socket]) -> Socket:
@@ -149,8 +156,7 @@ def _later_solved(lookups: list[_Lookup], failed: _Lookup) -> bool:
 
 def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> Draft:
     server = _server(sockets)
-    finding = case.finding(cause, server, _evidence(sockets), lookup.process)
-    finding.severity = "fatal"
+    finding = case.finding(cause, server, _evidence(sockets), lookup.process, severity="fatal")
     ends = [s.closed_ns for s in sockets if s.closed_ns is not None] + [lookup.end_ns or 0]
     waits = [w.end_ns for s in sockets for w in s.waits if w.end_ns is not None]
     finding.end_ns = max(ends + waits) or finding.end_ns
@@ -186,37 +192,29 @@ def dns_timeout(case: Case) -> Iterator[Draft]:
         if lookup.solved:
             yield from _slow(case, lookup, sockets)
             continue
-        if lookup.answers or any(_is_closed(s) for s in sockets) or all(s.unseen for s in sockets):
+        if lookup.answers or _closed(sockets) or all(s.unseen for s in sockets):
             continue
         finding = _unanswered(case, lookup, sockets)
         if finding is not None:
             finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
             yield finding
     for process, sockets in _asked_without_answer(case):
-        if any(_is_closed(s) for s in sockets):
-            continue
-        finding = _unanswered(case, _Lookup(process, ""), sockets)
+        finding = _unanswered(case, _Lookup(process, ""), sockets) if not _closed(sockets) else None
         if finding is not None:
             yield finding
 
 
 def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Draft | None:
-    waits = [w for s in sockets for w in s.waits]
-    timed_out = any(w.timed_out for w in waits)
     finding = _finding(case, "dns-timeout", lookup, sockets)
-    fate = case.fate(lookup.process)
-    if not timed_out and (case.blind_to_threads(lookup.process) or _killed_at_once(case, lookup, sockets)):
-        return None
-    if not timed_out and fate not in ("failed", "killed") and (finding.duration_ns or 0) < _UNANSWERED_NS:
-        return None
-    if not timed_out and case.sees_waits and (finding.duration_ns or 0) < _UNANSWERED_NS and fate != "killed":
+    timed_out = any(wait.timed_out for socket in sockets for wait in socket.waits)
+    if not timed_out and _may_be_answered(case, lookup, sockets, finding.duration_ns or 0):
         return None
     finding.confidence = "confirmed" if timed_out else "likely"
     tries = max(len(lookup.queries), sum(s.sent.calls for s in sockets))
-    servers = sorted({str(s.peer) for s in sockets if s.peer is not None})
+    within = f" within {seconds(finding.duration_ns)}" if finding.duration_ns else ""
     finding.summary = (
-        f"{case.name_of(lookup.process)} asked for {lookup.stem or 'a name'} {tries} times, and {', '.join(servers)} did not "
-        f"answer{f' within {seconds(finding.duration_ns)}' if finding.duration_ns else ''}."
+        f"{case.name_of(lookup.process)} asked for {lookup.stem or 'a name'} {tries} times, and {_servers(sockets)} did not "
+        f"answer{within}."
     )
     finding.causes = [
         "the name server's address is wrong or unreachable (resolv.conf after a network change, dead VPN)",
@@ -226,6 +224,16 @@ def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Draft | N
     finding.remedy = ["put a working server first in resolv.conf; options timeout:1 attempts:3", "a local cache"]
     finding.refuted_by = "an answer with the same id in a packet capture of that time"
     return finding
+
+
+def _may_be_answered(case: Case, lookup: _Lookup, sockets: list[Socket], took_ns: int) -> bool:
+    """No wait ran out, and an answer may have come unseen, or too late for this log."""
+    if case.blind_to_threads(lookup.process) or _killed_at_once(case, lookup, sockets):
+        return True
+    fate = case.fate(lookup.process)
+    if took_ns >= _UNANSWERED_NS or fate == "killed":
+        return False
+    return case.sees_waits or fate != "failed"
 
 
 def _killed_at_once(case: Case, lookup: _Lookup, sockets: list[Socket]) -> bool:
@@ -243,10 +251,10 @@ def _slow(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Iterator[Draft]
     finding = _finding(case, "dns-timeout", lookup, sockets)
     finding.severity, finding.variant, finding.confidence = "warning", "slow", "confirmed"
     finding.duration_ns = lookup.end_ns - lookup.start_ns
-    silent = sorted({str(s.peer) for s in sockets if s.peer is not None and not s.received.calls})
+    silent = _servers([s for s in sockets if not s.received.calls])
     finding.summary = (
         f"{case.name_of(lookup.process)}: the look-up of {lookup.stem} took {seconds(finding.duration_ns)}"
-        + (f"; {', '.join(silent)} did not answer, another server did." if silent else ".")
+        + (f"; {silent} did not answer, another server did." if silent else ".")
     )
     finding.causes = ["a dead or slow name server is first in resolv.conf", "many search-list variants are tried first"]
     finding.remedy = ["remove the dead server; a name with its final dot skips the search list"]
@@ -272,26 +280,32 @@ def dns_error(case: Case) -> Iterator[Draft]:
     lookups = _lookups(case)
     for lookup in lookups:
         sockets = list(lookup.sockets.values())
-        closed = [s for s in sockets if _is_closed(s)]
-        if lookup.solved or not (lookup.answers or closed):
+        if not lookup.answers:
+            sockets = _closed(sockets)
+        if lookup.solved or not (lookup.answers or sockets) or _did_no_harm(case, lookups, lookup):
             continue
-        if case.fate(lookup.process) == "ok" and not _used_later(case, lookup):
-            continue
-        if _other_type_solved(lookups, lookup) or (_is_nodata(lookup) and any(s.unseen for s in sockets)):
-            continue
-        finding = _finding(case, "dns-error", lookup, closed if not lookup.answers else sockets)
+        finding = _finding(case, "dns-error", lookup, sockets)
         finding.confidence = "confirmed"
         _word(case, finding, lookup)
         finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
         _weigh(case, finding, lookup)
         yield finding
     for process, sockets in _asked_without_answer(case):
-        closed = [s for s in sockets if _is_closed(s)]
+        closed = _closed(sockets)
         if closed and case.fate(process) != "ok":
             lookup = _Lookup(process, "")
             finding = _finding(case, "dns-error", lookup, closed)
             _word(case, finding, lookup)
             yield finding
+
+
+def _did_no_harm(case: Case, lookups: list[_Lookup], lookup: _Lookup) -> bool:
+    """The program did without the name, or has an address of another type, or may have got one unseen."""
+    if case.fate(lookup.process) == "ok" and not _was_last(case, lookup):
+        return True
+    if not _is_nodata(lookup):
+        return False
+    return any(s.unseen for s in lookup.sockets.values()) or _other_type_solved(lookups, lookup)
 
 
 def _is_nodata(lookup: _Lookup) -> bool:
@@ -303,15 +317,19 @@ def _other_type_solved(lookups: list[_Lookup], lookup: _Lookup) -> bool:
     """The name has no address of this type (NODATA) and one of another, asked for on its own: resolvers that ask for A and
     AAAA on two sockets may send the second question when the first is answered (RFC 8305 3).
     """
-    if not _is_nodata(lookup):
-        return False
     return any(each.solved and each.process is lookup.process and each.names & lookup.names for each in lookups)
 
 
-def _used_later(case: Case, lookup: _Lookup) -> bool:
-    """A program that ended well did without this name, unless it did nothing on the network afterwards."""
-    return not any(s.is_network and s.type == "stream" and case.connected(s) and case.process(s) is lookup.process
-                   for s in case.clients)  # fmt: skip
+def _streams(case: Case, lookup: _Lookup) -> Iterator[Socket]:
+    """The network connections of the program that looked up a name."""
+    for socket in case.clients:
+        if socket.is_network and socket.type == "stream" and case.process(socket) is lookup.process:
+            yield socket
+
+
+def _was_last(case: Case, lookup: _Lookup) -> bool:
+    """The program did nothing on the network but look up this name."""
+    return not any(case.connected(socket) for socket in _streams(case, lookup))
 
 
 def _weigh(case: Case, finding: Draft, lookup: _Lookup) -> None:
@@ -319,27 +337,29 @@ def _weigh(case: Case, finding: Draft, lookup: _Lookup) -> None:
     first (one without a dot), and do without; or what happened then is hidden. Nor did one that ended well, or still runs:
     to some (block lists, tests that a name is free, names for addresses) "no such name" is a good answer.
     """
-    last = max((case.ended(e) for s in lookup.sockets.values() for e in s.timeline[-1:]), default=None)
-    words = said_by(case, lookup.process) if lookup.process is not None else None
-    if words is not None and words.has(_NAME_WORDS):
+    if lookup.process is not None and said_by(case, lookup.process).has(_NAME_WORDS):
         return
     fates = {case.fate(lookup.process), case.job_fate(lookup.process)}  # a thread may look like a process of its own
     if fates <= {"ok", "open"} or lookup.stem.rstrip(".").endswith(".arpa"):
         finding.severity = "warning"
-    if last is None:
+    socket = _connected_next(case, lookup)
+    if socket is None:
         return
-    for socket in case.clients:
-        if not socket.is_network or socket.type != "stream" or case.process(socket) is not lookup.process:
-            continue
+    unseen = socket.turn is None and not socket.faults and not case.sees_close
+    if unseen or "." not in lookup.stem.strip("."):
+        finding.severity = "warning"
+    finding.confidence = "possible"
+    finding.summary += f" It went on without this name, to {case.label(socket)}."
+
+
+def _connected_next(case: Case, lookup: _Lookup) -> Socket | None:
+    """A connection that the program made after the look-up."""
+    last = max((case.ended(e) for s in lookup.sockets.values() for e in s.timeline[-1:]), default=None)
+    for socket in _streams(case, lookup):
         attempt = next((a for a in socket.attempts if a.outcome == "connected" and a.events), None)
-        if attempt is None or case.at(attempt.events[0]) <= last:
-            continue
-        unseen = socket.turn is None and not socket.faults and not case.sees_close
-        if unseen or "." not in lookup.stem.strip("."):
-            finding.severity = "warning"
-        finding.confidence = "possible"
-        finding.summary += f" It went on without this name, to {case.label(socket)}."
-        return
+        if attempt is not None and last is not None and case.at(attempt.events[0]) > last:
+            return socket
+    return None
 
 
 def _word(case: Case, finding: Draft, lookup: _Lookup) -> None:

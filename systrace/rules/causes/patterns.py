@@ -8,28 +8,40 @@ from itertools import pairwise
 from systrace.calls import LOOPS
 from systrace.model import Draft, Process, Span, Step
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.case.stalls import awaits_clients, torn_apart
+from systrace.rules.case.stalls import awaits_clients, exit_of, torn_apart
+from systrace.rules.examples import FAIL, FINE, connects
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
 from systrace.words import seconds
 
-_CONNECT = (
-    '9 %d.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.%d")}, 16) = %s <0.0001>\n'
-)
-_REFUSED = "-1 ECONNREFUSED (Connection refused)"
-_FAIL = "9 9.9 +++ exited with 1 +++"
-_FINE = "9 9.9 +++ exited with 0 +++"
+_REFUSED = "-1 ECONNREFUSED (Connection refused) <0.0001>"
+_ONCE_REFUSED = connects(_REFUSED)
 _STORM = 5  # attempts; below, a handful of tries is what careful programs do
 _STORM_SPACING_NS = SECOND
 _RESTS = ("accept", "futex", "sleep", "unknown")  # of a server and its workers; unknown: an event loop without sockets
 _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
+_UNDONE = "another thread or process has not done its part"
+# Kind of wait: what it is in words, and why it lasts.
+_WAITS = {
+    "lock": ("it waited for a file lock", "another process holds the lock"),
+    "sleep": ("it slept", "the program pauses on purpose"),
+    "child": ("it waited for a child process", "the child does not end: it was not traced (-f), or waits itself"),
+    "stdin": (
+        "it waited for input from the keyboard or its standard input",
+        "the program asks a question (password, yes/no) and nobody is there to answer",
+    ),
+    "pipe": ("it waited for a pipe", "the process at the other end of the pipe neither writes nor closes"),
+    "futex": ("it waited for a lock or another thread", _UNDONE),
+    "message": ("it waited for a semaphore or message queue", _UNDONE),
+    "file": ("it waited for a file or device", _UNDONE),
+    "accept": ("it waited for a client to connect", _UNDONE),
+}
 
 
 @rule("retry-storm", judges=True, harm=Harm.DELAY, fires="".join(
           f'9 1.{n}0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n'
-          f'9 1.{n}1 connect(3, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}}, 16) = {_REFUSED}'
-          f" <0.0001>\n9 1.{n}2 close(3) = 0 <0.0001>\n" for n in range(9)) + _FAIL,
-      silent=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (3, 7, "0") + _FINE)  # fmt: skip
+          + connects(_REFUSED, time=f"1.{n}1") + f"9 1.{n}2 close(3) = 0 <0.0001>\n" for n in range(9)) + FAIL,
+      silent=_ONCE_REFUSED + connects("0 <0.0001>", time="3.0") + FINE)  # fmt: skip
 def retry_storm(case: Case) -> Iterator[Draft]:
     """Many failing attempts at the same service, one right after the other.
 
@@ -71,8 +83,8 @@ def retry_storm(case: Case) -> Iterator[Draft]:
 
 
 @rule("fallback-ok", judges=True, harm=Harm.COPED,
-      fires=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (2, 8, "0") + _FINE,
-      silent=_CONNECT % (1, 7, _REFUSED) + _FAIL)  # fmt: skip
+      fires=_ONCE_REFUSED + connects("0 <0.0001>", time="2.0", host="192.0.2.8") + FINE,
+      silent=_ONCE_REFUSED + FAIL)  # fmt: skip
 def fallback_ok(case: Case) -> Iterator[Draft]:
     """One address failed, another of the same service worked: no harm done.
 
@@ -87,8 +99,8 @@ def fallback_ok(case: Case) -> Iterator[Draft]:
 
 
 @rule("recovered-error", judges=True, harm=Harm.COPED,
-      fires=_CONNECT % (1, 7, _REFUSED) + _CONNECT % (3, 7, "0") + _FINE,
-      silent=_CONNECT % (1, 7, _REFUSED) + _FAIL)  # fmt: skip
+      fires=_ONCE_REFUSED + connects("0 <0.0001>", time="3.0") + FINE,
+      silent=_ONCE_REFUSED + FAIL)  # fmt: skip
 def recovered_error(case: Case) -> Iterator[Draft]:
     """An error on a socket, and a retry that worked, or a job that did without.
 
@@ -109,9 +121,8 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
     if not group:
         return
     first = group[0]
-    finding = case.finding(
-        cause, case.evidence.sockets.get(first.socket or ""), first.evidence, case.owner_of(first.pid)
-    )
+    socket = case.evidence.sockets.get(first.socket or "")
+    finding = case.finding(cause, socket, first.evidence, case.owner_of(first.pid))
     finding.variant, finding.severity, finding.confidence = first.cause, "info", "confirmed"
     finding.peer, finding.duration_ns = first.peer, first.duration_ns
     finding.count = sum(f.count for f in group)
@@ -123,7 +134,7 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
 @rule("not-network", judges=True, endless=True, harm=Harm.REST,
       fires="9 1.0 flock(3, LOCK_EX <unfinished ...>\n9 60.0 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1} ---\n"
       "9 60.1 +++ killed by SIGTERM +++",
-      silent="9 1.0 nanosleep({tv_sec=3, tv_nsec=0}, NULL) = 0 <3.0>\n" + _FINE)  # fmt: skip
+      silent="9 1.0 nanosleep({tv_sec=3, tv_nsec=0}, NULL) = 0 <3.0>\n" + FINE)  # fmt: skip
 def not_network(case: Case) -> Iterator[Draft]:
     """The job hangs, but not on a socket: on a lock, a child, keyboard input, a pipe, a sleep.
 
@@ -146,28 +157,27 @@ def not_network(case: Case) -> Iterator[Draft]:
     if leaf is None or case.only_failures:  # what succeeded before, a connect for one, may be what it waits for
         return
     process, span = leaf
-    waited = span.duration_ns
-    if waited is None and span.start_ns is not None:
-        end = process.end_ns or case.last_ns
-        waited = end - span.start_ns if end is not None else None
     rests = _sleeps_on_purpose(case, process, span)
     if rests and any(case.answered(socket) for socket in case.clients):
         return  # between two rounds of its work
     finding = case.finding("not-network", None, span.events, process)
-    if process.exit_event is not None:
-        finding.evidence.append(process.exit_event)
-    finding.variant, finding.severity, finding.duration_ns = span.kind, "fatal", waited
-    finding.confidence = "likely"
-    finding.end_ns = process.end_ns or case.last_ns
+    finding.evidence += exit_of(process)
+    over = process.end_ns or case.last_ns
+    waited = span.duration_ns
+    if waited is None and span.start_ns is not None and over is not None:
+        waited = over - span.start_ns
+    finding.variant, finding.severity, finding.confidence = span.kind, "fatal", "likely"
+    finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
-    finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {_words(span)}. No socket was involved."
-    finding.causes = [_why(span)]
+    words, why = _WAITS.get(span.kind, ("what it waited for is not in the log", _UNDONE))
+    if span.detail and span.kind in ("lock", "file", "accept"):
+        words += f" ({span.detail})"
+    finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {words}. No socket was involved."
+    finding.causes = [why]
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]
     if rests:
-        left = (
-            seconds(span.limit_ns - waited) if span.limit_ns is not None and waited is not None else "an unknown time"
-        )
+        left = seconds(span.limit_ns - waited if span.limit_ns is not None and waited is not None else None)
         finding.severity, finding.remedy = "info", []
         finding.summary = (
             f"{who} sleeps on purpose ({span.limit_source}): {seconds(waited)} so far, at most {left} more."
@@ -180,25 +190,29 @@ def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
     """The wait at the bottom of the chain of parents waiting for children, where the job was stuck at its end."""
     if case.job_fate() in ("ok", "failed") or any(f.severity == "fatal" for f in case.findings):
         return None
-    best: tuple[int, Process, Span] | None = None
-    for process in case.evidence.processes.values():
-        if case.fate(process) in ("ok", "failed") or case.cut_at_work(process):
-            continue
-        for span in process.spans:
-            if not _still(case, process, span) or span.kind in ("signal",):
-                continue
-            if span.limit_source == "restart_syscall":
-                continue  # what it waits for the log does not tell (restart_syscall(2)): it may be a socket
-            if span.kind == "unknown" and span.limit_source in LOOPS and "attached" in case.evidence.source.facts:
-                continue  # an event loop that was idle when somebody came to look: for what, the log does not tell
-            if span.kind in _RESTS and awaits_clients(case, process):
-                continue
-            if span.kind == "child" and any(case.fate(c) == "open" and c.traced for c in case.descendants(process)):
-                continue  # the child is what hangs, or it is at work
-            depth = 0 if span.kind in ("child", "futex", "unknown") else 1
-            if best is None or (depth, _length(case, process, span)) > (best[0], _length(case, best[1], best[2])):
-                best = (depth, process, span)
-    return (best[1], best[2]) if best is not None else None
+    stuck = [
+        (process, span)
+        for process in case.evidence.processes.values()
+        if case.fate(process) not in ("ok", "failed") and not case.cut_at_work(process)
+        for span in process.spans
+        if _still(case, process, span) and _is_stuck(case, process, span)
+    ]
+
+    def weight(wait: tuple[Process, Span]) -> tuple[bool, int]:
+        return wait[1].kind not in ("child", "futex", "unknown"), _length(case, *wait)
+
+    return max(stuck, key=weight, default=None)
+
+
+def _is_stuck(case: Case, process: Process, span: Span) -> bool:
+    """What is waited for is known and is no socket, no client, and no child that is still seen at work."""
+    if span.kind == "signal" or span.limit_source == "restart_syscall":
+        return False  # what restart_syscall(2) goes on with the log does not tell: it may wait for a socket
+    if span.kind == "unknown" and span.limit_source in LOOPS and "attached" in case.evidence.source.facts:
+        return False  # an event loop that was idle when somebody came to look: for what, the log does not tell
+    if span.kind in _RESTS and awaits_clients(case, process):
+        return False
+    return span.kind != "child" or not any(case.fate(c) == "open" and c.traced for c in case.descendants(process))
 
 
 def _sleeps_on_purpose(case: Case, process: Process, span: Span) -> bool:
@@ -226,27 +240,6 @@ def _still(case: Case, process: Process, span: Span) -> bool:
     if span.ended_by == "signal" and (process.signal is None or (process.end_ns or 0) - (span.end_ns or 0) > SECOND):
         return False
     return _length(case, process, span) >= _HANG_NS
-
-
-def _words(span: Span) -> str:
-    words = {
-        "lock": "it waited for a file lock", "sleep": "it slept", "child": "it waited for a child process",
-        "stdin": "it waited for input from the keyboard or its standard input", "pipe": "it waited for a pipe",
-        "futex": "it waited for a lock or another thread", "message": "it waited for a semaphore or message queue",
-        "file": "it waited for a file or device", "accept": "it waited for a client to connect",
-    }  # fmt: skip
-    text = words.get(span.kind, "what it waited for is not in the log")
-    return f"{text} ({span.detail})" if span.detail and span.kind in ("lock", "file", "accept") else text
-
-
-def _why(span: Span) -> str:
-    return {
-        "lock": "another process holds the lock",
-        "stdin": "the program asks a question (password, yes/no) and nobody is there to answer",
-        "child": "the child does not end: it was not traced (-f), or waits itself",
-        "pipe": "the process at the other end of the pipe neither writes nor closes",
-        "sleep": "the program pauses on purpose",
-    }.get(span.kind, "another thread or process has not done its part")
 
 
 def _look(span: Span, process: Process) -> Step:

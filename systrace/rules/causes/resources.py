@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.model import Draft, Event, Socket, Step
-from systrace.rules.case.index import Case
+from systrace.rules.case.index import Case, where
+from systrace.rules.examples import FAIL, FINE, connects
 from systrace.rules.rule import Phase, rule
-
-_FAIL = "9 9.9 +++ exited with 1 +++"
-_FINE = "9 9.9 +++ exited with 0 +++"
 
 
 @rule("fd-exhaustion", phase=Phase.RESOURCES, of_process=True,
-      fires="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = -1 EMFILE (Too many open files) <0.0001>\n" + _FAIL,
-      silent="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n9 1.1 close(3) = 0 <0.0001>\n" + _FINE)  # fmt: skip
+      fires="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = -1 EMFILE (Too many open files) <0.0001>\n" + FAIL,
+      silent="9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n9 1.1 close(3) = 0 <0.0001>\n" + FINE)  # fmt: skip
 def fd_exhaustion(case: Case) -> Iterator[Draft]:
     """The process (EMFILE) or the whole system (ENFILE) has no descriptor left.
 
@@ -42,21 +40,18 @@ def fd_exhaustion(case: Case) -> Iterator[Draft]:
             + f" no free descriptor{opened}; what fails after this follows from it."
         )
         finding.causes = ["descriptors are opened and not closed (a leak)", "the limit is too low for the work"]
-        finding.next_steps = [
-            Step(f"ls /proc/{process.pid or 'PID'}/fd | wc -l; prlimit --nofile --pid {process.pid or 'PID'}")
-        ]
+        pid = process.pid or "PID"
+        finding.next_steps = [Step(f"ls /proc/{pid}/fd | wc -l; prlimit --nofile --pid {pid}")]
         finding.remedy = ["close what is opened", "ulimit -n / LimitNOFILE= higher, if the number is right"]
         finding.refuted_by = "free descriptors in /proc/PID/fd at that time"
         yield finding
 
 
 @rule("port-exhaustion", phase=Phase.PORT, of_process=True, of_connect=True,
-      fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16)'
-      " = -1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>\n" + _FAIL,
+      fires=connects("-1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>") + FAIL,
       silent='9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "::1",'
       " &sin6_addr), sin6_scope_id=0}, 28) = -1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>\n"
-      '9 1.1 connect(4, {sa_family=AF_INET, sin_port=htons(443), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.0001>\n'
-      + _FINE)  # fmt: skip
+      + connects("0 <0.0001>", 443, "1.1", fd=4, host="127.0.0.1") + FINE)  # fmt: skip
 def port_exhaustion(case: Case) -> Iterator[Draft]:
     """There is no free local port for one more connection to that destination.
 
@@ -75,18 +70,17 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
             if attempt.errno != "EADDRNOTAVAIL":
                 continue
             same = sum(1 for s in case.clients if s.peer == attempt.peer)
-            finding = case.finding("port-exhaustion", socket, attempt.events)
-            finding.severity = "fatal"
+            finding = case.finding("port-exhaustion", socket, attempt.events, severity="fatal")
             finding.confidence = "confirmed" if same >= 8 else "likely"
             finding.summary = (
-                f"{case.name_of(case.process(socket))}: connect to {finding.peer} failed with EADDRNOTAVAIL: no free local "
+                f"{case.user(socket)}: connect to {finding.peer} failed with EADDRNOTAVAIL: no free local "
                 f"port for this destination ({same} connections to it in this log)."
             )
             finding.causes = [
                 "too many connections to one destination in a minute (closed ones hold their port for 60 s)",
                 "other processes of this host hold the ports, or the socket is bound to an address that is not local",
             ]
-            host = attempt.peer.host if attempt.peer is not None else "HOST"
+            host, _ = where(attempt.peer)
             finding.next_steps = [
                 Step(f"ss -s; ss -tan state time-wait dst {host} | wc -l"),
                 Step("sysctl net.ipv4.ip_local_port_range"),
@@ -102,10 +96,10 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
 @rule("bind-conflict", phase=Phase.PORT, of_connect=True,
       fires='9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n'
       '9 1.0 bind(3, {sa_family=AF_INET, sin_port=htons(8080), sin_addr=inet_addr("0.0.0.0")}, 16)'
-      " = -1 EADDRINUSE (Address already in use) <0.0001>\n" + _FAIL,
+      " = -1 EADDRINUSE (Address already in use) <0.0001>\n" + FAIL,
       silent='9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n'
       '9 1.0 bind(3, {sa_family=AF_INET, sin_port=htons(8080), sin_addr=inet_addr("0.0.0.0")}, 16) = 0 <0.0001>\n'
-      + _FINE)  # fmt: skip
+      + FINE)  # fmt: skip
 def bind_conflict(case: Case) -> Iterator[Draft]:
     """The local address or port that the program wants is taken, or is not this host's.
 
@@ -116,32 +110,23 @@ def bind_conflict(case: Case) -> Iterator[Draft]:
     What to do: find the holder; SO_REUSEADDR for servers; no fixed source port for clients.
     Source: bind(2), ip(7)
     """
-    everything = case.evidence.sockets.values()
     by_port: dict[int, list[Socket]] = {}
-    for socket in everything:
+    for socket in case.evidence.sockets.values():
         if socket.local is not None and (socket.role == "listener" or case.connected(socket)):
             by_port.setdefault(socket.local.port, []).append(socket)
-    for socket in everything:
-        if socket.kind != "socket" or socket.family in ("netlink", "packet"):
-            continue
-        fault = next((f for f in socket.faults if f.kind == "bind"), None)
-        events = [fault.event] if fault is not None else []
-        errno = fault.errno if fault is not None else None
-        for attempt in socket.attempts:
-            if attempt.errno == "EADDRINUSE":
-                events, errno = list(attempt.events), attempt.errno
-        if not events or errno not in ("EADDRINUSE", "EADDRNOTAVAIL", "EACCES"):
+    for socket in case.evidence.sockets.values():
+        errno, events = _refused_address(socket)
+        if not events or errno not in _REFUSED:
             continue
         if any(_holds(case, s, socket, events[0]) for s in by_port.get(socket.local.port if socket.local else 0, ())):
             continue  # the other address family's listener, or an FTP client's control connection
-        finding = case.finding("bind-conflict", socket, events)
-        finding.severity, finding.confidence = "fatal", "confirmed"
-        finding.peer = str(socket.peer) if socket.peer is not None else str(socket.local) if socket.local else None
-        finding.variant = (errno or "").lower()
-        why = {"EADDRINUSE": "it is in use", "EADDRNOTAVAIL": "this host does not have that address"}
+        finding = case.finding("bind-conflict", socket, events, severity="fatal", confidence="confirmed")
+        address = socket.peer or socket.local
+        finding.peer = str(address) if address is not None else None
+        finding.variant = errno.lower()
         finding.summary = (
-            f"{case.name_of(case.process(socket))} could not take the local address {socket.local or 'it wanted'}: "
-            f"{why.get(errno or '', 'it is not allowed to')} ({errno})."
+            f"{case.user(socket)} could not take the local address {socket.local or 'it wanted'}: "
+            f"{_REFUSED[errno]} ({errno})."
         )
         port = socket.local.port if socket.local is not None else "PORT"
         finding.causes = ["an earlier run of the same program still holds it", "another program uses that port"]
@@ -149,6 +134,24 @@ def bind_conflict(case: Case) -> Iterator[Draft]:
         finding.remedy = ["stop the holder", "SO_REUSEADDR for servers; no fixed source port for clients"]
         finding.refuted_by = "nobody holding that port at that time"
         yield finding
+
+
+_REFUSED = {
+    "EADDRINUSE": "it is in use",
+    "EADDRNOTAVAIL": "this host does not have that address",
+    "EACCES": "it is not allowed to",
+}
+
+
+def _refused_address(socket: Socket) -> tuple[str, list[Event]]:
+    """(why, calls) of the local address that a socket could not take by bind(2), listen(2) or connect(2); "" where it did."""
+    if socket.kind != "socket" or socket.family in ("netlink", "packet"):
+        return "", []
+    for attempt in reversed(socket.attempts):
+        if attempt.errno == "EADDRINUSE":
+            return attempt.errno, list(attempt.events)
+    fault = next((f for f in socket.faults if f.kind == "bind"), None)
+    return (fault.errno or "", [fault.event]) if fault is not None else ("", [])
 
 
 def _holds(case: Case, other: Socket, socket: Socket, bound: Event) -> bool:

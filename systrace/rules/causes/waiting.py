@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Socket, Step
-from systrace.rules.advice import other_end
 from systrace.rules.advice.clients import client_note
-from systrace.rules.advice.remedies import timeout_remedies
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.advice.remedies import advise_local, timeout_remedies
+from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
-from systrace.rules.case.waits import ANSWER, REQUEST, base, how_it_ended, stalls, what
+from systrace.rules.case.waits import base, how_it_ended, stalls, what
+from systrace.rules.examples import OPEN, REQUEST, exits, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.shell import word
@@ -28,8 +29,8 @@ _OWN_LIMIT_NS = SECOND // 20
     "9 6.4 +++ exited with 1 +++",
     silent=REQUEST
     + "9 1.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 1 ([{fd=3, revents=POLLIN}]) <1.005>\n"
-    + ANSWER
-    + "9 6.4 +++ exited with 0 +++",
+    + replies("2.2")
+    + exits("6.4"),
 )
 def read_timeout(case: Case) -> Iterator[Draft]:
     """The connection stood, the request was out, and the answer did not come before the program's own limit.
@@ -52,37 +53,31 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             stall.phase = "middle"
         if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
             continue
-        own = stall.ended == "limit" and (stall.waited_ns is None or stall.waited_ns >= _OWN_LIMIT_NS)
-        alarm = stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM"
-        gave_up = stall.ended in ("close", "exit") and (stall.waited_ns is None or stall.waited_ns >= SECOND)
-        if own and stall.waited_ns is None and stall.phase == "middle" and case.fate(stall.process) == "ok":
-            continue  # without a clock a tick of its loop looks like its limit
-        if gave_up and not own:
-            gave_up = case.fate(stall.process) == "failed"
-        if not (own or alarm or gave_up):
+        by = _given_up_by(case, stall)
+        if not by:
             continue
         finding = base(case, "read-timeout", stall)
-        finding.confidence = "confirmed" if own or alarm else "likely" if stall.seen else "possible"
-        name = case.name_of(stall.process)
         limit = stall.limit_ns or stall.waited_ns
-        how = f", as set by the program ({stall.limit_source})" if own or alarm else ""
+        how = note = ""
+        if by == "itself":
+            finding.confidence = "likely" if stall.seen else "possible"
+        else:
+            finding.confidence, how = "confirmed", f", as set by the program ({stall.limit_source})"
+        if by == "limit":
+            note = client_note(case, stall.process, limit, "read")
         finding.summary = (
-            f"{name} waited {seconds(stall.waited_ns)} for {what(stall)} from {case.label(stall.socket)}; then it gave "
-            f"up{how}. The network reported no error."
+            f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
+            f"{case.label(stall.socket)}; then it gave up{how}. The network reported no error.{f' {note}' if note else ''}"
         )
-        note = client_note(case, stall.process, limit, "read") if own else ""
-        if note:
-            finding.summary += f" {note}"
-        host, port = (stall.socket.peer.host, stall.socket.peer.port) if stall.socket.peer else ("HOST", 0)
+        host, port = where(stall.socket.peer, port="0")
         finding.causes = [
             "the server is slow for this request, or stuck",
             "the server or something on the path lost the connection without a word",
             f"the limit of {seconds(limit)} is too short for what was asked",
         ]
+        in_log = "did it arrive, how long did it take, was the answer sent?"
         finding.next_steps = [
-            Step(
-                why="look up this request in the server's access log: did it arrive, how long did it take, was the answer sent?"
-            ),
+            Step(why=f"look up this request in the server's access log: {in_log}"),
             *_repeated(stall.socket, "%{time_starttransfer}"),
             Step(f"nc -vz -w5 {host} {port}"),
         ]
@@ -91,13 +86,25 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         yield finding
 
 
+def _given_up_by(case: Case, stall: Stall) -> str:
+    """What made the program give up: its `limit`, an `alarm`, `itself` (it closed or exited, and failed), or ""."""
+    waited = stall.waited_ns
+    if stall.ended == "limit" and (waited is None or waited >= _OWN_LIMIT_NS):
+        unproven = waited is None and stall.phase == "middle" and case.fate(stall.process) == "ok"
+        return "limit" if not unproven else ""  # without a clock a tick of its loop looks like its limit
+    if stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM":
+        return "alarm"
+    left = stall.ended in ("close", "exit") and (waited is None or waited >= SECOND)
+    return "itself" if left and case.fate(stall.process) == "failed" else ""
+
+
 @rule(
     "slow-transfer",
     fires=REQUEST
     + '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\na", 99, 0, NULL, NULL) = 39 <0.01>\n'
     '9 2.3 recvfrom(3, "b", 99, 0, NULL, NULL) = 1 <0.01>\n9 3.3 recvfrom(3, "c", 99, 0, NULL, NULL) = 1 <0.01>\n'
     "9 4.0 close(3) = 0 <0.0001>\n9 4.0 +++ exited with 28 +++",
-    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+    silent=REQUEST + replies("2.2") + exits("4.0"),
 )
 def slow_transfer(case: Case) -> Iterator[Draft]:
     """The answer was coming, but too slowly for the program's limit on the whole transfer.
@@ -128,7 +135,7 @@ def slow_transfer(case: Case) -> Iterator[Draft]:
         finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
         finding.next_steps = [
             *_repeated(socket, "%{speed_download} %{time_total}"),
-            Step(f"ss -tnoi dst {socket.peer.host if socket.peer else 'HOST'}", "while it transfers: retrans, cwnd"),
+            Step(f"ss -tnoi dst {where(socket.peer)[0]}", "while it transfers: retrans, cwnd"),
         ]
         finding.remedy = ["raise the limit on the whole transfer (curl --max-time), or fetch in smaller parts"]
         finding.refuted_by = "an end or reset from the peer before the program closed"
@@ -147,10 +154,9 @@ def _repeated(socket: Socket, clock: str) -> list[Step]:
     "send-blocked",
     endless=True,
     hung=("hung",),
-    fires='9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.7")}, 16) = 0 <0.01>\n'
-    '9 1.1 sendto(3, "xxxx", 4, 0, NULL, 0) = 4 <0.0001>\n'
+    fires=OPEN + '9 1.1 sendto(3, "xxxx", 4, 0, NULL, 0) = 4 <0.0001>\n'
     "9 1.2 poll([{fd=3, events=POLLOUT}], 1, 5000) = 0 (Timeout) <5.005>\n9 6.4 +++ exited with 1 +++",
-    silent=REQUEST + ANSWER + "9 4.0 +++ exited with 0 +++",
+    silent=REQUEST + replies("2.2") + exits("4.0"),
 )
 def send_blocked(case: Case) -> Iterator[Draft]:
     """The program wants to send, and the peer takes nothing: its window is full.
@@ -174,19 +180,18 @@ def send_blocked(case: Case) -> Iterator[Draft]:
         if stall.ended in ("close", "exit") and case.fate(stall.process) == "ok":
             continue
         finding = base(case, "send-blocked", stall)
-        finding.variant = "limit" if stall.ended == "limit" else "hung"
-        finding.confidence = "confirmed" if stall.ended == "limit" else "likely"
-        waited = seconds(None if stall.cut else stall.waited_ns)
+        if stall.ended == "limit":
+            finding.variant, finding.confidence = "limit", "confirmed"
+            ended = f"; its own limit ended the wait ({stall.limit_source})."
+        else:
+            finding.variant, finding.confidence = "hung", "likely"
+            ended = f" ({how_it_ended(stall)})."
         finding.summary = (
-            f"{case.name_of(stall.process)} could not send to {case.label(stall.socket)} for {waited} after "
-            f"{stall.socket.sent.original_len} bytes: the peer took no more"
-            + (
-                f"; its own limit ended the wait ({stall.limit_source})."
-                if stall.ended == "limit"
-                else f" ({how_it_ended(stall)})."
-            )
+            f"{case.name_of(stall.process)} could not send to {case.label(stall.socket)} for "
+            f"{seconds(None if stall.cut else stall.waited_ns)} after {stall.socket.sent.original_len} bytes: the peer took "
+            f"no more{ended}"
         )
-        host = stall.socket.peer.host if stall.socket.peer is not None else "HOST"
+        host, _ = where(stall.socket.peer)
         finding.causes = [
             "the peer's program does not read (stuck, overloaded)",
             "both sides write first and nobody reads: a deadlock",
@@ -197,5 +202,5 @@ def send_blocked(case: Case) -> Iterator[Draft]:
         ]
         finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
         finding.refuted_by = "an open window of the peer in a packet capture of that time"
-        other_end.advise(case, finding, stall.socket)
+        advise_local(case, finding, stall.socket)
         yield finding

@@ -36,14 +36,6 @@ _JUDGES = (
 )
 
 
-def defects(answer: Answer, who: Victim) -> Iterator[Defect]:
-    """What is wrong with an answer, the best explanation first."""
-    for judge in _JUDGES:
-        found = judge(answer, who)
-        if found is not None:
-            yield found
-
-
 def accused(case: Case, cause: str) -> Iterator[Draft]:
     """The findings of one cause among all that are wrong with answers of this case."""
     return (finding for finding in _all(case) if finding.cause == cause)
@@ -55,25 +47,37 @@ def _all(case: Case) -> list[Draft]:
     recovered: list[Draft] = []
     chosen: dict[int, tuple[bool, Draft]] = {}
     for answer in answers(case)[-_MOST:]:
-        if answer.response.status in (101, 304) or _unasked(answer):
+        status = answer.response.status
+        if status in (101, 304) or _unasked(answer):
             continue
-        refused = answer.response.status >= 500 or answer.response.status == 429
         if _made_good(answer):
-            if refused:
-                recovered.append(_recovered(case, answer))
+            recovered += [_recovered(case, answer)] if status >= 500 or status == 429 else []
             continue
-        who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
-        found = next((d for d in defects(answer, who) if _decisive(case, answer, who, d)), None) if who else None
-        if who is None or found is None or (answer.passed_on and who.process is who.receiver):
+        blamed = _blamed(case, answer)
+        if blamed is None:
             continue
-        fits = who.said.has(found.words)
-        if fits or not chosen.get(who.process.pid, (False,))[0]:
-            finding = _accusation(case, answer, who, found)
-            before = chosen.get(who.process.pid)
-            if before is not None and before[1].cause == finding.cause and before[1].peer == finding.peer:
-                finding.count += before[1].count
-            chosen[who.process.pid] = fits, finding
+        who, defect = blamed
+        fits = who.said.has(defect.words)
+        fitted, before = chosen.get(who.process.pid, (False, None))
+        if fitted and not fits:
+            continue
+        finding = _accusation(case, answer, who, defect)
+        if before is not None and (before.cause, before.peer) == (finding.cause, finding.peer):
+            finding.count += before.count
+        chosen[who.process.pid] = fits, finding
     return recovered + [finding for _, finding in chosen.values()]
+
+
+def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
+    """(who failed of an answer, what was wrong with it)."""
+    who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
+    if who is None or (answer.passed_on and who.process is who.receiver):
+        return None
+    for judge in _JUDGES:
+        defect = judge(answer, who)
+        if defect is not None and _decisive(case, answer, who, defect):
+            return who, defect
+    return None
 
 
 def _swallowed(case: Case, answer: Answer) -> Victim | None:
@@ -108,12 +112,12 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
         return True
     if answer.passed_on:
         return False  # they may be its own words: only a reader's complaint of them tells
-    silent = not who.said.text or who.said.cut
     if case.fate(who.process) == "ok":
         return defect.cause == "truncated-response" and not who.said.has(EXCEPTION_WORDS)
+    silent = not who.said.text or who.said.cut
     if not silent and (not defect.proof or who.said.has(TRANSPORT_WORDS)):
         return False  # it complains of something else
-    if _is_last(case, answer) and (who.end is None or not case.has_clock or who.end - answer.at <= PROMPT_NS):
+    if who.ended_within(case, PROMPT_NS, answer.at) and _is_last(case, answer):
         return True
     return defect.proof and silent and answer.response.status >= 500
 
@@ -131,11 +135,8 @@ def _is_last(case: Case, answer: Answer) -> bool:
 
 
 def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draft:
-    said = who.said.has(defect.words)
-    finding = accusation(
-        case, defect.cause, answer.socket, list(answer.response.events), who, defect.words if said else None
-    )
-    response = answer.response
+    said, response = who.said.fitting(defect.words), answer.response
+    finding = accusation(case, defect.cause, answer.socket, list(response.events), who, said)
     request_events: list[Event] = list(response.request.events) if response.request is not None else []
     finding.evidence = [*request_events[:1], *finding.evidence]
     finding.variant = defect.variant
@@ -160,11 +161,8 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draf
     if answer.passed_on:
         finding.confidence = "possible"  # the receiver may have changed what came
         finding.refuted_by = "another content of the answer itself: record it again with systrace run --tls-keys"
-    if (
-        response.body is not None
-        and not response.body.whole
-        and defect.cause not in ("http-error-status", "truncated-response")
-    ):
+    partly = response.body is not None and not response.body.whole
+    if partly and defect.cause not in ("http-error-status", "truncated-response"):
         finding.confidence = "possible" if finding.confidence == "likely" else "likely"
     return finding
 
@@ -215,9 +213,8 @@ def _recovered(case: Case, answer: Answer) -> Draft:
     finding.variant, finding.severity, finding.confidence = f"status-{response.status}", "info", "confirmed"
     finding.recovered = "retry"
     finding.summary = (
-        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to "
-        f"{answer.url}; a retry of the same "
-        "request worked."
+        f"{case.name_of(answer.process)}: {case.label(answer.socket)} answered {response.status} to {answer.url}; a retry of "
+        "the same request worked."
     )
     finding.remedy = ["nothing to do for this run; the server's log says why it refused"]
     finding.refuted_by = "the retry not having been for the same thing"

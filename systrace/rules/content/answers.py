@@ -23,7 +23,6 @@ class Answer:
     index: int = 0  # its own place there
     passed_on: str = ""  # why the log shows it only as its receiver passed it on, see `passed_on`
     same: list[Answer] = field(default_factory=list)  # of the group, those with its `key`
-    _key: tuple[str, str, str] | None = None
 
     @property
     def later(self) -> list[Answer]:
@@ -38,11 +37,6 @@ class Answer:
     @property
     def key(self) -> tuple[str, str, str]:
         """Method, host and path without query: equal for a repeated request."""
-        if self._key is None:
-            self._key = self._new_key()
-        return self._key
-
-    def _new_key(self) -> tuple[str, str, str]:
         request = self.response.request
         if request is None:
             return "", str(self.socket.peer), ""
@@ -83,12 +77,22 @@ def _all_answers(case: Case) -> Iterator[Answer]:
         for message in socket.messages:
             if isinstance(message, HttpResponse) and message.direction == "received" and not message.interim:
                 yield Answer(socket, message, receiver(case, socket, message), ended_at(case, message))
-    legible = {s.uid for s in case.clients if any(isinstance(m, HttpResponse) for m in s.messages)}
-    users = {p.pid: p for s in case.clients if s.is_network and (p := case.process(s)) is not None}
-    illegible = users.keys() - {p.pid for s in case.clients if s.uid in legible and (p := case.process(s)) is not None}
-    for pid in sorted(illegible):
-        for socket, response, why in passed_on(case, users[pid]):
-            yield Answer(socket, response, users[pid], ended_at(case, response), passed_on=why)
+    for process in _unread(case):
+        for socket, response, why in passed_on(case, process):
+            yield Answer(socket, response, process, ended_at(case, response), passed_on=why)
+
+
+def _unread(case: Case) -> list[Process]:
+    """Those that use the network, and of which no answer is legible."""
+    users: dict[int, Process] = {}
+    legible: set[int] = set()
+    for socket in case.clients:
+        process = case.process(socket)
+        if process is not None and socket.is_network:
+            users[process.pid] = process
+        if process is not None and any(isinstance(m, HttpResponse) for m in socket.messages):
+            legible.add(process.pid)
+    return [users[pid] for pid in sorted(users.keys() - legible)]
 
 
 def ended_at(case: Case, message: Message) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
-from systrace.bodies.charset import charset_problem
+from systrace.bodies.charset import CharsetProblem, charset_problem
 from systrace.bodies.error_payload import error_payload
 from systrace.bodies.expectations import due, unannounced_compression
 from systrace.bodies.json_body import json_problem
 from systrace.bodies.tabular import csv_problem, fixed_width_problem
 from systrace.bodies.xml_body import xml_problem
+from systrace.messages.body import Body
+from systrace.messages.http import HttpResponse
 from systrace.messages.problem import Problem
 from systrace.rules.content.answers import Answer
 from systrace.rules.content.defect import (
@@ -29,23 +31,19 @@ _DATA_METHODS = frozenset(("GET", ""))
 
 def coded(answer: Answer, victim: Victim | None) -> Defect | None:
     """Compressed bytes that the program took for text."""
-    response = answer.response
-    body = response.body
+    body = answer.response.body
     if body is None or not body.received:
         return None
-    kind = unannounced_compression(response)
+    kind = unannounced_compression(answer.response)
     decoded = body.decoded()
     if kind is not None:
         text = f"was {kind} data that no Content-Encoding announces"
     elif decoded.problem is not None and decoded.problem.kind in ("not-encoded", "malformed"):
-        text = (
-            f"declares Content-Encoding {', '.join(body.encodings)}, but its bytes are not that: "
-            f"{decoded.problem.message}"
-        )
-    elif body.encodings and body.received and body.encodings[-1] in ("gzip", "x-gzip", "deflate", "br", "zstd"):
-        asked = (response.request.header("accept-encoding") or "") if response.request is not None else ""
-        spoken = says(victim, r"x\{1f\}|\\x1f|\x1f|\\u001f|0x8b")
-        if body.encodings[-1] in asked.lower() and not spoken and not _never_decodes(answer, victim):
+        text = f"declares Content-Encoding {', '.join(body.encodings)}, but its bytes are not that: {decoded.problem.message}"
+    elif body.encodings and body.encodings[-1] in ("gzip", "x-gzip", "deflate", "br", "zstd"):
+        request = answer.response.request
+        asked = (request.header("accept-encoding") or "") if request is not None else ""
+        if body.encodings[-1] in asked.lower() and not _left_packed(answer, victim):
             return None
         text = f"was compressed (Content-Encoding: {', '.join(body.encodings)})"
         text += ", which the request had not asked for" if not asked else ", and the program did not undo it"
@@ -67,10 +65,13 @@ def coded(answer: Answer, victim: Victim | None) -> Defect | None:
     )
 
 
-def _never_decodes(answer: Answer, victim: Victim | None) -> bool:
-    """The program failed without a word that the log shows, and its client is one that leaves the body as it came: Python's
-    urllib, and curl that was given the header by hand (--compressed offers deflate first: curl, lib/content_encoding.c).
+def _left_packed(answer: Answer, victim: Victim | None) -> bool:
+    """The program complains of a byte that compressed data begins with; or it failed without a word that the log shows, and
+    its client is one that leaves the body as it came: Python's urllib, and curl that was given the header by hand
+    (--compressed offers deflate first: curl, lib/content_encoding.c).
     """
+    if says(victim, r"x\{1f\}|\\x1f|\x1f|\\u001f|0x8b"):
+        return True
     request = answer.response.request
     if request is None or victim is None or victim.said.text:
         return False
@@ -86,11 +87,8 @@ def empty(answer: Answer, victim: Victim | None) -> Defect | None:
         return None
     if (response.body is None and response.status != 204) or response.content_type.startswith("application/grpc"):
         return None
-    if (
-        request is not None
-        and request.method not in _DATA_METHODS
-        and not says(victim, EMPTY_WORDS + "|" + JSON_WORDS[4:])
-    ):
+    wants_data = request is None or request.method in _DATA_METHODS
+    if not wants_data and not says(victim, EMPTY_WORDS + "|" + JSON_WORDS[4:]):
         return None
     return Defect(
         "empty-body",
@@ -111,21 +109,11 @@ def charset(answer: Answer, victim: Victim | None) -> Defect | None:
     if body is None or body.kind() not in ("json", "xml", "csv", "text", "binary"):
         return None
     problem = charset_problem(body)
-    if problem is None or (problem.kind == "truncated" and not body.whole):
+    if problem is None or not _stumbled(problem, body, victim):
         return None
-    spoken = says(victim, TEXT_WORDS)
-    wide = (problem.actual or "").startswith(("utf-16", "utf-32")) and victim is not None and not victim.said.text
-    if problem.kind in ("mismatch", "double-encoded", "truncated") and not (spoken or wide):
-        return None
-    if problem.kind == "bom" and body.kind() != "json" and not spoken:
-        return None
-    if body.kind() == "binary" and not spoken:
-        return None
-    where = (
-        f"line {problem.line} column {problem.column} (byte {problem.offset})"
-        if problem.line
-        else f"byte {problem.offset}"
-    )
+    where = f"byte {problem.offset}"
+    if problem.line:
+        where = f"line {problem.line} column {problem.column} ({where})"
     known = problem.actual is None or problem.actual in problem.message
     actual = "" if known else f"; the bytes fit {problem.actual}"
     return Defect(
@@ -140,6 +128,18 @@ def charset(answer: Answer, victim: Victim | None) -> Defect | None:
             "decode as the bytes are (utf-8-sig for a BOM, windows-1252), or let the sender declare what it sends",
         ),
     )
+
+
+def _stumbled(problem: CharsetProblem, body: Body, victim: Victim | None) -> bool:
+    """The program says so, or it is of a kind that parsers refuse and programs may die of without a word."""
+    if problem.kind == "truncated" and not body.whole:
+        return False
+    if says(victim, TEXT_WORDS):
+        return True
+    if problem.kind in ("mismatch", "double-encoded", "truncated"):
+        wide = (problem.actual or "").startswith(("utf-16", "utf-32"))
+        return wide and victim is not None and not victim.said.text and body.kind() != "binary"
+    return body.kind() == "json" if problem.kind == "bom" else body.kind() != "binary"
 
 
 def json(answer: Answer, victim: Victim | None) -> Defect | None:
@@ -159,7 +159,7 @@ def json(answer: Answer, victim: Victim | None) -> Defect | None:
     return Defect(
         "invalid-json",
         problem.kind,
-        f"was complete ({body.size}), but its JSON is {_problem(problem)}",
+        f"was complete ({body.size}), but its JSON is {problem}",
         JSON_WORDS,
         causes=(
             "the application cut or spoilt it: a crash while writing, a warning printed in front of it, string "
@@ -176,32 +176,29 @@ def table(answer: Answer, victim: Victim | None) -> Defect | None:
     packed = body.decoded().problem
     if packed is not None and packed.kind == "truncated" and body.whole:
         return _cut_archive(body.encodings, packed)
-    wanted = due(answer.response)
-    kind = body.kind()
-    problem: Problem | None = None
-    form = kind
-    if (
-        kind == "xml"
-        or (wanted is not None and wanted[0] == "xml")
-        or (kind in ("text", "json", "html") and says(victim, XML_WORDS))
-    ):
-        problem, form = xml_problem(body), "XML"
-    elif kind in ("csv", "text"):
-        problem, form = csv_problem(body), "table"
-        if problem is None:
-            problem, form = fixed_width_problem(body), "fixed-width record"
-        if problem is not None and not says(victim, VALUE_WORDS + "|(?i:csv|column|row|line|field)"):
-            return None
+    form, problem = _table_problem(answer.response, body, victim)
     if problem is None or problem.kind == "empty":
         return None
     return Defect(
         "invalid-payload",
         form,
-        f"was complete ({body.size}), but as {form} it is {_problem(problem)}",
+        f"was complete ({body.size}), but as {form} it is {problem}",
         XML_WORDS + "|" + VALUE_WORDS,
         causes=("the sender wrote it cut or malformed", "another kind of document came (error text, other version)"),
         remedy=("save the bytes and give them to the parser offline; have the sender repair its export",),
     )
+
+
+def _table_problem(response: HttpResponse, body: Body, victim: Victim | None) -> tuple[str, Problem | None]:
+    """(what the body should be, the first thing that is wrong with it as such)."""
+    wanted, kind = due(response), body.kind()
+    xml_due = kind == "xml" or (wanted is not None and wanted[0] == "xml")
+    if xml_due or (kind in ("text", "json", "html") and says(victim, XML_WORDS)):
+        return "XML", xml_problem(body)
+    if kind not in ("csv", "text") or not says(victim, VALUE_WORDS + "|(?i:csv|column|row|line|field)"):
+        return kind, None
+    problem = csv_problem(body)
+    return ("table", problem) if problem is not None else ("fixed-width record", fixed_width_problem(body))
 
 
 def _cut_archive(encodings: tuple[str, ...], problem: Problem) -> Defect:
@@ -266,12 +263,3 @@ def values(answer: Answer, victim: Victim | None) -> Defect | None:
         causes=("the sender changed the format or wrote a placeholder",),
         remedy=("check columns and values before use",),
     )
-
-
-def _problem(problem: Problem) -> str:
-    where = (
-        f"line {problem.line} column {problem.column} (byte {problem.offset})"
-        if problem.line
-        else f"byte {problem.offset}"
-    )
-    return f"{problem.kind}: {problem.message} at {where}"

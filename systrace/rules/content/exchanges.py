@@ -34,8 +34,7 @@ def victim_of(case: Case, socket: Socket, message: Message) -> Victim | None:
 
 def soon_after(case: Case, socket: Socket, who: Victim, at: int) -> bool:
     """It was the last thing that the receiver met, and the failure came at once."""
-    near = who.end is None or not case.has_clock or who.end - at <= PROMPT_NS
-    return near and is_last_word(case, who.receiver, at, socket)
+    return who.ended_within(case, PROMPT_NS, at) and is_last_word(case, who.receiver, at, socket)
 
 
 def cut_units(case: Case, cause: str) -> Iterator[Draft]:
@@ -58,17 +57,13 @@ def cut_units(case: Case, cause: str) -> Iterator[Draft]:
                 socket,
                 [*message.events, *([end.event] if end else [])],
                 who,
-                SHORT_WORDS if who.said.has(SHORT_WORDS) else None,
+                who.said.fitting(SHORT_WORDS),
             )
-            size = (
-                f"{message.received_length} of {message.declared_length} bytes"
-                if message.declared_length
-                else message.summary
-            )
-            finding.variant, finding.confidence = (
-                "unfulfilled" if cause == "framing-error" else message.protocol,
-                "confirmed",
-            )
+            size = message.summary
+            if message.declared_length:
+                size = f"{message.received_length} of {message.declared_length} bytes"
+            finding.confidence = "confirmed"
+            finding.variant = "unfulfilled" if cause == "framing-error" else message.protocol
             finding.summary = (
                 f"{case.name_of(who.receiver)}: {case.label(socket)} closed the connection in the middle of its answer "
                 f"({message.protocol}: {size}); {effect(case, who, SHORT_WORDS)}."
@@ -93,8 +88,7 @@ def _advice(finding: Draft, socket: Socket) -> None:
 def last_error(case: Case, socket: Socket) -> tuple[ServerError, Victim, bool] | None:
     """(the refusal that a failing process met last on a socket, who failed, whether its words agree)."""
     replies = [m for m in socket.messages if isinstance(m, Reply) and m.direction == "received"]
-    for index in range(len(replies) - 1, -1, -1):
-        reply = replies[index]
+    for index, reply in reversed(list(enumerate(replies))):
         if not isinstance(reply, ServerError):
             continue
         who = victim_of(case, socket, reply)
@@ -102,9 +96,8 @@ def last_error(case: Case, socket: Socket) -> tuple[ServerError, Victim, bool] |
             return None
         agree = bool(reply.text) and quotes(who, reply.text, reply.code)
         later = [r for r in replies[index + 1 :] if r.code not in _BYE and not isinstance(r, ServerError)]
-        if agree or (
-            not [r for r in later if _counts(reply, r)] and soon_after(case, socket, who, ended_at(case, reply))
-        ):
+        went_on = any(_counts(reply, r) for r in later)
+        if agree or (not went_on and soon_after(case, socket, who, ended_at(case, reply))):
             return reply, who, agree
     return None
 
@@ -128,46 +121,43 @@ def quotes(who: Victim, text: str, code: str = "") -> bool:
 
 def cut_downloads(case: Case) -> Iterator[Draft]:
     """FTP: the data connection ended before the size that the control connection had named."""
+    for control, reply, peer, size in _announced(case):
+        data = next((s for s in case.clients if s.peer == peer and s.received.calls), None)
+        end = case.end_of_file(data) if data is not None else None
+        if data is None or end is None or data.received.original_len >= size:
+            continue
+        who = victim(case, case.process(data), case.ended(end.event))
+        if who is None:
+            continue
+        events = [*reply.events, end.event]
+        finding = accusation(case, "truncated-response", data, events, who, who.said.fitting(SHORT_WORDS))
+        finding.variant, finding.confidence = "ftp", "confirmed"
+        finding.summary = (
+            f"{case.name_of(who.receiver)}: the FTP server {case.label(control)} announced {size} bytes, and its data "
+            f"connection {data.peer} ended after {data.received.original_len}; {effect(case, who, SHORT_WORDS)}."
+        )
+        _advice(finding, data)
+        yield finding
+
+
+def _announced(case: Case) -> Iterator[tuple[Socket, FtpReply, Endpoint, int]]:
+    """(control connection, reply, address of the data connection, size in bytes) of FTP's downloads."""
     for control in case.clients:
-        announced: Endpoint | None = None
-        for message in control.messages:
-            if not isinstance(message, FtpReply) or message.direction != "received":
+        address: Endpoint | None = None
+        for reply in control.messages:
+            if not isinstance(reply, FtpReply) or reply.direction != "received":
                 continue
-            announced = message.data or announced
-            found = re.search(r"\((\d+) bytes?\)", message.text) if message.code in ("150", "125") else None
-            if found is None or announced is None:
-                continue
-            data = next((s for s in case.clients if s.peer == announced and s.received.calls), None)
-            size = int(found[1])
-            end = case.end_of_file(data) if data is not None else None
-            if data is None or end is None or data.received.original_len >= size:
-                continue
-            who = victim(case, case.process(data), case.ended(end.event))
-            if who is None:
-                continue
-            finding = accusation(
-                case,
-                "truncated-response",
-                data,
-                [*message.events, end.event],
-                who,
-                SHORT_WORDS if who.said.has(SHORT_WORDS) else None,
-            )
-            finding.variant, finding.confidence = "ftp", "confirmed"
-            finding.summary = (
-                f"{case.name_of(who.receiver)}: the FTP server {case.label(control)} announced {size} bytes, "
-                f"and its data "
-                f"connection {data.peer} ended after {data.received.original_len}; {effect(case, who, SHORT_WORDS)}."
-            )
-            _advice(finding, data)
-            yield finding
+            address = reply.data or address
+            found = re.search(r"\((\d+) bytes?\)", reply.text) if reply.code in ("150", "125") else None
+            if found is not None and address is not None:
+                yield control, reply, address, int(found[1])
 
 
 def told(case: Case, cause: str) -> Iterator[Draft]:
     """The program itself says that records are missing (and the peer had ended the connection), or are of the wrong
     shape, in a protocol that no decoder knows, right after the last bytes of it.
     """
-    for socket, who, _, _ in opaque_sockets(case):
+    for socket, who, _ in opaque_sockets(case):
         last = last_received(socket)
         if last is None or not re.search(_COUNT_WORDS, who.said.line()) or who.said.has(TRANSPORT_WORDS):
             continue
@@ -176,9 +166,8 @@ def told(case: Case, cause: str) -> Iterator[Draft]:
             continue
         if not soon_after(case, socket, who, case.ended(last)):
             continue
-        finding = accusation(
-            case, cause, socket, [*first_and_last(socket), *([end.event] if end else [])], who, _COUNT_WORDS
-        )
+        events = [*first_and_last(socket), *([end.event] if end else [])]
+        finding = accusation(case, cause, socket, events, who, _COUNT_WORDS)
         finding.variant, finding.confidence = "records", "possible"
         finding.summary = (
             f"{case.name_of(who.receiver)} received {socket.received.original_len} bytes of an unknown protocol from "
@@ -196,8 +185,8 @@ _COUNT_WORDS = (
 # -------------------------------------------------------------------------------------------- what nobody decoded
 
 
-def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
-    """(socket, who failed, bytes received, whether that is all) of connections that no decoder understood for sure."""
+def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes]]:
+    """(socket, who failed, bytes received) of connections that no decoder understood for sure."""
     for socket in case.clients:
         if not socket.is_network or socket.type == "dgram" or not socket.received.original_len:
             continue
@@ -210,8 +199,7 @@ def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes, bool]]:
         process = case.owner_of(pid) or case.process(socket)
         who = victim(case, process, case.ended(last))
         if who is not None:
-            data, whole = received_bytes(socket)
-            yield socket, who, data, whole
+            yield socket, who, received_bytes(socket)[0]
 
 
 def _understood(socket: Socket) -> bool:
@@ -234,12 +222,10 @@ def said_number(who: Victim, header: bytes) -> int | None:
     return None
 
 
-def impossible_length(socket: Socket, data: bytes) -> tuple[int, int, str] | None:
+def impossible_length(data: bytes) -> tuple[int, int, str] | None:
     """(offset, value, layout) of a length that cannot be: after frames that fit, or in a header of its own."""
-    for layout in LAYOUTS:
-        if layout.width == 4 and (found := _walk(layout, data)) is not None:
-            return found
-    return None
+    walks = (_walk(layout, data) for layout in LAYOUTS if layout.width == 4)
+    return next((found for found in walks if found is not None), None)
 
 
 def impossible_header(socket: Socket) -> int | None:

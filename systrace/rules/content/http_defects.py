@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from systrace.bodies.error_payload import error_payload
-from systrace.bodies.expectations import wrong_kind
-from systrace.bodies.html_body import html_page
+from systrace.bodies.expectations import Wrong, wrong_kind
+from systrace.bodies.html_body import HtmlPage, html_page
 from systrace.messages.http import HttpResponse
 from systrace.messages.problem import printable
 from systrace.rules.content.answers import Answer
@@ -16,6 +17,32 @@ from systrace.rules.content.victims import Victim
 _LOGIN = re.compile(
     r"(?i)(?:log-?in|log-?on|sign-?in|sso|saml|oauth|auth(?:enticate|orize)?|session|cas)(?:[/?#._-]|$)"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """What may stand before an application, and how it is recognised."""
+
+    told: str  # for people
+    servers: str  # pattern of its Server field, in lower case
+    header: str = ""  # a field that only it sends
+    status: int = 0  # a status that only it sends
+    name: str = ""  # what it is called where it sends no Server field
+
+    def wrote(self, response: HttpResponse, server: str) -> bool:
+        """Whether it may be the sender of a response."""
+        return bool(re.search(self.servers, server) or response.header(self.header)) or response.status == self.status
+
+
+_LAYERS = (
+    _Layer("a load balancer (Server: {server}), not by the application", r"^awselb"),
+    _Layer("a CDN (CloudFront; X-Cache: {cache})", "cloudfront", "x-amz-cf-id"),
+    _Layer("a CDN (Cloudflare)", "cloudflare", "cf-ray"),
+    _Layer("a CDN or cache ({server})", r"^(?:akamai|varnish|fastly)", "x-varnish", name="Varnish"),
+    _Layer("a proxy ({server})", r"^squid", "x-squid-error", 407, "forward proxy"),
+    _Layer("a proxy (Server: {server})", r"^(?:envoy|haproxy|traefik|kong|istio)"),
+)
+_BEHIND = (502, 503, 504)  # statuses of a proxy whose server fails
 
 
 def truncated(answer: Answer, victim: Victim | None) -> Defect | None:
@@ -75,7 +102,7 @@ def _redirect(answer: Answer) -> Defect:
     """The chain ends in a redirect: it goes in a circle, is too long, or was not followed."""
     response, hops = answer.response, _hops(answer)
     location = response.header("location") or ""
-    where = f"(status {response.status} to {_short(location)})"
+    where = f"(status {response.status} to {_latin(location, 120) or 'an unknown place'})"
     if len(hops) >= 4 or any(_target(other.response) == _target(response) for other in hops[:-1]):
         return Defect(
             "redirect-problem",
@@ -105,7 +132,7 @@ def _redirect(answer: Answer) -> Defect:
 def _landed(answer: Answer) -> Defect | None:
     """A redirect led to a page that asks for a password."""
     response, hops = answer.response, _hops(answer)
-    page = html_page(response.body) if response.body is not None else None
+    page = _page(response)
     if len(hops) < 2 or page is None or _wants_html(response):
         return None
     if not page.login and not _LOGIN.search(_target(response)):
@@ -113,9 +140,8 @@ def _landed(answer: Answer) -> Defect | None:
     return Defect(
         "redirect-problem",
         "login",
-        f"({hops[-2].response.status} on the way) was a login page"
-        + (f" titled {page.title!r}" if page.title else "")
-        + ", not data: the request had been redirected there",
+        f"({hops[-2].response.status} on the way) was a login page{_titled(page)}, not data: the request had been "
+        "redirected there",
         r"(?i)\S",
         causes=(
             "the session, cookie or token of the job expired or is not sent",
@@ -148,36 +174,31 @@ def _target(response: HttpResponse) -> str:
 def page(answer: Answer, victim: Victim | None) -> Defect | None:
     """HTML where data was due."""
     response = answer.response
-    body = response.body
-    page = html_page(body) if body is not None else None
+    page = _page(response)
     spoken = says(victim, JSON_WORDS + "|" + XML_WORDS[4:])
-    if page is None or body is None or (_wants_html(response) and not spoken):
+    if page is None or (_wants_html(response) and not spoken):
         return None
     wrong = wrong_kind(response)
-    due_kind = wrong.due if wrong is not None else None
     if response.status >= 400:
-        if not says(victim, JSON_WORDS) or _failed_on_status(answer, victim):
-            return None
-    elif (
-        wrong is None
-        and not spoken
-        and says(victim, r"\S")
-        and not says(victim, r"(?i)<html|<!doctype|expect|bad |answer|unexpected")
-    ):
-        return None
-    title = f" titled {page.title!r}" if page.title else ""
+        harmless = _failed_otherwise(answer, victim)
+    else:
+        harmless = wrong is None and not spoken and _complains_otherwise(victim)
+    return None if harmless else _misplaced(response, page, wrong, victim, proof=wrong is not None or spoken)
+
+
+def _misplaced(
+    response: HttpResponse, page: HtmlPage, wrong: Wrong | None, victim: Victim | None, proof: bool
+) -> Defect:
+    refused = response.status >= 400
+    xml = (wrong is not None and wrong.due == "xml") or (not says(victim, JSON_WORDS) and says(victim, XML_WORDS))
     sender = f", as {page.sender} writes them" if page.sender else ""
-    text = f"(status {response.status}) was an HTML page{title}{sender}" + (
-        f" where {due_kind} was due" if due_kind else ", not data"
-    )
-    xml = due_kind == "xml" or (not says(victim, JSON_WORDS) and says(victim, XML_WORDS))
-    cause = "invalid-payload" if xml and response.status < 400 else "html-instead-of-json"
+    due = f" where {wrong.due} was due" if wrong is not None else ", not data"
     return Defect(
-        cause,
-        f"status-{response.status}" if response.status >= 400 else "html",
-        text,
+        "invalid-payload" if xml and not refused else "html-instead-of-json",
+        f"status-{response.status}" if refused else "html",
+        f"(status {response.status}) was an HTML page{_titled(page)}{sender}{due}",
         JSON_WORDS + "|(?i:html|<!doctype|expect|bad answer)" if not xml else XML_WORDS,
-        proof=wrong is not None or spoken,
+        proof=proof,
         causes=(
             "a load balancer, proxy or firewall answered in place of the application (error, maintenance, "
             "captive portal, block)",
@@ -188,13 +209,24 @@ def page(answer: Answer, victim: Victim | None) -> Defect | None:
     )
 
 
-def _failed_on_status(answer: Answer, victim: Victim | None) -> bool:
-    """The program looked at the status: it says so, or its exit status does."""
-    if victim is None:
-        return False
-    status = answer.response.status
-    if _tool_exit(victim):
+def _page(response: HttpResponse) -> HtmlPage | None:
+    return html_page(response.body) if response.body is not None else None
+
+
+def _titled(page: HtmlPage) -> str:
+    return f" titled {page.title!r}" if page.title else ""
+
+
+def _complains_otherwise(victim: Victim | None) -> bool:
+    """The program has its say, and not a word of it sounds like a page."""
+    return says(victim, r"\S") and not says(victim, r"(?i)<html|<!doctype|expect|bad |answer|unexpected")
+
+
+def _failed_otherwise(answer: Answer, victim: Victim | None) -> bool:
+    """The program did not fail to parse an error's page: it looked at the status, as its words or its exit status say."""
+    if victim is None or not says(victim, JSON_WORDS) or _tool_exit(victim):
         return True
+    status = answer.response.status
     return victim.said.has(
         rf"(?i)(?:status|http|error|code|server|response)\D{{0,40}}\b{status}\b|\b{status}\b\W{{0,3}}(?:client"
         rf"|server) error"
@@ -212,7 +244,7 @@ def status(answer: Answer, victim: Victim | None) -> Defect | None:
     if response.status < 400:
         return None
     layer = sender(response)
-    what = f"was {response.status} {printable(response.reason.encode('latin-1', 'replace'), 60)}".rstrip()
+    what = f"was {response.status} {_latin(response.reason, 60)}".rstrip()
     after = response.header("retry-after")
     payload = error_payload(response.body) if response.body is not None else None
     words = " ".join(p for p in (payload.code, payload.message) if p) if payload is not None else ""
@@ -221,7 +253,7 @@ def status(answer: Answer, victim: Victim | None) -> Defect | None:
     if layer:
         what += f"; sent by {layer}"
     if after:
-        what += f"; Retry-After: {printable(after.encode('latin-1', 'replace'), 40)}"
+        what += f"; Retry-After: {_latin(after, 40)}"
     return Defect(
         "http-error-status",
         f"status-{response.status}",
@@ -237,65 +269,51 @@ def status(answer: Answer, victim: Victim | None) -> Defect | None:
     )
 
 
+_ACCESS = ("credentials are missing, wrong or expired", "an access rule (role, IP list, WAF) refuses the job")
+_ABSENT = ("the path is wrong, or the file is not there (yet)",)
+_CAUSES = {
+    401: _ACCESS,
+    403: _ACCESS,
+    404: _ABSENT,
+    407: ("the proxy wants credentials that the job does not send",),
+    410: _ABSENT,
+    429: ("the job, or another with the same key, asks more often than allowed",),
+}
+
+
 def _status_causes(response: HttpResponse, layer: str) -> tuple[str, ...]:
     status = response.status
-    if status == 407:
-        return ("the proxy wants credentials that the job does not send",)
-    if status in (401, 403):
-        return ("credentials are missing, wrong or expired", "an access rule (role, IP list, WAF) refuses the job")
-    if status == 404 or status == 410:
-        return ("the path is wrong, or the file is not there (yet)",)
-    if status == 429:
-        return ("the job, or another with the same key, asks more often than allowed",)
-    if status in (502, 503, 504):
-        behind = (
-            "the server behind it is down, refuses or is too slow"
-            if layer
-            else "the service, or what is behind it, is down"
-        )
-        return (behind, "a deployment or overload at that time")
+    if status in _BEHIND:
+        down = "the service, or what is behind it, is down"
+        behind = "the server behind it is down, refuses or is too slow"
+        return (behind if layer else down, "a deployment or overload at that time")
     if status >= 500:
         return ("the application failed on this request: its log has the reason",)
-    return ("the server does not accept the request as sent",)
+    return _CAUSES.get(status, ("the server does not accept the request as sent",))
 
 
 def _status_remedy(status: int) -> tuple[str, ...]:
-    if status in (429, 500, 502, 503, 504):
-        return ("retry with back-off (honour Retry-After)", "treat a status other than 2xx as an error before parsing")
-    return (
-        "correct the request or its credentials: a retry will not help",
-        "treat a status other than 2xx as an error before parsing",
-    )
+    passing = status in (429, 500, *_BEHIND)
+    retry = "retry with back-off (honour Retry-After)"
+    first = retry if passing else "correct the request or its credentials: a retry will not help"
+    return first, "treat a status other than 2xx as an error before parsing"
 
 
 def sender(response: HttpResponse) -> str:
     """Which layer wrote a response, as far as its own words tell: load balancer, proxy, CDN, or the origin's server."""
     server = (response.header("server") or "").strip()
     low = server.lower()
-    page = html_page(response.body) if response.body is not None else None
-    shown = printable(server.encode("latin-1", "replace"), 60)
+    page = _page(response)
+    by_page = page.sender if page is not None else ""
+    shown = _latin(server, 60)
     if response.request is not None and response.request.method == "CONNECT":
         return f"the proxy{f' ({shown})' if shown else ''} (answer to CONNECT)"
-    if low.startswith("awselb"):
-        return f"a load balancer (Server: {shown}), not by the application"
-    if "cloudfront" in low or "x-amz-cf-id" in dict(response.headers):
-        return (
-            f"a CDN (CloudFront; X-Cache: "
-            f"{printable((response.header('x-cache') or '?').encode('latin-1', 'replace'), 40)})"
-        )
-    if "cloudflare" in low or response.header("cf-ray"):
-        return "a CDN (Cloudflare)"
-    if low.startswith(("akamai", "varnish", "fastly")) or response.header("x-varnish"):
-        return f"a CDN or cache ({shown or 'Varnish'})"
-    if response.header("x-squid-error") or low.startswith("squid") or response.status == 407:
-        return f"a proxy ({shown or 'forward proxy'})"
-    if low.startswith(("envoy", "haproxy", "traefik", "kong", "istio")):
-        return f"a proxy (Server: {shown})"
-    if response.status in (502, 503, 504) and (
-        low.startswith(("nginx", "openresty", "apache")) or (page and page.sender)
-    ):
-        return f"a proxy in front of the application ({shown or (page.sender if page else '')})"
-    return f"the server ({shown})" if shown else (f"{page.sender}" if page is not None and page.sender else "")
+    layer = next((layer for layer in _LAYERS if layer.wrote(response, low)), None)
+    if layer is not None:
+        return layer.told.format(server=shown or layer.name, cache=_latin(response.header("x-cache") or "?", 40))
+    if response.status in _BEHIND and (low.startswith(("nginx", "openresty", "apache")) or by_page):
+        return f"a proxy in front of the application ({shown or by_page})"
+    return f"the server ({shown})" if shown else by_page
 
 
 def _wants_html(response: HttpResponse) -> bool:
@@ -303,10 +321,10 @@ def _wants_html(response: HttpResponse) -> bool:
     if request is None:
         return False
     path = request.path.partition("?")[0].lower()
-    return "text/html" in (request.header("accept") or "").lower() or (
-        path.endswith((".html", ".htm", "/")) and len(path) > 1
-    )
+    by_path = path.endswith((".html", ".htm", "/")) and len(path) > 1
+    return by_path or "text/html" in (request.header("accept") or "").lower()
 
 
-def _short(text: str) -> str:
-    return printable(text.encode("latin-1", "replace"), 120) or "an unknown place"
+def _latin(text: str, most: int) -> str:
+    """Text of a head, which is Latin-1 (RFC 9110 5.5), for people."""
+    return printable(text.encode("latin-1", "replace"), most)

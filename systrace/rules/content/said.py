@@ -26,17 +26,15 @@ _FRAME = re.compile(
 
 # Words of a program that dies of an exception or of its own fault.
 EXCEPTION_WORDS = (
-    r"Traceback \(most recent|\bException\b|(?:Error|Exception)\b[:)]|PHP Fatal|Uncaught|panic:"
-    r"|terminate called|at \S+ line \d+"
-    r"|parse error|stack smashing|double free|Segmentation fault|Assertion|malformed|undefined method|\(RuntimeError\)"
+    r"Traceback \(most recent|\bException\b|(?:Error|Exception)\b[:)]|PHP Fatal|Uncaught|panic:|terminate called"
+    r"|at \S+ line \d+|parse error|stack smashing|double free|Segmentation fault|Assertion|malformed|undefined method"
+    r"|\(RuntimeError\)"
 )
 # Words that name a failure of the transport, of name resolution or of this host: the data is not to blame then.
 TRANSPORT_WORDS = (
-    r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve"
-    r"|getaddrinfo|connection"
-    r"|ECONN|EPIPE|ETIMEDOUT|certificate|ssl|no space left|permission denied|keyboardinterrupt|memoryerror"
-    r"|too many open"
-    r"|no such file|modulenotfound|importerror|command not found"
+    r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve|getaddrinfo"
+    r"|connection|ECONN|EPIPE|ETIMEDOUT|certificate|ssl|no space left|permission denied|keyboardinterrupt|memoryerror"
+    r"|too many open|no such file|modulenotfound|importerror|command not found"
 )
 
 
@@ -51,6 +49,10 @@ class Said:
     def has(self, pattern: str) -> bool:
         """Whether the words fit."""
         return re.search(pattern, self.text) is not None
+
+    def fitting(self, pattern: str) -> str | None:
+        """The pattern, where the words fit it."""
+        return pattern if self.has(pattern) else None
 
     def line(self, words: str = "") -> str:
         """The sentence that says most, for quoting, one with these words if there is; "" when nothing was said."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from systrace.model import Process, Received, Sent, Socket
 from systrace.rules.case.index import SECOND, Case, once
+from systrace.rules.case.stalls import open_wait
 from systrace.rules.content.said import Said, said_by
 
 PROMPT_NS = 10 * SECOND  # a process that dies of an answer does so soon; one that goes on working has coped with it
@@ -43,19 +44,23 @@ class Victim:
         """Died of a signal that the program's own fault raises."""
         return self.process.signal in CRASH_SIGNALS
 
+    def ended_within(self, case: Case, limit_ns: int, at: int) -> bool:
+        """Whether it ended so soon after a moment, as far as the log tells."""
+        return self.end is None or not case.has_clock or self.end - at <= limit_ns
+
 
 def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     """Who failed after receiving something at `at`; None when nobody did, or somebody above went on and ended well."""
     if process is None or _excused(case, process):
         return None
     own = case.fate(process)
-    if own in ("failed", "killed") and _died_by_itself(case, process):
+    if own in ("failed", "killed") and _died_by_itself(process):
         return _victim(case, process, process)
     if own == "killed":
         return None
     for other in sorted(_readers(case, process), key=lambda p: case.end_of(p) or 0):
         end = case.end_of(other)
-        if case.fate(other) in ("failed", "killed") and (end is None or end >= at) and _died_by_itself(case, other):
+        if case.fate(other) in ("failed", "killed") and (end is None or end >= at) and _died_by_itself(other):
             return _victim(case, other, process) if not _excused(case, other) else None
     return _failed_above(case, process, at)
 
@@ -82,14 +87,7 @@ def stopped(case: Case, process: Process | None) -> Victim | None:
 
 def waiting(case: Case, process: Process | None, socket: Socket) -> Victim | None:
     """The receiver, where the log ends while it waits for more on this socket."""
-    last = socket.waits[-1] if socket.waits else None
-    if (
-        process is None
-        or last is None
-        or case.stops_early
-        or case.fate(process) != "open"
-        or last.ended_by not in ("", "end of log")
-    ):
+    if process is None or open_wait(socket) is None or case.stops_early or case.fate(process) != "open":
         return None
     return _victim(case, process, process)
 
@@ -98,7 +96,7 @@ def _victim(case: Case, process: Process, received_by: Process) -> Victim:
     return Victim(process, received_by, said_by(case, process, received_by), case.end_of(process))
 
 
-def _died_by_itself(case: Case, process: Process) -> bool:
+def _died_by_itself(process: Process) -> bool:
     """Not stopped by somebody: SIGPIPE means that its reader had enough, other signals come from outside."""
     return process.signal is None or process.signal in CRASH_SIGNALS
 
@@ -122,7 +120,7 @@ def _readers(case: Case, process: Process) -> Iterator[Process]:
 
 
 def _failed_after(case: Case, process: Process, at: int) -> bool:
-    failed = case.fate(process) in ("failed", "killed") and _died_by_itself(case, process)
+    failed = case.fate(process) in ("failed", "killed") and _died_by_itself(process)
     return failed and (case.end_of(process) or 0) >= at
 
 

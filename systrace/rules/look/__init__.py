@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from systrace.model import Draft, Fact, Process, Socket, Span, Verdict
+from systrace.model import Draft, Fact, Socket, Span, Verdict
 from systrace.rules.case.index import Case, once
-from systrace.rules.case.standing import stood_still
+from systrace.rules.case.stalls import open_wait, stood_still
 from systrace.rules.look.diagnose import Diagnosis, diagnose
 
 GRAVE = ("fatal", "error")
@@ -58,22 +58,20 @@ def never_weaker(case: Case, found: list[Draft]) -> list[Draft]:
     The kernel's own word (retransmitting, who holds the lock) is no weaker for the calls that were seen afterwards.
     """
     grave = [d for cause in {d.cause for each in diagnoses(case) for d in each.findings} for d in looked(case, cause)]
+    traced = [draft for draft in found if not draft.lines]  # those of the look bring lines of their own
     for look in grave:
-        for draft in found:
-            if draft is look or draft.pid != look.pid or draft.lines:
-                continue
-            if draft.cause == look.cause and _RANK[look.confidence] < _RANK[draft.confidence]:
-                draft.confidence = look.confidence
-    stronger = {(d.pid, d.socket): _RANK[d.confidence] for d in grave}
-    return [
-        draft
-        for draft in found
-        if draft.lines
-        or draft.severity not in GRAVE
-        or (draft.pid, draft.socket) not in stronger
-        or _RANK[draft.confidence] < stronger[draft.pid, draft.socket]
-        or any(draft.cause == look.cause for look in grave if look.pid == draft.pid)
-    ]
+        for draft in traced:
+            if (draft.pid, draft.cause) == (look.pid, look.cause):
+                draft.confidence = min(draft.confidence, look.confidence, key=_RANK.__getitem__)
+    told = {(look.pid, look.cause) for look in grave}
+    surer = {(look.pid, look.socket): _RANK[look.confidence] for look in grave}
+
+    def outdone(draft: Draft) -> bool:
+        if draft.lines or draft.severity not in GRAVE or (draft.pid, draft.cause) in told:
+            return False
+        return _RANK[draft.confidence] >= surer.get((draft.pid, draft.socket), len(_RANK))
+
+    return [draft for draft in found if not outdone(draft)]
 
 
 def answer(case: Case) -> Verdict:
@@ -98,9 +96,8 @@ def _placed(case: Case, draft: Draft) -> Draft:
 
 
 def _is(socket: Socket, draft: Draft) -> bool:
-    return (
-        draft.fd is not None and socket.inherited and (draft.pid, draft.fd) in {(h.pid, h.fd) for h in socket.holders}
-    )
+    held = {(holder.pid, holder.fd) for holder in socket.holders} if socket.inherited else ()
+    return draft.fd is not None and (draft.pid, draft.fd) in held
 
 
 def _still(case: Case) -> set[int]:
@@ -114,11 +111,8 @@ def _still(case: Case) -> set[int]:
 
 def _open_waits(case: Case) -> Iterator[Span]:
     for process in case.evidence.processes.values():
-        yield from (span for span in _spans(process) if not span.ended_by)
+        yield from (span for span in process.spans if not span.ended_by)
     for socket in case.evidence.sockets.values():
-        if socket.waits and socket.waits[-1].ended_by in ("", "end of log"):
-            yield socket.waits[-1]
-
-
-def _spans(process: Process) -> list[Span]:
-    return list(process.spans)
+        span = open_wait(socket)
+        if span is not None:
+            yield span

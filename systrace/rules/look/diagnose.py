@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from systrace.look.nouns import Look, ProcessState, SocketState, Thread
 from systrace.model import Draft, Line, Step
 from systrace.rules.look import others as judge_others
 from systrace.rules.look import sockets as judge_sockets
+from systrace.rules.look.threads import judge_thread
 from systrace.rules.look.waits import Judgement, Wait
 from systrace.rules.look.wording import name_of, socket_line, who
 from systrace.words import roughly
@@ -56,7 +58,7 @@ def diagnose(snapshot: Look, processes: Sequence[ProcessState] | None = None) ->
 def _judge(snapshot: Look, process: ProcessState, thread: Thread) -> Judgement:
     call = thread.call
     if call is None or thread.state in "TtZXR" or process.kernel_thread or process.frozen:
-        bare = judge_others.judge_thread(process, thread, root=process.pid == snapshot.pid)
+        bare = judge_thread(process, thread, root=process.pid == snapshot.pid)
         return _with_connections(snapshot, bare) if bare.finding.variant == "hidden" else bare
     sockets = {state.fd: state for state in snapshot.sockets if state.pid == process.pid}
     waits = [
@@ -129,67 +131,50 @@ def _notes(snapshot: Look) -> list[Draft]:
     return found + ([_incomplete(snapshot)] if snapshot.limits else [])
 
 
+def _note(process: ProcessState, cause: str, variant: str, summary: str, severity: str = "info", **more: Any) -> Draft:
+    return Draft(cause, variant, severity, "confirmed", summary, pid=process.pid, command=process.command, **more)
+
+
 def _traced(process: ProcessState) -> Draft:
-    return Draft(
-        "not-network",
-        "traced",
-        "info",
-        "confirmed",
-        f"{who(process)} is traced by {process.traced_by}, which slows it down; nobody else can trace it meanwhile.",
-        pid=process.pid,
-        command=process.command,
-        lines=[Line(f"/proc/{process.pid}/status", 1, f"TracerPid: {process.tracer}")],
-        next_steps=[Step(f"ps -fp {process.tracer}")],
-    )
+    by = f"{who(process)} is traced by {process.traced_by}"
+    text = f"{by}, which slows it down; nobody else can trace it meanwhile."
+    lines = [Line(f"/proc/{process.pid}/status", 1, f"TracerPid: {process.tracer}")]
+    return _note(process, "not-network", "traced", text, lines=lines, next_steps=[Step(f"ps -fp {process.tracer}")])
 
 
 def _incomplete(snapshot: Look) -> Draft:
-    return Draft(
-        "inconclusive",
-        "snapshot",
-        "info",
-        "confirmed",
-        "Not everything could be read: " + "; ".join(f"{limit.what}: {limit.why}" for limit in snapshot.limits),
-        pid=snapshot.pid,
-        lines=_limits(snapshot),
-        remedy=[limit.mend for limit in snapshot.limits if limit.mend],
-    )
+    text = "Not everything could be read: " + "; ".join(f"{limit.what}: {limit.why}" for limit in snapshot.limits)
+    remedy = [limit.mend for limit in snapshot.limits if limit.mend]
+    lines = _limits(snapshot)
+    return Draft("inconclusive", "snapshot", "info", "confirmed", text, pid=snapshot.pid, lines=lines, remedy=remedy)
 
 
 def _neglected(state: SocketState) -> bool:
-    return bool(
-        state.unread and state.state != "listen" and state.tcp and state.tcp.last_data_received_ms >= _UNREAD_MS
-    )
+    if not state.unread or state.state == "listen" or state.tcp is None:
+        return False
+    return state.tcp.last_data_received_ms >= _UNREAD_MS
 
 
 def _unread(snapshot: Look, state: SocketState) -> Draft:
     process = next(p for p in snapshot.processes if p.pid == state.pid)
     age = roughly(state.tcp.last_data_received_ms / 1000) if state.tcp is not None else "some time"
     begins = f" They begin: {state.unread_head}" if state.unread_head else ""
-    return Draft(
-        "not-network",
-        "unread-data",
-        "info",
-        "confirmed",
+    text = (
         f"{state.unread} bytes from {name_of(state)} have waited unread on fd {state.fd} of {who(process)} for {age}, "
-        f"and no thread waits for them.{begins}",
-        peer=str(state.peer) if state.peer is not None else None,
-        pid=state.pid,
-        command=process.command,
-        lines=[socket_line(state)],
+        f"and no thread waits for them.{begins}"
     )
+    peer = str(state.peer) if state.peer is not None else None
+    return _note(process, "not-network", "unread-data", text, peer=peer, lines=[socket_line(state)])
 
 
 def _close_wait(process: ProcessState, half: list[SocketState]) -> Draft:
-    return Draft(
+    return _note(
+        process,
         "stale-connection",
         "close-wait",
-        "warning",
-        "confirmed",
         f"{len(half)} connections of {who(process)} were closed by the peer and are still open here (CLOSE-WAIT): "
         "descriptors leak until none are left.",
-        pid=process.pid,
-        command=process.command,
+        "warning",
         lines=[socket_line(state) for state in half[:3]],
         next_steps=[Step("ss -tn state close-wait")],
         remedy=["close the socket when a read returns 0"],

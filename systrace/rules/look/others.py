@@ -1,42 +1,19 @@
-"""What a wait means that is not on a socket: lock, child, pipe, keyboard, disk, clock, or no wait at all."""
+"""What a wait means that is not on a socket: lock, child, pipe, keyboard, disk, clock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from systrace import calls
 from systrace.look.nouns import Call, Descriptor, End, ProcessState, Thread
-from systrace.model import Draft, Step
+from systrace.model import Step
 from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import thread_line, who
+from systrace.rules.look.wording import who
 from systrace.shell import word
 from systrace.words import roughly
 
-_BUSY = 0.5  # of a CPU: below this a thread seen running was just caught awake
 _NONE = "not-network"
 _OWNED = "mutex owned by thread "
-# Where a task sleeps, for kernels or permissions that hide the call; names drift, so prefixes. Seen on Linux 6.18.
-_KERNEL_FUNCTIONS = (
-    ("wait_woken", "TCP or a terminal"),
-    ("poll_schedule_timeout", "poll or select"),
-    ("do_epoll_wait", "epoll"),
-    ("ep_poll", "epoll"),
-    ("inet_csk_accept", "a client to connect"),
-    ("__skb_wait_for_more_packets", "a datagram"),
-    ("unix_stream", "a UNIX socket"),
-    ("futex", "a lock or another thread"),
-    ("do_wait", "a child"),
-    ("locks_lock", "a file lock"),
-    ("fcntl_setlk", "a file lock"),
-    ("anon_pipe", "a pipe"),
-    ("pipe_", "a pipe"),
-    ("wait_for_partner", "the other end of a FIFO"),
-    ("hrtimer_nanosleep", "sleep"),
-    ("rpc_wait", "NFS"),
-    ("io_schedule", "a disk"),
-    ("folio_wait", "a disk"),
-)
 
 
 def elsewhere(thread: Thread, call: Call) -> bool:
@@ -68,9 +45,6 @@ def judge_call(wait: Wait) -> Judgement:
         return _plain(wait, "signal", 14, f"{wait.subject}: it waits for a signal")
     if call.name in calls.SLEEPS or (not call.fds and call.limit_ns is not None):
         return _sleep(wait)
-    if wait.thread.wchan.startswith("wait_for_partner"):
-        text = f"{wait.subject} of the FIFO {call.detail or '?'}: nobody has opened its other end"
-        return _plain(wait, "pipe", 55, text, severity=wait.severity(endless=True))
     return _on_descriptor(wait)
 
 
@@ -107,34 +81,27 @@ def _events(wait: Wait) -> Judgement:
 
 
 def _held(wait: Wait) -> Judgement | None:
-    """Calls that wait for something else than they usually do: close(2) with SO_LINGER, seccomp_unotify(2)."""
+    """Calls that wait for something else than they usually do: close(2) with SO_LINGER, open(2) of a FIFO, any under
+    seccomp_unotify(2)."""
     if wait.call.name == "close" and wait.thread.state == "S":
         text = f"{wait.subject}: it lingers until the peer has taken what was written, or SO_LINGER's time is over"
         return _plain(wait, "linger", 60, text, severity="warning", confidence="likely")
+    if wait.thread.wchan.startswith("wait_for_partner"):
+        text = f"{wait.subject} of the FIFO {wait.call.detail or '?'}: nobody has opened its other end"
+        return _endless(wait, "pipe", 55, text)
     if "seccomp" not in wait.thread.wchan:
         return None
     headline = f"{wait.subject}: a seccomp filter has handed this call to its supervisor, which has not decided"
-    return _plain(
-        wait,
-        "supervisor",
-        78,
-        headline,
-        severity=wait.severity(endless=True),
-        causes=["the supervisor (container runtime, sandbox) is stuck, stopped or overloaded"],
-        next_steps=[
-            Step(why="look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root")
-        ],
-        refuted_by="the call returns",
-    )
+    causes = ["the supervisor (container runtime, sandbox) is stuck, stopped or overloaded"]
+    steps = [Step(why="look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root")]
+    return _endless(wait, "supervisor", 78, headline, causes=causes, next_steps=steps, refuted_by="the call returns")
 
 
 def _is_file(descriptor: Descriptor | None) -> bool:
     """A file proper: whoever sleeps on one waits for its file system, for nothing else."""
-    return (
-        descriptor is not None
-        and descriptor.kind == "file"
-        and not descriptor.target.startswith(("/dev/", "/proc/", "/sys/"))
-    )
+    if descriptor is None or descriptor.kind != "file":
+        return False
+    return not descriptor.target.startswith(("/dev/", "/proc/", "/sys/"))
 
 
 def _first(wait: Wait) -> Descriptor | None:
@@ -150,6 +117,11 @@ def _plain(wait: Wait, variant: str, weight: int, headline: str, **more: Any) ->
     return Judgement(weight, wait.finding(_NONE, variant, summary, **fields), headline)
 
 
+def _endless(wait: Wait, variant: str, weight: int, headline: str, **more: Any) -> Judgement:
+    """A wait that nothing in the program will end."""
+    return _plain(wait, variant, weight, headline, severity=wait.severity(endless=True), **more)
+
+
 def _file_lock(wait: Wait) -> Judgement:
     lock = next((lock for lock in wait.snapshot.locks if lock.waiter == wait.process.pid), None)
     descriptor = wait.process.descriptor(wait.call.fd if wait.call.fd is not None else -1)
@@ -158,20 +130,13 @@ def _file_lock(wait: Wait) -> Judgement:
     inside = next((p for p in wait.snapshot.processes if p.pid == holder), None)
     name = who(inside) if inside is not None else f"process {holder}" if holder > 0 else "a process unknown to us"
     headline = f"{wait.subject} on fd {wait.call.fd}: the lock on {path} is held by {name}"
-    return _plain(
-        wait,
-        "lock",
-        64,
-        headline,
-        severity=wait.severity(endless=True),
-        causes=["the holder is stuck itself, or an earlier run of the same job has not ended"],
-        next_steps=[
-            Step(f"systrace attach {holder} --passive") if holder > 0 else Step(f"fuser -v {word(path)}"),
-            Step("cat /proc/locks"),
-        ],
-        remedy=["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
-        refuted_by="the lock is granted",
-    )
+    look = f"systrace attach {holder} --passive" if holder > 0 else f"fuser -v {word(path)}"
+    advice = {
+        "causes": ["the holder is stuck itself, or an earlier run of the same job has not ended"],
+        "next_steps": [Step(look), Step("cat /proc/locks")],
+        "remedy": ["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
+    }
+    return _endless(wait, "lock", 64, headline, refuted_by="the lock is granted", **advice)
 
 
 def _mutex_circle(wait: Wait) -> list[int]:
@@ -194,27 +159,16 @@ def _futex(wait: Wait) -> Judgement:
     if circle:
         chain = " -> ".join(map(str, [*circle, circle[0]])) if len(circle) > 1 else "itself"
         text = f"{wait.subject}: the mutex it waits for is held in a circle ({chain})"
-        return _deadlock(
-            wait, text, "take the locks in one order everywhere; gdb -p PID, thread apply all bt shows where"
-        )
-    what = (
-        f"the {detail}"
-        if detail.startswith(("mutex", "end of"))
-        else "a lock, condition or another thread of the process"
-    )
+        where = "gdb -p PID, thread apply all bt shows where"
+        return _deadlock(wait, text, f"take the locks in one order everywhere; {where}")
+    known = detail.startswith(("mutex", "end of"))
+    what = f"the {detail}" if known else "a lock, condition or another thread of the process"
     ends = f", at most {roughly(wait.deadline_s)} more" if wait.deadline_s is not None else ""
     headline = f"{wait.subject}: it waits for {what}{ends}"
-    owned = detail.startswith(_OWNED)
-    return _plain(
-        wait,
-        "futex",
-        45 if owned else 11,
-        headline,
-        severity="warning" if owned else "info",
-        confidence="likely",
-        next_steps=[Step(why="the other threads' waits; py-spy dump, jstack or gdb -p show the source line")],
-        refuted_by="the thread runs again",
-    )
+    weight, severity = (45, "warning") if detail.startswith(_OWNED) else (11, "info")
+    steps = [Step(why="the other threads' waits; py-spy dump, jstack or gdb -p show the source line")]
+    sure = {"severity": severity, "confidence": "likely", "refuted_by": "the thread runs again"}
+    return _plain(wait, "futex", weight, headline, next_steps=steps, **sure)
 
 
 def _child(wait: Wait) -> Judgement:
@@ -242,7 +196,6 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
     ends = wait.snapshot.holders.get(descriptor.inode or 0, ())
     others = [end for end in ends if (end.writable if reading else end.readable)]
     outside = [end for end in others if end.pid != wait.process.pid]
-    names = ", ".join(f"{end.command}[{end.pid}]{' (stopped)' if end.stopped else ''}" for end in outside[:3])
     fifo = f" {descriptor.target}" if descriptor.target.startswith("/") else ""
     doing = f"{wait.subject} on fd {descriptor.fd}, a pipe{fifo}"
     stuck = _waiting_for_us(wait, outside)
@@ -250,28 +203,27 @@ def _pipe(wait: Wait, descriptor: Descriptor) -> Judgement:
         verb = "write" if reading else "read"
         text = f"{doing}: {who(stuck)} would have to {verb}, but it waits for this very process to end"
         return _deadlock(wait, text, "read the pipe before (or while) waiting for the child: subprocess.communicate()")
-    alone = (
-        len(wait.process.threads) == 1 and wait.call.name in calls.READS
-    )  # no other thread, no loop that signals wake
-    if others and not outside and reading and alone:
+    if reading and others and not outside:
+        return _own_pipe(wait, doing)
+    return _pipe_of_others(wait, f"{doing}: {'no data yet from' if reading else 'full, not read by'}", outside)
+
+
+def _own_pipe(wait: Wait, doing: str) -> Judgement:
+    """It reads from a pipe that nobody else can write to."""
+    if len(wait.process.threads) == 1 and wait.call.name in calls.READS:  # no other thread, no loop that signals wake
         text = f"{doing}: this process holds the only write end itself, so no data and no end of file will ever come"
         return _deadlock(wait, text, "close the unused write end after fork")
-    word = "no data yet from" if reading else "full, not read by"
-    own = bool(others) and not outside
-    if own and reading:
-        headline = f"{doing} of its own: it waits until another thread or a signal handler wakes it"
-        return _plain(wait, "event", 10, headline)
-    headline = f"{doing}: {word} {names or 'anybody in sight'}"
-    in_tree = any(end.pid == p.pid for end in outside for p in wait.snapshot.processes)
-    return _plain(
-        wait,
-        "pipe",
-        20 if in_tree else 55,
-        headline,
-        severity="info" if in_tree else wait.severity(endless=wait.deadline_s is None),
-        next_steps=[Step(f"systrace attach {outside[0].pid} --passive")] if outside and not in_tree else [],
-        refuted_by="data arrive",
-    )
+    return _plain(wait, "event", 10, f"{doing} of its own: it waits until another thread or a signal handler wakes it")
+
+
+def _pipe_of_others(wait: Wait, doing: str, outside: list[End]) -> Judgement:
+    names = ", ".join(f"{end.command}[{end.pid}]{' (stopped)' if end.stopped else ''}" for end in outside[:3])
+    headline = f"{doing} {names or 'anybody in sight'}"
+    if any(end.pid == p.pid for end in outside for p in wait.snapshot.processes):  # that one's wait says more
+        return _plain(wait, "pipe", 20, headline, refuted_by="data arrive")
+    severity = wait.severity(endless=wait.deadline_s is None)
+    steps = [Step(f"systrace attach {outside[0].pid} --passive")] if outside else []
+    return _plain(wait, "pipe", 55, headline, severity=severity, next_steps=steps, refuted_by="data arrive")
 
 
 def _waiting_for_us(wait: Wait, ends: list[End]) -> ProcessState | None:
@@ -287,115 +239,24 @@ def _waiting_for_us(wait: Wait, ends: list[End]) -> ProcessState | None:
 
 
 def _deadlock(wait: Wait, text: str, remedy: str) -> Judgement:
-    return _plain(
-        wait,
-        "deadlock",
-        92,
-        f"{text}: deadlock",
-        severity="fatal",
-        confidence="likely",
-        remedy=[remedy],
-        refuted_by="another thread or process takes the other end",
-    )
+    sure = {"severity": "fatal", "confidence": "likely", "refuted_by": "another thread or process takes the other end"}
+    return _plain(wait, "deadlock", 92, f"{text}: deadlock", remedy=[remedy], **sure)
 
 
 def _terminal(wait: Wait, descriptor: Descriptor) -> Judgement:
     headline = f"{wait.subject} on fd {descriptor.fd}, {descriptor.target}: it waits for keyboard input"
-    return _plain(
-        wait,
-        "stdin",
-        65,
-        headline,
-        summary=f"{headline} (a password or confirmation prompt?).",
-        severity=wait.severity(endless=wait.deadline_s is None),
-        remedy=["give the answer as an option, or run with standard input from /dev/null so that it fails at once"],
-        refuted_by="it goes on without input",
-    )
+    fields = {
+        "summary": f"{headline} (a password or confirmation prompt?).",
+        "severity": wait.severity(endless=wait.deadline_s is None),
+        "refuted_by": "it goes on without input",
+    }
+    remedy = ["give the answer as an option, or run with standard input from /dev/null so that it fails at once"]
+    return _plain(wait, "stdin", 65, headline, remedy=remedy, **fields)
 
 
 def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
     what = descriptor.target if descriptor is not None else wait.call.detail or "a file system or device"
     headline = f"{wait.subject}: it waits for {what} (disk, NFS or another device), state {wait.thread.state}"
-    return _plain(
-        wait,
-        "disk",
-        62,
-        headline,
-        severity=wait.severity(endless=True),
-        causes=["an NFS or EBS volume that does not answer, a full I/O queue"],
-        next_steps=[Step("dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack", "as root")],
-        refuted_by="the call returns",
-    )
-
-
-def _meaning(wchan: str) -> str:
-    return next((f": {words}" for prefix, words in _KERNEL_FUNCTIONS if wchan.startswith(prefix)), "")
-
-
-def judge_thread(process: ProcessState, thread: Thread, *, root: bool = True) -> Judgement:
-    """Judge a thread that is in no call we can read: running, stopped, dead, or hidden. `root`: we were asked about
-    this very process."""
-    name = who(process, thread)
-    if process.kernel_thread:
-        return _bare(process, thread, 5, "kernel", f"{name} is a kernel thread: it makes no system calls")
-    if thread.state in "ZX" and not process.ended:
-        return _bare(process, thread, 2, "ended", f"the first thread of {name} has ended, the process goes on")
-    if thread.state in "ZX":
-        text = f"{name} has ended and waits for its parent {process.ppid} to collect its status"
-        steps = [Step(f"systrace attach {process.ppid} --passive")] if root else []
-        return _bare(process, thread, 30 if root else 6, "zombie", text, steps=steps)
-    if process.frozen:
-        text = f"{name} is frozen with its control group and does nothing until that is thawed"
-        steps = [Step(f"cat /proc/{process.pid}/cgroup"), Step("docker unpause CONTAINER, or systemctl thaw UNIT")]
-        return _bare(process, thread, 96, "frozen", text, "fatal", steps=steps)
-    if thread.state == "T":
-        text = f"{name} is stopped by a signal (SIGSTOP, SIGTSTP or SIGTTIN) and does nothing until SIGCONT"
-        return _bare(process, thread, 95, "stopped", text, "fatal", steps=[Step(f"kill -CONT {process.pid}")])
-    if thread.state == "t":
-        text = f"{name} is held by its tracer, {process.traced_by}"
-        steps = [Step(f"ps -fp {process.tracer}")] if process.tracer else []
-        steps.append(Step(f"if a signal had stopped it: kill -CONT {process.pid}"))
-        return _bare(process, thread, 94, "traced", text, "error", steps=steps)
-    if not thread.readable:
-        where = f" in {thread.wchan}{_meaning(thread.wchan)}" if thread.wchan else ""
-        return _bare(process, thread, 4, "hidden", f"{name} sleeps{where}: what it waits for may not be read")
-    if thread.state == "R":
-        share = thread.cpu_share or 0.0
-        if share >= _BUSY:
-            text = (
-                f"{name} is busy: it used {share * 100:.0f} % of a CPU while we looked, in its own code, not in a wait"
-            )
-            steps = [
-                Step("py-spy dump, jstack or gdb -p for the source line"),
-                Step("strace -c -f -p PID for five seconds"),
-            ]
-            return _bare(process, thread, 58, "cpu", text, "warning", steps=steps)
-        return _bare(process, thread, 9, "running", f"{name} is running: it was awake when we looked")
-    where = f" (kernel function {thread.wchan}{_meaning(thread.wchan)})" if thread.wchan else ""
-    text = f"{name} is blocked outside a system call{where}, state {thread.state}"
-    disk = thread.state == "D"
-    return _bare(process, thread, 61 if disk else 8, "disk" if disk else "other", text)
-
-
-def _bare(
-    process: ProcessState,
-    thread: Thread,
-    weight: int,
-    variant: str,
-    headline: str,
-    severity: str = "info",
-    steps: Sequence[Step] = (),
-) -> Judgement:
-    finding = Draft(
-        cause=_NONE,
-        variant=variant,
-        severity=severity,
-        confidence="confirmed",
-        summary=f"{headline}.",
-        pid=process.pid,
-        command=process.command,
-        duration_ns=thread.blocked_ns,
-        lines=[thread_line(thread)],
-        next_steps=list(steps),
-    )
-    return Judgement(weight, finding, headline)
+    causes = ["an NFS or EBS volume that does not answer, a full I/O queue"]
+    steps = [Step("dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack", "as root")]
+    return _endless(wait, "disk", 62, headline, causes=causes, next_steps=steps, refuted_by="the call returns")

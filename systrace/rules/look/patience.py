@@ -14,9 +14,7 @@ from systrace.look.nouns import SocketState
 _RETRIES2_DEFAULT = 15
 _SYN_RETRIES_DEFAULT = 6
 _RTO_MIN_MS = 200
-_LATE = (
-    0.99  # timers run late and the RTO is a little above its minimum, so the nominal sum is reached one repeat early
-)
+_LATE = 0.99  # timers run late, the RTO is a little above its minimum: the nominal sum is reached one repeat early
 _RTO_MAX_MS = 120_000
 _LINEAR_SINCE = (6, 5)  # tcp_syn_linear_timeouts appeared in Linux 6.5, default 4
 _LINEAR_DEFAULT = 4

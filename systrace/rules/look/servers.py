@@ -1,34 +1,16 @@
-"""Waits that are a server's daily bread: for a client, a request, a packet. And the sentences all socket judges share."""
+"""Waits that are a server's daily bread: for a client, a request, a packet."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
-from systrace import calls
 from systrace.look.nouns import SocketState
-from systrace.model import Draft, Step
-from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import name_of, socket_line
-from systrace.words import roughly
+from systrace.model import Step
+from systrace.rules.look.waits import Judgement, Wait, at, finish
+from systrace.rules.look.wording import exchange, name_of, ss_host
 
 _PORTS = "net.ipv4.ip_local_port_range"
 _LOW, _HIGH = 32768, 60999  # its default (ip-sysctl.rst)
-
-
-def at(wait: Wait, state: SocketState) -> str:
-    if wait.call.name in calls.LOOPS:
-        return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
-    word = "from" if wait.direction == "r" else "to"
-    return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
-
-
-def finish(wait: Wait, finding: Draft, weight: int, headline: str) -> Judgement:
-    state = wait.state
-    assert state is not None
-    peer = str(state.peer) if state.peer is not None else None
-    return Judgement(
-        weight, replace(finding, peer=peer, fd=state.fd, lines=[*finding.lines, socket_line(state)]), headline
-    )
 
 
 def awaits_anybody(wait: Wait, state: SocketState) -> bool:
@@ -56,86 +38,45 @@ def rests(wait: Wait, state: SocketState) -> bool:
 
 def resting(wait: Wait, state: SocketState) -> Judgement:
     """A connection of a server's pool, between two uses."""
-    headline = f"{at(wait, state)}: a connection that rests while its program waits for clients"
-    finding = wait.finding(
-        "hung-read",
-        "resting",
-        f"{headline}; {exchange(state)}.",
-        severity="info",
-        confidence="likely",
-        next_steps=[Step(f"ss -tnoi dst {ss_host(state)}")],
-        refuted_by="a client that waits for what this connection has to bring",
-    )
-    return finish(wait, finding, 11, headline)
+    says = "a connection that rests while its program waits for clients"
+    steps = [Step(f"ss -tnoi dst {ss_host(state)}")]
+    refuted_by = "a client that waits for what this connection has to bring"
+    return _at_rest(wait, state, "resting", 11, says, f"{exchange(state)}.", next_steps=steps, refuted_by=refuted_by)
 
 
 def anybody(wait: Wait, state: SocketState) -> Judgement:
     """It waits for the next message of whoever sends one."""
-    headline = f"{at(wait, state)}: it waits for the next message, whoever sends one"
-    finding = wait.finding(
-        "hung-read",
-        "messages",
-        f"{headline}; normal for a daemon, a hang only for a job that expects an answer there.",
-        severity="info",
-        confidence="likely",
-        next_steps=[Step(why=f"is anything sent to {name_of(state)}?")],
-        refuted_by="a question that this very process has sent from this socket: then the answer is missing",
-    )
-    return finish(wait, finding, 12, headline)
+    says = "it waits for the next message, whoever sends one"
+    normal = "normal for a daemon, a hang only for a job that expects an answer there."
+    steps = [Step(why=f"is anything sent to {name_of(state)}?")]
+    refuted_by = "a question that this very process has sent from this socket: then the answer is missing"
+    return _at_rest(wait, state, "messages", 12, says, normal, next_steps=steps, refuted_by=refuted_by)
 
 
 def accepting(wait: Wait, state: SocketState) -> Judgement:
     """It waits for a client to connect."""
-    headline = f"{at(wait, state)}: it is a server that waits for a client to connect"
-    finding = wait.finding(
-        "hung-read",
-        "accept",
-        f"{headline}; normal for a daemon, a hang only for a job that expects to be called back.",
-        severity="info",
-        confidence="confirmed",
-        next_steps=[Step(f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'")],
-        refuted_by="a connection waiting in the listen queue (Recv-Q above 0)",
+    says = "it is a server that waits for a client to connect"
+    normal = "normal for a daemon, a hang only for a job that expects to be called back."
+    steps = [Step(f"ss -ltn 'sport = :{state.local.port if state.local is not None else 0}'")]
+    refuted_by = "a connection waiting in the listen queue (Recv-Q above 0)"
+    return _at_rest(
+        wait, state, "accept", 12, says, normal, next_steps=steps, refuted_by=refuted_by, confidence="confirmed"
     )
-    return finish(wait, finding, 12, headline)
 
 
 def serving(wait: Wait, state: SocketState) -> Judgement:
     """It waits for the next request of a client."""
-    headline = f"{at(wait, state)}: the server's side of a connection, it waits for the client's next bytes"
-    finding = wait.finding(
-        "hung-read",
-        "server",
-        f"{headline}; {exchange(state)}. Normal between requests.",
-        severity="info",
-        confidence="likely",
-        next_steps=[Step(f"ss -tnoi dst {ss_host(state)}")],
-        refuted_by="the client waits for this server: then the request got lost or is only half here",
-    )
-    return finish(wait, finding, 30, headline)
+    says = "the server's side of a connection, it waits for the client's next bytes"
+    steps = [Step(f"ss -tnoi dst {ss_host(state)}")]
+    refuted_by = "the client waits for this server: then the request got lost or is only half here"
+    normal = f"{exchange(state)}. Normal between requests."
+    return _at_rest(wait, state, "server", 30, says, normal, next_steps=steps, refuted_by=refuted_by)
 
 
-def exchange(state: SocketState) -> str:
-    """What last went over the connection, and whether anything is on its way."""
-    if state.unread:
-        return f"{state.unread} bytes are there, fewer than it waits for (MSG_WAITALL, SO_RCVLOWAT)"
-    if state.tcp is None:
-        return "nothing to read"
-    outstanding = "nothing outstanding" if not state.unsent else f"{state.unsent} bytes on their way"
-    if state.tcp.bytes_received == 0:
-        return f"{outstanding}, not one byte received on this connection"
-    if state.last_word == "both":
-        return f"{outstanding}, last data went both ways {roughly(state.tcp.last_data_sent_ms / 1000)} ago"
-    if state.asked:
-        return f"{outstanding}, last sent {roughly(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
-    return f"{outstanding}, last data came {roughly(state.tcp.last_data_received_ms / 1000)} ago"
-
-
-def host_of(state: SocketState) -> str:
-    """The peer's host as ss(8) and ping(8) take it."""
-    return state.peer.host if state.peer is not None and state.peer.host else "ADDRESS"
-
-
-def ss_host(state: SocketState) -> str:
-    """The same as ss(8) filters take it: IPv6 in brackets."""
-    host = host_of(state)
-    return f"[{host}]" if ":" in host else host
+def _at_rest(
+    wait: Wait, state: SocketState, variant: str, weight: int, says: str, normal: str, **more: Any
+) -> Judgement:
+    """A wait of a server that is no hang."""
+    headline = f"{at(wait, state)}: {says}"
+    fields = {"severity": "info", "confidence": "likely", **more}
+    return finish(wait, wait.finding("hung-read", variant, f"{headline}; {normal}", **fields), weight, headline)

@@ -6,22 +6,11 @@ from systrace.idle_limits import nat_s
 from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.look.nouns import SocketState
 from systrace.model import Step
+from systrace.rules.case.index import where
 from systrace.rules.look import patience
-from systrace.rules.look.servers import (
-    accepting,
-    anybody,
-    at,
-    awaits_anybody,
-    exchange,
-    finish,
-    host_of,
-    resting,
-    rests,
-    serving,
-    ss_host,
-)
-from systrace.rules.look.waits import Judgement, Wait
-from systrace.rules.look.wording import name_of
+from systrace.rules.look.servers import accepting, anybody, awaits_anybody, resting, rests, serving
+from systrace.rules.look.waits import Judgement, Wait, at, finish
+from systrace.rules.look.wording import exchange, host_of, name_of, ss_host
 from systrace.shell import word
 from systrace.words import roughly
 
@@ -38,12 +27,21 @@ def judge(wait: Wait) -> Judgement:
         return _connecting(wait, state)
     if wait.retransmitting:
         return _dead_path(wait, state)
-    if state.protocol == "tcp" and "w" in wait.direction and (state.unsent or 0) > 0:
-        return _send_blocked(wait, state)
     if state.family == "unix" and wait.call.name == "connect":
         return _queued(wait, state)
-    if state.family == "unix" and wait.direction == "w":
+    if _sends(wait, state):
         return _send_blocked(wait, state)
+    return _receiving(wait, state)
+
+
+def _sends(wait: Wait, state: SocketState) -> bool:
+    """It waits for room: on TCP, readiness to write is awaited in vain only where bytes are on their way."""
+    if state.family == "unix":
+        return wait.direction == "w"
+    return state.protocol == "tcp" and "w" in wait.direction and (state.unsent or 0) > 0
+
+
+def _receiving(wait: Wait, state: SocketState) -> Judgement:
     if wait.deadline_s is None and awaits_anybody(wait, state):
         return anybody(wait, state)
     if state.protocol == "udp":
@@ -65,6 +63,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
     if wait.deadline_s is not None and (times is None or wait.deadline_s < times[1]):
         end = f"the program's own limit ({wait.call.limit_source}) ends it {wait.ends}"
     sent = f"{count} SYN{'s' if count > 1 else ''} sent, none answered"
+    netcat = f"nc -vz -w5 {' '.join(where(state.peer))}"
     headline = f"{wait.subject} on fd {state.fd} to {peer}, connecting: {sent}; {end}".rstrip("; ")
     finding = wait.finding(
         "connect-timeout",
@@ -78,7 +77,7 @@ def _connecting(wait: Wait, state: SocketState) -> Judgement:
             "the target's accept queue overflows",
             "a DROP rule in this host's own output chain",
         ],
-        next_steps=[_netcat(state), Step("ip route get ADDRESS; nft list ruleset"), Step("ss -tn state syn-sent")],
+        next_steps=[Step(netcat), Step("ip route get ADDRESS; nft list ruleset"), Step("ss -tn state syn-sent")],
         remedy=["connect timeout of 5-10 s in the client, retries with growing pauses"],
         refuted_by="the connect succeeds: then only a first SYN was lost",
     )
@@ -104,10 +103,6 @@ def _queued(wait: Wait, state: SocketState) -> Judgement:
         refuted_by="the connect succeeds",
     )
     return finish(wait, finding, 80, headline)
-
-
-def _netcat(state: SocketState) -> Step:
-    return Step(f"nc -vz -w5 {state.peer.host} {state.peer.port}" if state.peer is not None else "nc -vz -w5 HOST PORT")
 
 
 def _dead_path(wait: Wait, state: SocketState) -> Judgement:
@@ -239,32 +234,41 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
 
 
 def _silent(wait: Wait, state: SocketState) -> Judgement:
-    ends = patience.keepalive_gives_up_s(state)
+    """The peer says nothing, and the program has set no limit to that."""
     seconds = wait.seconds or 0.0
-    elsewhere = state.family not in ("inet", "inet6", "unix")  # vsock, Bluetooth: no IP network is in between
-    local = elsewhere or state.peer is None or state.peer.is_local or state.peer_inode is not None
-    answered = _keepalive_answered(state, seconds)
-    endless = ends is None or answered
-    spoke = _request_is_out(wait, state)
-    headline = f"{at(wait, state)}, {exchange(state)}, {_guards(wait, state)}"
-    unless = f", unless a timer of its own breaks it ({wait.process.alarms})" if wait.process.alarms else ""
-    headline += (
-        f": it will wait for ever{unless}" if endless else f"; if the peer is gone that shows in {roughly(ends or 0)}"
-    )
+    local = _without_path(state)
     idle = not local and seconds >= nat_s() and _keepalive_came_too_late(state)
+    answered = _keepalive_answered(state, seconds)
+    ends = patience.keepalive_gives_up_s(state) if not answered else None
+    spoke = _request_is_out(wait, state)
+    headline = f"{at(wait, state)}, {exchange(state)}, {_guards(wait, state)}{_prospect(wait, ends)}"
+    refuted_by = "the answer arrives: then the server was only slow"
     finding = wait.finding(
         "idle-timeout" if idle else "hung-read",
-        "waiting" if idle else "peer-silent" if answered else "no-deadline" if endless else "keepalive",
+        "waiting" if idle else "peer-silent" if answered else "no-deadline" if ends is None else "keepalive",
         f"{headline}. {_inference(state, seconds, local=local, idle=idle)}{_other_end(wait, state)}",
-        severity=wait.severity(endless=endless) if spoke else "warning",
-        confidence="likely" if endless and spoke and not unless else "possible",
+        severity=wait.severity(endless=ends is None) if spoke else "warning",
+        confidence="likely" if ends is None and spoke and not wait.process.alarms else "possible",
         causes=_silent_causes(seconds, local=local, idle=idle),
         next_steps=_silent_steps(state, local=local),
         remedy=_silent_remedy(state, local=local),
-        refuted_by="the answer arrives: then the server was only slow"
-        + ("; or an exchange after a longer silence on the same path" if idle else ""),
+        refuted_by=f"{refuted_by}; or an exchange after a longer silence on the same path" if idle else refuted_by,
     )
     return finish(wait, finding, 68 if local else 75 if spoke else 50, headline)
+
+
+def _without_path(state: SocketState) -> bool:
+    """No IP network is between the two ends: they are on one host, or speak vsock, Bluetooth or the like."""
+    other = state.family not in ("inet", "inet6", "unix")
+    return other or state.peer is None or state.peer.is_local or state.peer_inode is not None
+
+
+def _prospect(wait: Wait, ends: float | None) -> str:
+    """What will end the wait if the peer stays silent; `ends`: the seconds until keepalive does, None: it never will."""
+    if ends is not None:
+        return f"; if the peer is gone that shows in {roughly(ends)}"
+    unless = f", unless a timer of its own breaks it ({wait.process.alarms})" if wait.process.alarms else ""
+    return f": it will wait for ever{unless}"
 
 
 def _request_is_out(wait: Wait, state: SocketState) -> bool:

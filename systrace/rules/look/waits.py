@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from systrace import calls
 from systrace.look.nouns import Call, Look, ProcessState, SocketState, Thread
 from systrace.model import Draft
-from systrace.rules.look.wording import thread_line, who
+from systrace.rules.look.wording import name_of, socket_line, thread_line, who
 from systrace.words import roughly
 
 _LONG_S = 60.0  # below this a wait without an end may just be slow (no default of a client library is shorter)
@@ -106,3 +107,20 @@ class Wait:
             lines=[thread_line(self.thread)],
             **more,
         )
+
+
+def at(wait: Wait, state: SocketState) -> str:
+    """ "python3[4242] blocked 412 s in recvfrom on fd 3 from 192.0.2.7:80"."""
+    if wait.call.name in calls.LOOPS:
+        return f"{wait.subject} for fd {state.fd} to {name_of(state)}"
+    word = "from" if wait.direction == "r" else "to"
+    return f"{wait.subject} on fd {state.fd} {word} {name_of(state)}"
+
+
+def finish(wait: Wait, finding: Draft, weight: int, headline: str) -> Judgement:
+    """The judgement of a wait on a socket."""
+    state = wait.state
+    assert state is not None
+    peer = str(state.peer) if state.peer is not None else None
+    lines = [*finding.lines, socket_line(state)]
+    return Judgement(weight, replace(finding, peer=peer, fd=state.fd, lines=lines), headline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from systrace.look.nouns import ProcessState, SocketState, Thread
 from systrace.model import Line
+from systrace.words import roughly
 
 
 def who(process: ProcessState, thread: Thread | None = None) -> str:
@@ -49,3 +50,30 @@ def socket_line(state: SocketState) -> Line:
         alive = state.keepalive
         words.append(f"keepalive {'on' if alive.on else 'off'} {alive.idle_s}/{alive.interval_s}/{alive.count}")
     return Line(f"/proc/{state.pid}/fd/{state.fd}", 1, ", ".join(word for word in words if word))
+
+
+def exchange(state: SocketState) -> str:
+    """What last went over the connection, and whether anything is on its way."""
+    if state.unread:
+        return f"{state.unread} bytes are there, fewer than it waits for (MSG_WAITALL, SO_RCVLOWAT)"
+    if state.tcp is None:
+        return "nothing to read"
+    outstanding = "nothing outstanding" if not state.unsent else f"{state.unsent} bytes on their way"
+    if state.tcp.bytes_received == 0:
+        return f"{outstanding}, not one byte received on this connection"
+    if state.last_word == "both":
+        return f"{outstanding}, last data went both ways {roughly(state.tcp.last_data_sent_ms / 1000)} ago"
+    if state.asked:
+        return f"{outstanding}, last sent {roughly(state.tcp.last_data_sent_ms / 1000)} ago and no answer since"
+    return f"{outstanding}, last data came {roughly(state.tcp.last_data_received_ms / 1000)} ago"
+
+
+def host_of(state: SocketState) -> str:
+    """The peer's host as ss(8) and ping(8) take it."""
+    return state.peer.host if state.peer is not None and state.peer.host else "ADDRESS"
+
+
+def ss_host(state: SocketState) -> str:
+    """The same as ss(8) filters take it: IPv6 in brackets."""
+    host = host_of(state)
+    return f"[{host}]" if ":" in host else host

@@ -61,8 +61,13 @@ def _key(case: Case, finding: Draft, rivals: _Rivals) -> tuple[int, int, int, in
     blame = _explained(case, process)
     late = -(finding.end_ns or finding.time_ns or 0)
     last = 1 if RULES[finding.cause].judges and len(case.findings) > 1 else 0
-    line = -max((e.record.lineno for e in finding.evidence), default=0)  # settles ties of coarse clocks
+    line = -last_line(finding)  # settles ties of coarse clocks
     return (0, int(rivals.explain(finding)), hopeless + blame + last, late, line, _CONFIDENCE[finding.confidence])
+
+
+def last_line(finding: Draft) -> int:
+    """Where in the log its evidence ends."""
+    return max((event.record.lineno for event in finding.evidence), default=0)
 
 
 def _explains(cause: Draft, effect: Draft) -> bool:

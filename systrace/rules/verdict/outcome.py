@@ -20,16 +20,21 @@ def judge(case: Case, findings: list[Draft]) -> Verdict:
         let_pass = fate == "failed" and case.job_fate(process) == "ok"  # a child's failure, which the job survived
         coped = may_cope(case, findings, index)
         if coped:
-            return Verdict("inconclusive", "inconclusive", None, None, coped)
+            return _inconclusive(coped)
         hung = RULES[finding.cause].hangs(finding, fate)
         outcome = "hung" if hung else "degraded" if fate == "ok" or let_pass else "failed"
         if outcome == "degraded":
             _soften(case, findings)
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
     benign = _benign(case, findings)
-    if benign is not None and benign.outcome == "healthy" and case.stops_early:
-        benign = None  # until then
-    return benign or unknown(case) or Verdict("healthy", "healthy", None, None, _healthy(case))
+    if benign is not None and not (benign.outcome == "healthy" and case.stops_early):  # healthy until then
+        return benign
+    why = unknown(case)
+    return _inconclusive(why) if why else Verdict("healthy", "healthy", None, None, _healthy(case))
+
+
+def _inconclusive(why: str) -> Verdict:
+    return Verdict("inconclusive", "inconclusive", None, None, why)
 
 
 def _soften(case: Case, findings: list[Draft]) -> None:
@@ -56,23 +61,25 @@ def _benign(case: Case, findings: list[Draft]) -> Verdict | None:
 
 
 def _healthy(case: Case) -> str:
-    network = [s for s in case.clients if s.is_network]
-    span = case.evidence.source
-    took = span.last_ns - span.first_ns if span.first_ns is not None and span.last_ns is not None else None
-    roots = [p for p in case.roots() if p.traced]
-    open_end = " until the log ends (the job had not)" if roots and case.fate(roots[0]) == "open" else ""
-    made = sum(1 for s in network if not case.is_dns(s) and (case.connected(s) or s.sent.calls or s.received.calls))
-    accepted = sum(
-        1 for s in case.evidence.sockets.values() if s.kind == "socket" and s.is_network and s.role == "server"
-    )
-    made += case.evidence.forgotten.made
-    accepted += case.evidence.forgotten.accepted
-    text = f"Nothing failed{open_end}: {made or 'no'} connection{'' if made == 1 else 's'}"
-    if accepted:
-        text += f" made, {accepted} accepted"
-    if took is not None:
-        text += f" in {seconds(took)}"
-    longest = max((s.longest_silence_ns for s in network), default=0)
+    log, job = case.evidence.source, case.job()
+    text = "Nothing failed"
+    if job is not None and case.fate(job) == "open":
+        text += " until the log ends (the job had not)"
+    text += f": {_connections(case)}"
+    if log.first_ns is not None and log.last_ns is not None:
+        text += f" in {seconds(log.last_ns - log.first_ns)}"
+    longest = max((s.longest_silence_ns for s in case.clients if s.is_network), default=0)
     if longest > SECOND:
         text += f", the longest silence {seconds(longest)}"
     return text + "."
+
+
+def _connections(case: Case) -> str:
+    """How many there were over the network, in words; look-ups are none."""
+    forgotten = case.evidence.forgotten
+    clients = (s for s in case.clients if s.is_network and not case.is_dns(s))
+    made = forgotten.made + sum(1 for s in clients if case.connected(s) or s.sent.calls or s.received.calls)
+    servers = (s for s in case.evidence.sockets.values() if s.kind == "socket" and s.role == "server")
+    accepted = forgotten.accepted + sum(1 for s in servers if s.is_network)
+    text = f"{made or 'no'} connection{'' if made == 1 else 's'}"
+    return f"{text} made, {accepted} accepted" if accepted else text

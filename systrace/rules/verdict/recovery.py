@@ -5,83 +5,85 @@ from __future__ import annotations
 from systrace.messages.http import HttpMessage
 from systrace.messages.replies import Unit
 from systrace.model import Draft, Process, Socket
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.rule import RULES
+from systrace.rules.verdict.explaining import last_line
 
 
 def mark_recovered(case: Case) -> None:
     """A failure that something later made good is information, not an error."""
-    successes = _Successes(case)
     for finding in case.findings:
         if finding.severity in ("fatal", "error"):
-            finding.recovered = recovery(case, finding, successes)
+            finding.recovered = recovery(case, finding)
             if finding.recovered:
                 finding.severity = "info"
 
 
-class _Successes:
-    """The connections that worked, by type of socket: looked for once, not for each of many failures."""
-
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        self._known: dict[tuple[str, bool], list[Socket]] = {}
-
-    def like(self, socket: Socket, connect_failed: bool) -> list[Socket]:
-        """Those that may stand for what this socket failed at."""
-        key = (socket.type, connect_failed)
-        if key not in self._known:
-            case = self._case
-            self._known[key] = [each for each in case.clients if _worked(case, each, socket, connect_failed)]
-        return self._known[key]
+@once
+def _successes(case: Case) -> dict[tuple[str, bool], list[Socket]]:
+    """The connections that worked, by type of socket and by what counts: that it stood (True), or that it brought something."""
+    found: dict[tuple[str, bool], list[Socket]] = {}
+    for socket in case.clients:
+        for to_connect in (True, False):
+            if _worked(case, socket, to_connect):
+                found.setdefault((socket.type, to_connect), []).append(socket)
+    return found
 
 
-def recovery(case: Case, finding: Draft, successes: _Successes | None = None) -> str:
+def recovery(case: Case, finding: Draft) -> str:
     """Why a failure did not matter: fallback (another address), retry (the same later), survived (the rest worked, or
     nobody was to hear of it), let pass (the process failed of it, and who began it ended well), purpose (the job stopped
     it itself); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return ""
-    process = case.owner_of(finding.pid)
-    fate = case.fate(process)
-    after = finding.end_ns if finding.end_ns is not None else finding.time_ns
+    return _made_good(case, finding, socket) or _done_without(case, finding, socket)
+
+
+def _made_good(case: Case, finding: Draft, socket: Socket) -> str:
+    """Another connection brought what this one failed at: `retry`, `fallback`; or ""."""
+    process, after = case.owner_of(finding.pid), _noticed(finding)
+    if after is None:
+        return ""
     connect_failed = RULES[finding.cause].of_connect
-    for other in (successes or _Successes(case)).like(socket, connect_failed):
-        if other is socket and not connect_failed:
+    for other in _successes(case).get((socket.type, connect_failed), ()):
+        when = _success_time(case, other) if connect_failed or other is not socket else None
+        if when is None or not case.same_job(process, case.process(other)):
             continue
-        when = _success_time(case, other)
-        if when is None or after is None:
-            continue
-        same = other.peer is not None and str(other.peer) == finding.peer
-        if not case.same_job(process, case.process(other)):
-            continue
-        if same and not _tried_again(case, finding, process, other, after):
-            continue
-        if same and when >= after and (connect_failed or other is not socket):
-            return "retry"
-        if connect_failed and not same and _same_purpose(case, socket, other, finding, when, after):
+        if other.peer is not None and str(other.peer) == finding.peer:
+            if when >= after and _tried_again(case, finding, process, other, after):
+                return "retry"
+        elif connect_failed and _same_purpose(case, socket, other, finding, when, after):
             return "fallback"
+    return ""
+
+
+def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
+    """What it failed at never came, and the job ended well all the same: `purpose`, `survived`, `let pass`; or ""."""
+    process = case.owner_of(finding.pid)
+    fate, job_fate = case.fate(process), case.job_fate(process)
     if _ended_on_purpose(case, process):
         return "purpose"
-    if (fate == "ok" or case.job_fate(process) == "ok") and _went_on(case, finding, socket, process):
+    if "ok" in (fate, job_fate) and _went_on(case, finding, socket, process):
         return "survived"
-    if connect_failed and fate == "ok" and case.job_fate(process) == "ok" and _was_to_be_silent(process, after):
+    all_well = fate == job_fate == "ok"
+    if all_well and RULES[finding.cause].of_connect and _was_to_be_silent(process, _noticed(finding)):
         return "survived"
     root = case.root_of(process)
-    if fate == "failed" and root is not process and case.fate(root) == "ok":
-        return "let pass"
-    return ""
+    return "let pass" if fate == "failed" and root is not process and case.fate(root) == "ok" else ""
+
+
+def _noticed(finding: Draft) -> int | None:
+    """When the program knew of the failure, in the order of `Case.at`."""
+    return finding.end_ns if finding.end_ns is not None else finding.time_ns
 
 
 def _was_to_be_silent(process: Process | None, after: int | None) -> bool:
     """Its complaints went to /dev/null, all of them: whoever started it knew that this may fail."""
     complaints = [o for o in process.output if o.fd == 2] if process is not None else []
     times = [o.event.record.time_ns for o in complaints]
-    return (
-        bool(complaints)
-        and all(o.path == "/dev/null" for o in complaints)
-        and (after is None or any(t is None or t >= after for t in times))
-    )
+    later = any(after is None or t is None or t >= after for t in times)
+    return later and all(o.path == "/dev/null" for o in complaints)
 
 
 def _tried_again(case: Case, finding: Draft, process: Process | None, other: Socket, after: int) -> bool:
@@ -108,15 +110,13 @@ def _ended_on_purpose(case: Case, process: Process | None) -> bool:
     return case.fate(killer) == "ok" or (killer is not None and killer.traced and case.job_fate(process) == "ok")
 
 
-def _worked(case: Case, other: Socket, socket: Socket, connect_failed: bool) -> bool:
-    if other.kind != "socket" or not case.connected(other) or other.type != socket.type:
+def _worked(case: Case, socket: Socket, to_connect: bool) -> bool:
+    if not case.connected(socket):
         return False
-    if connect_failed and not case.first_error(other):
-        return bool(other.attempts)
-    turn = other.turn
-    if turn is not None and turn.answer_bytes and case.first_error(other) is None:
-        return _whole(other)
-    return False
+    faultless = case.first_error(socket) is None
+    if to_connect and faultless:
+        return bool(socket.attempts)
+    return faultless and case.answered(socket) and _whole(socket)
 
 
 def _whole(socket: Socket) -> bool:
@@ -156,16 +156,22 @@ def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Draft, whe
 
 def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None) -> bool:
     """The job ended well in spite of this: the process, or its job, did more network work with success afterwards."""
-    after = finding.end_ns if finding.end_ns is not None else finding.time_ns
+    after = _noticed(finding)
     if process is None or after is None:
         return False
     whole_job = case.job_fate(process) == "ok"
-    line = max((e.record.lineno for e in finding.evidence), default=0)
+    line = last_line(finding)
     for other in case.clients:
-        if other is socket or other.turn is None or not (whole_job or case.process(other) is process):
+        if other is socket or not case.answered(other) or case.is_dns(other):
             continue
-        last = other.last_progress_ns if case.has_clock else case.ended(other.timeline[-1]) if other.timeline else None
-        later = last is not None and last >= after and bool(other.timeline) and other.timeline[-1].record.lineno > line
-        if other.turn.answer_bytes and later and not case.is_dns(other):
+        if (whole_job or case.process(other) is process) and _moved_after(case, other, after, line):
             return case.first_error(other) is None and _whole(other)
     return False
+
+
+def _moved_after(case: Case, socket: Socket, after: int, line: int) -> bool:
+    """Bytes moved on it after a moment, and after a line of the log, as clocks are coarse."""
+    if not socket.timeline or socket.timeline[-1].record.lineno <= line:
+        return False
+    last = socket.last_progress_ns if case.has_clock else case.ended(socket.timeline[-1])
+    return last is not None and last >= after

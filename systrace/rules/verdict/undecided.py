@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from systrace.model import Draft, Event, Process, Socket, Verdict
+from systrace.model import Draft, Event, Process, Socket
 from systrace.rules.case.index import Case, once
-from systrace.rules.case.stalls import awaits_clients, torn_apart
-from systrace.rules.case.standing import stood_still
+from systrace.rules.case.stalls import awaits_clients, open_wait, stood_still, torn_apart
 from systrace.rules.rule import RULES
+from systrace.rules.verdict.explaining import last_line
 from systrace.words import seconds
 
 
@@ -41,57 +41,47 @@ def _goes_on(case: Case, finding: Draft, process: Process) -> bool:
     """After the failure: another child, or bytes or an attempt on another socket."""
     if case.fate(process) != "open":
         ended = process.end_ns
-        return ended is not None and any(
-            (p.start_ns or 0) >= ended and case.same_job(p, process) for p in case.evidence.processes.values()
-        )
-    after = max((e.record.lineno for e in finding.evidence), default=0)
+        later = (p for p in case.evidence.processes.values() if ended is not None and (p.start_ns or 0) >= ended)
+        return any(case.same_job(p, process) for p in later)
+    after = last_line(finding)
     return any(
         s.uid != finding.socket and s.timeline and s.timeline[-1].record.lineno > after and case.process(s) is process
         for s in case.clients
     )
 
 
-def unknown(case: Case) -> Verdict | None:
-    """The job failed, or the log shows nothing: no cause is to be seen."""
+_AGAIN = "Record again with systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)."
+
+
+def unknown(case: Case) -> str:
+    """The job failed, or the log shows nothing: why no cause is to be seen; "" where nothing is missing."""
     health = case.evidence.health
-    again = "systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)"
     if health.records == 0:
-        return Verdict("inconclusive", "inconclusive", None, None, "The log contains no calls: nothing can be said.")
-    roots = [p for p in case.roots() if p.traced]
-    root = roots[0] if roots else None
+        return "The log contains no calls: nothing can be said."
     if case.stops_early:
-        return Verdict("inconclusive", "inconclusive", None, None, _stops_early(case))
-    if root is not None and case.fate(root) == "open":
-        return _unfinished(case, root, again)
-    if root is not None and case.fate(root) != "ok":
-        how = (
-            f"exit status {root.exit_code}"
-            if root is not None and root.signal is None
-            else f"{root.signal if root else ''}"
-        )
-        why = ""
-        if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
-            # of systrace's own recordings another one would show no more
-            why = f" This log hides much: {health.limits[0]}. Record again with {again}."
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} ended with {how}, and no network call in this log explains it.{why}",
-        )  # fmt: skip
-    return None
+        return _stops_early(case)
+    root = case.job()
+    fate = case.fate(root) if root is not None else "ok"
+    if root is None or fate == "ok":
+        return ""
+    if fate == "open":
+        return _unfinished(case, root)
+    how = f"exit status {root.exit_code}" if root.signal is None else root.signal
+    text = f"{case.name_of(root)} ended with {how}, and no network call in this log explains it."
+    if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
+        # of systrace's own recordings another one would show no more
+        text += f" This log hides much: {health.limits[0]}. {_AGAIN}"
+    return text
 
 
 def _stops_early(case: Case) -> str:
     """What was under way where a recording stops, and how the job ended, which systrace itself waited for."""
-    waits = [
-        (socket, span)
-        for socket in case.clients
-        if (span := socket.waits[-1] if socket.waits else None) is not None and span.ended_by in ("", "end of log")
-    ]
+    waits = [(socket, span) for socket in case.clients if (span := open_wait(socket)) is not None]
     why = case.stops_early.partition(": the recording")[0].removesuffix(" and stops there")
     text = f"The recording stops before the job did ({why})"
     if waits:
         socket, _span = max(waits, key=lambda wait: wait[1].start_ns or 0)
-        text += f" while {case.name_of(case.process(socket))} waits for {case.label(socket)}"
+        text += f" while {case.user(socket)} waits for {case.label(socket)}"
     status = case.evidence.source.facts.get("exit_status")
     later = f"; the job ended with status {status}" if isinstance(status, int) else ""
     return f"{text}: how that went on is not in it{later}. Nothing had failed until then."
@@ -107,8 +97,11 @@ _DOING = {
 }
 
 
-def _all_the_while(case: Case, busy: list[Process]) -> str:
-    """What a process did from before the trace to its end, where the snapshot at its head tells."""
+def _blocked_all_the_while(case: Case, root: Process) -> str:
+    """What a process did from before the trace to its end, as far as the snapshot at its head tells; "" where none did."""
+    busy = [p for p in case.evidence.processes.values() if not awaits_clients(case, p)]
+    if not any(stood_still(case, event) for process in busy for event in process.pending):
+        return ""
     waits = [
         (process, span)
         for process in busy
@@ -117,7 +110,10 @@ def _all_the_while(case: Case, busy: list[Process]) -> str:
         if span.limit_source not in ("", "restart_syscall")
     ]
     if not waits:
-        return ""
+        return (
+            f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "
+            "tell. Look at it without strace: systrace attach PID --passive."
+        )
     process, span = min(waits, key=lambda wait: list(_DOING).index(wait[1].kind))
     lasted = case.last_ns - span.start_ns if case.last_ns is not None and span.start_ns is not None else None
     return (
@@ -126,44 +122,40 @@ def _all_the_while(case: Case, busy: list[Process]) -> str:
     )
 
 
-def _unfinished(case: Case, root: Process, again: str) -> Verdict | None:
-    """The log stops before the job does: is what it shows enough to call it well?"""
-    busy = [p for p in case.evidence.processes.values() if not awaits_clients(case, p)]
-    if any(stood_still(case, e) for p in busy for e in p.pending):
-        told = _all_the_while(case, busy)
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            told or f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log "
-            "does not tell. Look at it without strace: systrace attach PID --passive.",
-        )  # fmt: skip
+def _unfinished(case: Case, root: Process) -> str:
+    """The log stops before the job does: why what it shows is not enough to call it well, or ""."""
+    blocked = _blocked_all_the_while(case, root)
+    if blocked:
+        return blocked
+    name = case.name_of(root)
     hidden = _hidden_work(case)
     if hidden:
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} had not ended when the log did, and {hidden}. Record again with {again}.",
-        )  # fmt: skip
-    torn = next((s for s in case.clients if s.is_network and not s.closed_by and _under_way(case, s)), None)
+        return f"{name} had not ended when the log did, and {hidden}. {_AGAIN}"
+    still_open = [s for s in case.clients if s.is_network and not s.closed_by]
+    torn = next((s for s in still_open if _under_way(case, s)), None)
     if torn is not None:
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"The log ends while {case.name_of(case.process(torn))} still receives an answer from {case.label(torn)}: how it "
-            f"went on is unknown. Nothing had failed until then.",
-        )  # fmt: skip
-    if not case.sees_waits and any(s.is_network and s.type == "stream" and not s.closed_by for s in case.clients):
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"{case.name_of(root)} still had connections open when the log ended, and -e trace=network hides whether it "
-            f"waited on them. Record again with {again}.",
-        )  # fmt: skip
-    busy = [p for p in case.evidence.processes.values() if p.traced and case.fate(p) == "open"]
-    busy = [p for p in busy if not _waits(case, p)]
-    if busy and case.evidence.health.torn:
-        return Verdict(
-            "inconclusive", "inconclusive", None, None,
-            f"The log breaks off while {case.name_of(busy[-1])} is at work: how it ended is unknown. Nothing had failed until "
-            "then.",
-        )  # fmt: skip
-    return None
+        return (
+            f"The log ends while {case.user(torn)} still receives an answer from {case.label(torn)}: how it "
+            "went on is unknown. Nothing had failed until then."
+        )
+    if not case.sees_waits and any(s.type == "stream" for s in still_open):
+        return (
+            f"{name} still had connections open when the log ended, and -e trace=network hides whether it waited on them. "
+            f"{_AGAIN}"
+        )
+    at_work = _at_work(case) if case.evidence.health.torn else None
+    if at_work is None:
+        return ""
+    return (
+        f"The log breaks off while {case.name_of(at_work)} is at work: how it ended is unknown. Nothing had failed until "
+        "then."
+    )
+
+
+def _at_work(case: Case) -> Process | None:
+    """The last of the processes that had not ended when the log did, and waited for nothing."""
+    alive = (p for p in reversed(case.evidence.processes.values()) if p.traced and case.fate(p) == "open")
+    return next((p for p in alive if not _waits(case, p)), None)
 
 
 def _waits(case: Case, process: Process) -> bool:
@@ -180,12 +172,9 @@ def _on_sockets(case: Case) -> dict[int, list[Event]]:
     """The calls that wait on sockets when the log ends, by process."""
     found: dict[int, list[Event]] = {}
     for socket in case.clients:
-        if (
-            socket.waits
-            and socket.waits[-1].ended_by in ("", "end of log")
-            and (process := case.process(socket)) is not None
-        ):
-            found.setdefault(process.pid, []).append(socket.waits[-1].events[-1])
+        span, process = open_wait(socket), case.process(socket)
+        if span is not None and process is not None:
+            found.setdefault(process.pid, []).append(span.events[-1])
     return found
 
 

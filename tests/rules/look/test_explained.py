@@ -10,13 +10,20 @@ import systrace.rules.look
 from systrace.rules.pages import pages
 
 FOLDER = Path(systrace.rules.look.__file__).parent
-POSITIONS = {"finding": (0, 1), "_plain": (None, 1), "_bare": (None, 3), "Draft": (0, 1)}  # of cause and variant
+# Of cause and variant among the arguments; a cause that the function fills in stands here itself.
+POSITIONS: dict[str, tuple[int | str, int]] = {
+    "finding": (0, 1),
+    "Draft": (0, 1),
+    "_note": (1, 2),
+    "_plain": ("not-network", 1),
+    "_endless": ("not-network", 1),
+    "_bare": ("not-network", 3),
+    "_at_rest": ("hung-read", 2),
+}
 
 
-def words(node: ast.expr | None) -> list[str]:
+def words(node: ast.expr) -> list[str]:
     """The texts that an argument may be."""
-    if node is None:
-        return ["not-network"]
     return [each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and isinstance(each.value, str)]
 
 
@@ -30,7 +37,7 @@ def variants() -> Iterator[tuple[tuple[str, ...], str]]:
             at = POSITIONS.get(name)
             if at is None or len(node.args) <= at[1]:
                 continue
-            causes = tuple(words(None if at[0] is None else node.args[at[0]]))
+            causes = (at[0],) if isinstance(at[0], str) else tuple(words(node.args[at[0]]))
             yield from ((causes, variant) for variant in words(node.args[at[1]]) if variant)
 
 
