@@ -30,10 +30,7 @@ def spliced(books: Books, task: Task, event: model.Spliced) -> None:
     if event.size:
         if origin is not None and record.syscall != "tee":  # which leaves in the pipe what it reads
             progress(books, origin, task, received)
-        if target is not None:
-            progress(books, target, task, sent)
-        if event.fd in (1, 2) or (into is not None and into.kind == "file"):
-            add_output(task, Output(event.fd, into.path if into is not None else "", sent))
+        _arrive(books, task, sent, into)
     elif record.outcome in NO_RESULT:
         _waits(books, task, event, origin, target)
     elif record.errno is not None:
@@ -43,6 +40,13 @@ def spliced(books: Books, task: Task, event: model.Spliced) -> None:
     for socket in (origin, target):
         if socket is not None:
             note(socket, event)
+
+
+def _arrive(books: Books, task: Task, sent: Sent, into: Description | None) -> None:
+    if into is not None and into.socket is not None:
+        progress(books, into.socket, task, sent)
+    if sent.fd in (1, 2) or (into is not None and into.kind == "file"):
+        add_output(task, Output(sent.fd, into.path if into is not None else "", sent))
 
 
 def _fails(books: Books, sent: Sent, received: Received, origin: Socket | None, target: Socket | None) -> None:
