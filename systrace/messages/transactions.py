@@ -100,7 +100,7 @@ def _transaction(
     return Transaction(
         socket=message.socket,
         role="server" if server else "client",
-        pid=pid,
+        pid=pid or None,
         command=command,
         method=request.method if request is not None else None,
         url=_url(request, socket, clock.is_secure(message)) if request is not None else None,
@@ -172,12 +172,12 @@ def _attempt(socket: Socket | None) -> Attempt | None:
 
 
 def _process(evidence: Evidence, message: HttpMessage, socket: Socket | None) -> tuple[int | None, str]:
-    """Who sent the request, or received it."""
+    """Who sent the request, or received it; number 0 while the log has not named it."""
     pid = evidence.owners.get(message.events[0].record.tid) if message.events else None
     if pid is None and socket is not None:
         pid = socket.pid
     process = evidence.processes.get(pid) if pid is not None else None
-    return pid or None, process.command if process is not None else ""
+    return pid, process.command if process is not None else ""
 
 
 # ---------------------------------------------------------------------------------------------------------- encryption
