@@ -588,7 +588,7 @@ class Socket:
     dropped_events: int = 0
     alike: int = 0  # sockets that failed just as this one did and are no longer kept: see streams.forgetting
     other_end: str | None = None  # uid of the other end of a socketpair or pipe
-    messages: Sequence[Message] = ()  # bounded: see decoders.conversation
+    messages: Sequence[Message] = ()  # bounded: see decoders.keeping
     dropped_messages: int = 0  # decoded and not kept
     app_protocol: str | None = None  # http, tls, dns, ... once content proved it
 
