@@ -11,7 +11,6 @@ from systrace.messages.body import Body
 from systrace.messages.problem import printable
 
 _ERROR_KEYS = ("error", "errors", "fault", "exception", "err")
-_ERROR_KEYS_LONG = ("errorMessage", "error_message", "errorCode", "error_code")
 _CODE_KEYS: tuple[str, ...] = (
     *("code", "Code", "errorCode", "error_code", "status", "statusCode"),
     *("type", "__type", "faultcode", "reason"),

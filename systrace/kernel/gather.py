@@ -60,9 +60,7 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
     witness = tids[-1] if stat.state in "ZX" and tids else pid  # /proc/TID is there too, if not listed
     machine = procfs.machine_of(witness)
     numbers = procfs.numbers_in_namespaces(pid)
-    inner = _inner_tids(pid, tids, numbers)
-    with Memory(witness, 32 if machine in ("i386", "arm") else 64) as memory:
-        threads = tuple(t for tid in tids if (t := _thread(pid, tid, machine, memory, inner)) is not None)
+    threads = _threads(pid, witness, machine, _inner_tids(pid, tids, numbers), tids)
     descriptors: tuple[Descriptor, ...] = ()
     if stat.kernel_thread:
         threads = tuple(replace(thread, call=None) for thread in threads)
@@ -70,8 +68,7 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         if any(not thread.readable and thread.state not in "ZX" for thread in threads):
             limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
         descriptors = _with_fifos(witness, procfs.descriptors_of(witness) or (), threads)
-    inodes = {d.fd: d.inode for d in descriptors if d.inode is not None}
-    watched = {d.fd: procfs.epoll_interest(witness, d.fd, inodes) for d in descriptors if d.kind == "epoll"}
+    watched = _watched(witness, descriptors)
     argv = procfs.argv_of(witness)
     tracer, tracer_name = _tracer(status)
     if not _same(pid, stat.start_ticks):
@@ -96,6 +93,18 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         ns_pids=numbers,
         witness=witness,
     )
+
+
+def _threads(pid: int, witness: int, machine: str, inner: dict[int, int], tids: list[int]) -> tuple[Thread, ...]:
+    """Those of the process that are still there; `inner` gives their numbers by what they call themselves."""
+    with Memory(witness, 32 if machine in ("i386", "arm") else 64) as memory:
+        return tuple(t for tid in tids if (t := _thread(pid, tid, machine, memory, inner)) is not None)
+
+
+def _watched(witness: int, descriptors: tuple[Descriptor, ...]) -> dict[int, tuple[tuple[int, str], ...]]:
+    """The interest set of each epoll descriptor."""
+    inodes = {d.fd: d.inode for d in descriptors if d.inode is not None}
+    return {d.fd: procfs.epoll_interest(witness, d.fd, inodes) for d in descriptors if d.kind == "epoll"}
 
 
 def _tracer(status: dict[str, str]) -> tuple[int, str]:
