@@ -157,14 +157,15 @@ class Http2(StreamDecoder):
                 self._data(from_client, out)
             return
         payload, missing = buffer.take(length)
+        if kind in (HEADERS, PUSH_PROMISE):
+            half.block.clear()
+            half.block_cut, half.block_flags = False, flags
+            payload = _unpadded(payload, flags, 5 if kind == HEADERS and flags & _PRIORITY else 0)
+            half.block_stream = stream
+            if kind == PUSH_PROMISE:
+                payload, half.block_stream = payload[4:], 0
+            self._first.setdefault((stream, from_client), event)
         if kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
-            if kind != CONTINUATION:
-                payload = _unpadded(payload, flags, 5 if kind == HEADERS and flags & _PRIORITY else 0)
-                half.block.clear()
-                half.block_cut, half.block_stream, half.block_flags = False, stream, flags
-                if kind == PUSH_PROMISE:
-                    payload, half.block_stream = payload[4:], 0
-                self._first.setdefault((stream, from_client), event)
             half.block_cut = half.block_cut or missing > 0
             if len(half.block) < _BLOCK_LIMIT:
                 half.block += payload
