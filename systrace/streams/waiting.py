@@ -39,7 +39,7 @@ def wait_for_sockets(books: Books, task: Task, event: model.Waited, notable: boo
     asked = watched(books, task, event, notable)
     long = (record.duration_ns or 0) >= waits.SHORT_NS
     spans: list[Span] = []
-    for socket, direction, text in asked:
+    for socket, want, text in asked:
         if text:
             seen_ready(socket, event, text)
         in_time = (text and not long) or event.limit_ns == 0
@@ -47,7 +47,7 @@ def wait_for_sockets(books: Books, task: Task, event: model.Waited, notable: boo
             continue
         span = waits.extend(
             socket, task, event, limit_ns=event.limit_ns, source=record.syscall,
-            timed_out=event.timed_out, direction=direction, pending=record.pending,
+            timed_out=event.timed_out, direction=_direction(socket, want), pending=record.pending,
         )  # fmt: skip
         spans.append(span)
         mark_ready(span, text)
@@ -97,7 +97,7 @@ def mark_ready(span: Span, text: str) -> None:
 
 
 def watched(books: Books, task: Task, event: model.Waited, notable: bool) -> list[tuple[Socket, str, str]]:
-    """(socket, direction of the wait, ready as) of what a call asks for; of an unremarkable epoll the ready."""
+    """(socket, wanted, ready as) of what a call asks for; of an unremarkable epoll the ready."""
     ready = dict(event.ready)
     if event.epoll_fd >= 0:
         epoll = books.lookup.find(task, event.epoll_fd, event.record)
@@ -107,7 +107,7 @@ def watched(books: Books, task: Task, event: model.Waited, notable: bool) -> lis
         description = books.lookup.from_poll(task, fd, event.record)
         socket = description.socket if description is not None else None
         if socket is not None and socket.kind == "socket":
-            found.append((socket, _direction(socket, "r" in want, "w" in want), ready.get(fd, "")))
+            found.append((socket, want, ready.get(fd, "")))
     return found
 
 
@@ -122,12 +122,15 @@ def _in_epoll(interest: Interest, ready: dict[int, str], notable: bool) -> list[
             continue
         text = ready.get(fd if data is None else data, "") or ready.get(fd, "")
         if text or with_others:
-            found.append((socket, _direction(socket, "IN" in events, "OUT" in events), text))
+            found.append((socket, events, text))
     return found
 
 
-def _direction(socket: Socket, reads: bool, writes: bool) -> str:
-    """Who asks for both waits to write only while bytes are left over."""
+def _direction(socket: Socket, want: str) -> str:
+    """Of the wait for what poll ("r", "rw") or epoll ("EPOLLIN|EPOLLOUT") asks; for both it is to write while bytes are
+    left over.
+    """
+    reads, writes = "r" in want or "IN" in want, "w" in want or "OUT" in want
     return "w" if writes and (socket.unsent or not reads) else "r"
 
 
