@@ -114,7 +114,7 @@ def _waited_for_all(books: Books, socket: Socket, task: Task, event: Received) -
 
 
 def progress(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
-    """Bytes moved: a wait ends, a turn goes on, an open connect has succeeded."""
+    """Bytes moved: a wait ends, a turn goes on, an open connect has succeeded. One function, as it runs for each of them."""
     start, duration = event.record.time_ns, event.record.duration_ns
     sending = type(event) is Sent
     ended, full = start, False
