@@ -22,6 +22,7 @@ RESTARTED = "restarted"  # the kernel will run it again (ERESTART...), or a hand
 UNFINISHED = "unfinished"  # no result in the log
 ENDED = "ended"  # it returned, as the thread's next line shows; the line with its result is missing (grep)
 DETACHED = "detached"  # strace let go while the call was blocked
+NO_RESULT = (UNFINISHED, DETACHED, RESTARTED)
 
 _ASKED = re.compile(rb'"(?:\.\.\.)?, (?:\w+=)?(\d{1,18})(?:[,)]|\Z)')
 _TAIL = 200  # bytes: flags, and an address that sendto shows
@@ -60,6 +61,16 @@ class Record:
         if self.time_ns is None or self.duration_ns is None:
             return None
         return self.time_ns + self.duration_ns
+
+    @property
+    def pending(self) -> bool:
+        """The call was still blocked where the log shows it last."""
+        return self.outcome in (UNFINISHED, DETACHED)
+
+    @property
+    def interrupted(self) -> bool:
+        """A signal came first: the call is made again by the kernel, or by the program."""
+        return self.outcome == RESTARTED or self.errno == "EINTR"
 
 
 @dataclass(slots=True, frozen=True)
@@ -577,7 +588,7 @@ class Socket:
     dropped_events: int = 0
     alike: int = 0  # sockets that failed just as this one did and are no longer kept: see streams.forgetting
     other_end: str | None = None  # uid of the other end of a socketpair or pipe
-    messages: Sequence[Message] = ()  # bounded: see decoders.conversation
+    messages: Sequence[Message] = ()  # bounded: see decoders.keeping
     dropped_messages: int = 0  # decoded and not kept
     app_protocol: str | None = None  # http, tls, dns, ... once content proved it
 

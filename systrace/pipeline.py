@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from systrace.decoders.conversation import Decoding
 from systrace.decoders.parts.tls_keys import KeyLog
@@ -101,9 +102,7 @@ def analyze(
     if watching is not None:
         watching.finish()
     style.fd = tracker.lookup.annotations
-    if (damage := tracker.facts.pop("damage", None)) is not None:  # what the reader of the file noticed
-        health.damage.append(str(damage))
-    health.torn |= damage is not None or bool(tracker.facts.get("fault"))  # what came after is missing
+    _note_damage(health, tracker.facts)
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, decoding.finish())
     if stopped := stops_early(evidence):
@@ -111,10 +110,19 @@ def analyze(
     health.limits += hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings, answer = judged(Case(evidence, limits))
-    shown = [
-        finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding)) for finding in findings
-    ]
-    return Analysis(evidence, shown, answer)
+    return Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)
+
+
+def _note_damage(health: Health, facts: dict[str, Any]) -> None:
+    """What the reader of the file noticed; what came after is missing."""
+    damage = facts.pop("damage", None)
+    if damage is not None:
+        health.damage.append(str(damage))
+    health.torn |= damage is not None or bool(facts.get("fault"))
+
+
+def _with_lines(evidence: Evidence, finding: Finding) -> Finding:
+    return finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding))
 
 
 def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]:

@@ -11,7 +11,6 @@ from systrace.messages.body import Body
 from systrace.messages.problem import printable
 
 _ERROR_KEYS = ("error", "errors", "fault", "exception", "err")
-_ERROR_KEYS_LONG = ("errorMessage", "error_message", "errorCode", "error_code")
 _CODE_KEYS: tuple[str, ...] = (
     *("code", "Code", "errorCode", "error_code", "status", "statusCode"),
     *("type", "__type", "faultcode", "reason"),
@@ -53,19 +52,25 @@ def value_error(value: Any) -> ErrorPayload | None:
         inner = value.get(key)
         if inner and not _says_none(inner):
             return _from(value, inner)
+    return _from(value, None) if _says_failed(value) or _is_problem(value) else None
+
+
+def _says_failed(value: dict[Any, Any]) -> bool:
+    """A flag or a word says that it did not go well."""
     status = value.get("status")
-    if value.get("success") is False or value.get("ok") is False or value.get("Success") is False:
-        return _from(value, None)
-    if isinstance(status, str) and status.lower() in _BAD_STATUS:
-        return _from(value, None)
+    flags = (value.get(key) for key in ("success", "ok", "Success"))
+    return any(flag is False for flag in flags) or (isinstance(status, str) and status.lower() in _BAD_STATUS)
+
+
+def _is_problem(value: dict[Any, Any]) -> bool:
+    """One of the usual forms of an error object that has no key of its own for the error."""
+    status = value.get("status")
     if isinstance(value.get("title"), str) and isinstance(status, int) and status >= 400:  # RFC 9457
-        return _from(value, None)
+        return True
     if "__type" in value and ("message" in value or "Message" in value):  # AWS JSON protocols
-        return _from(value, None)
+        return True
     code = value.get("code", value.get("Code", value.get("statusCode")))
-    if isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600 and "message" in value:
-        return _from(value, None)
-    return None
+    return isinstance(code, int) and not isinstance(code, bool) and 400 <= code < 600 and "message" in value
 
 
 def _says_none(inner: Any, depth: int = 3) -> bool:

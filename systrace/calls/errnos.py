@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-# A signal came: the call is made again by the kernel (ERESTART..., as strace prints it) or by the program.
-INTERRUPTED = frozenset(("EINTR", "ERESTARTSYS", "ERESTARTNOHAND", "ERESTARTNOINTR", "ERESTART_RESTARTBLOCK"))
 WOULD_BLOCK = frozenset(("EAGAIN", "EWOULDBLOCK"))
 UNDER_WAY = frozenset(("EINPROGRESS", "EALREADY"))  # connect(2)
 QUIET = WOULD_BLOCK | UNDER_WAY | {"EINTR"}  # nothing has gone wrong yet

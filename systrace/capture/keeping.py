@@ -85,11 +85,10 @@ def prune(directory: Path, job: str, keep: Keep, spared: Path | None) -> list[st
     failed: list[str] = []
     total, kept = 0, 0
     for _start, path, found in sorted(_recordings(directory, job), key=lambda each: each[:2], reverse=True):
-        if path != spared and (
-            (keep.count is not None and kept >= keep.count)
-            or (keep.age_s is not None and now - found.st_mtime > keep.age_s)
-            or (keep.bytes is not None and total + found.st_size > keep.bytes)
-        ):
+        too_many = keep.count is not None and kept >= keep.count
+        too_old = keep.age_s is not None and now - found.st_mtime > keep.age_s
+        too_large = keep.bytes is not None and total + found.st_size > keep.bytes
+        if path != spared and (too_many or too_old or too_large):
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:

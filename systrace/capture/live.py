@@ -225,6 +225,14 @@ def _what(event: Event) -> str:
             return f"{fd} reads the end"
         case Received(fd=fd, size=size):
             return f"{fd} receives {size} bytes{_shown(event)}"
+        case Waited(timed_out=True):
+            return "waited in vain: timeout"
+        case _:
+            return _of_connection(event) or _of_process(event)
+
+
+def _of_connection(event: Event) -> str:
+    match event:
         case Connected(fd=fd, peer=peer):
             begins = "begins to connect" if event.record.errno == UNDER_WAY else "connects"
             return f"{fd} {begins} to {peer or 'nowhere'}"
@@ -238,10 +246,8 @@ def _what(event: Event) -> str:
             return f"{fd} shuts down {how}"
         case Closed(first=first, last=last):
             return f"{first} is closed" if first == last else f"{first} to {last} are closed"
-        case Waited(timed_out=True):
-            return "waited in vain: timeout"
         case _:
-            return _of_process(event)
+            return ""
 
 
 def _of_process(event: Event) -> str:

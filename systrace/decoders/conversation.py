@@ -4,27 +4,23 @@ Each socket is one conversation. It is undecided until what its sides said fits 
 that decoder. When the other side's first bytes do not fit, that is a `Mismatch`, and each side gets a decoder of its
 own. A decoder that hands over (STARTTLS, CONNECT, 101) makes the conversation undecided again.
 
-Memory is bounded: see the constants; what is not kept is counted in `Socket.dropped_messages`.
+Memory is bounded: see the constants here and in `keeping`; what is not kept is counted in `Socket.dropped_messages`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 
 from systrace.decoders import Decoder, Keyed, direction, times
 from systrace.decoders.buffer import span
 from systrace.decoders.choosing import DEAF, HEAD_BYTES, SURE, Deaf, alone, choose, fits
+from systrace.decoders.keeping import Shelf, Store
 from systrace.decoders.parts.tls_keys import KeyLog
-from systrace.decoders.weight import LARGE, discard, lighten, weigh
 from systrace.messages.mismatch import Mismatch
 from systrace.messages.piece import Piece
 from systrace.messages.sniffing import sniff
 from systrace.model import Message, Sent, Socket, Transfer
 
-FIRST, NOTABLE, LAST = 8, 16, 24  # messages kept a socket: the first, the notable in between, the last
-FEW = (1, 2, 3)  # the same once MANY messages are kept in all
-MANY = 3_000
-BUDGET = 64 << 20  # bytes that all large messages may cost; beyond, the oldest of them are lightened
 PATIENCE_CALLS = 64  # calls after which an undecided conversation is given up
 PATIENCE_BYTES = 64 << 10
 PROBES = 1000  # turns of a given-up conversation whose first bytes are still looked at (attached in mid-stream)
@@ -44,14 +40,12 @@ class Conversation:
         "given_up",
         "heads",
         "holes",
-        "kept_between",
         "last_side",
-        "messages",
-        "midstream",
         "pending",
         "pending_bytes",
         "protocol",
         "reversed",
+        "shelf",
         "socket",
         "unchecked",
     )
@@ -61,9 +55,7 @@ class Conversation:
         self.reversed = socket.role == "server"  # what we send is the server's
         self.datagrams = socket.type == "dgram"
         self.ended: frozenset[bool] = frozenset()
-        self.kept_between = 0
-        self.midstream = socket.inherited
-        self.messages: list[Message] | None = None  # the socket's
+        self.shelf = Shelf(socket)
         self.restart()
 
     def restart(self) -> None:
@@ -89,6 +81,25 @@ class Conversation:
             self.heads[from_client] = (self.heads[from_client] + piece.data)[:HEAD_BYTES]
             self.holes[from_client] = piece.missing > 0 or len(self.heads[from_client]) >= HEAD_BYTES
 
+    @property
+    def may_wait(self) -> bool:
+        """Little enough is held: more bytes may tell who speaks what."""
+        return len(self.pending) < PATIENCE_CALLS and self.pending_bytes < PATIENCE_BYTES
+
+    def reverse(self) -> None:
+        """The trace did not show who connected; the content did: what we send is the server's."""
+        self.reversed = not self.reversed
+        self.heads.reverse()
+        self.holes.reverse()
+        self.pending = [(not side, piece, how) for side, piece, how in self.pending]
+        self.ended = frozenset(not side for side in self.ended)
+        self.first = not self.first
+
+    def alone(self, client: bool) -> type[Decoder] | None:
+        """The protocol that the first bytes of one side are sure to be, whatever the other one says."""
+        server_head, client_head = self.heads
+        return alone(client_head, b"", self.socket) if client else alone(b"", server_head, self.socket)
+
 
 class Decoding:
     """Feeds every socket's bytes to the decoder that they fit; gathers the messages."""
@@ -96,10 +107,7 @@ class Decoding:
     def __init__(self, keylog: KeyLog | None = None) -> None:
         self._keylog = keylog
         self._open: dict[str, Conversation] = {}
-        self._sockets: dict[str, Socket] = {}  # those with messages
-        self._kept = 0
-        self._held = 0
-        self._large: deque[Message] = deque()
+        self._store = Store()
         self.failures: Counter[str] = Counter()  # decoder -> conversations given up because it raised
 
     def moved(self, socket: Socket, event: Transfer) -> None:
@@ -155,17 +163,14 @@ class Decoding:
 
     def forgotten(self, socket: Socket) -> None:
         """Nobody will ask for this socket any more: it ended well, and there are too many."""
-        if self._sockets.pop(socket.uid, None) is not None:
-            self._kept -= len(socket.messages)
+        self._store.forget(socket)
 
     def finish(self) -> list[Message]:
         """The log ends: messages under way come out incomplete. Returns all kept messages in order of their start."""
         for conversation in list(self._open.values()):
             for sent in (True, False):
                 self.ended(conversation.socket, sent, "unfinished")
-        messages = [message for socket in self._sockets.values() for message in socket.messages]
-        messages.sort(key=order)
-        return messages
+        return self._store.in_order()
 
     # ------------------------------------------------------------------------------------------------------ deciding
 
@@ -184,19 +189,21 @@ class Decoding:
             self._check(conversation, final)
             return
         calls = len(conversation.pending)
-        if not final and calls > 4 and calls & (calls - 1):
-            return
+        if final or calls <= 4 or not calls & (calls - 1):  # after so many calls more seldom: at powers of two
+            self._choose(conversation, patient=not final and conversation.may_wait)
+
+    def _choose(self, conversation: Conversation, patient: bool) -> None:
+        """By what both sides said; else by the one that spoke first, when nothing fits them both."""
         server, client = conversation.heads
-        patient = not final and calls < PATIENCE_CALLS and conversation.pending_bytes < PATIENCE_BYTES
         chosen = choose(client, server, conversation.socket, SURE if patient else None)
         if chosen is None and conversation.socket.role not in ("client", "server"):
             chosen = choose(server, client, conversation.socket, SURE if patient else None)
             if chosen is not None:
-                _reverse(conversation)
+                conversation.reverse()
         if chosen is not None:
             self._settle(conversation, chosen)
-        elif client and server and (spoken := alone(*_only(conversation, bool(conversation.first)))) is not None:
-            if not patient or alone(*_only(conversation, not conversation.first)) is not None:
+        elif client and server and (spoken := conversation.alone(bool(conversation.first))) is not None:
+            if not patient or conversation.alone(not conversation.first) is not None:
                 self._settle(conversation, spoken)
                 self._check(conversation, final=True)
         elif not self._catch_up(conversation) and not patient:
@@ -215,7 +222,6 @@ class Decoding:
         if chosen is None:
             return False
         conversation.restart()
-        conversation.midstream = True
         conversation.hold(from_client, piece)
         self._settle(conversation, chosen)
         return True
@@ -276,7 +282,7 @@ class Decoding:
         """The answer is not what was asked for: say so, and decode that side by itself."""
         first = bool(conversation.first)
         answer = conversation.heads[not first]
-        other = alone(*_only(conversation, not first))
+        other = conversation.alone(not first)
         answered = other.name if other is not None else sniff(answer)
         carried = [piece.event for side, piece, _ in items if piece is not None and side != first]
         begin, end = (carried[0], carried[-1]) if carried else (None, None)
@@ -344,62 +350,5 @@ class Decoding:
         left: list[Item] = [(from_client, piece, "") for from_client, piece in decoder.leftover()]
         self._restarted(conversation, left + held)
 
-    # ------------------------------------------------------------------------------------------------------- keeping
-
     def _keep(self, conversation: Conversation, message: Message) -> None:
-        """Keep a message, and drop an older one when the socket or the trace has too many."""
-        messages = conversation.messages
-        if messages is None:
-            self._sockets[conversation.socket.uid] = conversation.socket
-            messages = conversation.messages = conversation.socket.messages = []
-        messages.append(message)
-        self._kept += 1
-        weight = weigh(message)
-        if weight > LARGE:
-            self._hold(message, weight)
-        first, notable, last = (FIRST, NOTABLE, LAST) if self._kept < MANY else FEW
-        while len(messages) > first + conversation.kept_between + last:
-            at = first + conversation.kept_between
-            if conversation.kept_between < notable and messages[at].notable:
-                conversation.kept_between += 1
-                continue
-            dropped = messages.pop(at)
-            conversation.socket.dropped_messages += 1
-            self._kept -= 1
-            if self._large and (weight := weigh(dropped)) > LARGE:
-                self._held -= weight
-                discard(dropped)
-
-    def _hold(self, message: Message, weight: int) -> None:
-        """A message that costs much memory: when all of them cost too much, the oldest are lightened."""
-        self._held += weight
-        self._large.append(message)
-        while weigh(self._large[0]) <= LARGE:  # dropped since
-            self._large.popleft()
-        while self._held > BUDGET:
-            old = self._large.popleft()
-            self._held -= weigh(old)
-            lighten(old, LARGE)
-
-
-def _only(conversation: Conversation, client: bool) -> tuple[bytes, bytes, Socket]:
-    """Arguments for `alone`: the first bytes of one side."""
-    server_head, client_head = conversation.heads
-    return (client_head, b"", conversation.socket) if client else (b"", server_head, conversation.socket)
-
-
-def _reverse(conversation: Conversation) -> None:
-    """The trace did not show who connected; the content did: what we send is the server's."""
-    conversation.reversed = not conversation.reversed
-    conversation.heads.reverse()
-    conversation.holes.reverse()
-    conversation.pending = [(not side, piece, how) for side, piece, how in conversation.pending]
-    conversation.ended = frozenset(not side for side in conversation.ended)
-    conversation.first = not conversation.first
-
-
-def order(message: Message) -> tuple[int, int]:
-    """By start, then by line."""
-    record = message.events[0].record if message.events else None
-    start = message.start_ns if message.start_ns is not None else 0
-    return start, record.lineno if record is not None else 0
+        self._store.add(conversation.shelf, message)

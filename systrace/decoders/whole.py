@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from itertools import chain
 
-from systrace.decoders.conversation import Conversation, Decoding, order
+from systrace.decoders.conversation import Conversation, Decoding
+from systrace.decoders.keeping import order
 from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, lighten, weigh
 from systrace.messages.body import sample_size

@@ -60,23 +60,19 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
     witness = tids[-1] if stat.state in "ZX" and tids else pid  # /proc/TID is there too, if not listed
     machine = procfs.machine_of(witness)
     numbers = procfs.numbers_in_namespaces(pid)
-    inner = _inner_tids(pid, tids, numbers)
-    with Memory(witness, 32 if machine in ("i386", "arm") else 64) as memory:
-        threads = tuple(t for tid in tids if (t := _thread(pid, tid, machine, memory, inner)) is not None)
+    threads = _threads(pid, witness, machine, _inner_tids(pid, tids, numbers), tids)
+    descriptors: tuple[Descriptor, ...] = ()
     if stat.kernel_thread:
         threads = tuple(replace(thread, call=None) for thread in threads)
-    elif any(not thread.readable and thread.state not in "ZX" for thread in threads):
-        limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
-    descriptors = () if stat.kernel_thread else procfs.descriptors_of(witness) or ()
-    descriptors = _with_fifos(witness, descriptors, threads)
-    inodes = {d.fd: d.inode for d in descriptors if d.inode is not None}
-    watched = {d.fd: procfs.epoll_interest(witness, d.fd, inodes) for d in descriptors if d.kind == "epoll"}
+    else:
+        if any(not thread.readable and thread.state not in "ZX" for thread in threads):
+            limits.append(Limit(f"the calls and descriptors of process {pid}", refusal(pid) or "refused"))
+        descriptors = _with_fifos(witness, procfs.descriptors_of(witness) or (), threads)
+    watched = _watched(witness, descriptors)
     argv = procfs.argv_of(witness)
-    tracer = int(status.get("TracerPid", "0") or 0)
-    by = procfs.stat_of(tracer) if tracer else None
-    after = procfs.stat_of(pid)
-    if after is None or after.start_ticks != stat.start_ticks:
-        return None  # the number belongs to another process now
+    tracer, tracer_name = _tracer(status)
+    if not _same(pid, stat.start_ticks):
+        return None
     return ProcessState(
         pid=pid,
         ppid=stat.ppid,
@@ -90,13 +86,38 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         descriptors=descriptors,
         epoll=watched,
         tracer=tracer,
-        tracer_name=by.name if by is not None else "",
+        tracer_name=tracer_name,
         kernel_thread=stat.kernel_thread,
         frozen=not stat.kernel_thread and procfs.frozen(pid),
         alarms=procfs.alarms_of(witness, status),
         ns_pids=numbers,
         witness=witness,
     )
+
+
+def _threads(pid: int, witness: int, machine: str, inner: dict[int, int], tids: list[int]) -> tuple[Thread, ...]:
+    """Those of the process that are still there; `inner` gives their numbers by what they call themselves."""
+    with Memory(witness, 32 if machine in ("i386", "arm") else 64) as memory:
+        return tuple(t for tid in tids if (t := _thread(pid, tid, machine, memory, inner)) is not None)
+
+
+def _watched(witness: int, descriptors: tuple[Descriptor, ...]) -> dict[int, tuple[tuple[int, str], ...]]:
+    """The interest set of each epoll descriptor."""
+    inodes = {d.fd: d.inode for d in descriptors if d.inode is not None}
+    return {d.fd: procfs.epoll_interest(witness, d.fd, inodes) for d in descriptors if d.kind == "epoll"}
+
+
+def _tracer(status: dict[str, str]) -> tuple[int, str]:
+    """Number and name of a debugger or tracer; 0 and no name without one."""
+    tracer = int(status.get("TracerPid", "0") or 0)
+    stat = procfs.stat_of(tracer) if tracer else None
+    return tracer, stat.name if stat is not None else ""
+
+
+def _same(pid: int, start_ticks: int) -> bool:
+    """Whether the number has not come to belong to another process meanwhile."""
+    stat = procfs.stat_of(pid)
+    return stat is not None and stat.start_ticks == start_ticks
 
 
 def _inner_tids(pid: int, tids: list[int], numbers: tuple[int, ...]) -> dict[int, int]:
@@ -228,8 +249,7 @@ def _process_sockets(
         return [_state(process.pid, d, rows.get(d.inode or 0, _UNKNOWN), {}, b"") for d in mine]
     try:
         with pidfd.Target(process.pid) as target:
-            same = procfs.stat_of(process.pid)
-            if same is None or same.start_ticks != process.start_ticks:
+            if not _same(process.pid, process.start_ticks):
                 return states
             for descriptor in mine:
                 row = rows.get(descriptor.inode or 0, _UNKNOWN)
@@ -338,6 +358,22 @@ def _limited(call: Call | None, state: SocketState | None) -> Call | None:
 
 def other_ends(found: tuple[ProcessState, ...], states: tuple[SocketState, ...]) -> dict[int, tuple[End, ...]]:
     """Who holds the other ends of the pipes and local sockets that threads wait on: inode -> processes."""
+    wanted, fifos = _waited_on(found, states)
+    ends: dict[int, list[End]] = {inode: [] for inode in wanted}
+    for process in found:
+        stopped = any(thread.state in "Tt" for thread in process.threads)
+        for d in process.descriptors:
+            inode = fifos.get(d.target, d.inode)
+            if inode in ends and (d.kind in ("pipe", "socket") or d.target in fifos):
+                ends[inode].append(End(process.pid, process.command, d.readable, d.writable, stopped))
+    skip = {process.pid for process in found} | {os.getpid()}
+    for found_inode, holders in procfs.holders_of(wanted, fifos, skip, time.monotonic() + _SEARCH_S).items():
+        ends[found_inode] += [End(pid, *_who(pid, readable, writable)) for pid, readable, writable in holders]
+    return {inode: tuple(dict.fromkeys(holders)) for inode, holders in ends.items()}
+
+
+def _waited_on(found: tuple[ProcessState, ...], states: tuple[SocketState, ...]) -> tuple[set[int], dict[str, int]]:
+    """The inodes of pipes and of local sockets' other ends that threads wait on; the named pipes among them by path."""
     by_fd = {(state.pid, state.fd): state for state in states}
     wanted: set[int] = set()
     fifos: dict[str, int] = {}
@@ -350,17 +386,7 @@ def other_ends(found: tuple[ProcessState, ...], states: tuple[SocketState, ...])
                 wanted.add(descriptor.inode)
                 if descriptor.target.startswith("/"):
                     fifos[descriptor.target] = descriptor.inode
-    ends: dict[int, list[End]] = {inode: [] for inode in wanted}
-    for process in found:
-        for descriptor in process.descriptors:
-            inode = fifos.get(descriptor.target, descriptor.inode)
-            if inode in ends and (descriptor.kind in ("pipe", "socket") or descriptor.target in fifos):
-                stopped = any(thread.state in "Tt" for thread in process.threads)
-                ends[inode].append(End(process.pid, process.command, descriptor.readable, descriptor.writable, stopped))
-    skip = {process.pid for process in found} | {os.getpid()}
-    for found_inode, holders in procfs.holders_of(wanted, fifos, skip, time.monotonic() + _SEARCH_S).items():
-        ends[found_inode] += [End(pid, *_who(pid, readable, writable)) for pid, readable, writable in holders]
-    return {inode: tuple(dict.fromkeys(holders)) for inode, holders in ends.items()}
+    return wanted, fifos
 
 
 def _who(pid: int, readable: bool, writable: bool) -> tuple[str, bool, bool, bool]:

@@ -82,43 +82,50 @@ def refusal(pid: int, command: str = "attach") -> str | None:
 
 def explain(facts: Access, command: str = "attach") -> str:
     """One line: what is missing, and the command or capability that grants it."""
-    who = f"process {facts.pid} ({facts.command})"
+    why = _nobody_may(facts) or _missing(facts, f"sudo systrace {command} {facts.pid}")
+    return f"process {facts.pid} ({facts.command}){why}"
+
+
+def _nobody_may(facts: Access) -> str:
+    """Why no right whatsoever would help; empty where one would."""
     if facts.kernel_thread:
-        return f"{who} is a kernel thread: it makes no system calls and nobody may trace it"
+        return " is a kernel thread: it makes no system calls and nobody may trace it"
     if facts.goes_on:
-        return f"{who} lives on without its first thread, and no tracer can attach to a process by another one"
+        return " lives on without its first thread, and no tracer can attach to a process by another one"
     if facts.zombie:
-        return f"{who} has ended and waits for its parent to collect its status: look at the parent"
-    sudo = f"sudo systrace {command} {facts.pid}"
+        return " has ended and waits for its parent to collect its status: look at the parent"
     if facts.yama >= 3:
-        return f"{who}: kernel.yama.ptrace_scope is {facts.yama}, which forbids all tracing until the next boot"
+        return f": kernel.yama.ptrace_scope is {facts.yama}, which forbids all tracing until the next boot"
+    return ""
+
+
+def _missing(facts: Access, sudo: str) -> str:
+    """Which right is missing, and what grants it."""
     if facts.have_ptrace:
         return (
-            f"{who}: refused although CAP_SYS_PTRACE is held: a security module (SELinux, AppArmor, seccomp) forbids "
+            ": refused although CAP_SYS_PTRACE is held: a security module (SELinux, AppArmor, seccomp) forbids "
             "it; see dmesg or ausearch -m avc"
         )
     if facts.in_container and os.getuid() == 0:
         return (
-            f"{who}: this container lacks the capability SYS_PTRACE: docker run --cap-add SYS_PTRACE, Kubernetes "
+            ": this container lacks the capability SYS_PTRACE: docker run --cap-add SYS_PTRACE, Kubernetes "
             "securityContext.capabilities.add: [SYS_PTRACE], ECS linuxParameters.capabilities.add: [SYS_PTRACE]"
         )
     if not facts.same_user:
-        return f"{who} belongs to user {facts.owner}: run as that user (sudo -u {facts.owner} …) or as root: {sudo}"
+        return f" belongs to user {facts.owner}: run as that user (sudo -u {facts.owner} …) or as root: {sudo}"
     if facts.other_user_namespace:
-        return f"{who} is in another user namespace (a container): run as root on the host: {sudo}"
+        return f" is in another user namespace (a container): run as root on the host: {sudo}"
     if facts.dumpable is False:
-        return (
-            f"{who} is yours but protected (set-user-id program, file capabilities or PR_SET_DUMPABLE): "
-            f"run as root: {sudo}"
-        )
+        protections = "set-user-id program, file capabilities or PR_SET_DUMPABLE"
+        return f" is yours but protected ({protections}): run as root: {sudo}"
     if facts.yama == 1 and not facts.descendant:
         return (
-            f"{who}: kernel.yama.ptrace_scope is 1, so only a parent may trace: {sudo}, or until the next boot: "
+            f": kernel.yama.ptrace_scope is 1, so only a parent may trace: {sudo}, or until the next boot: "
             "sudo sysctl kernel.yama.ptrace_scope=0"
         )
     if facts.yama == 2:
-        return f"{who}: kernel.yama.ptrace_scope is 2, so only root may trace: {sudo}"
-    return f"{who}: refused by a security module (SELinux, AppArmor, seccomp): try as root: {sudo}"
+        return f": kernel.yama.ptrace_scope is 2, so only root may trace: {sudo}"
+    return f": refused by a security module (SELinux, AppArmor, seccomp): try as root: {sudo}"
 
 
 def has_capability(number: int) -> bool:

@@ -143,19 +143,21 @@ def _read(kind: Any, value: Any) -> Any:
         (inner,) = [each for each in get_args(kind) if each is not type(None)]
         return None if value is None else _read(inner, value)
     if origin is tuple:
-        inner = get_args(kind)
-        if len(inner) == 2 and inner[1] is Ellipsis:
-            return tuple(_read(inner[0], each) for each in value)
-        return tuple(_read(each, part) for each, part in zip(inner, value, strict=True))
+        return _read_tuple(get_args(kind), value)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = get_type_hints(kind)
         known = {field.name for field in dataclasses.fields(kind)}
         return kind(**{name: _read(hints[name], each) for name, each in value.items() if name in known})
-    if kind in (int, str, bool, float):
-        if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
-            raise TypeError(f"{value!r} is no {kind.__name__}")
-        return value
+    if kind in (int, str, bool, float) and not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
     return value
+
+
+def _read_tuple(kinds: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+    """One of any length, tuple[X, ...], or one with a type for each of its parts."""
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        return tuple(_read(kinds[0], each) for each in value)
+    return tuple(_read(kind, each) for kind, each in zip(kinds, value, strict=True))
 
 
 def _line(value: dict[str, Any]) -> bytes:

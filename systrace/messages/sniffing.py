@@ -46,6 +46,7 @@ _JSON = re.compile(
 _JSON_PREFIX = re.compile(
     rb"\s*(?:\)\]\}'|for\s*\(;;\);|while\s*\(1\);|[\w$.]{1,60}\(\s*[\{\[])"
 )  # JSONP and anti-hijack
+_MARKUP = ((_HTML, "html"), (_XML, "xml"), (_JSON, "json"), (_JSON_PREFIX, "json"))
 _SAMPLE = 4096
 
 
@@ -54,9 +55,9 @@ def sniff(data: bytes, empty: bool = False) -> str:
     if not data:
         return "empty" if empty else "unknown"
     head = data[:_SAMPLE]
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            return kind
+    magic = next((kind for magic, kind in _MAGIC if head.startswith(magic)), None)
+    if magic is not None:
+        return magic
     if looks_like_tls(head):
         return "tls"
     if looks_like_zlib(head):
@@ -66,13 +67,8 @@ def sniff(data: bytes, empty: bool = False) -> str:
         return "pickle" if head[0] == 0x80 and head[1:2] in (b"\2", b"\3", b"\4", b"\5") else "binary"
     if not text.strip():
         return "text"
-    if _HTML.match(text):
-        return "html"
-    if _XML.match(text):
-        return "xml"
-    if _JSON.match(text) or _JSON_PREFIX.match(text):
-        return "json"
-    return "csv" if _looks_like_csv(text) else "text"
+    known = next((kind for pattern, kind in _MARKUP if pattern.match(text)), None)
+    return known or ("csv" if _looks_like_csv(text) else "text")
 
 
 def looks_like_tls(head: bytes) -> bool:
@@ -103,14 +99,20 @@ def _as_ascii(head: bytes) -> bytes | None:
         wide = 4 if "32" in mark else 2
         body = head[wide:]
         return body[wide - 1 :: wide] if mark.endswith("be") else body[::wide]
-    elif len(head) >= 4 and not head[1] and not head[3] and head[0] and head[2]:
-        return head[::2]
-    elif len(head) >= 4 and not head[0] and not head[2] and head[1] and head[3]:
-        return head[1::2]
+    else:
+        head = _narrowed(head)
     if b"\x00" in head:
         return None
     control = sum(head.count(c) for c in _CONTROLS)
     return None if control * 20 > len(head) else head
+
+
+def _narrowed(head: bytes) -> bytes:
+    """UTF-16 without a byte order mark, told by its first two characters, as ASCII; anything else as it is."""
+    zeros = [not byte for byte in head[:4]]
+    if zeros == [False, True, False, True]:
+        return head[::2]
+    return head[1::2] if zeros == [True, False, True, False] else head
 
 
 _CONTROLS = [bytes([c]) for c in range(1, 32) if c not in (8, 9, 10, 11, 12, 13, 27)]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
 from systrace.messages.secrets import hidden_text
 from systrace.messages.tls import TlsHello
-from systrace.model import Attempt, Evidence, Socket
+from systrace.model import Attempt, Endpoint, Evidence, Socket
 
 _LOOKUP_GAP_NS = 31_000_000_000  # resolv.conf(5): no timeout between two tries of one look-up is longer than 30 s
+_HTTPS = 443
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,55 +24,50 @@ class Transaction:
     role: str  # client, server
     pid: int | None
     command: str
-    method: str | None  # None: the request is encrypted, or not in the log
-    url: str | None  # secrets in it are hidden; the scheme is http where the target names none
-    status: int | None
-    reason: str
     start_ns: int | None
     dns_ns: int | None  # look-up of the host's name, before the connection's first request
     connect_ns: int | None  # of the connection's first request
     tls_ns: int | None  # ClientHello sent until ServerHello received
-    first_byte_ns: int | None  # request sent (received, in a server) until the answer's first byte
-    transfer_ns: int | None  # the answer's first byte until its last
-    total_ns: int | None  # the request's first byte until the answer's last
     reused: bool  # an earlier request went over this connection
-    request_bytes: int | None  # of the body as transferred, chunk framing taken off
-    response_bytes: int | None
-    content_type: str | None
-    complete: bool | None  # the answer is proven to be whole
-    error: str  # why there is no whole answer: no answer, eof, reset, closed, unfinished, malformed, clipped, encrypted
     line: int | None  # where the request (else its answer) begins
     source: int
+    method: str | None = None  # None: the request is encrypted, or not in the log
+    url: str | None = None  # secrets in it are hidden; the scheme is http where the target names none
+    status: int | None = None
+    reason: str = ""
+    first_byte_ns: int | None = None  # request sent (received, in a server) until the answer's first byte
+    transfer_ns: int | None = None  # the answer's first byte until its last
+    total_ns: int | None = None  # the request's first byte until the answer's last
+    request_bytes: int | None = None  # of the body as transferred, chunk framing taken off
+    response_bytes: int | None = None
+    content_type: str | None = None
+    complete: bool | None = None  # the answer is proven to be whole
+    error: str = (
+        ""  # why there is no whole answer: no answer, eof, reset, closed, unfinished, malformed, clipped, encrypted
+    )
 
 
 def transactions(evidence: Evidence) -> list[Transaction]:
     """Every request whose messages were kept, in order of start; requests within TLS count as one for a connection."""
-    answers: dict[int, HttpResponse] = {}
-    requests: list[HttpRequest] = []
-    orphans: list[HttpResponse] = []
     encrypted: dict[str, list[TlsHello]] = {}
     for message in evidence.messages:
-        if isinstance(message, HttpRequest):
-            requests.append(message)
-        elif isinstance(message, HttpResponse):
-            if message.interim:
-                continue
-            if message.request is not None:
-                answers[id(message.request)] = message
-            else:
-                orphans.append(message)
-        elif isinstance(message, TlsHello):
+        if isinstance(message, TlsHello):
             encrypted.setdefault(message.socket, []).append(message)
-    known = {id(request) for request in requests}
-    requests += [a.request for a in answers.values() if a.request is not None and id(a.request) not in known]
     clock = _Clock(evidence, encrypted)
-    pairs: list[tuple[HttpRequest | None, HttpResponse | None]] = [(r, answers.get(id(r))) for r in requests]
-    pairs += [(None, answer) for answer in orphans]
-    pairs.sort(key=_start)
-    rows = [_transaction(evidence, clock, request, answer) for request, answer in pairs]
+    rows = [_transaction(evidence, clock, request, answer) for request, answer in sorted(_pairs(evidence), key=_start)]
     rows += _encrypted(evidence, clock, encrypted)
     rows.sort(key=lambda row: row.start_ns or 0)
     return rows
+
+
+def _pairs(evidence: Evidence) -> list[tuple[HttpRequest | None, HttpResponse | None]]:
+    """Each request with its answer; what is left of either without the other."""
+    requests = [m for m in evidence.messages if isinstance(m, HttpRequest)]
+    final = [m for m in evidence.messages if isinstance(m, HttpResponse) and not m.interim]
+    answers = {id(answer.request): answer for answer in final if answer.request is not None}
+    known = {id(request) for request in requests}
+    requests += [a.request for a in answers.values() if a.request is not None and id(a.request) not in known]
+    return [(r, answers.get(id(r))) for r in requests] + [(None, a) for a in final if a.request is None]
 
 
 def _start(pair: tuple[HttpRequest | None, HttpResponse | None]) -> tuple[int, int]:
@@ -90,37 +86,55 @@ def _transaction(
     message = request or answer
     assert message is not None
     socket = evidence.sockets.get(message.socket)
-    is_request = request is not None
-    server = (message.direction == "received") is is_request
+    server = (message.direction == "received") is (request is not None)
     host = _host(request, socket) if request is not None else ""
-    first = clock.first_on(message.socket)
-    attempt = _attempt(socket) if first and not server else None
-    pid, command = _process(evidence, message, socket)
+    pid = _owner(evidence, message, socket)
+    row = _begun(evidence, clock, message, server, pid, host, first=clock.first_on(message.socket))
     error, complete = _error(request, answer)
+    row = replace(row, error=error, complete=complete)
+    if request is not None:
+        url = _url(request, socket, clock.is_secure(message))
+        row = replace(row, method=request.method, url=url, request_bytes=_body_bytes(request))
+    if answer is not None:
+        row = replace(
+            row,
+            status=answer.status or None,
+            reason=answer.reason,
+            transfer_ns=_between(answer.start_ns, answer.end_ns),
+            response_bytes=_body_bytes(answer),
+            content_type=answer.content_type or None,
+        )
+    if request is not None and answer is not None:
+        first_byte_ns = _between(request.end_ns, answer.start_ns)
+        row = replace(row, first_byte_ns=first_byte_ns, total_ns=_between(request.start_ns, answer.end_ns))
+    return row
+
+
+def _begun(
+    evidence: Evidence,
+    clock: _Clock,
+    message: HttpMessage | TlsHello,
+    server: bool,
+    pid: int | None,
+    host: str,
+    first: bool,
+) -> Transaction:
+    """Who asks or is asked, and what came before that: all that is known without the request and its answer."""
+    attempt = _attempt(evidence.sockets.get(message.socket)) if first and not server else None
+    process = evidence.processes.get(pid) if pid is not None else None
+    record = message.events[0].record if message.events else None
     return Transaction(
         socket=message.socket,
         role="server" if server else "client",
-        pid=pid,
-        command=command,
-        method=request.method if request is not None else None,
-        url=_url(request, socket, clock.is_secure(message)) if request is not None else None,
-        status=answer.status or None if answer is not None else None,
-        reason=answer.reason if answer is not None else "",
+        pid=pid or None,
+        command=process.command if process is not None else "",
         start_ns=message.start_ns,
         dns_ns=clock.lookup_ns(_bare(host), pid, attempt),
         connect_ns=attempt.duration_ns if attempt is not None else None,
         tls_ns=clock.tls_ns(message.socket) if first else None,
-        first_byte_ns=_between(request.end_ns, answer.start_ns) if request is not None and answer is not None else None,
-        transfer_ns=_between(answer.start_ns, answer.end_ns) if answer is not None else None,
-        total_ns=_between(request.start_ns, answer.end_ns) if request is not None and answer is not None else None,
         reused=not first,
-        request_bytes=_body_bytes(request) if request is not None else None,
-        response_bytes=_body_bytes(answer) if answer is not None else None,
-        content_type=(answer.content_type or None) if answer is not None else None,
-        complete=complete,
-        error=error,
-        line=message.events[0].record.lineno if message.events else None,
-        source=message.events[0].record.source if message.events else 0,
+        line=record.lineno if record is not None else None,
+        source=record.source if record is not None else 0,
     )
 
 
@@ -171,13 +185,10 @@ def _attempt(socket: Socket | None) -> Attempt | None:
     return None if socket is None else next((a for a in socket.attempts if a.outcome == "connected"), None)
 
 
-def _process(evidence: Evidence, message: HttpMessage, socket: Socket | None) -> tuple[int | None, str]:
-    """Who sent the request, or received it."""
+def _owner(evidence: Evidence, message: HttpMessage | TlsHello, socket: Socket | None) -> int | None:
+    """The process that sent it, or received it; 0 while the log has not named it."""
     pid = evidence.owners.get(message.events[0].record.tid) if message.events else None
-    if pid is None and socket is not None:
-        pid = socket.pid
-    process = evidence.processes.get(pid) if pid is not None else None
-    return pid or None, process.command if process is not None else ""
+    return socket.pid if pid is None and socket is not None else pid
 
 
 # ---------------------------------------------------------------------------------------------------------- encryption
@@ -192,41 +203,19 @@ def _encrypted(evidence: Evidence, clock: _Clock, encrypted: dict[str, list[TlsH
             continue  # behind CONNECT: that request has its row
         server = hello.direction == "received"
         end = socket.local if server else socket.peer
-        offered = [name for name in hello.alpn if name.startswith(("h2", "http/"))]
-        if not offered and (end is None or end.port != 443):
+        if not _is_https(hello, end):
             continue
         name = hello.sni or (end.host if end is not None else "") or "?"
-        port = f":{end.port}" if end is not None and end.port not in (0, 443) else ""
-        attempt = None if server else _attempt(socket)
-        record = hello.events[0].record if hello.events else None
-        pid = evidence.owners.get(record.tid, socket.pid or 0) if record is not None else socket.pid
-        process = evidence.processes.get(pid) if pid is not None else None
+        port = f":{end.port}" if end is not None and end.port not in (0, _HTTPS) else ""
+        row = _begun(evidence, clock, hello, server, _owner(evidence, hello, socket), name, first=True)
         stream = socket.sent if server else socket.received
-        yield Transaction(
-            socket=uid,
-            role="server" if server else "client",
-            pid=pid or None,
-            command=process.command if process is not None else "",
-            method=None,
-            url=f"https://{name}{port}/",
-            status=None,
-            reason="",
-            start_ns=hello.start_ns,
-            dns_ns=clock.lookup_ns(_bare(name), pid, attempt),
-            connect_ns=attempt.duration_ns if attempt is not None else None,
-            tls_ns=clock.tls_ns(uid),
-            first_byte_ns=None,
-            transfer_ns=None,
-            total_ns=_between(hello.start_ns, stream.last_ns),
-            reused=False,
-            request_bytes=None,
-            response_bytes=None,
-            content_type=None,
-            complete=None,
-            error="encrypted",
-            line=record.lineno if record is not None else None,
-            source=record.source if record is not None else 0,
-        )
+        total_ns = _between(hello.start_ns, stream.last_ns)
+        yield replace(row, url=f"https://{name}{port}/", total_ns=total_ns, error="encrypted")
+
+
+def _is_https(hello: TlsHello, server: Endpoint | None) -> bool:
+    offers_http = any(name.startswith(("h2", "http/")) for name in hello.alpn)
+    return offers_http or (server is not None and server.port == _HTTPS)
 
 
 class _Clock:

@@ -60,7 +60,6 @@ class Irregular:
         self.threads = Threads(style, tid)
         self.pending = self.threads.pending
         self.open: Half | None = None  # an unclosed record, whose rest may follow on the next line
-        self._open_output = b""
 
     def _note(self, what: str, tid: int, lineno: int, time_ns: int | None, args: bytes, raw: bytes) -> Record:
         return Record(self._source, lineno, tid, time_ns, None, what, args, None, None, RETURNED, raw)
@@ -172,7 +171,6 @@ class Irregular:
 
     def _open(self, half: Half) -> None:
         self.open = half
-        self._open_output = b""
 
     def _record(
         self,

@@ -39,7 +39,7 @@ class Reader:
         self._irregular = Irregular(source, keep, health, style, tid)
         self._source = source
 
-    def read(  # noqa: C901 - one loop, on purpose: each call costs
+    def read(  # noqa: C901, PLR0912 (the hot loop: each call costs)
         self, lines: Iterable[bytes], place: Place | None = None
     ) -> Iterator[Record]:
         """Records in the order in which the calls completed; calls without a result last. Never raises on input.

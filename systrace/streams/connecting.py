@@ -4,11 +4,11 @@ a second connect, SO_SNDTIMEO, SIGALRM (verdicts 2.2, 2.4).
 
 from __future__ import annotations
 
-from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Attempt, Connected, Event, OptionGot, Socket
+from systrace.model import ENDED, Attempt, Connected, Event, OptionGot, Record, Socket
 from systrace.streams.growing import grown
 from systrace.streams.states import after
 
-_ASYNCHRONOUS = ("EINPROGRESS", "EAGAIN")
+_ASYNCHRONOUS = ("EINPROGRESS", "EALREADY", "EAGAIN")
 _SLOW_NS = 150_000_000  # a blocking connect that returns EINPROGRESS after this long ran into SO_SNDTIMEO
 _MOST = 64
 
@@ -34,32 +34,34 @@ def connect(socket: Socket, event: Connected) -> None:
         socket.peer = event.peer
     socket.role = "client"
     attempt = pending(socket)
-    if attempt is None:
-        if record.errno in ("EISCONN", "EALREADY") and socket.attempts:
-            if record.errno == "EISCONN" and socket.attempts[-1].outcome == "unknown":
-                settle(socket, socket.attempts[-1], "connected", None, record.time_ns, event)
-            return
+    if attempt is not None:
+        attempt.events.append(event)
+    elif record.errno in ("EISCONN", "EALREADY") and socket.attempts:
+        if record.errno == "EISCONN" and socket.attempts[-1].outcome == "unknown":
+            settle(socket, socket.attempts[-1], "connected", None, record.time_ns, event)
+        return
+    else:
         attempt = Attempt(event.peer, record.time_ns, [event], blocking=not socket.nonblock)
         if len(socket.attempts) < _MOST:
             socket.attempts = grown(socket.attempts, attempt)
         socket.state = after(socket.state, "connect")
-    else:
-        attempt.events.append(event)
-    slow = (record.duration_ns or 0) >= _SLOW_NS
-    if record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno == "EINTR":
-        return
+    if not (record.pending or record.interrupted):
+        _returned(socket, attempt, record)
+
+
+def _returned(socket: Socket, attempt: Attempt, record: Record) -> None:
+    """What a connect that returned says of its attempt."""
     if record.outcome == ENDED:
         settle(socket, attempt, "unknown", None, None, None)
     elif record.errno is None or record.errno == "EISCONN":
         settle(socket, attempt, "connected", None, record.end_ns or record.time_ns, None)
-    elif record.errno in _ASYNCHRONOUS or record.errno == "EALREADY":
-        if slow:
-            attempt.limit_ns, attempt.limit_source = socket.sndtimeo_ns or record.duration_ns, "SO_SNDTIMEO"
-            attempt.end_ns = record.end_ns
-        elif record.errno != "EALREADY":
-            attempt.blocking = False
-    else:
+    elif record.errno not in _ASYNCHRONOUS:
         settle(socket, attempt, "failed", record.errno, record.end_ns or record.time_ns, None)
+    elif (record.duration_ns or 0) >= _SLOW_NS:
+        attempt.limit_ns, attempt.limit_source = socket.sndtimeo_ns or record.duration_ns, "SO_SNDTIMEO"
+        attempt.end_ns = record.end_ns
+    elif record.errno != "EALREADY":
+        attempt.blocking = False
 
 
 def error_read(socket: Socket, event: OptionGot) -> None:

@@ -27,11 +27,14 @@ class Description:
         return self.epoll
 
 
+Interest = dict[int, tuple[Description, str, int | None]]  # by descriptor: events, and the data that stands for it
+
+
 @dataclass(slots=True, eq=False)
 class Watching:
     """What an epoll watches, by descriptor."""
 
-    interest: dict[int, tuple[Description, str, int | None]] = field(default_factory=dict)
+    interest: Interest = field(default_factory=dict)
     armed: dict[int, Event] = field(default_factory=dict)  # EPOLLONESHOT waits to read
 
 

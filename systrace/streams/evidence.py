@@ -7,7 +7,7 @@ from typing import Any
 from systrace.look.lines import look_of
 from systrace.look.nouns import Look
 from systrace.messages.dns import DnsMessage
-from systrace.model import DETACHED, UNFINISHED, Evidence, Health, Message, Source
+from systrace.model import Evidence, Health, Message, Source
 from systrace.streams.tracker import Tracker
 
 
@@ -22,9 +22,7 @@ def finished_evidence(tracker: Tracker, source: Source, health: Health, messages
         if socket.peer is not None and socket.peer.host:
             socket.name = names.get(socket.peer.host)
     for process in tracker.tasks.processes.values():
-        process.pending = [
-            span.events[-1] for span in process.spans if span.events[-1].record.outcome in (UNFINISHED, DETACHED)
-        ]
+        process.pending = [span.events[-1] for span in process.spans if span.events[-1].record.pending]
     if tracker.forgotten:
         health.limits.append(f"{tracker.forgotten} sockets are no longer listed")
     if tracker.forgotten_processes:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from systrace.model import (
-    DETACHED,
     MOST_OUTPUT,
     RESTARTED,
-    UNFINISHED,
     Event,
     Fault,
     Output,
@@ -16,6 +14,7 @@ from systrace.model import (
     Sent,
     Socket,
     Span,
+    Turn,
 )
 from systrace.streams import waits
 from systrace.streams.books import Books
@@ -27,38 +26,44 @@ from systrace.streams.tasks import Task
 _SPANS = 2000
 _PENDING = 4096  # calls without an end beyond those: more threads than that seldom hang at once
 
+_NO_TURN = Turn(None)  # nothing was asked yet
+
 
 def add_fault(books: Books, socket: Socket, event: Event, kind: str, errno: str | None) -> None:
+    """A call on the socket failed, or met its end: that ends its wait too."""
     record = event.record
-    turn = socket.turn
     direction = "w" if isinstance(event, Sent) else "r" if isinstance(event, Received) else ""
-    duration = record.duration_ns or 0
-    if duration >= waits.SHORT_NS and kind == "error" and socket.waiting is None:
-        span = Span(
+    if kind == "error" and socket.waiting is None and (record.duration_ns or 0) >= waits.SHORT_NS:
+        socket.waiting = Span(
             record.tid, socket.pid or 0, "socket", record.time_ns, record.end_ns, None, record.syscall, False,
             [event], (socket.uid,), direction or "r",
         )  # fmt: skip
-        socket.waiting = span
     now = record.end_ns if record.end_ns is not None else record.time_ns
     end_wait(books, socket, kind if errno is None else errno, now)
-    asked = turn.request_end_ns if turn is not None else None
-    silent = None
-    if now is not None and socket.last_progress_ns is not None:
-        silent = now - socket.last_progress_ns
-    answered = turn.answer_bytes if turn is not None else 0
-    idle = turn.idle_before_ns if turn is not None and not answered and turn.start_ns is not None else silent
     if len(socket.faults) < 32:
-        socket.faults = grown(
-            socket.faults,
-            Fault(
-                kind, errno, event, direction, socket.sent.original_len, socket.received.original_len, idle,
-                now - asked if now is not None and asked is not None else None, socket.turns, answered,
-                turn.request_bytes if turn is not None and not answered else 0,
-            )
-        )  # fmt: skip
+        socket.faults = grown(socket.faults, _fault(socket, event, kind, errno, direction, now))
     socket.state = after(socket.state, "eof" if kind == "eof" else "error")
     if kind == "error" and books.listener is not None and errno in ("ECONNRESET", "ETIMEDOUT"):
         books.listener.ended(socket, False, "reset")
+
+
+def _fault(socket: Socket, event: Event, kind: str, errno: str | None, direction: str, now: int | None) -> Fault:
+    """The fault, with what went before it on this socket."""
+    turn = socket.turn if socket.turn is not None else _NO_TURN
+    idle = _between(socket.last_progress_ns, now)
+    if (
+        not turn.answer_bytes and turn.start_ns is not None
+    ):  # a request is open: how old was the connection when it began
+        idle = turn.idle_before_ns
+    return Fault(
+        kind, errno, event, direction, socket.sent.original_len, socket.received.original_len, idle,
+        _between(turn.request_end_ns, now), socket.turns, turn.answer_bytes,
+        0 if turn.answer_bytes else turn.request_bytes,
+    )  # fmt: skip
+
+
+def _between(start_ns: int | None, end_ns: int | None) -> int | None:
+    return None if start_ns is None or end_ns is None else end_ns - start_ns
 
 
 def end_wait(books: Books, socket: Socket, ended_by: str, time_ns: int | None) -> None:
@@ -69,7 +74,7 @@ def end_wait(books: Books, socket: Socket, ended_by: str, time_ns: int | None) -
 
 def add_span(books: Books, task: Task, event: Event, kind: str, limit_ns: int | None, detail: str) -> None:
     record = event.record
-    pending = record.outcome in (UNFINISHED, DETACHED)
+    pending = record.pending
     end = None if pending else record.end_ns
     span = Span(
         task.tid, task.process.pid, kind, record.time_ns, end, limit_ns, record.syscall, False, [event],

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.calls.errnos import INTERRUPTED
-from systrace.model import RESTARTED, Event, Process
+from systrace.model import Event, Process
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
 from systrace.streams.forgetting import ended
@@ -110,7 +109,7 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
     if event.signal in ("SIGALRM", "SIGVTALRM", "SIGPROF") or event.code == "SI_TIMER":
         timer = books.timers.get(task.process.pid)
         for span in task.last_wait:
-            if span.events[-1].record.outcome == RESTARTED or span.events[-1].record.errno in INTERRUPTED:
+            if span.events[-1].record.interrupted:
                 span.timed_out, span.limit_source = True, event.signal
                 if timer is not None:
                     span.limit_ns = timer[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from systrace import calls
@@ -13,6 +14,7 @@ from systrace.streams.tasks import Task, Tasks
 
 _ATTACH_NS = 5_000_000_000  # strace prints the call that it interrupts within this time of the snapshot
 _NEVER_S = 1e15
+_STATES = {"listen": "listening", "syn-sent": "connecting"}  # the kernel's word: ours, where they differ
 _KINDS = {
     name: kind
     for kind, names in (
@@ -27,22 +29,11 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
     """Enter processes, threads, sockets and epoll sets as `kernel.snapshot` wrote them; odd items are passed over."""
     snapshot = event.values["snapshot"]
     for item in _items(snapshot, "processes"):
-        pid = item.get("pid")
-        if isinstance(pid, int) and pid not in tasks.processes:
-            argv = tuple(str(word) for word in item.get("argv") or [])
-            process = Process(pid, _int(item.get("ppid")), argv, threads={pid})
-            tasks.processes[pid] = process
-            tasks.by_tid[pid] = Task(pid, process, standard_table())
+        _adopt_process(item, tasks)
     for item in _items(snapshot, "processes"):
         _adopt_number(item, tasks)
     for item in _items(snapshot, "threads"):
-        tid, pid = item.get("tid"), item.get("pid")
-        leader = tasks.by_tid.get(pid) if isinstance(pid, int) else None
-        if isinstance(tid, int) and leader is not None and tid not in tasks.by_tid:
-            leader.table.users += 1
-            leader.process.threads.add(tid)
-            tasks.by_tid[tid] = Task(tid, leader.process, leader.table)
-        task = tasks.by_tid.get(tid) if isinstance(tid, int) else None
+        task = _adopt_thread(item, tasks)
         if task is not None and item.get("state") not in ("T", "t"):  # stopped or held by a debugger: that is no wait
             task.blocked = {**item, "time": snapshot.get("time"), "event": event}
     for item in _items(snapshot, "sockets"):
@@ -51,16 +42,16 @@ def adopt_snapshot(event: Fact, tasks: Tasks, lookup: Lookup) -> None:
         if task.blocked is not None:
             _adopt_wait(event, task)
     for item in _items(snapshot, "epoll"):
-        task = tasks.by_tid.get(item.get("pid", -1))
-        fd = item.get("fd")
-        if task is None or not isinstance(fd, int):
-            continue
-        epoll = Description("epoll")
-        task.table.put(fd, epoll)
-        for entry in item.get("fds") or []:
-            if isinstance(entry, list) and len(entry) == 2 and entry[0] in task.table.fds:
-                events = "EPOLLOUT" if entry[1] == "w" else "EPOLLIN"
-                epoll.watching().interest[entry[0]] = (task.table.fds[entry[0]], events, None)
+        _adopt_epoll(item, tasks)
+
+
+def _adopt_process(item: dict[str, Any], tasks: Tasks) -> None:
+    pid = item.get("pid")
+    if isinstance(pid, int) and pid not in tasks.processes:
+        argv = tuple(str(word) for word in item.get("argv") or [])
+        process = Process(pid, _int(item.get("ppid")), argv, threads={pid})
+        tasks.processes[pid] = process
+        tasks.by_tid[pid] = Task(pid, process, standard_table())
 
 
 def _adopt_number(item: dict[str, Any], tasks: Tasks) -> None:
@@ -71,18 +62,41 @@ def _adopt_number(item: dict[str, Any], tasks: Tasks) -> None:
         tasks.number(child.parent, numbers[-1], child)
 
 
+def _adopt_thread(item: dict[str, Any], tasks: Tasks) -> Task | None:
+    tid, pid = item.get("tid"), item.get("pid")
+    if not isinstance(tid, int):
+        return None
+    leader = tasks.by_tid.get(pid) if isinstance(pid, int) else None
+    if leader is not None and tid not in tasks.by_tid:
+        leader.table.users += 1
+        leader.process.threads.add(tid)
+        tasks.by_tid[tid] = Task(tid, leader.process, leader.table)
+    return tasks.by_tid.get(tid)
+
+
+def _adopt_epoll(item: dict[str, Any], tasks: Tasks) -> None:
+    task = tasks.by_tid.get(item.get("pid", -1))
+    fd = item.get("fd")
+    if task is None or not isinstance(fd, int):
+        return
+    epoll = Description("epoll")
+    task.table.put(fd, epoll)
+    for watched, direction in _pairs(item):
+        if watched in task.table.fds:
+            events = "EPOLLOUT" if direction == "w" else "EPOLLIN"
+            epoll.watching().interest[watched] = (task.table.fds[watched], events, None)
+
+
 def _adopt_wait(event: Fact, task: Task) -> None:
     """A thread was blocked when the snapshot was taken: its wait began then, whatever strace prints of it later."""
     item = task.blocked or {}
     start, limit = nanoseconds(item.get("since")), nanoseconds(item.get("limit"))
-    for entry in item.get("fds") or []:
-        if not (isinstance(entry, list) and len(entry) == 2):
-            continue
-        description = task.table.fds.get(entry[0])
+    for fd, want in _pairs(item):
+        description = task.table.fds.get(fd)
         if description is None or description.socket is None or description.socket.waiting is not None:
             continue
         socket = description.socket
-        direction = "w" if entry[1] == "w" else "r"
+        direction = "w" if want == "w" else "r"
         source = "timerfd" if item.get("limit_source") == "timerfd" else str(item.get("call") or "")
         span = Span(
             task.tid, task.process.pid, "socket", start, None, limit, source, False, [event], (socket.uid,), direction
@@ -136,15 +150,11 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     socket.local = parse_endpoint(item.get("local"), family)
     socket.peer = parse_endpoint(item.get("peer"), family)
     state = str(item.get("state") or "")
-    socket.state = {"established": "established", "listen": "listening", "syn-sent": "connecting"}.get(state, state)
-    socket.role = "listener" if state == "listen" else "client" if socket.peer is not None else "unknown"
-    if item.get("role") == "server":
-        socket.role = "server"
+    socket.state = _STATES.get(state, state)
+    socket.role = _role(item, socket)
     socket.last_word = str(item.get("last_word") or "")
-    now, ages = nanoseconds(snapshot_time), [_int(item.get(f"last_data_{way}_ms")) for way in ("sent", "received")]
-    known = [age for age in ages if age is not None]
-    if now is not None and known and socket.type == "stream":
-        socket.last_progress_ns = now - min(known) * 1_000_000
+    if socket.type == "stream":
+        socket.last_progress_ns = _last_progress_ns(item, nanoseconds(snapshot_time))
     holders = item.get("held_by")
     if socket.peer is None and isinstance(holders, list):
         socket.name = ", ".join(str(holder) for holder in holders[:3]) or None
@@ -159,32 +169,56 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     lookup.adopt(task, fd, Description("socket", socket), inode)
 
 
+def _role(item: dict[str, Any], socket: Socket) -> str:
+    if item.get("role") == "server":
+        return "server"
+    if item.get("state") == "listen":
+        return "listener"
+    return "client" if socket.peer is not None else "unknown"
+
+
+def _last_progress_ns(item: dict[str, Any], now: int | None) -> int | None:
+    """When bytes moved last, in either direction."""
+    ages = [_int(item.get(f"last_data_{way}_ms")) for way in ("sent", "received")]
+    known = [age for age in ages if age is not None]
+    return now - min(known) * 1_000_000 if now is not None and known else None
+
+
 def snapshot_of(event: Fact, socket: Socket) -> str:
     """What a line of a snapshot says about a socket, for people; empty when it says nothing."""
     snapshot = event.values.get("snapshot")
     if not isinstance(snapshot, dict):
         return ""
     held = {(holder.pid, holder.fd) for holder in socket.holders}
-    for item in _items(snapshot, "sockets"):
-        if (item.get("pid"), item.get("fd")) not in held:
-            continue
-        ends = f"{item.get('local') or '-'} -> {item.get('peer') or '-'}"
-        words = [f"{item.get('protocol') or item.get('family')} {item.get('state') or ''}".strip() + f" {ends}"]
-        words += [f"{name} {item[name]}" for name in ("unread", "unsent") if isinstance(item.get(name), int)]
-        for way in ("sent", "received"):
-            if (age := _int(item.get(f"last_data_{way}_ms"))) is not None:
-                words.append(f"last data {way} {age} ms before")
-        words.append(f"timer {item['timer']}" if item.get("timer") else "no timer")
-        keepalive = item.get("keepalive")
-        if isinstance(keepalive, dict) and keepalive.get("on") is not None:
-            words.append(f"keepalive {'on' if keepalive['on'] else 'off'}")
-        return f"snapshot: fd {item['fd']} {', '.join(words)}"
-    return ""
+    item = next((item for item in _items(snapshot, "sockets") if (item.get("pid"), item.get("fd")) in held), None)
+    return f"snapshot: fd {item['fd']} {', '.join(_words(item))}" if item is not None else ""
+
+
+def _words(item: dict[str, Any]) -> list[str]:
+    """What a snapshot says about one socket."""
+    ends = f"{item.get('local') or '-'} -> {item.get('peer') or '-'}"
+    words = [f"{item.get('protocol') or item.get('family')} {item.get('state') or ''}".strip() + f" {ends}"]
+    words += [f"{name} {item[name]}" for name in ("unread", "unsent") if isinstance(item.get(name), int)]
+    for way in ("sent", "received"):
+        if (age := _int(item.get(f"last_data_{way}_ms"))) is not None:
+            words.append(f"last data {way} {age} ms before")
+    words.append(f"timer {item['timer']}" if item.get("timer") else "no timer")
+    keepalive = item.get("keepalive")
+    if isinstance(keepalive, dict) and keepalive.get("on") is not None:
+        words.append(f"keepalive {'on' if keepalive['on'] else 'off'}")
+    return words
 
 
 def _items(snapshot: dict[str, Any], name: str) -> list[dict[str, Any]]:
     items = snapshot.get(name)
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+
+def _pairs(item: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """(descriptor, direction) of what is waited for."""
+    for entry in item.get("fds") or []:
+        if isinstance(entry, list) and len(entry) == 2:
+            yield entry[0], entry[1]
 
 
 def _int(value: object) -> int | None:

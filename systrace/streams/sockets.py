@@ -8,7 +8,7 @@ from typing import Any
 
 from systrace import model
 from systrace.calls.errnos import EXHAUSTED
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Endpoint, Event, Holder, Record, Socket
+from systrace.model import NO_RESULT, Endpoint, Event, Holder, Record, Socket
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
@@ -24,16 +24,21 @@ _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and 
 
 
 def opened(books: Books, task: Task, event: model.Opened) -> None:
-    record = event.record
     if event.fd < 0:
-        if record.errno in EXHAUSTED:
-            task.process.faults = grown(task.process.faults, event)
+        _no_descriptor(task, event)
         return
+    record = event.record
     socket = books.lookup.new_socket(event.family, event.type, event.protocol, record.time_ns)
     socket.nonblock = event.nonblock
     place(books, task, event.fd, Description("socket", socket), event.cloexec, record)
     note(socket, event)
     never_used(books, socket.uid)
+
+
+def _no_descriptor(task: Task, event: Event) -> None:
+    """The call gave none: that is the process's fault where it has used up what there is."""
+    if event.record.errno in EXHAUSTED:
+        task.process.faults = grown(task.process.faults, event)
 
 
 def place(books: Books, task: Task, fd: int, description: Description, cloexec: bool, record: Record) -> None:
@@ -45,28 +50,39 @@ def place(books: Books, task: Task, fd: int, description: Description, cloexec: 
 
 
 def release(books: Books, description: Description, time_ns: int | None, how: str, event: Event | None) -> None:
+    """A descriptor is gone; with the last one of them the socket."""
     description.refs -= 1
     socket = description.socket
     if description.refs > 0 or socket is None or socket.closed_ns is not None or socket.closed_by:
         return
     books.lookup.closed(description)
-    if socket.kind == "pipe":
-        if description.end == "w":
-            return
+    if socket.kind != "pipe":
+        _end(books, socket, time_ns, how, event)
+    elif description.end != "w":
         books.lookup.sockets.pop(socket.uid, None)
-        return
+
+
+def _end(books: Books, socket: Socket, time_ns: int | None, how: str, event: Event | None) -> None:
     connecting.give_up(socket, time_ns, event)
     end_wait(books, socket, how, time_ns if how != "close" else None)
     socket.closed_ns, socket.closed_by = time_ns, how
     socket.state = after(socket.state, "close")
     if books.listener is not None and (socket.sent.calls or socket.received.calls):
         books.listener.ended(socket, True, "closed")
-    answered = socket.turn is None or socket.turn.answer_bytes > 0
-    clean = all(f.kind == "eof" for f in socket.faults) and all(a.outcome == "connected" for a in socket.attempts)
-    if answered and clean and not socket.waits:
+    if _ended_well(socket):
         retire(books, socket)
     elif how == "close":
         failed(books, socket)
+
+
+def _ended_well(socket: Socket) -> bool:
+    """Every connect succeeded, the last request was answered, and nothing was waited for or went wrong."""
+    return (
+        (socket.turn is None or socket.turn.answer_bytes > 0)
+        and all(fault.kind == "eof" for fault in socket.faults)
+        and all(attempt.outcome == "connected" for attempt in socket.attempts)
+        and not socket.waits
+    )
 
 
 def retire(books: Books, socket: Socket) -> None:
@@ -84,7 +100,6 @@ def retire(books: Books, socket: Socket) -> None:
 
 
 def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
-    record = event.record
     if event.path.endswith(_LIBRARY) and len(task.process.opened_files) < 400:
         files = task.process.opened_files
         if isinstance(files, set):
@@ -92,17 +107,15 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
         else:
             task.process.opened_files = {event.path}
     if event.fd < 0:
-        if record.errno in EXHAUSTED:
-            task.process.faults = grown(task.process.faults, event)
+        _no_descriptor(task, event)
         return
-    place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, record)
+    place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, event.record)
 
 
 def paired(books: Books, task: Task, event: model.Paired) -> None:
     record = event.record
     if event.fds[0] < 0:
-        if record.errno in EXHAUSTED:
-            task.process.faults = grown(task.process.faults, event)
+        _no_descriptor(task, event)
         return
     if event.kind == "pipe":
         pipe = books.lookup.new_socket("pipe", "stream", "", record.time_ns, "P")
@@ -161,10 +174,10 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
         socket.role = "client"
     elif event.peer is None or event.peer.family != "unspec":
         connecting.connect(socket, event)
-        if record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno == "EINTR":
+        if record.pending or record.interrupted:
             span = waits.extend(
                 socket, task, event, limit_ns=socket.sndtimeo_ns, source="SO_SNDTIMEO", timed_out=False,
-                direction="w", pending=record.outcome in (UNFINISHED, DETACHED),
+                direction="w", pending=record.pending,
             )  # fmt: skip
             task.last_wait = [span]
     note(socket, event)
@@ -190,12 +203,11 @@ def accepted(books: Books, task: Task, event: model.Accepted) -> None:
         place(books, task, event.new_fd, Description("socket", socket), event.cloexec, record)
         note(socket, event)
         return
-    if record.errno in EXHAUSTED:
-        task.process.faults = grown(task.process.faults, event)
+    _no_descriptor(task, event)
     if listener is not None:
         listener.role = "listener"
         note(listener, event)
-        if record.outcome in (UNFINISHED, DETACHED, RESTARTED):
+        if record.outcome in NO_RESULT:
             add_span(books, task, event, "accept", None, str(listener.local or ""))
 
 
@@ -231,8 +243,7 @@ def closed(books: Books, task: Task, event: model.Closed) -> None:
 def duplicated(books: Books, task: Task, event: model.Duplicated) -> None:
     description = books.lookup.find(task, event.fd, event.record)
     if event.new_fd < 0:
-        if event.record.errno in EXHAUSTED:
-            task.process.faults = grown(task.process.faults, event)
+        _no_descriptor(task, event)
         return
     if description is None:
         for _, gone in task.table.take(event.new_fd, event.new_fd):

@@ -9,7 +9,7 @@ from typing import Any
 
 from systrace import model
 from systrace.calls.errnos import BROKEN
-from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Output, Received, Record, Sent, Socket
+from systrace.model import NO_RESULT, Event, Output, Received, Record, Sent, Socket
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
 from systrace.streams.marks import add_fault, add_output, add_span
@@ -19,8 +19,8 @@ from systrace.streams.transfers import end_of_file, progress, waits_in_call
 
 
 def spliced(books: Books, task: Task, event: model.Spliced) -> None:
+    """Bytes went from one descriptor to another one, or did not."""
     record = event.record
-    copies = record.syscall == "tee"  # what is read stays in the pipe
     into = _behind(books, task, event.fd, record)
     source = _behind(books, task, event.source_fd, record)
     target = into.socket if into is not None else None
@@ -28,23 +28,33 @@ def spliced(books: Books, task: Task, event: model.Spliced) -> None:
     sent = Sent(record, event.fd, event.size, b"", None, _unknown)
     received = Received(record, event.source_fd, event.size, b"", None, _unknown)
     if event.size:
-        if origin is not None and not copies:
-            progress(books, origin, task, received, False)
-        if target is not None:
-            progress(books, target, task, sent, True)
-        if event.fd in (1, 2) or (into is not None and into.kind == "file"):
-            add_output(task, Output(event.fd, into.path if into is not None else "", sent))
-    elif record.outcome in (UNFINISHED, DETACHED, RESTARTED):
+        if origin is not None and record.syscall != "tee":  # which leaves in the pipe what it reads
+            progress(books, origin, task, received)
+        _arrive(books, task, sent, into)
+    elif record.outcome in NO_RESULT:
         _waits(books, task, event, origin, target)
     elif record.errno is not None:
-        blamed = target if record.errno == "EPIPE" or origin is None or origin.kind == "pipe" else origin
-        if blamed is not None and record.errno in BROKEN:
-            add_fault(books, blamed, sent if blamed is target else received, "error", record.errno)
+        _fails(books, sent, received, origin, target)
     elif record.retval == 0 and record.syscall == "splice" and origin is not None and origin.kind == "socket":
         end_of_file(books, origin, task, received)
     for socket in (origin, target):
         if socket is not None:
             note(socket, event)
+
+
+def _arrive(books: Books, task: Task, sent: Sent, into: Description | None) -> None:
+    if into is not None and into.socket is not None:
+        progress(books, into.socket, task, sent)
+    if sent.fd in (1, 2) or (into is not None and into.kind == "file"):
+        add_output(task, Output(sent.fd, into.path if into is not None else "", sent))
+
+
+def _fails(books: Books, sent: Sent, received: Received, origin: Socket | None, target: Socket | None) -> None:
+    """An error is the origin's where that may be a connection, but for EPIPE, which only writing meets."""
+    errno = sent.record.errno
+    blamed = target if errno == "EPIPE" or origin is None or origin.kind == "pipe" else origin
+    if blamed is not None and errno in BROKEN:
+        add_fault(books, blamed, sent if blamed is target else received, "error", errno)
 
 
 def _behind(books: Books, task: Task, fd: int, record: Record) -> Description | None:
@@ -78,7 +88,7 @@ def _waits(books: Books, task: Task, event: model.Spliced, origin: Socket | None
         add_span(books, task, event, "pipe", None, "")
         return
     hidden = (Received if reads else Sent)(record, event.source_fd if reads else event.fd, 0, b"", None, _unknown)
-    waits_in_call(books, blocked, task, hidden)
+    waits_in_call(blocked, task, hidden)
 
 
 HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {model.Spliced: spliced}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from systrace.model import MOST_OUTPUT, Endpoint, Event, Process, Record, Socket, Span
+from systrace.model import MOST_OUTPUT, Endpoint, Process, Record, Socket, Span
 from systrace.streams.descriptors import Table, standard_table
 
 Facts = tuple[str, str, Endpoint | None, Endpoint | None]  # family, type, local, peer
@@ -20,11 +20,7 @@ class Task:
     process: Process
     table: Table
     forking: tuple[bool, bool] | None = None  # (thread, shares files) while a fork has not returned
-    children_expected: int = 0
-    timer: tuple[int | None, int, Event] | None = None  # alarm: set at, limit, event
-    interrupted: list[Span] = field(default_factory=list)  # waits that a signal broke just now
     last_wait: list[Span] = field(default_factory=list)  # waits that the last waiting call belonged to
-    previous: Record | None = None
     alive: bool = True
     blocked: dict[str, Any] | None = None  # what a snapshot at attach saw it wait for
 

@@ -18,7 +18,7 @@ from systrace.streams.marks import end_wait
 from systrace.streams.snapshots import nanoseconds, waits_unseen
 
 _ENDED = (model.RETURNED, model.RESTARTED)  # a call that a signal broke has lasted until that signal
-_BLOCKING = (model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted)
+_BLOCKING = frozenset((model.Connected, Sent, Received, model.Waited, model.Blocked, model.Accepted))
 
 
 class Tracker(Books):
@@ -69,17 +69,24 @@ class Tracker(Books):
                 self._ready.add(record.tid)
         if self.held and isinstance(event, Received) and event.size:
             self._asked_before(event, record, time_ns)
-        if record.duration_ns is not None or record.outcome not in _ENDED or not isinstance(event, _BLOCKING):
+        if record.duration_ns is not None or record.outcome not in _ENDED or type(event) not in _BLOCKING:
             return False
-        if isinstance(event, model.Connected) and record.errno in UNDER_WAY and not self._limits_sends(event):
-            return False  # it did not wait, and another thread may ask for the outcome first
-        if record.errno in WOULD_BLOCK and isinstance(event, Sent | Received) and not self._limited(event):
-            return False  # it did not wait, and what the thread does next is no end of it
-        if record.tid in self._ready and isinstance(event, Sent | Received):
-            self._ready.discard(record.tid)  # a wait has just said that this call need not wait
+        if self._did_not_wait(event, record):
             return False
         self.held[record.tid] = event
         return True
+
+    def _did_not_wait(self, event: Event, record: Record) -> bool:
+        """What the thread does next is no end of a call that returned at once; another thread may meet its effect first."""
+        if isinstance(event, model.Connected):
+            return record.errno in UNDER_WAY and self._limit(event, sends=True) is None
+        if not isinstance(event, Sent | Received):
+            return False
+        if record.errno in WOULD_BLOCK and self._limit(event, sends=type(event) is Sent) is None:
+            return True
+        said_ready = record.tid in self._ready  # by the wait before it
+        self._ready.discard(record.tid)
+        return said_ready
 
     def _asked_before(self, event: Received, record: Record, time_ns: int) -> None:
         """What another thread sent on this connection is no later than the answer, though that thread is silent since."""
@@ -93,19 +100,14 @@ class Tracker(Books):
                 held.record.duration_ns = time_ns - (held.record.time_ns or time_ns)
                 self._handle(held)
 
-    def _limited(self, event: Sent | Received) -> bool:
-        """SO_RCVTIMEO or SO_SNDTIMEO is set: EAGAIN may be the end of a wait (socket(7))."""
+    def _limit(self, event: Sent | Received | model.Connected, sends: bool) -> int | None:
+        """SO_SNDTIMEO or SO_RCVTIMEO in ns: with it EAGAIN, of a blocking connect EINPROGRESS, ends a wait (socket(7))."""
         task = self._by_tid.get(event.record.tid)
         description = task.table.fds.get(event.fd) if task is not None else None
         socket = description.socket if description is not None else None
-        return socket is not None and (socket.sndtimeo_ns if type(event) is Sent else socket.rcvtimeo_ns) is not None
-
-    def _limits_sends(self, event: model.Connected) -> bool:
-        """SO_SNDTIMEO is set: a blocking connect, too, returns EINPROGRESS, after that limit."""
-        task = self._by_tid.get(event.record.tid)
-        description = task.table.fds.get(event.fd) if task is not None else None
-        socket = description.socket if description is not None else None
-        return socket is not None and socket.sndtimeo_ns is not None
+        if socket is None:
+            return None
+        return socket.sndtimeo_ns if sends else socket.rcvtimeo_ns
 
     def _handle(self, event: Event) -> None:
         handler = self._handlers.get(type(event))

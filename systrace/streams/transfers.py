@@ -6,18 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.calls.errnos import EXHAUSTED, INTERRUPTED, WOULD_BLOCK
+from systrace.calls.errnos import EXHAUSTED, WOULD_BLOCK
 from systrace.model import (
-    DETACHED,
     ENDED,
     NO_BYTES,
+    NO_RESULT,
     RESTARTED,
-    UNFINISHED,
     Event,
     Output,
     Received,
     Sent,
     Socket,
+    Span,
     Stream,
     Transfer,
     Turn,
@@ -49,18 +49,26 @@ def moved(books: Books, task: Task, event: Sent | Received) -> None:
     if event.size and record.errno is None:
         if event.flags and _flagged(books, socket, task, event):
             return
-        progress(books, socket, task, event, type(event) is Sent)
+        progress(books, socket, task, event)
         if socket.kind == "pipe" and type(event) is Sent and event.fd in (1, 2):
             add_output(task, Output(event.fd, "", event))
-    elif record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in INTERRUPTED:
+    elif record.errno in WOULD_BLOCK:
+        again(socket, task, event)
+    else:
+        _no_bytes(books, socket, task, event)
+    note(socket, event, socket.uid == books.watch)
+
+
+def _no_bytes(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
+    """The call is under way, or ended with something else than bytes: an error, the peer's end, a result that is lost."""
+    record = event.record
+    if record.pending or record.interrupted:
         if socket.kind == "pipe":
             add_span(books, task, event, "pipe", None, "")
         else:
-            waits_in_call(books, socket, task, event)
+            waits_in_call(socket, task, event)
     elif record.outcome == ENDED:
         ended_unseen(books, socket, event)
-    elif record.errno in WOULD_BLOCK:
-        again(books, socket, task, event)
     elif record.errno is not None:
         if record.errno in EXHAUSTED:
             task.process.faults = grown(task.process.faults, event)
@@ -68,8 +76,7 @@ def moved(books: Books, task: Task, event: Sent | Received) -> None:
             socket.type = "dgram"  # udp(7): the port was closed; TCP says this of a connect only
         add_fault(books, socket, event, "error", record.errno)
     elif record.retval == 0 and is_end(event):
-        end_of_file(books, socket, task, event)  # type: ignore[arg-type]
-    note(socket, event, socket.uid == books.watch)
+        end_of_file(books, socket, task, event)
 
 
 def _peeked(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
@@ -79,7 +86,7 @@ def _peeked(books: Books, socket: Socket, task: Task, event: Sent | Received) ->
     if event.size < _PROBE or (socket.turn is not None and socket.turn.answer_bytes):
         return
     stand_in = Received(event.record, event.fd, event.size, b"", None, event.pieces)
-    progress(books, socket, task, stand_in, False)
+    progress(books, socket, task, stand_in)
 
 
 def _flagged(books: Books, socket: Socket, task: Task, event: Sent | Received) -> bool:
@@ -90,7 +97,7 @@ def _flagged(books: Books, socket: Socket, task: Task, event: Sent | Received) -
             _peeked(books, socket, task, event)
         return True
     if b"MSG_WAITALL" in event.flags and type(event) is Received:
-        progress(books, socket, task, event, False)
+        progress(books, socket, task, event)
         _waited_for_all(books, socket, task, event)
         note(socket, event, socket.uid == books.watch)
         return True
@@ -106,21 +113,14 @@ def _waited_for_all(books: Books, socket: Socket, task: Task, event: Received) -
         end_of_file(books, socket, task, event)
 
 
-def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, sending: bool) -> None:
-    record = event.record
-    start, duration = record.time_ns, record.duration_ns
+def progress(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
+    """Bytes moved: a wait ends, a turn goes on, an open connect has succeeded. One function, as it runs for each of them."""
+    start, duration = event.record.time_ns, event.record.duration_ns
+    sending = type(event) is Sent
     ended, full = start, False
     if start is not None and duration is not None:
         ended = start + duration
-        if duration >= waits.SHORT_NS:
-            limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
-            full = sending and is_short(
-                event
-            )  # it waited for room to its end, when its limit or a signal let it return
-            waits.extend(
-                socket, task, event, limit_ns=limit, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO",
-                timed_out=full and limit is not None and duration >= limit, direction="w" if sending else "r",
-            )  # fmt: skip
+        full = duration >= waits.SHORT_NS and _waited_for_room(socket, task, event, duration)
     if socket.waiting is not None and not full:
         end_wait(books, socket, "data", ended)
     last = socket.last_progress_ns
@@ -128,25 +128,22 @@ def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, s
         silence = ended - last
         if silence > socket.longest_silence_ns:
             socket.longest_silence_ns = silence
-        if silence > _IDLE_NS and len(socket.idle) < 16 and socket.timeline:
-            socket.idle = grown(socket.idle, (silence, socket.timeline[-1], event))
+        if silence > _IDLE_NS:
+            _survived(socket, event, silence)
     if socket.state != "established":
-        socket.state = after(socket.state, "data")
-        attempt = connecting.unsettled(socket)
-        if attempt is not None:
-            connecting.settle(socket, attempt, "connected", None, attempt.ready_ns or start, event)
+        _stands(socket, event)
     if sending:
+        stream = socket.sent
         socket.unsent = left_over(event)
         if socket.peer is None and event.address is not None:
             socket.peer, socket.role = event.address(), "client"
-        stream = socket.sent = Stream() if socket.sent is NO_BYTES else socket.sent
     else:
-        stream = socket.received = Stream() if socket.received is NO_BYTES else socket.received
+        stream = socket.received
+    if stream.first_ns is None:
+        stream = _begun(socket, sending, start)
     socket.error_ready = None
     stream.original_len += event.size
     stream.calls += 1
-    if stream.first_ns is None:
-        stream.first_ns = start
     stream.last_ns = socket.last_progress_ns = ended
     if sending == (socket.role != "server"):
         count_request(socket, event, start, ended, last)
@@ -154,6 +151,41 @@ def progress(books: Books, socket: Socket, task: Task, event: Sent | Received, s
         count_answer(socket, event, ended)
     if books.listener is not None and not socket.unseen:
         books.listener.moved(socket, event)
+
+
+def _waited_for_room(socket: Socket, task: Task, event: Sent | Received, duration_ns: int) -> bool:
+    """A transfer that took long was a wait. Did it end with no more room, when its limit or a signal let it return?"""
+    full = type(event) is Sent and is_short(event)
+    limit = _limit_of(socket, event)
+    _wait_in(socket, task, event, limit, timed_out=full and limit is not None and duration_ns >= limit)
+    return full
+
+
+def _survived(socket: Socket, event: Sent | Received, silence_ns: int) -> None:
+    """A silence that this connection has survived, between these two calls."""
+    if len(socket.idle) < 16 and socket.timeline:
+        socket.idle = grown(socket.idle, (silence_ns, socket.timeline[-1], event))
+
+
+def _stands(socket: Socket, event: Sent | Received) -> None:
+    """Bytes prove that the connection stands."""
+    socket.state = after(socket.state, "data")
+    attempt = connecting.unsettled(socket)
+    if attempt is not None:
+        connecting.settle(socket, attempt, "connected", None, attempt.ready_ns or event.record.time_ns, event)
+
+
+def _begun(socket: Socket, sending: bool, start_ns: int | None) -> Stream:
+    """The stream of this direction, with the time of its first bytes."""
+    stream = socket.sent if sending else socket.received
+    if stream is NO_BYTES:
+        stream = Stream()
+        if sending:
+            socket.sent = stream
+        else:
+            socket.received = stream
+    stream.first_ns = start_ns
+    return stream
 
 
 def ended_unseen(books: Books, socket: Socket, event: Sent | Received) -> None:
@@ -194,40 +226,47 @@ def count_answer(socket: Socket, event: Transfer, ended: int | None) -> None:
     turn.last_answer_ns = ended
 
 
-def waits_in_call(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
+def waits_in_call(socket: Socket, task: Task, event: Sent | Received) -> None:
     """A transfer that has no result, or was broken by a signal: a wait so far."""
-    sending = type(event) is Sent
-    limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
-    span = waits.extend(
-        socket, task, event, limit_ns=limit, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO", timed_out=False,
-        direction="w" if sending else "r", pending=event.record.outcome != RESTARTED and event.record.errno is None,
-    )  # fmt: skip
-    task.last_wait = [span]
+    pending = event.record.outcome != RESTARTED and event.record.errno is None
+    task.last_wait = [_wait_in(socket, task, event, _limit_of(socket, event), pending=pending)]
 
 
-def again(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
+def again(socket: Socket, task: Task, event: Sent | Received) -> None:
     """EAGAIN: nothing on a non-blocking socket; the end of SO_RCVTIMEO on a blocking one."""
     duration = event.record.duration_ns or 0
-    sending = type(event) is Sent
-    if sending:
+    if type(event) is Sent:
         socket.unsent = True
-    if duration < waits.SHORT_NS:
-        return
-    limit = socket.sndtimeo_ns if sending else socket.rcvtimeo_ns
-    waits.extend(
-        socket, task, event, limit_ns=limit or duration, source="SO_SNDTIMEO" if sending else "SO_RCVTIMEO",
-        timed_out=True, direction="w" if sending else "r",
-    )  # fmt: skip
+    if duration >= waits.SHORT_NS:
+        _wait_in(socket, task, event, _limit_of(socket, event) or duration, timed_out=True)
 
 
-def end_of_file(books: Books, socket: Socket, task: Task, event: Received) -> None:
+def _limit_of(socket: Socket, event: Sent | Received) -> int | None:
+    return socket.sndtimeo_ns if type(event) is Sent else socket.rcvtimeo_ns
+
+
+def _wait_in(
+    socket: Socket,
+    task: Task,
+    event: Sent | Received,
+    limit_ns: int | None,
+    timed_out: bool = False,
+    pending: bool = False,
+) -> Span:
+    """The transfer itself waits, for no longer than the socket's own limit."""
+    source, direction = ("SO_SNDTIMEO", "w") if type(event) is Sent else ("SO_RCVTIMEO", "r")
+    return waits.extend(
+        socket, task, event, limit_ns=limit_ns, source=source, timed_out=timed_out, direction=direction, pending=pending
+    )
+
+
+def end_of_file(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
+    """The peer's end was read: a fault the first time."""
     if socket.type not in ("stream", "seqpacket", "unknown"):
         return
     record = event.record
     if (record.duration_ns or 0) >= waits.SHORT_NS:
-        waits.extend(
-            socket, task, event, limit_ns=socket.rcvtimeo_ns, source="SO_RCVTIMEO", timed_out=False, direction="r"
-        )
+        _wait_in(socket, task, event, socket.rcvtimeo_ns)
     if not any(f.kind == "eof" for f in socket.faults):
         add_fault(books, socket, event, "eof", None)
         if books.listener is not None:
@@ -246,7 +285,7 @@ def other_moved(books: Books, task: Task, event: Sent | Received, description: D
             add_output(task, Output(event.fd, path, event))
         elif record.errno in EXHAUSTED or record.errno == "ENOSPC":
             task.process.faults = grown(task.process.faults, event)
-    if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in (UNFINISHED, DETACHED, RESTARTED):
+    if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in NO_RESULT:
         name = "stdin" if event.fd == 0 and kind in ("stdio", "unknown", "file") else kind
         add_span(books, task, event, name, None, description.path if description is not None else "")
 

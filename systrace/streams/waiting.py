@@ -6,55 +6,54 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.calls.errnos import INTERRUPTED
-from systrace.model import DETACHED, ENDED, RESTARTED, UNFINISHED, Event, Socket, Span
+from systrace.model import ENDED, RETURNED, Event, Socket, Span
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
-from systrace.streams.descriptors import Description
+from systrace.streams.descriptors import Description, Interest
 from systrace.streams.marks import add_span, end_wait
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, note
 
+_SMALL = 8  # descriptors of an epoll set that are all looked at, each time
+
 
 def waited(books: Books, task: Task, event: model.Waited) -> None:
+    """What was ready, and which sockets are waited for."""
     record = event.record
     if record.outcome == ENDED:
         ended_unseen(books, task, event)
-        return
-    if event.epoll_fd < 0 and not event.fds:
+    elif event.epoll_fd < 0 and not event.fds:
         resumed_wait(books, task, event)
-        return
-    stuck = record.outcome in (UNFINISHED, DETACHED)
-    interrupted = record.outcome == RESTARTED or record.errno in INTERRUPTED
+    elif record.errno is None or record.interrupted:
+        cut = record.outcome != RETURNED or record.errno is not None  # by a signal, or by the log's end
+        notable = cut or event.timed_out or (record.duration_ns or 0) >= waits.SHORT_NS
+        if not notable and len(event.fds) == len(event.ready) == 1:
+            ready_at_once(books, task, event)
+        elif not wait_for_sockets(books, task, event, notable) and (cut or (record.duration_ns or 0) >= NOTABLE_NS):
+            add_span(books, task, event, kind_of_others(books, task, event), event.limit_ns, "")
+
+
+def wait_for_sockets(books: Books, task: Task, event: model.Waited, notable: bool) -> bool:
+    """The call begins the wait of each socket that was not ready in time, or goes on with it; is any socket asked for?"""
+    record = event.record
+    asked = watched(books, task, event, notable)
     long = (record.duration_ns or 0) >= waits.SHORT_NS
-    if record.errno is not None and not interrupted:
-        return
-    if not (stuck or interrupted or long or event.timed_out) and len(event.fds) == len(event.ready) == 1:
-        ready_at_once(books, task, event)
-        return
-    ready = dict(event.ready)
     spans: list[Span] = []
-    found = False
-    for _, want, socket, text in watched(books, task, event, ready, stuck or interrupted or long or event.timed_out):
-        found = True
+    for socket, want, text in asked:
         if text:
             seen_ready(socket, event, text)
-        if not (stuck or interrupted or long or event.timed_out or socket.waiting is not None):
-            continue
-        if text and not long:
-            continue
-        if event.limit_ns == 0:
+        in_time = (text and not long) or event.limit_ns == 0
+        if in_time or not (notable or socket.waiting is not None):
             continue
         span = waits.extend(
             socket, task, event, limit_ns=event.limit_ns, source=record.syscall,
-            timed_out=event.timed_out, direction="w" if want == "w" else "r", pending=stuck,
+            timed_out=event.timed_out, direction=_direction(socket, want), pending=record.pending,
         )  # fmt: skip
         spans.append(span)
         mark_ready(span, text)
         note(socket, event, socket.uid == books.watch)
     task.last_wait = spans
-    if not found and (stuck or interrupted or (record.duration_ns or 0) >= NOTABLE_NS):
-        add_span(books, task, event, kind_of_others(books, task, event), event.limit_ns, "")
+    return bool(asked)
 
 
 def ended_unseen(books: Books, task: Task, event: model.Waited) -> None:
@@ -63,7 +62,7 @@ def ended_unseen(books: Books, task: Task, event: model.Waited) -> None:
     for span in task.last_wait:  # restart_syscall went on with it
         span.end_ns = began if span.end_ns is None else span.end_ns
     task.last_wait = []
-    for _, _, socket, _ in watched(books, task, event, {}, True):
+    for socket, _, _ in watched(books, task, event, True):
         end_wait(books, socket, "data", began)
         attempt = connecting.pending(socket)
         if attempt is not None:
@@ -97,39 +96,48 @@ def mark_ready(span: Span, text: str) -> None:
         span.detail = "ready"
 
 
-def watched(
-    books: Books, task: Task, event: model.Waited, ready: dict[int, str], notable: bool
-) -> list[tuple[int, str, Socket, str]]:
-    """(fd, wanted, socket, ready as) of the sockets that a call waits for; of an unremarkable epoll the ready."""
-    found: list[tuple[int, str, Socket, str]] = []
-    if event.epoll_fd < 0:
-        for fd, want in event.fds:
-            description = books.lookup.from_poll(task, fd, event.record)
-            if description is not None and description.socket is not None and description.socket.kind == "socket":
-                if want == "rw" and description.socket.unsent:
-                    want = "w"
-                found.append((fd, want, description.socket, ready.get(fd, "")))
-        return found
-    epoll = books.lookup.find(task, event.epoll_fd, event.record)
-    if epoll is None:
-        return found
-    if not notable and len(epoll.watching().interest) > 8 and not ready:
-        return found
-    for fd, (description, events, data) in epoll.watching().interest.items():
-        if description.socket is None or description.socket.kind != "socket" or description.socket.closed_by:
-            continue
-        text = ready.get(data if data is not None else fd, "") or ready.get(fd, "")
-        writes = "OUT" in events and ("IN" not in events or description.socket.unsent)
-        want = "w" if writes else "r"
-        if text or notable or len(epoll.watching().interest) <= 8:
-            found.append((fd, want, description.socket, text))
+def watched(books: Books, task: Task, event: model.Waited, notable: bool) -> list[tuple[Socket, str, str]]:
+    """(socket, wanted, ready as) of what a call asks for; of an unremarkable epoll the ready."""
+    ready = dict(event.ready)
+    if event.epoll_fd >= 0:
+        epoll = books.lookup.find(task, event.epoll_fd, event.record)
+        return _in_epoll(epoll.watching().interest, ready, notable) if epoll is not None else []
+    found: list[tuple[Socket, str, str]] = []
+    for fd, want in event.fds:
+        description = books.lookup.from_poll(task, fd, event.record)
+        socket = description.socket if description is not None else None
+        if socket is not None and socket.kind == "socket":
+            found.append((socket, want, ready.get(fd, "")))
     return found
+
+
+def _in_epoll(interest: Interest, ready: dict[int, str], notable: bool) -> list[tuple[Socket, str, str]]:
+    found: list[tuple[Socket, str, str]] = []
+    with_others = notable or len(interest) <= _SMALL  # than those that are ready
+    if not with_others and not ready:
+        return found
+    for fd, (description, events, data) in interest.items():
+        socket = description.socket
+        if socket is None or socket.kind != "socket" or socket.closed_by:
+            continue
+        text = ready.get(fd if data is None else data, "") or ready.get(fd, "")
+        if text or with_others:
+            found.append((socket, events, text))
+    return found
+
+
+def _direction(socket: Socket, want: str) -> str:
+    """Of the wait for what poll ("r", "rw") or epoll ("EPOLLIN|EPOLLOUT") asks; for both it is to write while bytes are
+    left over.
+    """
+    reads, writes = "r" in want or "IN" in want, "w" in want or "OUT" in want
+    return "w" if writes and (socket.unsent or not reads) else "r"
 
 
 def resumed_wait(books: Books, task: Task, event: model.Waited) -> None:
     """restart_syscall: the wait before it goes on; without one (attach) what is waited for is unknown."""
     record = event.record
-    pending = record.outcome in (UNFINISHED, DETACHED)
+    pending = record.pending
     for span in task.last_wait:
         span.end_ns = None if pending else record.end_ns
         span.timed_out = event.timed_out
@@ -195,8 +203,7 @@ def blocked(books: Books, task: Task, event: model.Blocked) -> None:
     record = event.record
     if record.errno == "ECHILD":
         return
-    stuck = record.outcome in (UNFINISHED, DETACHED, RESTARTED) or record.errno in INTERRUPTED
-    if not stuck and (record.duration_ns or 0) < NOTABLE_NS:
+    if not (record.pending or record.interrupted) and (record.duration_ns or 0) < NOTABLE_NS:
         return
     detail = event.detail
     if event.kind == "lock" and event.fd >= 0:

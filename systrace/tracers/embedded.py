@@ -78,14 +78,11 @@ class EmbeddedCapture:
         first: dict[str, Any] | None = None
         began = time.monotonic()
         while first is None:
-            if not self._attached and not wait_any([self._control.fileno()], START_SECONDS):
+            if not wait_any([self._control.fileno()], ATTACH_SECONDS if self._attached else START_SECONDS):
+                if self._attached:
+                    self._attaches_late(time.monotonic() - began)
+                    continue
                 self._worker.kill()  # and with it the job, which has not begun: then it would have been said
-            if self._attached and not wait_any([self._control.fileno()], ATTACH_SECONDS):
-                if _uninterruptible(self._asked_for):
-                    raise CaptureError("cannot attach: it cannot be stopped (uninterruptible sleep, state D)")
-                if time.monotonic() - began > START_SECONDS:
-                    raise CaptureError(f"cannot attach: the tracer has not begun within {START_SECONDS:.0f} s")
-                continue  # a busy machine
             for message in self._messages():  # a short job's end may come along with its start
                 self._note(message)
                 if message["event"] == "launched" and self._heir is not None:
@@ -98,6 +95,17 @@ class EmbeddedCapture:
                 raise CaptureError(f"cannot trace: {self._fault or 'the process has just ended'}")
         self._target = pidfd(self.pid) if self.pid else None
         return first
+
+    def _attaches_late(self, seconds: float) -> None:
+        """The processes are not attached to after so long: a busy machine, or it cannot be done.
+
+        Raises:
+            CaptureError: it cannot, or nobody knows any more.
+        """
+        if _uninterruptible(self._asked_for):
+            raise CaptureError("cannot attach: it cannot be stopped (uninterruptible sleep, state D)")
+        if seconds > START_SECONDS:
+            raise CaptureError(f"cannot attach: the tracer has not begun within {START_SECONDS:.0f} s")
 
     def _messages(self) -> list[dict[str, Any]]:
         """What the worker said; blocks until it says something or ends."""

@@ -9,7 +9,8 @@ import pytest
 
 from systrace.decoders.buffer import StreamDecoder
 from systrace.decoders.choosing import choose
-from systrace.decoders.conversation import FIRST, LAST, NOTABLE, Conversation, Decoding
+from systrace.decoders.conversation import Conversation, Decoding
+from systrace.decoders.keeping import FIRST, LAST, NOTABLE
 from systrace.decoders.weight import LARGE, weigh
 from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpRequest, HttpResponse
@@ -196,7 +197,7 @@ def test_what_is_kept_is_bounded_and_the_rest_counted(call: Call) -> None:
 def test_large_messages_are_lightened_when_all_of_them_cost_too_much(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("systrace.decoders.conversation.BUDGET", 500_000)
+    monkeypatch.setattr("systrace.decoders.keeping.BUDGET", 500_000)
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
     decoding, socket = Decoding(), sock()
     for at in range(6):

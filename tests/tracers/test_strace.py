@@ -18,9 +18,9 @@ from systrace.capture.recording import Recording
 from systrace.capture.spool import Spool
 from systrace.errors import CaptureError, UsageError
 from systrace.outputs import place
-from systrace.tracers import TRACERS, Described, Request, Tracer, strace
+from systrace.tracers import TRACERS, Described, Request, Tracer
 from systrace.tracers.strace import Strace, StraceAttach, options, version
-from systrace.tracers.waiting import status_field, tracer_of
+from systrace.tracers.waiting import tracer_of
 from tests.tracers.successor import whoever
 
 WANTED = Request(output=Path("x"), syscalls=frozenset({"connect", "read"}), string_limit=777)
@@ -329,28 +329,3 @@ def test_a_killed_strace_lets_the_attached_process_go(sleeper: subprocess.Popen[
         assert spool.finish().ended
         assert "was killed" in (capture.fault() or "")
     assert sleeper.poll() is None
-
-
-def test_a_launcher_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """strace hangs, or the machine does: after a while there is no tracer, which is no harm to the job."""
-    monkeypatch.setattr(strace, "START_SECONDS", 0.05)
-    for said, tracer in ((b"", 0), (b"47", 0), (b"4711 ", 4711)):
-        reader, writer = os.pipe()
-        os.write(writer, said)
-        with os.fdopen(reader, "rb", buffering=0) as report:
-            assert strace._first_word(report) == tracer
-        os.close(writer)
-
-
-@pytest.mark.real
-def test_who_is_given_up_is_ended_with_its_tracer(tmp_path: Path) -> None:
-    """A traced process that was killed is nobody's before its tracer has seen it: one that hangs must not keep us."""
-    os.mkfifo(tmp_path / "fifo")
-    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
-    words = ["strace", "-DD", "-f", "-o", str(tmp_path / "fifo"), "sh", "-c", "while :; do (exit 3); done"]
-    with subprocess.Popen(words, stderr=subprocess.DEVNULL) as job:
-        while status_field(job.pid, "Name") != "sh" or not (status_field(job.pid, "State") or "").startswith("t"):
-            assert job.poll() is None
-        strace._give_up(job)
-        assert job.returncode == -signal.SIGKILL
-    os.close(reader)

@@ -64,6 +64,7 @@ class Side:
 
 
 WAIT, GO_ON, ENDED = range(3)
+_LF, _CR = 10, 13
 
 
 def whole_chunks(side: Side) -> bool:
@@ -97,19 +98,9 @@ def take_body(side: Side, n: int) -> None:
 
 def next_part(side: Side) -> int:
     """Chunk-size line, the line end after a chunk, trailers: WAIT while the line is not whole, ENDED after the last."""
-    buffer = side.buffer
     if side.state == CHUNK_END:
-        if not buffer.known:
-            buffer.skip(2)
-            side.state = CHUNK_SIZE
-            return GO_ON
-        if buffer.byte(0) == 13 and buffer.known == 1 and not buffer.stuck:
-            return WAIT
-        if buffer.byte(0) not in (10, 13):
-            return _damaged(side, f"no line end after a chunk, but {printable(buffer.peek(16))!r}")
-        buffer.skip(2 if buffer.byte(0) == 13 else 1)
-        side.state = CHUNK_SIZE
-        return GO_ON
+        return _chunk_end(side)
+    buffer = side.buffer
     end = buffer.find(b"\n")
     if end < 0:
         if buffer.stuck:
@@ -132,6 +123,19 @@ def next_part(side: Side) -> int:
     elif len(side.trailer) < LINE_LIMIT:
         side.trailer += line + b"\n"
     buffer.skip(end + 1)
+    return GO_ON
+
+
+def _chunk_end(side: Side) -> int:
+    """The line end after a chunk, CR LF or LF; one within a hole is taken to be CR LF."""
+    buffer = side.buffer
+    first = buffer.byte(0) if buffer.known else _CR
+    if buffer.known == 1 and first == _CR and not buffer.stuck:
+        return WAIT
+    if first not in (_CR, _LF):
+        return _damaged(side, f"no line end after a chunk, but {printable(buffer.peek(16))!r}")
+    buffer.skip(2 if first == _CR else 1)
+    side.state = CHUNK_SIZE
     return GO_ON
 
 

@@ -166,7 +166,7 @@ def _refusal(api: int, version: int, body: bytes) -> tuple[int, str] | None:
         fields.take(1)  # no tags in the header
     if version >= throttle:
         fields.int32()
-    if api in _DIRECT or (api == 1 and version >= 7) or (api == 10 and version < 4):
+    if _comes_first(api, version):
         code = fields.int16()
         text = fields.string() if code and (api == 36 or (api == 10 and version >= 1)) else ""
         return (code, text) if code or api != 1 else None
@@ -177,6 +177,11 @@ def _refusal(api: int, version: int, body: bytes) -> tuple[int, str] | None:
     if api == 1:
         return None  # deep inside since version 0: told by the version 7 field, which all live clients use
     return _topics(fields, api, version)
+
+
+def _comes_first(api: int, version: int) -> bool:
+    """The error code of the whole answer, before anything else."""
+    return api in _DIRECT or (api == 1 and version >= 7) or (api == 10 and version < 4)
 
 
 def _coordinators(fields: Fields) -> tuple[int, str] | None:

@@ -53,33 +53,27 @@ class _Reader:
 
 def client_hello(body: bytes) -> Hello:
     """A ClientHello without its four-byte handshake header."""
-    hello = Hello(True)
-    try:
-        reader = _Reader(body)
-        legacy = reader.number(2)
-        hello.versions = _named([legacy])
-        hello.random = reader.take(32)
-        reader.block(1)
-        reader.block(2)
-        reader.block(1)
-        if reader.at < len(body):
-            _extensions(reader, hello)
-    except _Cut:
-        hello.cut = True
-    return hello
+    return _read(Hello(True), body)
 
 
 def server_hello(body: bytes) -> Hello:
     """A ServerHello without its four-byte handshake header."""
-    hello = Hello(False)
+    return _read(Hello(False), body)
+
+
+def _read(hello: Hello, body: bytes) -> Hello:
     try:
         reader = _Reader(body)
         hello.versions = _named([reader.number(2)])
         hello.random = reader.take(32)
-        hello.retry = hello.random == _RETRY
-        reader.block(1)
-        hello.cipher = reader.number(2)
-        reader.take(1)
+        hello.retry = not hello.client and hello.random == _RETRY
+        reader.block(1)  # the session's id
+        if hello.client:
+            reader.block(2)  # cipher suites
+            reader.block(1)  # compressions
+        else:
+            hello.cipher = reader.number(2)
+            reader.take(1)
         if reader.at < len(body):
             _extensions(reader, hello)
     except _Cut:

@@ -43,7 +43,6 @@ class _Inside(Decoding):
     def __init__(self, socket: Socket, keylog: KeyLog) -> None:
         super().__init__(keylog)
         self._conversation = self._open[socket.uid] = Conversation(socket)
-        self._conversation.midstream = False
         self._conversation.datagrams = False
         self._reversed = self._conversation.reversed
         self._out: list[Message] = []

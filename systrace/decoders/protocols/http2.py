@@ -157,14 +157,15 @@ class Http2(StreamDecoder):
                 self._data(from_client, out)
             return
         payload, missing = buffer.take(length)
+        if kind in (HEADERS, PUSH_PROMISE):
+            half.block.clear()
+            half.block_cut, half.block_flags = False, flags
+            payload = _unpadded(payload, flags, 5 if kind == HEADERS and flags & _PRIORITY else 0)
+            half.block_stream = stream
+            if kind == PUSH_PROMISE:
+                payload, half.block_stream = payload[4:], 0
+            self._first.setdefault((stream, from_client), event)
         if kind in (HEADERS, PUSH_PROMISE, CONTINUATION):
-            if kind != CONTINUATION:
-                payload = _unpadded(payload, flags, 5 if kind == HEADERS and flags & _PRIORITY else 0)
-                half.block.clear()
-                half.block_cut, half.block_stream, half.block_flags = False, stream, flags
-                if kind == PUSH_PROMISE:
-                    payload, half.block_stream = payload[4:], 0
-                self._first.setdefault((stream, from_client), event)
             half.block_cut = half.block_cut or missing > 0
             if len(half.block) < _BLOCK_LIMIT:
                 half.block += payload
@@ -219,28 +220,10 @@ class Http2(StreamDecoder):
     ) -> None:
         pseudo = {name: value for name, value in fields if name.startswith(":")}
         plain = [(name, value) for name, value in fields if not name.startswith(":")]
-        start = times(self._first.get((stream, from_client)), None)[0]
-        common = ("http2", self.socket.uid, direction(self.socket, from_client), start, None)
+        if ":authority" in pseudo and from_client:
+            plain.insert(0, ("host", pseudo[":authority"]))
         message: HttpRequest | HttpResponse
-        if from_client:
-            method, target = pseudo.get(":method", "?"), pseudo.get(":path", pseudo.get(":authority", "?"))
-            message = HttpRequest(*common, request_summary(method, target), False)
-            message.method, message.target = method, target
-            if ":authority" in pseudo:
-                plain.insert(0, ("host", pseudo[":authority"]))
-            if len(self._asked) < _STREAMS:
-                self._asked[stream] = message
-            line = f"{method} {target} HTTP/2"
-        else:
-            status = pseudo.get(":status", "")
-            message = HttpResponse(*common, request_summary(status or "?", ""), False)
-            message.status = int(status) if status.isdigit() and len(status) == 3 else 0
-            message.interim = 100 <= message.status < 200
-            message.request = self._asked.get(stream)
-            if message.request is not None and not message.interim:
-                self._asked.pop(stream, None)
-                message.request.answered = True
-            line = f"HTTP/2 {status}"
+        message, line = self._request(stream, pseudo) if from_client else self._response(stream, pseudo)
         message.summary = message.summary.strip()
         message.version, message.stream_id, message.framing, message.head_cut = "2", stream, "stream", cut
         message.parsed = plain
@@ -254,6 +237,31 @@ class Http2(StreamDecoder):
             return
         if len(self._open) < _STREAMS:
             self._open[stream, from_client] = message
+
+    def _request(self, stream: int, pseudo: dict[str, str]) -> tuple[HttpRequest, str]:
+        """The request, and its first line as HTTP/1.1 would write it."""
+        method, target = pseudo.get(":method", "?"), pseudo.get(":path", pseudo.get(":authority", "?"))
+        message = HttpRequest(*self._common(stream, True), request_summary(method, target), False)
+        message.method, message.target = method, target
+        if len(self._asked) < _STREAMS:
+            self._asked[stream] = message
+        return message, f"{method} {target} HTTP/2"
+
+    def _response(self, stream: int, pseudo: dict[str, str]) -> tuple[HttpResponse, str]:
+        """The same for an answer."""
+        status = pseudo.get(":status", "")
+        message = HttpResponse(*self._common(stream, False), request_summary(status or "?", ""), False)
+        message.status = int(status) if status.isdigit() and len(status) == 3 else 0
+        message.interim = 100 <= message.status < 200
+        message.request = self._asked.get(stream)
+        if message.request is not None and not message.interim:
+            self._asked.pop(stream, None)
+            message.request.answered = True
+        return message, f"HTTP/2 {status}"
+
+    def _common(self, stream: int, from_client: bool) -> tuple[str, str, str, int | None, None]:
+        start = times(self._first.get((stream, from_client)), None)[0]
+        return "http2", self.socket.uid, direction(self.socket, from_client), start, None
 
     def _finish(self, stream: int, from_client: bool, reason: str, out: list[Message]) -> None:
         message = self._open.pop((stream, from_client))

@@ -14,7 +14,7 @@ from systrace.model import Message, Socket, Transfer
 
 LARGEST = 104_857_600  # bytes: socket.request.max.bytes; responses may be larger only by configuration
 HIGHEST_API, HIGHEST_VERSION = 100, 30
-SASL_HANDSHAKE, SASL_AUTHENTICATE = 17, 36
+SASL_HANDSHAKE = 17
 
 
 def _frame(body: bytes) -> bytes:

@@ -211,6 +211,7 @@ def _score(head: bytes, client: bool) -> int:
     if len(head) < 16:
         return 15
     size, _, to, code = struct.unpack_from("<iiii", head)
-    if code not in _CODES or not 16 <= size <= LARGEST or (client and (code == OP_REPLY or (to and code != OP_MSG))):
+    if code not in _CODES or not 16 <= size <= LARGEST:
         return 0
-    return 95
+    answers = code == OP_REPLY or (to and code != OP_MSG)
+    return 0 if client and answers else 95

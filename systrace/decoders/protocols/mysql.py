@@ -182,25 +182,33 @@ class MySql(FramedDialogue):
 
     def _server(self, seq: int, body: bytes, size: int, first: Transfer | None, out: list[Message]) -> None:
         kind = body[0] if body else -1
-        if seq == 1 and self._state == LOGIN:  # it answers a command: a hole hid the answer to the login
-            self._state = IDLE
-            if len(self.pending) > 1 and self.pending[0].verb == "login":
-                self.pending.popleft()
+        if seq == 1 and self._state == LOGIN:
+            self._logged_in_unseen()
+        logging_in = self._state in (GREETING, LOGIN)
         if kind == 0xFF and len(body) >= 3 and body[1:3] != b"\xff\xff":
             self._error(body, first, out)
-        elif self._state in (GREETING, LOGIN) and seq == 0 and kind in (9, 10):
-            self._greeted = True
-            reply = self.make(Greeting, False, first, "")
-            version = body[1:].partition(b"\x00")[0].removeprefix(b"5.5.5-")  # MariaDB's, for old replicas
-            reply.text = brief(version, 60)
-            reply.summary = f"greeting: MySQL {reply.text}"
-            out.append(reply)
-        elif self._state in (GREETING, LOGIN) and seq > 1:
+        elif logging_in and seq == 0 and kind in (9, 10):
+            self._greeting(body, first, out)
+        elif logging_in and seq > 1:
             self._authentication(kind, body, first, out)
         elif self.pending or self._state != IDLE or kind != 0xFE:  # else the EOF behind a statement's description
-            if self._state in (IDLE, GREETING, LOGIN):
+            if logging_in or self._state == IDLE:
                 self._state, self._began, self._rows = FIRST, first, 0
             self._result(kind, body, size, out)
+
+    def _logged_in_unseen(self) -> None:
+        """It answers a command: a hole hid the answer to the login."""
+        self._state = IDLE
+        if len(self.pending) > 1 and self.pending[0].verb == "login":
+            self.pending.popleft()
+
+    def _greeting(self, body: bytes, first: Transfer | None, out: list[Message]) -> None:
+        self._greeted = True
+        reply = self.make(Greeting, False, first, "")
+        version = body[1:].partition(b"\x00")[0].removeprefix(b"5.5.5-")  # MariaDB's, for old replicas
+        reply.text = brief(version, 60)
+        reply.summary = f"greeting: MySQL {reply.text}"
+        out.append(reply)
 
     def _authentication(self, kind: int, body: bytes, first: Transfer | None, out: list[Message]) -> None:
         if kind == 0:
@@ -310,13 +318,19 @@ def _client_score(client: bytes) -> int:
     size, seq, kind = int.from_bytes(client[:3], "little"), client[3], client[4]
     if seq == 1 and 32 <= size < 4096 and len(client) >= 4 + 12:
         return 75 if not any(client[13:32]) else 0  # reserved; MariaDB's clients use the last four bytes of it
-    if seq != 0 or size >= 1 << 24 or not size or kind not in _COMMANDS:
+    if seq != 0 or not 0 < size < 1 << 24 or kind not in _COMMANDS:
         return 0
+    whole = len(client) - 4 == size
     if kind in (0x03, 0x16) and size > 4:
-        text = client[5:25].removeprefix(b"\x00\x01")
-        readable = text[:1].isascii() and (text[:1].isalpha() or text[:1] in b"(/ \n-#") and b"\x00" not in text
-        return (90 if len(client) - 4 == size else 65) if readable and len(text) > 3 else 0
-    return 45 if len(client) - 4 == size else 0
+        return (90 if whole else 65) if _is_statement(client[5:25]) else 0
+    return 45 if whole else 0
+
+
+def _is_statement(text: bytes) -> bool:
+    """Could SQL begin like this?"""
+    text = text.removeprefix(b"\x00\x01")
+    begins = text[:1].isascii() and (text[:1].isalpha() or text[:1] in b"(/ \n-#")
+    return begins and b"\x00" not in text and len(text) > 3
 
 
 def _server_score(server: bytes, asked: bool) -> int:
@@ -324,10 +338,10 @@ def _server_score(server: bytes, asked: bool) -> int:
         return 20
     size, seq, kind = int.from_bytes(server[:3], "little"), server[3], server[4]
     if seq == 0 and kind == 10 and 20 < size < 512:
-        return 97 if server[5:6].isdigit() and b"\x00" not in server[5:8] else 0
+        return 97 if server[5:6].isdigit() and b"\x00" not in server[5:8] else 0  # a version
     if kind == 0xFF and seq <= 3 and 3 < size < 1024:
-        code = int.from_bytes(server[5:7], "little")
-        return (95 if seq == 0 else 80) if 1000 <= code < 5000 or len(server) < 7 else 0
-    if seq == 1 and asked and size < 1 << 16:
-        return 60
-    return 30 if seq in (1, 2) and asked else 0
+        surely = 95 if seq == 0 else 80
+        return surely if len(server) < 7 or 1000 <= int.from_bytes(server[5:7], "little") < 5000 else 0
+    if not asked or seq not in (1, 2):
+        return 0
+    return 60 if seq == 1 and size < 1 << 16 else 30

@@ -329,12 +329,19 @@ def _client_score(client: bytes, code: int) -> int:
 def _server_score(server: bytes, code: int, asked: bool) -> int:
     """`code` is that of the client's startup packet."""
     if code in (SSL, GSS) and server[:1] in (b"S", b"N", b"G"):
-        rest = server[1:]
-        return 95 if not rest or server[:1] != b"N" or _chain(rest, _SERVER) else 0
+        refused, rest = server[:1] == b"N", server[1:]
+        return 95 if not rest or not refused or _chain(rest, _SERVER) else 0
     if len(server) == 1:
-        return 30 if asked and server in (b"R", b"E") else 10 * (not asked and server[0] in _SERVER)
-    if server[:1] == b"E" and server[5:6] == b"S" and any(w in server[5:24] for w in (b"FATAL", b"ERROR", b"PANIC")):
+        if asked:
+            return 30 if server in (b"R", b"E") else 0
+        return 10 if server[0] in _SERVER else 0
+    if _is_error(server):
         return 99 if _typed_size(server, _SERVER) > 0 else 0
     if server[:4] == b"R\x00\x00\x00" and len(server) >= 9:
         return 92 if server[5:8] == b"\x00\x00\x00" and server[8] <= 12 else 0
     return _chain(server, _SERVER)
+
+
+def _is_error(head: bytes) -> bool:
+    """An ErrorResponse whose first field is its severity."""
+    return head[:1] == b"E" and head[5:6] == b"S" and any(w in head[5:24] for w in (b"FATAL", b"ERROR", b"PANIC"))

@@ -98,34 +98,16 @@ class Tls(StreamDecoder):
         while buffer.size and not side.lost:
             header = buffer.peek(_HEADER)
             plausible = _maybe_record(header)
-            if len(header) < _HEADER and plausible and not buffer.stuck:
-                break
-            if side.unsynced or len(header) < _HEADER:
-                if side.unsynced and plausible and len(header) == _HEADER:
-                    side.unsynced = False
-                elif side.unsynced or plausible:
-                    skipped = buffer.skip_call()
-                    side.unsynced = side.partial = True
-                    if self._plain is not None and side.encrypted:
-                        out += self._plain.skipped(from_client, skipped)
-                    continue
-            if not plausible:
+            if not plausible and not side.unsynced:
                 self._not_tls(from_client, out)
-                break
-            kind, length = header[0], int.from_bytes(header[3:], "big")
-            clear = kind == ALERT and length == 2  # encrypted ones are longer, or of type application data
-            if kind == APPLICATION or (side.encrypted and not clear):
-                if self._plain is not None and self._plain.live and kind != CHANGE_CIPHER_SPEC:
-                    if buffer.size < _HEADER + length:
-                        break
-                    self._open(self._plain, from_client, header, out)
-                else:
-                    self._count(from_client, kind, length, out)
-                    buffer.skip(_HEADER + length)
-            elif buffer.size < _HEADER + length:
+            elif plausible and len(header) == _HEADER:
+                side.unsynced = False
+                if not self._record(from_client, header, out):
+                    break
+            elif plausible and not buffer.stuck:
                 break
             else:
-                self._clear(from_client, kind, length, out)
+                self._skip_call(from_client, out)
         return out
 
     def ended(self, from_client: bool, how: str) -> list[Message]:
@@ -153,6 +135,32 @@ class Tls(StreamDecoder):
         return out
 
     # ------------------------------------------------------------------------------------------------------- records
+
+    def _record(self, from_client: bool, header: bytes, out: list[Message]) -> bool:
+        """Take the record that begins here; False while its rest must come first."""
+        side, buffer = self._sides[from_client], self.client if from_client else self.server
+        kind, length = header[0], int.from_bytes(header[3:], "big")
+        whole = buffer.size >= _HEADER + length
+        clear = kind == ALERT and length == 2  # encrypted ones are longer, or of type application data
+        if kind != APPLICATION and (clear or not side.encrypted):
+            if whole:
+                self._clear(from_client, kind, length, out)
+            return whole
+        if self._plain is not None and self._plain.live and kind != CHANGE_CIPHER_SPEC:
+            if whole:
+                self._open(self._plain, from_client, header, out)
+            return whole
+        self._count(from_client, kind, length, out)
+        buffer.skip(_HEADER + length)
+        return True
+
+    def _skip_call(self, from_client: bool, out: list[Message]) -> None:
+        """A hole hid a record's header: the next call may begin with one."""
+        side, buffer = self._sides[from_client], self.client if from_client else self.server
+        skipped = buffer.skip_call()
+        side.unsynced = side.partial = True
+        if self._plain is not None and side.encrypted:
+            out += self._plain.skipped(from_client, skipped)
 
     def _count(self, from_client: bool, kind: int, length: int, out: list[Message]) -> None:
         """An encrypted record: nothing in it can be read, so it is skipped, even while it still comes."""

@@ -202,26 +202,36 @@ def _cut_short(message: HttpMessage) -> Iterator[str]:
 
 def _body(message: HttpMessage, body: Body, show_secrets: bool) -> list[Piece]:
     """The content as text, as far as it is known and is text."""
-    if body.encodings:
-        content = body.decoded()
-        pieces: list[Piece] = [content.data] if content.data else []
-        if content.problem is not None:
-            pieces.append(f"the {', '.join(body.encodings)} cannot be undone: {safe(content.problem.message)}")
-        elif not body.whole:
-            pieces.append(f"{', '.join(body.encodings)} cannot be undone any further: {_unknown(body)}")
-        elif content.limited:
-            pieces.append("more than is shown comes out")
-    else:
-        pieces = []
-        for known, missing in body.placed:
-            pieces += [known] if known else []
-            pieces += [hole(missing)] if missing else []
-        pieces += [_unknown(body)] if body.lost_at is not None else []
-    pieces = [_recoded(piece, message.charset) if isinstance(piece, bytes) else piece for piece in pieces]
+    raw = _decoded(body) if body.encodings else _placed(body)
+    pieces = [_recoded(piece, message.charset) if isinstance(piece, bytes) else piece for piece in raw]
     known = b"".join(piece for piece in pieces if isinstance(piece, bytes))
     if not is_text(known):
         return [f"{len(known)} bytes, no text: --hex shows them, --save-body saves them"]
     return pieces if show_secrets else hide_pieces(pieces)
+
+
+def _decoded(body: Body) -> Iterator[Piece]:
+    """The content with its codings undone as far as they can be, and why no further."""
+    content, codings = body.decoded(), ", ".join(body.encodings)
+    if content.data:
+        yield content.data
+    if content.problem is not None:
+        yield f"the {codings} cannot be undone: {safe(content.problem.message)}"
+    elif not body.whole:
+        yield f"{codings} cannot be undone any further: {_unknown(body)}"
+    elif content.limited:
+        yield "more than is shown comes out"
+
+
+def _placed(body: Body) -> Iterator[Piece]:
+    """The known bytes, with what is missing between and behind them."""
+    for known, missing in body.placed:
+        if known:
+            yield known
+        if missing:
+            yield hole(missing)
+    if body.lost_at is not None:
+        yield _unknown(body)
 
 
 def _unknown(body: Body) -> str:

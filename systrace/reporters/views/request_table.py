@@ -25,25 +25,36 @@ def requests_table(analysis: Analysis, layout: Layout) -> list[str]:
         return ["No HTTP requests in this log."]
     first = analysis.evidence.source.first_ns
     cells = [_cells(row, first) for row in rows]
+    header, *table = _as_wide_as_fits(cells, layout)
+    lines = [layout.paint("Requests", "bold"), layout.paint(f"{header}  type, URL", "dim")]
+    for begin, row in zip(table, rows, strict=True):
+        note = f"  [{safe(row.error)}]" if row.error not in ("", "clipped") else ""
+        what = _what(row, layout.width - columns(header) - 2 - len(note) if layout.fitted else None)
+        bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
+        line = f"{begin}  {what}{note}"
+        lines.append(layout.paint(line, "red") if bad else line)
+    return [*lines, *_left_out(analysis, layout)]
+
+
+def _what(row: Transaction, room: int | None) -> str:
+    """Type and URL; without room for both the type goes, and then the URL is cut."""
+    url = safe(row.url or "(request not in the log)")
+    what = f"{safe(row.content_type)} {url}" if row.content_type else url
+    if room is None:
+        return what
+    room = max(room, _URL_CUT_TO)
+    return cut_middle(what if columns(what) <= room else url, room)
+
+
+def _as_wide_as_fits(cells: list[list[str]], layout: Layout) -> list[str]:
+    """The columns that have something to say, as many as leave room for a URL; the header first."""
     kept = [i for i in range(len(_HEADERS)) if i not in _RARE or any(row[i] != "-" for row in cells)]
     text = _laid_out(cells, kept)
     for spare in _SPARE:
         if layout.fitted and columns(text[0]) + 2 + _URL_AT_LEAST > layout.width and spare in kept:
             kept.remove(spare)
             text = _laid_out(cells, kept)
-    widest = columns(text[0])
-    lines = [layout.paint("Requests", "bold"), layout.paint(f"{text[0]}  type, URL", "dim")]
-    for line, row in zip(text[1:], rows, strict=True):
-        url = safe(row.url or "(request not in the log)")
-        what = f"{safe(row.content_type)} {url}" if row.content_type else url
-        note = f"  [{safe(row.error)}]" if row.error not in ("", "clipped") else ""
-        if layout.fitted:
-            room = max(layout.width - widest - 2 - len(note), _URL_CUT_TO)
-            what = cut_middle(what if columns(what) <= room else url, room)  # the type goes before the URL is cut
-        bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
-        padded = f"{line}  {what}{note}"
-        lines.append(layout.paint(padded, "red") if bad else padded)
-    return [*lines, *_left_out(analysis, layout)]
+    return text
 
 
 def _laid_out(cells: list[list[str]], kept: list[int]) -> list[str]:

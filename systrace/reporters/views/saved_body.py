@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from systrace.errors import UsageError
+from systrace.messages.body import Body
 from systrace.messages.http import HttpMessage, HttpResponse
 from systrace.model import Transcript
 from systrace.reporters.views.follow import http_messages
@@ -102,25 +103,28 @@ def _of_message(messages: list[HttpMessage], number: int | None) -> SavedBody:
     if body is None or not body.received:
         raise UsageError(f"message #{number} has no body")
     answer = message if isinstance(message, HttpResponse) else None
-    what = f"body of #{number}"
-    if answer is not None:
-        what += f", the answer {answer.status}"
-    if body.lost_at is not None:
-        if not body.placed:
-            raise UsageError(
-                f"{what} cannot be put together: strace -s cut the framing at its beginning; record again with -s 65536"
-            )
-        still = f", still {', '.join(body.encodings)}" if body.encodings else ""
-        return SavedBody(body.placed, what + still, lost=True)
-    if body.encodings:
-        content = body.decoded()
-        codings = ", ".join(body.encodings)
-        if not _client_undoes(answer, body.encodings):
-            return SavedBody(body.parts, f"{what}, still {codings}: its request did not ask for that")
-        if body.whole and content.problem is None and not content.limited:
-            return SavedBody([(content.data, 0)], f"{what}, {codings} undone")
-        return SavedBody(body.parts, f"{what}, still {codings}: it cannot be undone")
-    return SavedBody(body.parts, what)
+    what = f"body of #{number}, the answer {answer.status}" if answer is not None else f"body of #{number}"
+    if body.lost_at is None:
+        return _whole(body, answer, what)
+    if not body.placed:
+        raise UsageError(
+            f"{what} cannot be put together: strace -s cut the framing at its beginning; record again with -s 65536"
+        )
+    still = f", still {', '.join(body.encodings)}" if body.encodings else ""
+    return SavedBody(body.placed, what + still, lost=True)
+
+
+def _whole(body: Body, answer: HttpResponse | None, what: str) -> SavedBody:
+    """A body of which every byte has its place: its codings are undone where its client would do that too."""
+    if not body.encodings:
+        return SavedBody(body.parts, what)
+    content = body.decoded()
+    codings = ", ".join(body.encodings)
+    if not _client_undoes(answer, body.encodings):
+        return SavedBody(body.parts, f"{what}, still {codings}: its request did not ask for that")
+    if body.whole and content.problem is None and not content.limited:
+        return SavedBody([(content.data, 0)], f"{what}, {codings} undone")
+    return SavedBody(body.parts, f"{what}, still {codings}: it cannot be undone")
 
 
 def _has_body(message: HttpMessage) -> bool:

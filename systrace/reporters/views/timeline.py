@@ -109,10 +109,8 @@ def _detail(event: Event, room: int) -> str:
             return _bytes(event, room)
         case Connected(peer=end) | Accepted(peer=end) | Bound(local=end) | Named(endpoint=end):
             return cut_middle(safe(str(end)), room) if end is not None else ""
-        case Waited(timed_out=timed_out, limit_ns=limit, ready=ready):
-            allowed = "no limit" if limit is None else f"limit {duration(limit)}"
-            what = "timed out" if timed_out else ", ".join(sorted({text for _, text in ready}))
-            return cut_middle(safe(f"{allowed}{': ' if what else ''}{what}"), room)
+        case Waited():
+            return cut_middle(safe(_wait(event)), room)
         case OptionSet(name=name, value=value):
             shown = duration(value) if name.endswith("TIMEO") and value is not None else value
             return safe(f"{name}={'?' if shown is None else shown}", room)
@@ -122,6 +120,12 @@ def _detail(event: Event, room: int) -> str:
             return how
         case _:
             return cut_middle(safe(event.record.args), room)
+
+
+def _wait(event: Waited) -> str:
+    allowed = "no limit" if event.limit_ns is None else f"limit {duration(event.limit_ns)}"
+    what = "timed out" if event.timed_out else ", ".join(sorted({text for _, text in event.ready}))
+    return f"{allowed}: {what}" if what else allowed
 
 
 def _bytes(event: Transfer, room: int) -> str:

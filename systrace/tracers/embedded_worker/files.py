@@ -62,7 +62,3 @@ class FileTable:
         """close_range(2)."""
         for fd in [fd for fd in self._texts if first <= fd <= last]:
             del self._texts[fd]
-
-    def forget_all(self) -> None:
-        """execve(2): those with FD_CLOEXEC are gone, and asking is cheaper than knowing which."""
-        self._texts.clear()

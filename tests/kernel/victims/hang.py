@@ -14,20 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 
-
-def say(*words: object) -> None:
-    sys.stdout.write(" ".join(map(str, words)) + "\n")
-    sys.stdout.flush()
-
-
-def ready(*words: object) -> None:
-    say("ready", *words)
-
-
-def pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = socket.create_connection(listener.getsockname())
-        return client, listener.accept()[0]
+from basics import pair, ready, say
 
 
 def recv() -> None:
