@@ -29,6 +29,10 @@ class Registry(Mapping[str, T], Generic[T]):
         self._entries[name] = entry
         return entry
 
+    def remove(self, name: str) -> None:
+        """Take a plug-in out again, as tests do with one of their own."""
+        del self._load()[name]
+
     def _load(self) -> dict[str, T]:
         if not self._loaded:
             self._loaded = True

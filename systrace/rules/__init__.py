@@ -4,6 +4,7 @@
     causes/    the rules, one file a family; a new cause is a new function there and nothing else
     case/      what the log shows: who failed, which waits had no end, what is hidden
     content/   what the bytes say, and who died of them
+    look/      what a look at live processes says; a state that nobody knows yet is a `@state` beside the rule of its cause
     advice/    what to do, for this client and this peer
     verdict/   which finding it was, what was made good, what can't be told
 

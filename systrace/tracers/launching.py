@@ -59,12 +59,12 @@ def launched(
         with contextlib.suppress(OSError):  # it ended: it said why
             for batch in more:
                 socket.send_fds(ours, [" ".join(map(str, batch)).encode()], batch)
-        tracer = first_word(report)
+        tracer, begun = first_word(report)
         if tracer and request.heir is not None and "--seccomp-bpf" in words:
             request.heir.guard(job.pid, tracer)
         with contextlib.suppress(OSError):
             ours.send(b"go" if tracer else b"no")
-        said = report.readall() if tracer else b""
+        said = begun + report.readall() if tracer else b""
     if tracer and not said and not _is_launcher(job.pid):
         return job, tracer
     give_up(job)
@@ -120,18 +120,19 @@ def _send_descriptors(ours: Any, writer: int, numbers: list[int], request: Reque
     return more
 
 
-def first_word(report: Any) -> int:
-    """The tracer that the launcher names; 0 for none, or when nothing was said in time."""
+def first_word(report: Any) -> tuple[int, bytes]:
+    """The tracer that the launcher names, and what it has said behind that; 0 for none, or when nothing was said in time."""
     text = b""
     until = time.monotonic() + START_SECONDS
-    while not text.endswith(b" "):
+    while b" " not in text:
         if not wait_any([report.fileno()], until - time.monotonic()):
-            return 0
+            return 0, b""
         data = report.read(64)
         if not data:
-            return 0
+            return 0, b""
         text += data
-    return int(text)
+    word, _blank, rest = text.partition(b" ")
+    return int(word), rest
 
 
 def inherited_descriptors() -> list[int]:

@@ -14,7 +14,7 @@ from systrace.tracers.waiting import status_field
 def test_a_launcher_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """strace hangs, or the machine does: after a while there is no tracer, which is no harm to the job."""
     monkeypatch.setattr(launching, "START_SECONDS", 0.05)
-    for said, tracer in ((b"", 0), (b"47", 0), (b"4711 ", 4711)):
+    for said, tracer in ((b"", (0, b"")), (b"47", (0, b"")), (b"4711 ", (4711, b"")), (b"4711 -24", (4711, b"-24"))):
         reader, writer = os.pipe()
         os.write(writer, said)
         with os.fdopen(reader, "rb", buffering=0) as report:

@@ -14,6 +14,7 @@ from systrace.look.nouns import Look, ProcessState, SocketState, Thread
 from systrace.model import Draft, Line, Step
 from systrace.rules.look import others as judge_others
 from systrace.rules.look import sockets as judge_sockets
+from systrace.rules.look.states import STATES
 from systrace.rules.look.threads import judge_thread
 from systrace.rules.look.waits import Judgement, Wait
 from systrace.rules.look.wording import name_of, socket_line, who
@@ -56,6 +57,9 @@ def diagnose(snapshot: Look, processes: Sequence[ProcessState] | None = None) ->
 
 
 def _judge(snapshot: Look, process: ProcessState, thread: Thread) -> Judgement:
+    for judge in STATES.values():
+        if (found := judge(snapshot, process, thread)) is not None:
+            return found
     call = thread.call
     if call is None or thread.state in "TtZXR" or process.kernel_thread or process.frozen:
         bare = judge_thread(process, thread, root=process.pid == snapshot.pid)
