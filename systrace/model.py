@@ -135,6 +135,7 @@ class Paired(Event):
     fds: tuple[int, int]  # for a pipe: read end, write end
     kind: str  # pipe, socketpair
     cloexec: bool
+    inodes: tuple[int, ...] = ()  # of the two ends of a socketpair, or of the pipe, where strace -y printed them
 
 
 @dataclass(slots=True)
@@ -304,6 +305,7 @@ class TimerSet(Event):
     """alarm(2), setitimer(2), timer_settime(2): 0 disarms."""
 
     limit_ns: int
+    periodic: bool = False  # it goes off again and again
 
 
 @dataclass(slots=True)
@@ -493,6 +495,7 @@ class Span:
     calls: int = 1
     ended_by: str = ""  # data, timeout, signal NAME, close, exit, end of log, detach
     detail: str = ""  # of a socket: "ready" when the last call said so
+    broken_by: str = ""  # the signal that broke the last call off, where that was no deadline of the program
 
     @property
     def duration_ns(self) -> int | None:
@@ -500,6 +503,23 @@ class Span:
         if self.start_ns is None or self.end_ns is None:
             return None
         return self.end_ns - self.start_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """The same calls with the same results, again and again, in one thread."""
+
+    tid: int
+    first: Event
+    calls: Sequence[Event]  # those of the last round
+    rounds: int
+    at_end: bool  # until the log ended
+
+    @property
+    def duration_ns(self) -> int | None:
+        """From the first call to the last one."""
+        first, last = self.first.record.time_ns, self.calls[-1].record.time_ns
+        return last - first if first is not None and last is not None else None
 
 
 @dataclass(slots=True)
@@ -831,6 +851,9 @@ class Style:
     fd: str = "plain"  # plain, path, socket
     wrapper: str = ""  # docker, syslog, ... when the log travelled
     syscalls: set[str] = field(default_factory=set)  # names seen
+    others: bool = False  # among them calls that are neither of the network nor of processes
+    succeeded: bool = False  # a call did
+    failed: bool = False
 
 
 @dataclass(slots=True)
@@ -869,6 +892,8 @@ class Evidence:
     printed: list[Event] = field(default_factory=list)  # output of the program, mixed into the log
     forgotten: Forgotten = field(default_factory=Forgotten)
     looks: tuple[Look, ...] = ()  # at the processes before the trace began
+    repeats: Sequence[Repeat] = ()  # loops that got nowhere
+    met: int = 0  # processes that strace attached to, by its own word
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ from systrace.model import (
     Style,
 )
 from systrace.parser import EVERY_NAME, records
+from systrace.parser.leader import note_results
 from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import judged
@@ -35,6 +36,7 @@ from systrace.rules.case.index import Case
 from systrace.rules.case.visibility import clipped, hidden_by_options, sealed, stops_early
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
+from systrace.streams.repeating import Repeats
 from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
 
@@ -89,22 +91,28 @@ def analyze(
     feed = tracker.feed
     handlers = dict(SYSCALLS) | NOTES
     seen = style.syscalls
+    repeats = Repeats()
     source_of_records = records(inputs, wanted_names(), health, style, inputs[0].as_is if inputs else False)
     for batch in _batches(source_of_records, len(inputs) == 1):
         seen.update([record.syscall for record in batch])
-        for event in [handlers[record.syscall](record) for record in batch]:
+        note_results(style, batch)
+        events = [handlers[record.syscall](record) for record in batch]
+        repeats.look(events)
+        for event in events:
             if event is None:
                 continue
             if type(event) is Sent or type(event) is Fact:
                 event = keys.overhear(event)
             feed(event)
     tracker.finish()
+    repeats.finish()
     if watching is not None:
         watching.finish()
     style.fd = tracker.lookup.annotations
     _note_damage(health, tracker.facts)
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, decoding.finish())
+    evidence.repeats, evidence.met = repeats.found, tracker.met
     if stopped := stops_early(evidence):
         health.damage.append(stopped)
     health.limits += hidden_by_options(evidence) + sealed(evidence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,10 @@ from hypothesis import settings
 from systrace.messages.body import Body
 
 os.environ["LC_ALL"] = "C.UTF-8"
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # of a suite that runs in a script's background: tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine makes any example slow: that is no failure of what is tested.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")

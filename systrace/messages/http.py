@@ -75,6 +75,7 @@ class HttpRequest(HttpMessage):
     method: str = ""
     target: str = ""  # as sent: path, absolute URI (to a proxy) or host:port (CONNECT)
     answered: bool = False
+    server: str = ""  # where it went, for requests that name no host, or whose head is cut
 
     @property
     def host(self) -> str:
@@ -84,7 +85,7 @@ class HttpRequest(HttpMessage):
         scheme, found, rest = self.target.partition("://")
         if found and scheme.isalpha():
             return rest.partition("/")[0].rpartition("@")[2]
-        return self.header("host") or ""
+        return self.header("host") or self.server
 
     @property
     def path(self) -> str:
@@ -97,7 +98,7 @@ class HttpRequest(HttpMessage):
     @property
     def url(self) -> str:
         """For people; the scheme is a guess (what we can read is not encrypted)."""
-        return self.target if "://" in self.target else f"http://{self.host}{self.target}"
+        return self.target if "://" in self.target or not self.host else f"http://{self.host}{self.target}"
 
     @property
     def via_proxy(self) -> bool:

@@ -6,6 +6,7 @@ import re
 
 from systrace.annotations import NOTE
 from systrace.calls import AT_ONCE, CHILDREN, EPOLLS, INCOMING
+from systrace.calls.errnos import UNKNOWN
 from systrace.model import RESTARTED, RETURNED, UNFINISHED
 
 # value, annotation, errno name, rest, -T seconds, fraction. Applied to text without trailing white space.
@@ -17,6 +18,8 @@ _RESULT = re.compile(
 _LOOSE_END = re.compile(rb"\)\s{0,400}= +(?=-?\d|0x|\?)")
 _SPECIAL = re.compile(rb'["(){}\[\]<>]|/\*')
 _STRING_END = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_CUT_ERRNO = re.compile(rb"(?:E[A-Z0-9]*)?\Z")
+_CUT_AT_ERRNO = re.compile(rb"\)\s*=\s+-1(?:\s+E[A-Z0-9]*)?\Z")
 _CACHED, _CACHED_LENGTH = 4096, 160
 Result = tuple[int | None, str | None, str, bytes, bool]  # value, errno, outcome, text behind it, nothing but a number
 known_results: dict[bytes, Result] = {}
@@ -42,6 +45,8 @@ def parse_result(text: bytes) -> tuple[int | None, str | None, str, int | None, 
     value, note, errno, rest, seconds, fraction = match.groups()
     if rest and not rest.startswith((b" ", b"\t")):
         return None
+    if value == b"-1" and seconds is None and _CUT_ERRNO.match(errno or rest.strip()) and not (errno and rest):
+        return None  # strace says in words what the error means: somebody cut or broke the line
     duration = nanoseconds(seconds, fraction) if seconds is not None else None
     retval = None if value == b"?" else int(value, 16) if value[:2] == b"0x" else int(value)
     name = None
@@ -55,6 +60,8 @@ def parse_result(text: bytes) -> tuple[int | None, str | None, str, int | None, 
             rest = b" " + errno + rest
     elif value == b"?":
         outcome = UNFINISHED
+    elif value == b"-1" and not rest:
+        name = UNKNOWN
     if note is not None:
         rest = b"<" + note + b">" + rest
     return retval, name, outcome, duration, rest
@@ -130,6 +137,12 @@ def split_call(text: bytes) -> tuple[bytes, bytes] | None:
     if last is None:
         return None
     return text[: last.start()], text[last.end() :].strip()
+
+
+def failed_somehow(text: bytes) -> bytes | None:
+    """The arguments of a call that failed, whose error was cut off or broken in two; None of others."""
+    found = _CUT_AT_ERRNO.search(text)
+    return None if found is None else text[: found.start()]
 
 
 def trim_spliced(args: bytes, retval: int | None) -> bytes:

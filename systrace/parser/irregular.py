@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from systrace.calls import COUNTED_WRITES, FORKS, FUTEXES, OWN_NUMBERS, SLEEPS
+from systrace.calls.errnos import UNKNOWN
 from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Record, Style
-from systrace.parser.calls import parse_result, split_call, torn, trim_spliced
-from systrace.parser.leader import Shape
+from systrace.parser.calls import failed_somehow, parse_result, split_call, torn, trim_spliced
+from systrace.parser.leader import Shape, note_unasked
 from systrace.parser.threads import Half, Threads
 
 _MESSAGE = re.compile(
@@ -35,6 +36,7 @@ _UNFINISHED = b"<unfinished ...>"
 _TICKS = SLEEPS | FUTEXES | {"restart_syscall"}  # of helper threads that never rest
 _BEGUN = re.compile(rb"(\d{1,8})(?:<[^>\n]{0,64}>)?(?: [^+]*)?$")  # a line without its end that is no call yet
 _DETACHED = b"<detached ...>"
+_REST_OF_ERROR = re.compile(rb"\s*[A-Z0-9]* ?\([A-Z][^()]*\)")  # `REACH (No route to host) <3.0>`
 _RESULT_AT_END = re.compile(rb"\) += (?:-?\d|0x|\?)|<unfinished \.\.\.>\s*\Z|<detached \.\.\.>\s*\Z")
 _FACT = b"# systrace: "
 _MAX_OPEN = 1 << 20  # bytes of an unclosed record that are waited for
@@ -88,7 +90,7 @@ class Irregular:
         if self.threads.renamed:
             yield from self.take_notices()
         if self.open is not None:
-            yield from self._close_open()
+            yield from self._close_open(name is not None)
         if name is not None and pid and tid in self.pending:
             yield from self.overtaken(tid)
         body = line[match.end() :].rstrip()
@@ -106,6 +108,8 @@ class Irregular:
         self, lineno: int, line: bytes, tid: int, time_ns: int | None, name: bytes, body: bytes
     ) -> Iterator[Record]:
         call = self._keep.get(name)
+        if call is None:
+            note_unasked(self._style, name, line)
         half = Half(lineno, tid, time_ns, call, body, line)
         self._health.records += 1
         yield from self._place(half)
@@ -280,7 +284,8 @@ class Irregular:
         if self.open is not None and self._continues(line):
             half = self.open
             self.open = None
-            half.text = (half.text + line.rstrip(b"\r\n")).rstrip()
+            joint = b" " if line.startswith(b"(") else b""  # where a mail program broke the line, the blank is gone
+            half.text = (half.text + joint + line.rstrip(b"\r\n")).rstrip()
             yield from self._place(half)
             return
         if text in (_UNFINISHED, _DETACHED):
@@ -298,12 +303,19 @@ class Irregular:
     def _continues(self, line: bytes) -> bool:
         if self.open is None or len(self.open.text) > _MAX_OPEN:
             return False
+        if failed_somehow(self.open.text) is not None:
+            return _REST_OF_ERROR.match(line) is not None
         return line.startswith(_CONTINUES) or b") = " in line or line.lstrip().startswith((b")", b"<unfinished"))
 
-    def _close_open(self) -> Iterator[Record]:
+    def _close_open(self, returned: bool = False) -> Iterator[Record]:
+        """A line without its end; where another call follows it has returned, and somebody cut it (`connect(3, {sa_f...`)."""
         half, self.open = self.open, None
-        if half is not None and half.call is not None:
-            yield self._unfinished(half)
+        if half is None or half.call is None:
+            return
+        if (args := failed_somehow(half.text)) is not None:
+            yield self._record(half, args, -1, UNKNOWN, RETURNED, None, b"")
+        else:
+            yield self._record(half, half.text, None, None, ENDED if returned else UNFINISHED, None, b"")
 
     def _process_message(self, message: re.Match[bytes], lineno: int, time_ns: int | None) -> Iterator[Record]:
         tid = int(message[1])
@@ -333,7 +345,8 @@ class Irregular:
         half = self.open
         if self._health.torn and half is None and (begun := _BEGUN.match(last)) is not None:
             self._health.torn_in = int(begun[1])
-        if half is not None and half.call is not None and self._health.torn and torn(half.call, half.text.rstrip()):
+        cut = half is not None and self._health.torn and failed_somehow(half.text) is None
+        if half is not None and half.call is not None and cut and torn(half.call, half.text.rstrip()):
             self.open, self._health.torn_in = None, half.tid
             self._health.torn_tick = half.call in _TICKS
             yield self._record(half, half.text, None, None, ENDED, None, b"")

@@ -8,10 +8,14 @@ HH:MM:SS), fraction, name of the call, other kind of line ("<... ", "---", "+++"
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from systrace.model import Style
+from systrace.calls import NETWORK, PROCESS
+from systrace.model import RETURNED, Record, Style
 
+_USUAL = {name.encode() for name in NETWORK | PROCESS}
+_SUCCEEDED = re.compile(rb"\) += (?:\d|0x)")
 _PID = rb"(\d{1,8})(?:<[^>\n]{0,64}>)? +"
 _PID_BRACKET = rb"(?:\[pid +(\d{1,8})(?:<[^>\n]{0,64}>)?\] )?"
 _EPOCH = rb"(\d{9,11})(?:\.(\d{3,9}))? "
@@ -70,3 +74,20 @@ def note_style(style: Style, shape: Shape, has_pid: bool) -> None:
         style.pid = shape.pid
     if shape.clock != "none":
         style.clock = shape.clock
+
+
+def note_unasked(style: Style, name: bytes, line: bytes) -> bool:
+    """Enter what a call that nobody asked for says of the log's options; whether more of them can say no more."""
+    style.others = style.others or name not in _USUAL
+    style.succeeded = style.succeeded or _SUCCEEDED.search(line) is not None
+    return style.others and style.succeeded
+
+
+def note_results(style: Style, records: Iterable[Record]) -> None:
+    """Enter whether calls succeed and fail in this log, until both is known."""
+    if style.succeeded and style.failed:
+        return
+    for record in records:
+        if record.outcome == RETURNED and record.retval is not None:
+            style.succeeded = style.succeeded or (record.errno is None and record.retval >= 0)
+            style.failed = style.failed or record.errno is not None

@@ -12,7 +12,7 @@ from itertools import chain, count
 from systrace.model import Health, Record, Style
 from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
 from systrace.parser.irregular import LONG, Irregular
-from systrace.parser.leader import note_style, recognise
+from systrace.parser.leader import note_style, note_unasked, recognise
 from systrace.parser.threads import TELLING
 from systrace.parser.wrappers import Place, plain_text
 
@@ -61,7 +61,7 @@ class Reader:
         base, scale = 0, 1000
         tids: dict[bytes, int] = {}
         lineno = calls = 0
-        timed = False
+        timed = varied = False
         lines = iter(lines)
         line = first = next(lines, b"")
         numbers = count(1) if place is None else place.numbers()
@@ -101,6 +101,8 @@ class Reader:
                 call = keep(name)
                 if call is None:
                     calls += 1
+                    if not varied:
+                        varied = note_unasked(self._style, name, line)
                     continue
                 start, at = match.end(), line.rfind(b" = ")
                 head, mark, tail = line[at + 3 :].rpartition(b" <")

@@ -40,11 +40,12 @@ def check(case: Case) -> list[Draft]:
     from systrace.rules.advice.roles import refine
     from systrace.rules.look import never_weaker
     from systrace.rules.verdict.explaining import ranked, said_best
-    from systrace.rules.verdict.recovery import mark_recovered
+    from systrace.rules.verdict.recovery import bring_back, mark_recovered
 
     first = [finding for each in RULES.values() if not each.judges for finding in each.check(case)]
     case.findings = said_best(never_weaker(case, first))
     refine(case)
     mark_recovered(case)
+    bring_back(case)
     second = [finding for each in RULES.values() if each.judges for finding in each.check(case)]
     return ranked(case, case.findings + second)

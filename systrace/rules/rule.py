@@ -46,6 +46,7 @@ class Rule:
     over: tuple[str, ...] = ()  # causes that say the same of a socket less well: they are left out where this one fires
     endless: bool = False  # a wait that nothing in the program ends
     hung: tuple[str, ...] | None = None  # the variants that make the job hung; None: all, if it is endless
+    ends: tuple[str, ...] = ()  # ... and those that are an end all the same
     of_process: bool = False  # a shortage: all that its process does afterwards suffers from it
     of_connect: bool = False  # the connection never came about: another address, or a later try, makes it good
     on_path: bool = False  # what the peer is (a proxy, the cloud's metadata service) changes the advice
@@ -62,7 +63,7 @@ class Rule:
     def hangs(self, finding: Draft, fate: str) -> bool:
         """Whether a finding says that the job hung; `fate` is that of its process (see `Case.fate`)."""
         if self.hung is None:
-            return self.endless
+            return self.endless and finding.variant not in self.ends
         return finding.variant in self.hung and (self.endless or fate == "open")
 
 

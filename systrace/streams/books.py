@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Protocol
 
-from systrace.model import Event, Forgotten, Socket, Span, Transfer
+from systrace.model import Event, Forgotten, Socket, Span, TimerSet, Transfer
 from systrace.streams.descriptors import Description
 from systrace.streams.lookup import Lookup
 from systrace.streams.tasks import Task, Tasks
@@ -45,6 +45,7 @@ class Books:
         self.ended: list[Task] = []  # tasks that are no more, the oldest first
         self.owners: dict[int, int] = {}  # tid -> pid of ended tasks whose process is kept
         self.sees_read = False
+        self.met = 0  # processes that strace says it attached to, before their first call
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self.printed: list[Event] = []
@@ -56,4 +57,4 @@ class Books:
         self.retired_names: list[str] = []  # the same of resolvers
         self.failures: dict[tuple[object, ...], list[Socket]] = {}  # those that failed alike: the first,
         self.latest_failures: dict[tuple[object, ...], deque[str]] = {}  # and the last, where there are more
-        self.timers: dict[int, tuple[int | None, int, Event]] = {}  # by process
+        self.timers: dict[int, tuple[int | None, int, TimerSet]] = {}  # by process

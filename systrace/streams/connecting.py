@@ -4,7 +4,8 @@ a second connect, SO_SNDTIMEO, SIGALRM (verdicts 2.2, 2.4).
 
 from __future__ import annotations
 
-from systrace.model import ENDED, Attempt, Connected, Event, OptionGot, Record, Socket
+from systrace.calls.errnos import OF_CONNECT, UNKNOWN
+from systrace.model import ENDED, Attempt, Connected, Event, OptionGot, Record, Socket, Transfer
 from systrace.streams.growing import grown
 from systrace.streams.states import after
 
@@ -77,6 +78,24 @@ def error_read(socket: Socket, event: OptionGot) -> None:
         settle(socket, attempt, "connected", None, time_ns, None)
 
 
+def failed_by(socket: Socket, event: Transfer) -> bool:
+    """Whether a transfer got the error of the connect that is under way: that is no error of a connection (socket(7))."""
+    attempt, record = pending(socket), event.record
+    if attempt is None:
+        return False
+    unasked = record.errno in ("EPIPE", "ENOTCONN") and _has_failed(attempt)
+    if record.errno not in OF_CONNECT and not unasked:
+        return False
+    when = attempt.ready_ns if attempt.ready_ns is not None else record.end_ns or record.time_ns
+    settle(socket, attempt, "failed", UNKNOWN if unasked else record.errno, when, event)
+    return True
+
+
+def _has_failed(attempt: Attempt) -> bool:
+    """A wait said that it has come to nothing, not of what."""
+    return "ERR" in attempt.ready_text or "HUP" in attempt.ready_text
+
+
 def settle(
     socket: Socket, attempt: Attempt, outcome: str, errno: str | None, time_ns: int | None, event: Event | None
 ) -> None:
@@ -92,18 +111,26 @@ def settle(
         socket.last_progress_ns = time_ns
 
 
+def settle_if_ready(socket: Socket, event: Event | None) -> bool:
+    """Give an attempt that a wait reported ready, and that nobody asked about, its outcome: it stood, or had failed."""
+    attempt = pending(socket)
+    if attempt is None or not attempt.ready_text:
+        return False
+    failed = _has_failed(attempt)
+    settle(socket, attempt, "failed" if failed else "connected", UNKNOWN if failed else None, attempt.ready_ns, event)
+    return True
+
+
 def give_up(socket: Socket, time_ns: int | None, event: Event | None) -> None:
     """The socket goes away while an attempt is open: a deadline, unless it was ready and nobody asked."""
     attempt = pending(socket)
-    if attempt is None:
-        return
-    failed = "ERR" in attempt.ready_text or "HUP" in attempt.ready_text
-    if attempt.ready_ns is not None and not failed:
-        settle(socket, attempt, "connected", None, attempt.ready_ns, event)
+    if attempt is None or settle_if_ready(socket, event):
         return
     span = socket.waiting
     if span is not None and attempt.limit_ns is None:
         attempt.limit_source = span.limit_source
-        if span.timed_out and span.start_ns is not None and span.end_ns is not None:
-            attempt.limit_ns = span.limit_ns if span.calls == 1 else span.end_ns - span.start_ns
+        if span.timed_out and span.calls == 1:
+            attempt.limit_ns = span.limit_ns
+        elif span.timed_out and span.start_ns is not None and span.end_ns is not None:
+            attempt.limit_ns = span.end_ns - span.start_ns
     settle(socket, attempt, "abandoned", None, attempt.end_ns or time_ns, event)

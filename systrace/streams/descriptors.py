@@ -36,6 +36,9 @@ class Watching:
 
     interest: Interest = field(default_factory=dict)
     armed: dict[int, Event] = field(default_factory=dict)  # EPOLLONESHOT waits to read
+    unknown: dict[int, tuple[str, int | None]] = field(
+        default_factory=dict
+    )  # numbers that stood for nothing known, then
 
 
 @dataclass(slots=True, eq=False)

@@ -89,6 +89,12 @@ class Lookup:
             del self._users[next(iter(self._users))]
         self._users[note] = task
 
+    def name(self, description: Description, inode: int | None) -> None:
+        """From now on this inode number stands for this socket, whichever descriptor it is met behind."""
+        if inode is not None and description.socket is not None:
+            description.socket.inode = inode
+            self._by_inode[inode] = description
+
     def closed(self, description: Description) -> None:
         """The last descriptor is gone: its inode number may come back for something else."""
         inode = description.socket.inode if description.socket is not None else None

@@ -11,6 +11,7 @@ from systrace.model import (
     Fault,
     Output,
     Received,
+    Record,
     Sent,
     Socket,
     Span,
@@ -76,17 +77,29 @@ def add_span(books: Books, task: Task, event: Event, kind: str, limit_ns: int | 
     record = event.record
     pending = record.pending
     end = None if pending else record.end_ns
+    ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
+    before = task.process.spans[-1] if task.process.spans else None
+    if before is not None and before.ended_by == "signal" and _goes_on(before, record):
+        before.events, before.end_ns, before.ended_by = [before.events[0], event], end, ended_by
+        before.calls += 1
+        return
     span = Span(
         task.tid, task.process.pid, kind, record.time_ns, end, limit_ns, record.syscall, False, [event],
         detail=detail,
     )  # fmt: skip
-    before = blocked_before(task, record) if task.blocked is not None else None
-    if before is not None:
-        span.kind, span.limit_source, span.start_ns = before[0] or kind, before[1], before[2]
-        span.limit_ns = limit_ns or before[3]
-    span.ended_by = "" if pending else "signal" if record.outcome == RESTARTED else "returned"
+    known = blocked_before(task, record) if task.blocked is not None else None
+    if known is not None:
+        span.kind, span.limit_source, span.start_ns = known[0] or kind, known[1], known[2]
+        span.limit_ns = limit_ns or known[3]
+    span.ended_by = ended_by
     task.process.spans = _added(task.process.spans, span, 64, pending)
     books.spans = _added(books.spans, span, _SPANS, pending)
+
+
+def _goes_on(span: Span, record: Record) -> bool:
+    """The kernel makes the call again that a signal broke off (SA_RESTART): it is one wait."""
+    last = span.events[-1].record
+    return last.tid == record.tid and last.syscall == record.syscall and last.args == record.args
 
 
 def _added(spans: Sequence[Span], span: Span, most: int, pending: bool) -> list[Span]:

@@ -16,6 +16,7 @@ from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
 
 _IDLE_SIGNALS = frozenset(("SIGWINCH", "SIGCHLD", "SIGURG", "SIGIO"))
+_TICKS = frozenset(("SIGPROF", "SIGVTALRM"))  # setitimer(2): of processor time
 
 
 def cloning(books: Books, task: Task, event: model.Cloning) -> None:
@@ -93,6 +94,9 @@ def close_all(books: Books, table: Table, process: Process, time_ns: int | None,
 def reaped(books: Books, task: Task, event: model.Reaped) -> None:
     number = books.tasks.outer(task.process.pid, event.child)
     child = books.tasks.processes.get(number)
+    if event.record.syscall == "signalled":  # SIGCHLD
+        for span in task.last_wait:
+            span.broken_by = "SIGCHLD" if span.events[-1].record.interrupted else ""
     task.process.child_statuses[number] = (event.code, event.signal)
     if child is not None and child.parent is None and child is not task.process:
         child.parent = task.process.pid
@@ -106,17 +110,22 @@ def reaped(books: Books, task: Task, event: model.Reaped) -> None:
 
 
 def signalled(books: Books, task: Task, event: model.Signalled) -> None:
-    if event.signal in ("SIGALRM", "SIGVTALRM", "SIGPROF") or event.code == "SI_TIMER":
-        timer = books.timers.get(task.process.pid)
-        for span in task.last_wait:
-            if span.events[-1].record.interrupted:
-                span.timed_out, span.limit_source = True, event.signal
-                if timer is not None:
-                    span.limit_ns = timer[1]
-                    span.events = [timer[2], *span.events]
-        if timer is None:
-            task.process.signals = grown(task.process.signals, event)
-    elif event.signal not in _IDLE_SIGNALS and len(task.process.signals) < 32:
+    of_timer = event.signal == "SIGALRM" or (event.code == "SI_TIMER" and event.signal not in _TICKS)
+    timer = books.timers.get(task.process.pid) if of_timer else None
+    deadline = of_timer and (timer is None or not timer[2].periodic)  # a profiler's tick ends no wait on purpose
+    for span in task.last_wait:
+        if not span.events[-1].record.interrupted:
+            continue
+        if not deadline:
+            span.broken_by = event.signal if event.code != "SI_TKILL" else ""  # threads of a runtime, among themselves
+            continue
+        span.timed_out, span.limit_source = True, event.signal
+        if timer is not None:
+            span.limit_ns = timer[1]
+            span.events = [timer[2], *span.events]
+    if timer is None and of_timer:
+        task.process.signals = grown(task.process.signals, event)
+    elif not of_timer and event.signal not in _IDLE_SIGNALS and len(task.process.signals) < 32:
         task.process.signals = grown(task.process.signals, event)
         _sent_by(books, task, event)
 
@@ -137,11 +146,16 @@ def killed(books: Books, task: Task, event: model.Killed) -> None:
 def attached(books: Books, task: Task, event: model.Attached) -> None:
     if event.renames:
         books.tasks.rename(event.record.tid)
+    if (event.renames or event.gone) and 0 not in books.tasks.processes:
         for socket in books.lookup.sockets.values():
             for holder in socket.holders:
                 holder.pid = holder.pid or event.record.tid
     elif event.record.syscall == "superseded":
         books.tasks.supersede(event.record.tid, event.tid)
+    elif not event.gone and event.record.lineno == books.met + 1:  # at the head of the log: strace -p
+        books.met += 1
+    if event.gone and task.process.exit_code is not None and task.process.end_ns is None:
+        gone(books, task)  # so old straces tell of an end, too
 
 
 def printed(books: Books, task: Task | None, event: model.Printed) -> None:

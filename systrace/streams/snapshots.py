@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,7 +152,7 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     socket.peer = parse_endpoint(item.get("peer"), family)
     state = str(item.get("state") or "")
     socket.state = _STATES.get(state, state)
-    socket.role = _role(item, socket)
+    socket.role = "pair" if _is_plumbing(item, tasks) else _role(item, socket)
     socket.last_word = str(item.get("last_word") or "")
     if socket.type == "stream":
         socket.last_progress_ns = _last_progress_ns(item, nanoseconds(snapshot_time))
@@ -167,6 +168,18 @@ def _adopt_socket(item: dict[str, Any], snapshot_time: object, tasks: Tasks, loo
     socket.sndtimeo_ns = nanoseconds(item.get("sndtimeo"))
     socket.user_timeout_ns = nanoseconds(item.get("user_timeout"))
     lookup.adopt(task, fd, Description("socket", socket), inode)
+
+
+def _is_plumbing(item: dict[str, Any], tasks: Tasks) -> bool:
+    """A UNIX socket whose other end the process, or one that was looked at with it, holds: its own wake-up call."""
+    holders = item.get("held_by")
+    if item.get("family") != "unix" or item.get("peer") or not isinstance(holders, list) or not holders:
+        return False
+    pids = [_HELD_BY.search(str(holder)) for holder in holders]
+    return all(pid is not None and int(pid[1]) in tasks.processes for pid in pids)
+
+
+_HELD_BY = re.compile(r"\[(\d{1,10})\]\Z")
 
 
 def _role(item: dict[str, Any], socket: Socket) -> str:

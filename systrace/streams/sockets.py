@@ -8,7 +8,7 @@ from typing import Any
 
 from systrace import model
 from systrace.calls.errnos import EXHAUSTED
-from systrace.model import NO_RESULT, Endpoint, Event, Holder, Record, Socket
+from systrace.model import NO_RESULT, Event, Holder, Record, Socket
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
@@ -123,9 +123,12 @@ def paired(books: Books, task: Task, event: model.Paired) -> None:
             place(books, task, fd, Description("pipe", pipe, end=end), event.cloexec, record)
         return
     first, second = (books.lookup.new_socket("unix", "stream", "", record.time_ns) for _ in event.fds)
-    for fd, socket, other in ((event.fds[0], first, second), (event.fds[1], second, first)):
+    inodes = event.inodes if len(event.inodes) == 2 else (None, None)
+    for fd, socket, other, inode in zip(event.fds, (first, second), (second, first), inodes, strict=True):
         socket.role, socket.other_end, socket.state = "pair", other.uid, "established"
-        place(books, task, fd, Description("socket", socket), event.cloexec, record)
+        description = Description("socket", socket)
+        books.lookup.name(description, inode)
+        place(books, task, fd, description, event.cloexec, record)
 
 
 def bound(books: Books, task: Task, event: model.Bound) -> None:
@@ -160,7 +163,7 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
     if socket is None:
         return
     record = event.record
-    if event.peer is not None and is_another(socket, event.peer):  # the log hides close(2) and socket(2)
+    if event.peer is not None and is_another(socket, event):  # the log hides close(2) and socket(2)
         description = books.lookup.inherited(task, event.fd, event.peer.family, "stream")
         place(books, task, event.fd, description, False, record)
         socket = description.socket or socket
@@ -172,6 +175,8 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
         if event.peer is not None and event.peer.family != "unspec":
             socket.peer = event.peer
         socket.role = "client"
+        if record.errno is not None and not record.interrupted:
+            add_fault(books, socket, event, "error", record.errno)
     elif event.peer is None or event.peer.family != "unspec":
         connecting.connect(socket, event)
         if record.pending or record.interrupted:
@@ -183,11 +188,15 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
     note(socket, event)
 
 
-def is_another(socket: Socket, peer: Endpoint) -> bool:
-    """A socket keeps its family: to connect to an address of the other world the number must have been reused."""
+def is_another(socket: Socket, event: model.Connected) -> bool:
+    """The number was reused: a socket keeps its family, and one that has carried data does not begin anew (EISCONN)."""
     worlds = {"unix": "unix", "inet": "inet", "inet6": "inet"}
-    here, there = worlds.get(socket.family), worlds.get(peer.family)
-    return here is not None and there is not None and here != there
+    here, there = worlds.get(socket.family), worlds.get(event.peer.family if event.peer is not None else "")
+    if here is not None and there is not None and here != there:
+        return True
+    begins = event.record.errno is None or event.record.errno == "EINPROGRESS"
+    used = socket.type == "stream" and bool(socket.sent.calls and socket.received.calls)
+    return used and begins and not event.record.pending and event.peer != socket.peer
 
 
 def accepted(books: Books, task: Task, event: model.Accepted) -> None:

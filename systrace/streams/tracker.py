@@ -119,7 +119,7 @@ class Tracker(Books):
             if type(event) in (model.Fact, model.Printed) or (task is not None and type(event) is model.Exited):
                 handler(self, task, event)
                 return
-            if type(event) is model.Attached and event.renames:
+            if type(event) is model.Attached and (event.renames or event.gone):
                 self.tasks.rename(record.tid)  # before a task of that number is made up
             if task is not None:
                 processes.gone(self, task)
@@ -141,9 +141,7 @@ class Tracker(Books):
         for socket in self.lookup.sockets.values():
             if socket.closed_by:
                 continue
-            attempt = connecting.pending(socket)
-            if attempt is not None and attempt.ready_ns is not None and "ERR" not in attempt.ready_text:
-                connecting.settle(socket, attempt, "connected", None, attempt.ready_ns, None)
+            connecting.settle_if_ready(socket, None)
             if socket.waiting is not None:
                 pending = socket.waiting.end_ns is None
                 end_wait(self, socket, "end of log", None)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.calls.errnos import EXHAUSTED, WOULD_BLOCK
+from systrace.calls.errnos import EXHAUSTED, UNREACHABLE, WOULD_BLOCK
 from systrace.model import (
     ENDED,
     NO_BYTES,
@@ -15,6 +15,7 @@ from systrace.model import (
     Event,
     Output,
     Received,
+    Record,
     Sent,
     Socket,
     Span,
@@ -33,6 +34,7 @@ from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, answer_time, note
 
+_OF_OUTPUT = frozenset(("ENOSPC", "EDQUOT", "EROFS", "EPIPE"))  # of files and pipes
 _PROBE = 16  # bytes
 _IDLE_NS = 30 * NOTABLE_NS  # a silence worth remembering when the connection survived it
 
@@ -70,13 +72,28 @@ def _no_bytes(books: Books, socket: Socket, task: Task, event: Sent | Received) 
     elif record.outcome == ENDED:
         ended_unseen(books, socket, event)
     elif record.errno is not None:
-        if record.errno in EXHAUSTED:
+        if record.errno in EXHAUSTED or (socket.kind == "pipe" and record.errno in _OF_OUTPUT):
             task.process.faults = grown(task.process.faults, event)
-        if record.errno == "ECONNREFUSED" and socket.type == "unknown":
-            socket.type = "dgram"  # udp(7): the port was closed; TCP says this of a connect only
+        if connecting.failed_by(socket, event):
+            return
+        if (socket.type == "unknown" or socket.inherited) and _of_datagrams(socket, record):
+            socket.type = "dgram"  # its socket(2) is not in the log
+        if type(event) is Sent and socket.peer is None and event.address is not None:
+            socket.peer, socket.role = event.address(), "client"
         add_fault(books, socket, event, "error", record.errno)
     elif record.retval == 0 and is_end(event):
         end_of_file(books, socket, task, event)
+
+
+_AT_ONCE_NS = 1_000_000_000
+
+
+def _of_datagrams(socket: Socket, record: Record) -> bool:
+    """An ICMP error that comes back at once is told of datagrams only (udp(7)): TCP repeats what it sent for many seconds
+    before it believes that (RFC 1122 4.2.3.9), and says ECONNREFUSED of a connect only.
+    """
+    now, last = record.end_ns or record.time_ns, socket.last_progress_ns
+    return record.errno in UNREACHABLE | {"ECONNREFUSED"} and (now is None or last is None or now - last < _AT_ONCE_NS)
 
 
 def _peeked(books: Books, socket: Socket, task: Task, event: Sent | Received) -> None:
@@ -234,11 +251,15 @@ def waits_in_call(socket: Socket, task: Task, event: Sent | Received) -> None:
 
 def again(socket: Socket, task: Task, event: Sent | Received) -> None:
     """EAGAIN: nothing on a non-blocking socket; the end of SO_RCVTIMEO on a blocking one."""
-    duration = event.record.duration_ns or 0
+    duration, limit = event.record.duration_ns, _limit_of(socket, event)
     if type(event) is Sent:
         socket.unsent = True
-    if duration >= waits.SHORT_NS:
-        _wait_in(socket, task, event, _limit_of(socket, event) or duration, timed_out=True)
+    if duration is None:  # without -T, that a limit is set tells that it has waited
+        waited = limit is not None and not socket.nonblock and b"DONTWAIT" not in event.flags
+    else:
+        waited = duration >= waits.SHORT_NS
+    if waited:
+        _wait_in(socket, task, event, limit or duration, timed_out=True)
 
 
 def _limit_of(socket: Socket, event: Sent | Received) -> int | None:
@@ -283,7 +304,7 @@ def other_moved(books: Books, task: Task, event: Sent | Received, description: D
         if event.size and (event.fd in (1, 2) or kind in ("stdio", "file")) and event.size <= 65536:
             path = description.path if description is not None else ""
             add_output(task, Output(event.fd, path, event))
-        elif record.errno in EXHAUSTED or record.errno == "ENOSPC":
+        elif record.errno in EXHAUSTED or record.errno in _OF_OUTPUT:
             task.process.faults = grown(task.process.faults, event)
     if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in NO_RESULT:
         name = "stdin" if event.fd == 0 and kind in ("stdio", "unknown", "file") else kind

@@ -9,7 +9,7 @@ from systrace import model
 from systrace.model import ENDED, RETURNED, Event, Socket, Span
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
-from systrace.streams.descriptors import Description, Interest
+from systrace.streams.descriptors import Description, Interest, Watching
 from systrace.streams.marks import add_span, end_wait
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import NOTABLE_NS, note
@@ -101,7 +101,11 @@ def watched(books: Books, task: Task, event: model.Waited, notable: bool) -> lis
     ready = dict(event.ready)
     if event.epoll_fd >= 0:
         epoll = books.lookup.find(task, event.epoll_fd, event.record)
-        return _in_epoll(epoll.watching().interest, ready, notable) if epoll is not None else []
+        if epoll is None:
+            return []
+        if epoll.watching().unknown:
+            _became_known(task, epoll.watching())
+        return _in_epoll(epoll.watching().interest, ready, notable)
     found: list[tuple[Socket, str, str]] = []
     for fd, want in event.fds:
         description = books.lookup.from_poll(task, fd, event.record)
@@ -163,12 +167,22 @@ def epoll_changed(books: Books, task: Task, event: model.EpollChanged) -> None:
         one_shot(books, task, event, epoll)
     if event.op == "DEL":
         epoll.watching().interest.pop(event.fd, None)
+        epoll.watching().unknown.pop(event.fd, None)
         return
     description = task.table.fds.get(event.fd) or books.lookup.from_poll(task, event.fd, event.record)
     if description is not None:
         epoll.watching().interest[event.fd] = (description, event.events, event.data)
         if description.socket is not None and "EPOLLET" in event.events:
             description.socket.edges = True
+    else:
+        epoll.watching().unknown[event.fd] = (event.events, event.data)
+
+
+def _became_known(task: Task, watching: Watching) -> None:
+    """Numbers that were put into the set before any call told what they are."""
+    for fd in [fd for fd in watching.unknown if fd in task.table.fds]:
+        events, data = watching.unknown.pop(fd)
+        watching.interest[fd] = (task.table.fds[fd], events, data)
 
 
 def one_shot(books: Books, task: Task, event: model.EpollChanged, epoll: Description) -> None:

@@ -34,7 +34,7 @@ def extend(
         socket.waiting = span
         return span
     span.calls += 1
-    span.detail = ""
+    span.detail = span.broken_by = ""
     span.end_ns = end
     if (
         timed_out

@@ -334,6 +334,7 @@ class Http1:
             "http", self.socket.uid, direction(self.socket, True), None, None, request_summary(method, target), False
         )
         message.head, message.method, message.target = head, method, target
+        message.server = str(self.socket.peer) if self.socket.peer is not None and self.socket.is_network else ""
         message.start_ns = times(event, None)[0]
         if not self._requests:
             self._requests = deque(maxlen=UNANSWERED)

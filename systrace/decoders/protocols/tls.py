@@ -217,10 +217,10 @@ class Tls(StreamDecoder):
     def _alert(self, from_client: bool, data: bytes, event: Transfer | None, out: list[Message]) -> None:
         start, end = times(event, event)
         who = "client" if from_client else "server"
-        if len(data) < 2 or data[0] not in (1, 2):
+        if len(data) != 2 and (len(data) < 2 or data[0] not in (1, 2)):
             level, code, name = "", None, "encrypted"
-        else:
-            level, code = ("warning", "fatal")[data[0] - 1], data[1]
+        else:  # two bytes are in clear: sealed ones are longer; of another level it is as bad (RFC 8446 6.2)
+            level, code = "warning" if data[0] == 1 else "fatal", data[1]
             name = ALERTS.get(code, f"alert {code}")
         out.append(
             TlsAlert(

@@ -59,6 +59,9 @@ def cloning(record: Record) -> Event | None:
     return Cloning(record, b"CLONE_THREAD" in record.args, b"CLONE_FILES" in record.args)
 
 
+_CUT_NAME = re.compile(rb'\["[^"\\]*(?:\\.[^"\\]*)*"\.\.\.')
+
+
 @syscall("execve", "execveat")
 def executed(record: Record) -> Event | None:
     """execve(2)."""
@@ -69,7 +72,10 @@ def executed(record: Record) -> Event | None:
     end = record.args.rfind(b"]", start)
     words = strings(record.args[start : end + 1]) if 0 <= start < end else []
     argv = tuple(w.decode("utf-8", "backslashreplace") for w in words[:64])
-    return Executed(record, first[0].decode("utf-8", "backslashreplace"), argv)
+    path = first[0].decode("utf-8", "backslashreplace")
+    if argv and _CUT_NAME.match(record.args, start) and path.startswith(argv[0]):
+        argv = (path, *argv[1:])  # -s left less of it than of the path
+    return Executed(record, path, argv)
 
 
 @syscall("exit_group", "exit", "_exit")
@@ -142,10 +148,9 @@ def signalled(record: Record) -> Event | None:
 def waited_for_child(record: Record) -> Event | None:
     """wait4(2): the child's end as the parent saw it; still waiting, or failed, it is a wait."""
     if record.retval is None or record.retval <= 0 or record.errno is not None:
-        if b"WNOHANG" in record.args and record.outcome == "returned":
-            return None
         who = record.args.partition(b",")[0].decode("ascii", "replace")
-        return Blocked(record, "child", -1, None, who)
+        looks = b"WNOHANG" in record.args and record.outcome == "returned"
+        return Blocked(record, "child", -1, 0 if looks else None, who)
     status = _STATUS.search(record.args)
     code = int(status[1]) if status is not None and status[1] else None
     signal = status[2].decode() if status is not None and status[2] else None

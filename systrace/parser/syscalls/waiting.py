@@ -177,6 +177,16 @@ _ITIMER = re.compile(
 )
 
 
+_INTERVAL = re.compile(
+    rb"it_interval=\{(?:tv_sec=)?(\d{1,18}), (?:tv_[un]sec=)?(\d{1,9})\}|\{\{(\d{1,18}), (\d{1,9})\}, "
+)
+
+
+def _periodic(args: bytes) -> bool:
+    interval = _INTERVAL.search(args)
+    return interval is not None and any(part is not None and int(part) for part in interval.groups())
+
+
 @syscall("setitimer", "timer_settime", "timer_settime64")
 def timer_set(record: Record) -> Event | None:
     """setitimer(2), timer_settime(2): only timers that end in a signal matter here."""
@@ -187,4 +197,4 @@ def timer_set(record: Record) -> Event | None:
         return None
     seconds, fraction = match[1] or match[4], match[3] or match[5]
     micro = match[2] == b"u" or (match[2] is None and record.syscall == "setitimer")
-    return TimerSet(record, int(seconds) * 10**9 + int(fraction) * (1000 if micro else 1))
+    return TimerSet(record, int(seconds) * 10**9 + int(fraction) * (1000 if micro else 1), _periodic(record.args))

@@ -35,12 +35,13 @@ class Case:
         style = evidence.source.style
         self.has_clock = style.clock != "none"
         own = "strace_options" in evidence.source.facts or "calls" in evidence.source.facts
-        hides_most = not own and network_only(style.syscalls)
+        hides_most = not own and network_only(evidence)
         self.only_failures = not own and only_failures(evidence)
         self.sees_waits = not hides_most
         self.sees_close = not hides_most
         self.sees_read = own or "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
         self.sees_write = own or not hides_most or bool(style.syscalls & {"write", "writev"})
+        self.attached = "attached" in evidence.source.facts or evidence.met > 0
         self.last_ns = evidence.source.last_ns
         self.stops_early = stops_early(evidence)
         ended_well = self.stops_early and evidence.source.facts.get("exit_status") == 0
@@ -55,7 +56,7 @@ class Case:
             return False
         if socket.role in ("listener", "server", "pair"):
             return False
-        if socket.type == "dgram" and socket.peer is None and not socket.sent.calls and not socket.attempts:
+        if socket.type == "dgram" and socket.peer is None and not socket.sent.calls:
             return False  # it addressed nobody: it listens, and nobody owes it a datagram
         if socket.family == "unix":
             path = socket.peer.path if socket.peer is not None else ""

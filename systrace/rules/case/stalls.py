@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.calls import EPOLLS, INCOMING, POLLS, SELECTS, SENDS, either
+from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, SELECTS, SENDS, WRITES, either
 from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case.index import SECOND, Case
@@ -14,9 +14,14 @@ from systrace.rules.case.index import SECOND, Case
 # ends in a blocked call, not in the middle of anything. Elsewhere a cut says nothing.
 _AT_ENTRY = re.compile(
     rb"(?:%s)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:%s)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
-    % (either(INCOMING | EPOLLS), either(POLLS | SELECTS))
+    rb"|(?:%s)\(\d+[^\n]*\"(?:\.\.\.)?, \d+\s*\Z" % (either(INCOMING | EPOLLS), either(POLLS | SELECTS), either(WRITES))
 )
 _UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
+
+
+def at_entry(event: Event) -> bool:
+    """Its line ends where strace waits for the kernel: the call blocks."""
+    return _AT_ENTRY.search(event.record.raw.rstrip(b"\r\n")) is not None
 
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
@@ -34,7 +39,7 @@ def torn_apart(event: Event) -> bool:
 def stood_still(case: Case, pending: Event) -> bool:
     """The call was under way when the tracer came, and still when it left: nothing else is known of that thread."""
     record, first = pending.record, case.evidence.source.first_ns
-    attached = record.outcome == DETACHED or "attached" in case.evidence.source.facts
+    attached = record.outcome == DETACHED or case.attached
     if not attached or record.syscall == "restart_syscall":
         return attached
     return record.time_ns is None or first is None or record.time_ns - first < SECOND
@@ -48,11 +53,15 @@ def open_wait(socket: Socket) -> Span | None:
 
 def awaits_clients(case: Case, process: Process) -> bool:
     """Attached to a server between two clients: nothing of that process hangs, its workers neither."""
-    if "attached" not in case.evidence.source.facts:
+    if not case.attached:
         return False  # a job's own listener may wait for somebody who was to call it back
     listeners = [s for s in case.evidence.sockets.values() if s.role == "listener" and s.waits]
     pending = any(s.waits[-1].end_ns is None and s.waits[-1].pid == process.pid for s in listeners)
-    return pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans)
+    if pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans):
+        return True
+    return any(s.role == "server" and s.pid == process.pid for s in case.evidence.sockets.values()) and all(
+        span.limit_source in LOOPS for span in process.spans if span.ended_by == ""
+    )
 
 
 @dataclass(slots=True)
@@ -63,7 +72,7 @@ class Stall:
     process: Process | None
     phase: str  # answer (request out, no byte yet), greeting (nothing said yet), middle (answer begun), idle
     direction: str  # r, w
-    ended: str  # limit, signal NAME, close, exit, log end
+    ended: str  # limit, signal NAME, broken NAME (by a signal that was no deadline, EINTR), close, exit, log end
     waited_ns: int | None
     limit_ns: int | None
     limit_source: str
@@ -124,7 +133,8 @@ def _end_of(case: Case, span: Span, process: Process | None) -> str:
         return "limit"
     tidied_up = ended == "close" and span.events[-1].record.outcome == RESTARTED  # by a handler, on its way out
     by_signal = _deadly_signal(case, process) if tidied_up or ended in ("log end", "exit") else ""
-    return by_signal or ended
+    broken = f"broken {span.broken_by}" if span.broken_by and ended in ("close", "exit") else ""
+    return by_signal or broken or ended
 
 
 def _deadly_signal(case: Case, process: Process | None) -> str:
@@ -158,7 +168,7 @@ def ends_in(case: Case, span: Span) -> bool:
         return False  # it ends in another call, somebody else's
     if b"<unfinished" in text:
         return case.last_ns - record.time_ns < SECOND and b"resumed" not in text
-    return _AT_ENTRY.search(text.rstrip(b"\r\n")) is not None
+    return at_entry(span.events[-1])
 
 
 def _phase(socket: Socket) -> str:
@@ -174,8 +184,8 @@ def _phase(socket: Socket) -> str:
 
 
 def _waited(case: Case, socket: Socket, span: Span, process: Process | None) -> int | None:
-    if span.start_ns is None:
-        return None
+    if span.start_ns is None:  # without a clock a limit that ran out tells how long it was, at least
+        return span.limit_ns * span.calls if span.timed_out and span.limit_ns is not None else None
     end = span.end_ns if span.end_ns is not None else _over(case, socket, process)
     return end - span.start_ns if end is not None else None
 
@@ -186,9 +196,11 @@ def _over(case: Case, socket: Socket, process: Process | None) -> int | None:
 
 
 def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | None:
-    """The log hides waits: a request without an answer, until the program gave up or ended."""
+    """The log hides waits (else whoever closes without one wanted no answer): a request without an answer, until the program
+    gave up or ended.
+    """
     turn, request = socket.turn, _unanswered(socket)
-    if turn is None or request is None or (case.sees_waits and case.has_clock and case.sees_read):
+    if turn is None or request is None or case.sees_waits:
         return None
     fate, end = case.fate(process), _over(case, socket, process)
     waited = end - turn.request_end_ns if case.has_clock and end is not None and turn.request_end_ns else None

@@ -37,6 +37,16 @@ def gave_up_on_stream(case: Case, stall: Stall) -> bool:
     return process.end_ns - span.end_ns < SECOND and is_last_word(case, process, span.end_ns, socket)
 
 
+def died_of_limit(case: Case, stall: Stall) -> bool:
+    """A protocol that nobody decodes: what was awaited is unknown, but the limit on it was the last thing before the end."""
+    socket, span, process = stall.socket, stall.span, stall.process
+    if stall.ended != "limit" or span is None or process is None or socket.app_protocol is not None or socket.messages:
+        return False
+    if case.fate(process) != "failed" or span.end_ns is None or process.end_ns is None:
+        return False
+    return process.end_ns - span.end_ns < SECOND and is_last_word(case, process, span.end_ns, socket)
+
+
 def is_slow_transfer(case: Case, socket: Socket) -> bool:
     turn = socket.turn
     if turn is None or turn.answer_bytes == 0 or turn.first_answer_ns is None or turn.last_answer_ns is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.calls import NETWORK, PROCESS
+from systrace.calls import NETWORK, PROCESS, SOCKETS
 from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpStray
 from systrace.messages.tls import NO_KEYS, TlsHello, TlsRecords
@@ -13,20 +13,21 @@ from systrace.model import Evidence, Process
 _SHOWN_ANYWAY = NETWORK | PROCESS | frozenset(
     "signalled exited killed attached detached superseded text fact cloning restart_syscall".split()
 )  # fmt: skip
+_FEW = 2  # calls: of fewer, as of a whole life without a socket(2), somebody picked those
 
 
-def network_only(seen: set[str]) -> bool:
-    """The log shows calls of the network class and nothing else."""
-    return bool(seen) and seen <= _SHOWN_ANYWAY
+def network_only(evidence: Evidence) -> bool:
+    """Recorded with -e trace=network: connections, and no call but those of the network and of processes."""
+    style = evidence.source.style
+    seen = style.syscalls
+    picked = evidence.health.records < _FEW or ("execve" in seen and bool(evidence.sockets) and not seen & SOCKETS)
+    return not picked and not style.others and bool(seen & NETWORK) and seen <= _SHOWN_ANYWAY
 
 
 def only_failures(evidence: Evidence) -> bool:
-    """Recorded with -Z or -e status=failed: no call of sockets ever succeeds in it."""
-    sockets = evidence.sockets.values()
-    connected = {s.uid for s in sockets for a in s.attempts if a.outcome == "connected"}
-    if any(s.kind == "socket" and (not s.inherited or s.uid in connected) for s in sockets):
-        return False
-    return any(s.attempts and not s.sent.calls and not s.received.calls for s in sockets)
+    """Recorded with -Z or -e status=failed: calls of sockets fail in it, and not one call of any kind succeeds."""
+    style = evidence.source.style
+    return style.failed and not style.succeeded and any(s.attempts for s in evidence.sockets.values())
 
 
 def the_job(evidence: Evidence) -> Process | None:
@@ -60,7 +61,7 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
         if facts.get("plain_files") is False:
             hidden.append("the embedded tracer leaves out reads and writes of plain files")
         return hidden
-    if network_only(seen):
+    if network_only(evidence):
         hidden.append(
             "-e trace=network hides read, write, close, poll, select and epoll: waits and plain reads are unknown"
         )

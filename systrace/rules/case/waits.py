@@ -28,7 +28,11 @@ def stalls(case: Case, direction: str) -> Iterator[Stall]:
 
 
 def _serves(case: Case, stall: Stall) -> bool:
-    return stall.process is not None and awaits_clients(case, stall.process)
+    """Its process does, or it is a worker of one that takes clients (and may be handed one)."""
+    if stall.process is None or not case.attached:
+        return False
+    taken = any(s.role == "server" for s in case.evidence.sockets.values())
+    return taken or awaits_clients(case, stall.process)
 
 
 def hung_at_attach(stall: Stall) -> bool:

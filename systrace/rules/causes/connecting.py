@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls.errnos import UNKNOWN
 from systrace.model import Attempt, Draft, Socket, Step
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.examples import connects, exits
@@ -17,20 +18,9 @@ GIVE_UP_S = {131: "the kernel's default since 6.5", 127: "the kernel's default b
              63: "lowered retries", 35: "lowered retries", 31: "lowered retries", 19: "lowered retries",
              15: "lowered retries", 7: "lowered retries", 3: "lowered retries"}  # fmt: skip
 SLOW_CONNECT_NS = 950_000_000  # the first SYN is repeated after 1 s; no terrestrial round trip takes that long
-_UNREACHABLE = {
-    "EHOSTUNREACH": "a router or the neighbour look-up said: host unreachable",
-    "ENETUNREACH": "there is no route to that network",
-    "EACCES": "the connection is forbidden by policy (prohibit route, SELinux or ICMP admin-prohibited)",
-    "EPERM": "the connection is forbidden by policy (cgroup filter, local firewall or seccomp)",
-    "EINVAL": "the route is a blackhole, or the address is not usable",
-    "ENETDOWN": "the network interface is down",
-    "EHOSTDOWN": "the host is down",
-    "ENOPROTOOPT": "ICMP protocol unreachable",
-    "ENODEV": "the network interface is gone",
-}
 
 
-def _failed(case: Case, *errnos: str, local: bool = False) -> Iterator[tuple[Socket, Attempt]]:
+def failed(case: Case, *errnos: str, local: bool = False) -> Iterator[tuple[Socket, Attempt]]:
     """Attempts that failed with one of these; `local`: on UNIX sockets, else over the network."""
     for socket in case.clients:
         if socket.type in ("dgram", "raw") or (socket.family == "unix") != local:
@@ -40,7 +30,44 @@ def _failed(case: Case, *errnos: str, local: bool = False) -> Iterator[tuple[Soc
                 yield socket, attempt
 
 
-def _finding(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
+def unnamed(case: Case, cause: str) -> Iterator[Draft]:
+    """Attempts that failed of something that the log does not name: told by the time that the answer took."""
+    for socket, attempt in failed(case, UNKNOWN):
+        if socket.family == "unix" or _by_time(attempt.duration_ns) != cause:
+            continue
+        finding = attempted(case, cause, socket, attempt)
+        finding.variant, finding.confidence = "unnamed", "possible" if attempt.duration_ns is None else "likely"
+        why = "the program never asked for it" if attempt.ready_text else "its line is cut"
+        finding.summary = (
+            f"{case.user(socket)}: connect to {finding.peer} failed {_soon(attempt)}; which error it was is "
+            f"not in the log ({why}). {_USUALLY[cause]}"
+        )
+        host, port = where(attempt.peer)
+        finding.causes = [
+            "nothing accepts connections on that port",
+            "a firewall or router on the way rejects or drops",
+        ]
+        finding.next_steps = [Step(f"nc -vz -w5 {host} {port}", "names the error"), Step(f"ip route get {host}")]
+        finding.remedy = ["let the program say why its connect failed (getsockopt SO_ERROR, strerror)"]
+        finding.refuted_by = "the error's name, from a run with a whole log"
+        yield finding
+
+
+_USUALLY = {
+    "connect-refused": "So soon it is a refusal as a rule: the host answered, and nothing accepts connections there.",
+    "unreachable": "After about 3 s it is as a rule the neighbour look-up (ARP/NDP) that got no answer.",
+    "connect-timeout": "After that time it is as a rule silence: packets are dropped on the way there or back.",
+}
+
+
+def _by_time(took_ns: int | None) -> str:
+    """The cause that a failed connect has as a rule, by its duration in ns (verdicts 2.2)."""
+    if took_ns is None or took_ns < SECOND:
+        return "connect-refused"
+    return "unreachable" if 2.5 * SECOND < took_ns < 3.6 * SECOND else "connect-timeout"
+
+
+def attempted(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
     finding = case.finding(cause, socket, attempt.events, severity="fatal", confidence="confirmed")
     finding.duration_ns = attempt.duration_ns
     finding.peer = str(attempt.peer) if attempt.peer is not None else finding.peer
@@ -67,8 +94,8 @@ def connect_refused(case: Case) -> Iterator[Draft]:
     What to do: start the service, bind it to the right address, or correct the port; let the job retry with back-off.
     Source: connect(2), RFC 9293 3.10.7.1; ICMP port unreachable, RFC 1122 4.2.3.9
     """
-    for socket, attempt in _failed(case, "ECONNREFUSED"):
-        finding = _finding(case, "connect-refused", socket, attempt)
+    for socket, attempt in failed(case, "ECONNREFUSED"):
+        finding = attempted(case, "connect-refused", socket, attempt)
         host, port = where(attempt.peer)
         finding.summary = (
             f"{case.user(socket)}: connect to {finding.peer} was refused "
@@ -83,6 +110,7 @@ def connect_refused(case: Case) -> Iterator[Draft]:
         finding.remedy = ["start the service or correct address and port; let the job wait for it with back-off"]
         finding.refuted_by = "a successful connect to the same address and port at the same time"
         yield finding
+    yield from unnamed(case, "connect-refused")
     yield from _refused_datagrams(case)
 
 
@@ -104,7 +132,7 @@ def _refused_datagrams(case: Case) -> Iterator[Draft]:
         finding.end_ns = case.ended(fault.event)
         finding.summary = (
             f"{case.user(socket)} sent to {case.label(socket)} over UDP, and the host answered that nothing "
-            "listens on that port."
+            "listens on that port (ECONNREFUSED)."
         )
         finding.causes = ["the service is not running, or listens on another port", "a firewall rule REJECTs"]
         host, port = where(socket.peer)
@@ -133,8 +161,8 @@ def unix_socket_missing(case: Case) -> Iterator[Draft]:
     What to do: start the server, or give the client the right socket path (or host and port).
     Source: unix(7), connect(2)
     """
-    for socket, attempt in _failed(case, "ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES", "EPERM", "EAGAIN", local=True):
-        finding = _finding(case, "unix-socket-missing", socket, attempt)
+    for socket, attempt in failed(case, "ENOENT", "ECONNREFUSED", "ENOTSOCK", "EACCES", "EPERM", "EAGAIN", local=True):
+        finding = attempted(case, "unix-socket-missing", socket, attempt)
         path = attempt.peer.path if attempt.peer is not None else "?"
         why = {
             "ENOENT": "the socket does not exist",
@@ -174,6 +202,7 @@ def connect_timeout(case: Case) -> Iterator[Draft]:
     Source: tcp(7), ip-sysctl.rst tcp_syn_retries, tcp_syn_linear_timeouts
     """
     yield from looked(case, "connect-timeout")
+    yield from unnamed(case, "connect-timeout")
     for socket in case.clients:
         if socket.type in ("dgram", "raw") or socket.family == "unix":
             continue
@@ -196,7 +225,7 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
 
 
 def _given_up_by_kernel(case: Case, socket: Socket, attempt: Attempt) -> Draft:
-    finding = _finding(case, "connect-timeout", socket, attempt)
+    finding = attempted(case, "connect-timeout", socket, attempt)
     finding.variant = "kernel"
     waited = attempt.duration_ns
     finding.summary = (
@@ -207,7 +236,7 @@ def _given_up_by_kernel(case: Case, socket: Socket, attempt: Attempt) -> Draft:
 
 
 def _given_up_by_program(case: Case, socket: Socket, attempt: Attempt) -> Draft:
-    finding = _finding(case, "connect-timeout", socket, attempt)
+    finding = attempted(case, "connect-timeout", socket, attempt)
     waited, by_limit = _waited(case, attempt), _by_limit(socket, attempt)
     finding.duration_ns = waited
     for span in socket.waits[-1:]:
@@ -229,7 +258,7 @@ def _given_up_by_program(case: Case, socket: Socket, attempt: Attempt) -> Draft:
 def _waited(case: Case, attempt: Attempt) -> int | None:
     """How long it went without an outcome, in ns: to the end of the log where there is none."""
     if attempt.outcome != "pending":
-        return attempt.duration_ns
+        return attempt.duration_ns if attempt.duration_ns is not None else attempt.limit_ns
     return case.last_ns - attempt.start_ns if case.last_ns and attempt.start_ns is not None else None
 
 
@@ -283,7 +312,8 @@ def _left_pending(case: Case, socket: Socket, attempt: Attempt) -> bool:
     if case.stops_early and (process is None or process.exit_event is None):
         return False
     if not case.has_clock:
-        return case.fate(process) in ("failed", "killed")
+        blocked = case.attached and attempt.events[-1].record.pending  # from the tracer's coming to its leaving
+        return blocked or case.fate(process) in ("failed", "killed")
     if attempt.start_ns is None or case.last_ns is None:
         return False
     return case.last_ns - attempt.start_ns > SECOND or case.fate(process) in ("failed", "killed")
@@ -296,50 +326,6 @@ def _give_up(waited: int | None) -> str:
         if nominal * SECOND <= waited <= nominal * SECOND * 1.04 + SECOND // 10:
             return f"; {nominal} s nominal, {meaning}"
     return ""
-
-
-@rule(
-    "unreachable",
-    phase=Phase.CONNECT,
-    of_connect=True,
-    on_path=True,
-    fires=connects("-1 EHOSTUNREACH (No route to host) <3.06>", 443) + exits("4.1", 1),
-    silent="9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), "
-    'inet_pton(AF_INET6, "2001:db8::7", &sin6_addr), sin6_scope_id=0}, 28)'
-    " = -1 ENETUNREACH (Network is unreachable) <0.0001>\n" + connects("0 <0.01>", 443, "1.1", fd=4) + exits("1.3"),
-)
-def unreachable(case: Case) -> Iterator[Draft]:
-    """The network said that the peer cannot be reached, or policy forbids it.
-
-    What it is: connect(2) gave EHOSTUNREACH, ENETUNREACH, EACCES, EPERM or a sibling.
-    Why it matters: somebody answered: this host's routing table, the neighbour look-up, a router or a firewall.
-    What proves it: the errno, and when it came: microseconds mean a local decision, 3 s the ARP/NDP look-up,
-        a round trip an ICMP error.
-    Not this: IPv6 tried first on a host without IPv6, with IPv4 succeeding: that is fallback-ok.
-    What to do: repair route, gateway, subnet mask or the rejecting firewall rule.
-    Source: connect(2), ip(7), RFC 1122 3.2.2.1
-    """
-    for socket, attempt in _failed(case, *_UNREACHABLE):
-        finding = _finding(case, "unreachable", socket, attempt)
-        waited = attempt.duration_ns
-        when = "at once: a decision of this host" if waited is not None and waited < SECOND // 100 else seconds(waited)
-        if waited is not None and 2.5 * SECOND < waited < 3.6 * SECOND:
-            when = "3 s: the neighbour look-up (ARP/NDP) got no answer from the host or its gateway"
-        finding.variant = (attempt.errno or "").lower()
-        finding.summary = (
-            f"{case.user(socket)}: connect to {finding.peer} failed with {attempt.errno} "
-            f"({when}): {_UNREACHABLE[attempt.errno or '']}."
-        )
-        host, _ = where(attempt.peer)
-        finding.causes = [
-            "the host or its gateway is down, or the subnet mask is wrong (3 s, ARP)",
-            "a firewall rejects with an ICMP error (one round trip)",
-            "no route, a prohibit route, or a policy on this host (microseconds)",
-        ]
-        finding.next_steps = [Step(f"ip route get {host}; ip neigh show {host}"), Step("tcpdump -ni any icmp or icmp6")]
-        finding.remedy = ["repair the route, gateway or firewall rule that answered"]
-        finding.refuted_by = "a successful connect to the same address at the same time"
-        yield finding
 
 
 @rule(
@@ -365,7 +351,7 @@ def slow_connect(case: Case) -> Iterator[Draft]:
         for attempt in socket.attempts:
             if attempt.outcome != "connected" or _surely_took_ns(case, attempt) < SLOW_CONNECT_NS:
                 continue
-            finding = _finding(case, "slow-connect", socket, attempt)
+            finding = attempted(case, "slow-connect", socket, attempt)
             finding.severity, finding.confidence = "warning", "likely"
             finding.summary = (
                 f"{case.user(socket)}: connect to {case.label(socket)} succeeded, but took "

@@ -8,6 +8,7 @@ from systrace.model import Draft
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import cut_downloads, cut_units, told
+from systrace.rules.content.let_pass import refused_answers
 from systrace.rules.examples import ASK, answered, asks, came, gets, job, said
 from systrace.rules.rule import rule
 
@@ -31,6 +32,7 @@ def http_error_status(case: Case) -> Iterator[Draft]:
     Source: RFC 9110 15, RFC 6585
     """
     yield from accused(case, "http-error-status")
+    yield from refused_answers(case)
 
 
 @rule(

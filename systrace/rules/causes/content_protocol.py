@@ -17,6 +17,7 @@ from systrace.rules.content import exchanges
 from systrace.rules.content.accusing import accusation, accused, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
+from systrace.rules.content.let_pass import refused_connections
 from systrace.rules.content.victims import Victim, victim
 from systrace.rules.examples import ASK, asks, connects, exits, gets, job
 from systrace.rules.rule import Phase, rule
@@ -237,6 +238,7 @@ def server_error_reply(case: Case) -> Iterator[Draft]:
         )
         yield _refusal(finding)
     yield from _grpc(case)
+    yield from refused_connections(case)
     for socket, who, data in exchanges.opaque_sockets(case):
         line = _refused_line(data, who)
         if line:

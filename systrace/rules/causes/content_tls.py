@@ -12,6 +12,7 @@ from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
+from systrace.rules.content.let_pass import refused_handshakes
 from systrace.rules.content.victims import Victim, is_last_word, victim
 from systrace.rules.examples import gets, job
 from systrace.rules.rule import Phase, rule
@@ -58,6 +59,7 @@ def tls_error(case: Case) -> Iterator[Draft]:
                 yield from _alerted(case, socket, alert)
             elif any(isinstance(m, TlsHello) for m in messages) and all(m.protocol == "tls" for m in messages):
                 yield from _rejected(case, socket)
+    yield from refused_handshakes(case)
 
 
 def _refuses(alert: TlsAlert) -> bool:

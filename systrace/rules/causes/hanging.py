@@ -63,7 +63,9 @@ def hung_read(case: Case) -> Iterator[Draft]:
             Step(f"tcpdump -ni any host {host} and port {port}", "while it hangs: does anything come at all?")
             if hung_at_attach(stall) and port
             else Step("systrace attach PID --passive", "while it hangs: is anything outstanding, is keepalive on?"),
-            Step(f"ss -tn 'sport = :{port}'", f"on {host}: its side of this connection; its log for this request"),
+            Step(f"ss -tn 'sport = :{port}'", f"on {host}: its side of this connection; its log for this request")
+            if port and port != "0"
+            else Step(why="on the peer: its side of this connection; its log for this request"),
         ]
         finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
@@ -169,6 +171,8 @@ def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
 
 def _is_hang(case: Case, stall: Stall) -> bool:
     if stall.ended in ("limit", "close", "exit", "signal SIGALRM") or stall.limit_source == "SIGALRM":
+        return False
+    if stall.ended.startswith("broken"):
         return False
     fate = case.fate(stall.process)
     pushed = _only_reads(case, stall)

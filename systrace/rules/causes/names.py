@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from systrace.calls.errnos import UNREACHABLE
 from systrace.messages.dns import DnsMessage
 from systrace.model import Draft, Event, Process, Received, Sent, Socket, Step
 from systrace.rules.case.index import SECOND, Case
@@ -113,15 +114,22 @@ def _asked_without_answer(case: Case) -> Iterator[tuple[Process | None, list[Soc
     for pid, sockets in by_process.items():
         if any(s.received.calls for s in sockets):
             continue
-        asked = [s for s in sockets if s.sent.calls or any(w.timed_out for w in s.waits)]
+        asked = [s for s in sockets if s.sent.calls or _rejection(s) or any(w.timed_out for w in s.waits)]
         if asked:
             yield case.owner_of(pid), asked
 
 
 def _is_closed(socket: Socket) -> bool:
-    """Port 53 answered by ICMP: ECONNREFUSED, or POLLERR after which the resolver moved on without reading it."""
-    unread = socket.error_ready is not None and not socket.received.calls
-    return unread or any(f.errno == "ECONNREFUSED" for f in socket.faults)
+    """The question was rejected, or could not be sent; or POLLERR came, and the resolver moved on without reading it."""
+    return bool(_rejection(socket)) or (socket.error_ready is not None and not socket.received.calls)
+
+
+def _rejection(socket: Socket) -> str:
+    """The error by which a host, a router or this host said so (udp(7)), else ""."""
+    return next((f.errno for f in socket.faults if f.errno in _REJECTED), None) or ""
+
+
+_REJECTED = frozenset({"ECONNREFUSED", "EPERM", "EACCES", "ENETDOWN", "EADDRNOTAVAIL"}) | UNREACHABLE
 
 
 def _closed(sockets: list[Socket]) -> list[Socket]:
@@ -374,9 +382,13 @@ def _word(case: Case, finding: Draft, lookup: _Lookup) -> None:
     finding.refuted_by = "the same question answered with an address by the same server at that time"
     if not lookup.answers:
         finding.variant = "closed"
-        finding.summary = (
-            f"{who} asked {finding.peer} for {name}: the port is closed (ECONNREFUSED): no name server there."
-        )
+        server = case.evidence.sockets.get(finding.socket or "")
+        errno = (_rejection(server) if server is not None else "") or "ECONNREFUSED"
+        if errno == "ECONNREFUSED":
+            why = "the port is closed (ECONNREFUSED): no name server there"
+        else:
+            finding.variant, why = "unreachable", f"the name server is unreachable from here ({errno})"
+        finding.summary = f"{who} asked {finding.peer} for {name}: {why}."
         return
     last = next((a for a in reversed(lookup.answers) if a.rcode != "NOERROR"), lookup.answers[-1])
     code = last.rcode if last.rcode != "NOERROR" else "NODATA"

@@ -47,6 +47,9 @@ def fd_exhaustion(case: Case) -> Iterator[Draft]:
         yield finding
 
 
+_MANY = 8  # connections to one destination
+
+
 @rule("port-exhaustion", phase=Phase.PORT, of_process=True, of_connect=True,
       fires=connects("-1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>") + FAIL,
       silent='9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "::1",'
@@ -70,8 +73,10 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
             if attempt.errno != "EADDRNOTAVAIL":
                 continue
             same = sum(1 for s in case.clients if s.peer == attempt.peer)
+            if ":" in (attempt.peer.host if attempt.peer is not None else "") and same < _MANY:
+                continue  # a host without an IPv6 address answers so, too: unreachable
             finding = case.finding("port-exhaustion", socket, attempt.events, severity="fatal")
-            finding.confidence = "confirmed" if same >= 8 else "likely"
+            finding.confidence = "confirmed" if same >= _MANY else "likely"
             finding.summary = (
                 f"{case.user(socket)}: connect to {finding.peer} failed with EADDRNOTAVAIL: no free local "
                 f"port for this destination ({same} connections to it in this log)."

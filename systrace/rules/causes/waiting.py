@@ -10,7 +10,7 @@ from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.remedies import advise_local, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
-from systrace.rules.case.unfinished import gave_up_on_stream, is_slow_transfer, last_moment
+from systrace.rules.case.unfinished import died_of_limit, gave_up_on_stream, is_slow_transfer, last_moment
 from systrace.rules.case.waits import base, how_it_ended, stalls, what
 from systrace.rules.examples import OPEN, REQUEST, exits, replies
 from systrace.rules.look import looked
@@ -49,7 +49,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "read-timeout")
     for stall in stalls(case, "r"):
-        if stall.phase == "idle" and gave_up_on_stream(case, stall):
+        if stall.phase == "idle" and (gave_up_on_stream(case, stall) or died_of_limit(case, stall)):
             stall.phase = "middle"
         if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
             continue

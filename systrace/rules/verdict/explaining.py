@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from signal import Signals
+
 from systrace.model import Draft, Process
 from systrace.rules.case.index import Case
 from systrace.rules.rule import RULES
@@ -62,7 +64,24 @@ def _key(case: Case, finding: Draft, rivals: _Rivals) -> tuple[int, int, int, in
     late = -(finding.end_ns or finding.time_ns or 0)
     last = 1 if RULES[finding.cause].judges and len(case.findings) > 1 else 0
     line = -last_line(finding)  # settles ties of coarse clocks
-    return (0, int(rivals.explain(finding)), hopeless + blame + last, late, line, _CONFIDENCE[finding.confidence])
+    weight = hopeless + blame + last + _status_lost(case, process)
+    return (0, int(rivals.explain(finding)), weight, late, line, _CONFIDENCE[finding.confidence])
+
+
+def _status_lost(case: Case, process: Process | None) -> int:
+    """1 where a child failed with another status than the job ended with: what it did (a mail, a clean-up) was no reason."""
+    root = case.root_of(process)
+    if process is None or root is None or root is process or root.exit_code is None:
+        return 0
+    status = _status(process)
+    return 0 if status is None or status == root.exit_code else 1
+
+
+def _status(process: Process) -> int | None:
+    """As a shell says it."""
+    if process.signal is None:
+        return process.exit_code
+    return 128 + Signals[process.signal] if process.signal in Signals.__members__ else None
 
 
 def last_line(finding: Draft) -> int:

@@ -8,6 +8,8 @@ from systrace.rules.rule import RULES, Harm
 from systrace.rules.verdict.undecided import may_cope, unknown
 from systrace.words import seconds
 
+_DEAR_NS = 10 * SECOND  # lost before something else worked: the next run may have a limit that is shorter
+
 
 def judge(case: Case, findings: list[Draft]) -> Verdict:
     """The verdict: the root cause where something failed; else what was benign; else what cannot be told."""
@@ -49,14 +51,16 @@ def _benign(case: Case, findings: list[Draft]) -> Verdict | None:
         harm = RULES[finding.cause].harm
         if harm == Harm.REST and finding.severity == "info":
             return Verdict("healthy", finding.cause, finding.peer, index, finding.summary)
-        if harm == Harm.DELAY:
+        if harm == Harm.DELAY or (harm == Harm.REST and finding.severity == "warning"):
             return Verdict("degraded", finding.cause, finding.peer, index, finding.summary)
     if case.job_fate() in ("failed", "killed"):
         return None
     for index, finding in enumerate(findings):
         if RULES[finding.cause].harm == Harm.COPED:
             let_pass = any(f.recovered == "let pass" for f in findings)
-            return Verdict("degraded" if let_pass else "healthy", finding.cause, finding.peer, index, finding.summary)
+            dear = (finding.duration_ns or 0) >= _DEAR_NS
+            outcome = "degraded" if let_pass or dear else "healthy"
+            return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
     return None
 
 
@@ -71,7 +75,29 @@ def _healthy(case: Case) -> str:
     longest = max((s.longest_silence_ns for s in case.clients if s.is_network), default=0)
     if longest > SECOND:
         text += f", the longest silence {seconds(longest)}"
-    return text + "."
+    return f"{text}.{_slowest(case)}{_ran_out(case)}"
+
+
+def _slowest(case: Case) -> str:
+    """An answer that took most of what the program allows for it: the next one may take longer."""
+    for socket in case.clients:
+        span = max(socket.waits, key=lambda span: span.duration_ns or 0, default=None)
+        if span is None or span.duration_ns is None or span.limit_ns is None or span.calls > 1 or span.timed_out:
+            continue
+        if span.limit_ns * _MOST_OF_IT < span.duration_ns <= span.limit_ns and span.duration_ns > SECOND:
+            took = f"took {seconds(span.duration_ns)} of the limit of {seconds(span.limit_ns)}"
+            return f" {case.label(socket)} {took} for an answer."
+    return ""
+
+
+def _ran_out(case: Case) -> str:
+    """Without a clock, the time that waits took which ran out."""
+    spans = [span for s in case.clients for span in s.waits if span.timed_out and span.limit_ns is not None]
+    lost = 0 if case.has_clock else sum(span.limit_ns * span.calls for span in spans if span.limit_ns is not None)
+    return f" Waits that ran out took {seconds(lost)} in all." if lost >= SECOND else ""
+
+
+_MOST_OF_IT = 0.8
 
 
 def _connections(case: Case) -> str:

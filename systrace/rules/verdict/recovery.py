@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.messages.http import HttpMessage
+from systrace.messages.http import HttpMessage, HttpRequest
 from systrace.messages.replies import Unit
 from systrace.model import Draft, Process, Socket
 from systrace.rules.case.index import SECOND, Case, once
@@ -40,8 +40,48 @@ def recovery(case: Case, finding: Draft) -> str:
     return _made_good(case, finding, socket) or _done_without(case, finding, socket)
 
 
-def _made_good(case: Case, finding: Draft, socket: Socket) -> str:
-    """Another connection brought what this one failed at: `retry`, `fallback`; or ""."""
+def bring_back(case: Case) -> None:
+    """Where the job failed and nothing else explains it, what worked later was other work, as far as can be told: one of many
+    documents, devices or rows. Only the very same request, or another address of the same name, is made good for certain.
+    """
+    if case.job_fate() not in ("failed", "killed") or any(f.severity in _GRAVE for f in case.findings):
+        return
+    for finding in case.findings:
+        socket = case.evidence.sockets.get(finding.socket or "")
+        if finding.recovered not in ("retry", "fallback") or socket is None:
+            continue
+        if not _made_good(case, finding, socket, for_certain=True):
+            finding.severity, finding.recovered = "error", ""
+            finding.confidence = "likely" if finding.confidence == "confirmed" else "possible"
+
+
+_GRAVE = ("fatal", "error")
+
+
+def _same_request(case: Case, socket: Socket, other: Socket) -> bool:
+    """What was asked on both is the same; where nothing was, or nothing is known of it, their commands tell."""
+    asked, again = _requests(socket), _requests(other)
+    if asked and again:
+        return asked[-1] in again
+    one, two = case.process(socket), case.process(other)
+    return one is two or (one is not None and two is not None and one.argv == two.argv)
+
+
+def _requests(socket: Socket) -> list[str]:
+    """Method and URL, or statement, of what was asked on a connection; logins and the like do not count."""
+    asked = [m for m in socket.messages if m.direction == "sent"]
+    return [f"{m.method} {m.url}" if isinstance(m, HttpRequest) else m.summary for m in asked]
+
+
+def _same_name(socket: Socket, other: Socket) -> bool:
+    """Both are addresses of one name; a host of both worlds (::1, 127.0.0.1) is one, too."""
+    if socket.name or other.name:
+        return socket.name == other.name
+    return socket.family != other.family
+
+
+def _made_good(case: Case, finding: Draft, socket: Socket, *, for_certain: bool = False) -> str:
+    """Another connection brought what this one failed at: `retry`, `fallback`; or "". `for_certain`: the very same."""
     process, after = case.owner_of(finding.pid), _noticed(finding)
     if after is None:
         return ""
@@ -51,10 +91,11 @@ def _made_good(case: Case, finding: Draft, socket: Socket) -> str:
         if when is None or not case.same_job(process, case.process(other)):
             continue
         if other.peer is not None and str(other.peer) == finding.peer:
-            if when >= after and _tried_again(case, finding, process, other, after):
+            same = not for_certain or _same_request(case, socket, other)
+            if when >= after and same and _tried_again(case, finding, process, other, after):
                 return "retry"
         elif connect_failed and _same_purpose(case, socket, other, finding, when, after):
-            return "fallback"
+            return "fallback" if not for_certain or _same_name(socket, other) else ""
     return ""
 
 
@@ -62,7 +103,7 @@ def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
     """What it failed at never came, and the job ended well all the same: `purpose`, `survived`, `let pass`; or ""."""
     process = case.owner_of(finding.pid)
     fate, job_fate = case.fate(process), case.job_fate(process)
-    if _ended_on_purpose(case, process):
+    if _ended_on_purpose(case, process) or (RULES[finding.cause].of_connect and _scans(case, socket)):
         return "purpose"
     if "ok" in (fate, job_fate) and _went_on(case, finding, socket, process):
         return "survived"
@@ -71,6 +112,21 @@ def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
         return "survived"
     root = case.root_of(process)
     return "let pass" if fate == "failed" and root is not process and case.fate(root) == "ok" else ""
+
+
+def _scans(case: Case, socket: Socket) -> bool:
+    """Its process asks which ports of a host are open (nc -z, a health check), and ended well: a refusal is an answer."""
+    process = case.process(socket)
+    if process is None or case.fate(process) != "ok" or socket.peer is None:
+        return False
+    tried = [
+        s for s in case.clients if s.peer is not None and s.peer.host == socket.peer.host and case.process(s) is process
+    ]
+    ports = {s.peer.port for s in tried if s.peer is not None}
+    return len(ports) >= _SCAN and not any(s.sent.calls for s in tried)
+
+
+_SCAN = 4  # ports of one host, none of which was sent anything
 
 
 def _noticed(finding: Draft) -> int | None:

@@ -7,6 +7,7 @@ from systrace.rules.case.index import Case, once
 from systrace.rules.case.stalls import awaits_clients, open_wait, stood_still, torn_apart
 from systrace.rules.rule import RULES
 from systrace.rules.verdict.explaining import last_line
+from systrace.rules.verdict.hints import hints
 from systrace.words import seconds
 
 
@@ -68,6 +69,7 @@ def unknown(case: Case) -> str:
         return _unfinished(case, root)
     how = f"exit status {root.exit_code}" if root.signal is None else root.signal
     text = f"{case.name_of(root)} ended with {how}, and no network call in this log explains it."
+    text += hints(case, root)
     if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
         # of systrace's own recordings another one would show no more
         text += f" This log hides much: {health.limits[0]}. {_AGAIN}"
@@ -137,6 +139,12 @@ def _unfinished(case: Case, root: Process) -> str:
         return (
             f"The log ends while {case.user(torn)} still receives an answer from {case.label(torn)}: how it "
             "went on is unknown. Nothing had failed until then."
+        )
+    asks = next((repeat for repeat in case.evidence.repeats if repeat.at_end), None)
+    if asks is not None and not case.sees_waits:
+        return (
+            f"{name} repeats {asks.first.record.syscall} until the log ends, {asks.rounds} times, and gets nothing; "
+            f"-e trace=network hides whether it waits in between. {_AGAIN}"
         )
     if not case.sees_waits and any(s.type == "stream" for s in still_open):
         return (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from systrace.model import Input
+from systrace.model import Evidence, Health, Input, Source, Style
 from systrace.pipeline import analyze
 from systrace.rules.case.visibility import network_only
 
@@ -17,7 +17,10 @@ SOCKET = "socket(AF_INET, SOCK_STREAM, 0) = 3"
 )
 def test_one_other_call_shows_that_nothing_was_filtered(seen: set[str], only: bool) -> None:
     """Network calls alone mean -e trace=network."""
-    assert network_only(seen) is only
+    style, health = Style(syscalls=seen), Health(records=9)
+    assert network_only(Evidence(Source(["log"], style), health, {}, {}, [], [])) is only
+    style.others = True  # a call that no handler is for
+    assert not network_only(Evidence(Source(["log"], style), health, {}, {}, [], []))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +28,8 @@ def test_one_other_call_shows_that_nothing_was_filtered(seen: set[str], only: bo
     [
         (f"{SOCKET}\nclose(3) = 0\n", ["no time stamps"]),
         (f"7 1700000000.000000 {SOCKET}\n7 1700000000.000001 close(3) = 0\n", ["no durations"]),
-        (f"7 1700000000.000000 {SOCKET} <0.000010>\n", ["-e trace=network"]),
+        (f"7 1700000000.000000 {SOCKET} <0.000010>\n" * 2, ["-e trace=network"]),
+        (f"7 1700000000.000000 {SOCKET} <0.000010>\n", []),
         (f"7 1700000000.000000 {SOCKET} <0.000010>\n7 1700000000.000001 close(3) = 0 <0.000010>\n", []),
     ],
 )

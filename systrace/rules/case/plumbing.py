@@ -1,0 +1,76 @@
+"""Failures between this host's own processes and files: a reader that is gone, a helper that died, a disk that is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.model import Draft, Event, Process, Sent, Step
+from systrace.rules.case.index import Case
+
+_FULL = {"ENOSPC": "no space is left on the device", "EDQUOT": "the disk quota is used up", "EROFS": "it is read-only"}
+_GONE = ("EPIPE", "ECONNRESET")
+
+
+def broken_plumbing(case: Case, cause: str) -> Iterator[Draft]:
+    """What a failed process met last, where that is no network's doing."""
+    if any(finding.severity in ("fatal", "error") for finding in case.findings):
+        return  # of which the helper has died, as a rule
+    for process in case.evidence.processes.values():
+        if case.fate(process) not in ("failed", "killed"):
+            continue
+        found = [*_of_files(process), *_of_channels(case, process)]
+        if not found:
+            continue
+        event, variant, text = max(found, key=lambda each: case.at(each[0]))
+        if _went_on(case, process, event):
+            continue
+        finding = case.finding(cause, None, [event], process)
+        if process.exit_event is not None:
+            finding.evidence.append(process.exit_event)
+        finding.variant, finding.severity, finding.confidence = variant, "fatal", "likely"
+        finding.end_ns = case.ended(event)
+        finding.summary = (
+            f"{case.name_of(process)}: {text} ({event.record.errno or 'end of file'}). No network is involved."
+        )
+        if variant == "disk-full":
+            finding.causes = ["the file system is full, or a quota is"]
+            finding.next_steps = [Step("df -h; df -i; quota -s")]
+            finding.remedy = ["make room, or write elsewhere"]
+        else:
+            finding.causes = ["the process at the other end ended first: look for its own last words and status"]
+            finding.next_steps = [Step("strace -f", "follows the helper, too"), Step("dmesg | tail", "was it killed?")]
+            finding.remedy = ["repair the helper or reader; in a shell, `set -o pipefail` tells which part failed"]
+        finding.refuted_by = "the process having gone on after that"
+        yield finding
+
+
+def _of_files(process: Process) -> Iterator[tuple[Event, str, str]]:
+    for event in process.faults:
+        errno = event.record.errno or ""
+        if errno in _FULL:
+            yield event, "disk-full", f"a write failed: {_FULL[errno]}"
+        elif errno == "EPIPE" and isinstance(event, Sent):
+            where = {1: "its standard output", 2: "its standard error"}.get(
+                event.fd, f"the pipe at descriptor {event.fd}"
+            )
+            yield event, "stdio" if event.fd in (1, 2) else "helper", f"nobody reads {where} any more"
+
+
+def _of_channels(case: Case, process: Process) -> Iterator[tuple[Event, str, str]]:
+    """Socketpairs: the other end belongs to a helper of the job's own."""
+    for socket in case.evidence.sockets.values():
+        if socket.role != "pair" or socket.kind == "pipe" or case.process(socket) is not process:
+            continue
+        for fault in socket.faults:
+            if fault.errno in _GONE:
+                yield fault.event, "helper", "the child or helper at the other end of its socketpair is gone"
+
+
+def _went_on(case: Case, process: Process, event: Event) -> bool:
+    """It did other work on the network after that, with success."""
+    after = case.at(event)
+    return any(
+        s.last_progress_ns is not None and case.has_clock and s.last_progress_ns > after
+        for s in case.clients
+        if case.process(s) is process
+    )

@@ -1,0 +1,49 @@
+"""Waiting by looking again and again: for a lock file, for a child (WNOHANG), with sleeps in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.model import Blocked, Draft, Repeat, Signalled, Step
+from systrace.rules.case.index import SECOND, Case
+from systrace.words import seconds
+
+
+def polled(case: Case, cause: str) -> Iterator[Draft]:
+    """Loops of nothing but sleeps and looks, which went on to the end: what they wait for had not come."""
+    for repeat in case.evidence.repeats:
+        process = case.owner_of(case.evidence.owners.get(repeat.tid, repeat.tid))
+        if process is None or not repeat.at_end or case.fate(process) not in ("open", "killed") or not _polls(repeat):
+            continue
+        lasted = repeat.duration_ns
+        if lasted is not None and lasted < SECOND:
+            continue
+        finding = case.finding(cause, None, [repeat.first, *repeat.calls], process)
+        finding.variant, finding.severity, finding.confidence = "polling", "warning", "likely"
+        finding.duration_ns, finding.end_ns = lasted, case.last_ns
+        child = next((e.detail for e in repeat.calls if isinstance(e, Blocked) and e.kind == "child"), "")
+        what = f"its child {child} to end (wait with WNOHANG)" if child else "something that the log does not show"
+        since = f", for {seconds(lasted)}" if lasted is not None else ""
+        finding.summary = (
+            f"{case.name_of(process)} polls: it slept and looked {repeat.rounds} times{since}, waiting for {what}."
+        )
+        finding.causes = [
+            f"child {child} does not end" if child else "a lock file, a flag or a result that does not come"
+        ]
+        pid = process.pid or "PID"
+        finding.next_steps = [
+            Step(
+                f"pstree -p {pid}; systrace attach {child} --passive" if child else f"strace -f -e trace=file -p {pid}"
+            )
+        ]
+        finding.remedy = ["give the loop a limit, and let it say what it waits for"]
+        finding.refuted_by = "the loop ending by itself"
+        yield finding
+
+
+def _polls(repeat: Repeat) -> bool:
+    calls = [event for event in repeat.calls if not isinstance(event, Signalled)]
+    looks = all(
+        isinstance(e, Blocked) and (e.kind == "sleep" or (e.kind == "child" and e.limit_ns == 0)) for e in calls
+    )
+    return looks and any(isinstance(e, Blocked) and e.kind == "sleep" for e in calls)

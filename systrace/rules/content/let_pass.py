@@ -1,0 +1,97 @@
+"""Refusals that nobody minded: the program that met them ended with status 0, and so did the job (no `set -e`, no -f)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from systrace.messages.replies import Reply, ServerError
+from systrace.messages.tls import TlsAlert
+from systrace.model import Draft, Event, Message, Process, Socket
+from systrace.rules.case.index import Case
+from systrace.rules.content.answers import Answer, answers
+
+_ASKS_ONLY = ("GET", "HEAD", "OPTIONS")
+_CHALLENGES = (401, 407)
+
+
+def unminded(case: Case, process: Process | None) -> bool:
+    """It ended well, and so did its job."""
+    return process is not None and case.fate(process) == "ok" and case.job_fate(process) == "ok"
+
+
+def let_pass(case: Case, cause: str, socket: Socket, events: list[Event], process: Process | None, said: str) -> Draft:
+    """A step that failed of a refusal, in a job that is degraded for it."""
+    finding = case.finding(cause, socket, events, process)
+    finding.severity, finding.confidence = "error", "confirmed"
+    finding.summary = f"{case.name_of(process)}: {said}; it ended with status 0 all the same, and so did the job."
+    finding.causes = ["the server refuses what was asked; nobody looks at its answer"]
+    finding.remedy = ["let the step fail (curl -f, psql -v ON_ERROR_STOP=1), and the job with it (set -e)"]
+    finding.refuted_by = "the refusal being what the program wanted to find out"
+    return finding
+
+
+def refused_answers(case: Case) -> Iterator[Draft]:
+    """HTTP: what was to be stored or done was refused, and not asked again with success. A GET may be a question only."""
+    last: dict[tuple[int | None, tuple[str, str, str]], Answer] = {}
+    for answer in answers(case):
+        last[answer.process.pid if answer.process is not None else None, answer.key] = answer
+    for answer in last.values():
+        request, status = answer.response.request, answer.response.status
+        if (
+            request is None
+            or answer.passed_on
+            or status < 400
+            or status in _CHALLENGES
+            or not unminded(case, answer.process)
+        ):
+            continue
+        if request.method in _ASKS_ONLY:
+            continue
+        said = f"{case.label(answer.socket)} answered {answer.url} with {status} {answer.response.reason}".rstrip()
+        events = [*request.events[:1], *answer.response.events[:1]]
+        finding = let_pass(case, "http-error-status", answer.socket, events, answer.process, said)
+        finding.variant = f"status-{status}"
+        yield finding
+
+
+def refused_connections(case: Case) -> Iterator[Draft]:
+    """Other protocols: on this connection the server did nothing but refuse (a login, a password that is missing)."""
+    for socket in case.clients:
+        replies = [m for m in socket.messages if isinstance(m, Reply) and m.direction == "received"]
+        process = case.process(socket)
+        if not replies or not all(_refuses(reply) for reply in replies) or not unminded(case, process):
+            continue
+        said = f"{case.label(socket)} refused ({replies[-1].protocol}): {replies[-1].summary}"
+        finding = let_pass(case, "server-error-reply", socket, list(replies[-1].events), process, said)
+        finding.variant = replies[-1].protocol
+        yield finding
+
+
+def _refuses(reply: Reply) -> bool:
+    """For good; not until it has loaded, or found its master."""
+    return isinstance(reply, ServerError) and reply.code not in _LATER
+
+
+_LATER = frozenset("LOADING BUSY TRYAGAIN MASTERDOWN CLUSTERDOWN".split())
+
+
+def refused_handshakes(case: Case) -> Iterator[Draft]:
+    """TLS: a fatal alert in clear, by either side, and the connection carried nothing else."""
+    for socket in case.clients:
+        process, alert = case.process(socket), _fatal(socket.messages)
+        if alert is None or not unminded(case, process):
+            continue
+        by = (
+            "its side refused the server's certificate or answer" if alert.direction == "sent" else "the server refused"
+        )
+        said = (
+            f"the TLS handshake with {case.label(socket)} ended with the fatal alert {alert.name} ({alert.code}): {by}"
+        )
+        finding = let_pass(case, "tls-error", socket, list(alert.events), process, said)
+        finding.variant = "client-alert" if alert.direction == "sent" else "server-alert"
+        yield finding
+
+
+def _fatal(messages: Sequence[Message]) -> TlsAlert | None:
+    found = [m for m in messages if isinstance(m, TlsAlert)]
+    return next((m for m in found if m.code not in (0, None, 90) and m.level == "fatal"), None)

@@ -1,0 +1,34 @@
+"""What a log shows beside, where no cause is to be seen: the next thing to look at, never an accusation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from systrace.model import Process
+from systrace.rules.case.index import Case
+from systrace.words import payload, seconds
+
+
+def hints(case: Case, root: Process) -> str:
+    """Sentences for the end of a verdict, each with a blank before it."""
+    return "".join(f" {sentence}" for sentence in (*_broken_waits(case), *_last_words(case, root)))
+
+
+def _broken_waits(case: Case) -> Iterator[str]:
+    """A wait that a signal broke off and the program did not take up again (EINTR, signal(7))."""
+    for socket in case.clients:
+        span = socket.waits[-1] if socket.waits else None
+        if span is not None and span.broken_by and span.ended_by in ("close", "exit"):
+            yield (
+                f"{span.broken_by} interrupted its wait for {case.label(socket)} (EINTR) after {seconds(span.duration_ns)}, "
+                "and it did not wait again."
+            )
+            return
+
+
+def _last_words(case: Case, root: Process) -> Iterator[str]:
+    """What was written to standard error last: by the job, or by a child of it."""
+    processes = [root, *case.descendants(root)]
+    said = [(case.at(o.event), o.data) for p in processes for o in p.output if o.fd == 2 and o.data.strip()]
+    if said:
+        yield f"Its last words: {payload(max(said)[1].strip(), 100)}."
