@@ -175,8 +175,16 @@ def _is_plumbing(item: dict[str, Any], tasks: Tasks) -> bool:
     holders = item.get("held_by")
     if item.get("family") != "unix" or item.get("peer") or not isinstance(holders, list) or not holders:
         return False
+    if not any(_waits_for_more(task) for task in tasks.by_tid.values() if task.process.pid == item.get("pid")):
+        return False  # whoever waits for its own end alone hangs
     pids = [_HELD_BY.search(str(holder)) for holder in holders]
     return all(pid is not None and int(pid[1]) in tasks.processes for pid in pids)
+
+
+def _waits_for_more(task: Task) -> bool:
+    """For several descriptors at once, as event loops do."""
+    watched = (task.blocked or {}).get("fds")
+    return isinstance(watched, list) and len(watched) > 1
 
 
 _HELD_BY = re.compile(r"\[(\d{1,10})\]\Z")

@@ -59,9 +59,9 @@ def awaits_clients(case: Case, process: Process) -> bool:
     pending = any(s.waits[-1].end_ns is None and s.waits[-1].pid == process.pid for s in listeners)
     if pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans):
         return True
-    return any(s.role == "server" and s.pid == process.pid for s in case.evidence.sockets.values()) and all(
-        span.limit_source in LOOPS for span in process.spans if span.ended_by == ""
-    )
+    return any(
+        s.role == "server" and not s.inherited and s.pid == process.pid for s in case.evidence.sockets.values()
+    ) and all(span.limit_source in LOOPS for span in process.spans if span.ended_by == "")
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ def _serves(case: Case, stall: Stall) -> bool:
     """Its process does, or it is a worker of one that takes clients (and may be handed one)."""
     if stall.process is None or not case.attached:
         return False
-    taken = any(s.role == "server" for s in case.evidence.sockets.values())
+    taken = any(s.role == "server" and not s.inherited for s in case.evidence.sockets.values())
     return taken or awaits_clients(case, stall.process)
 
 
