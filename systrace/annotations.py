@@ -47,6 +47,14 @@ def note_inode(note: bytes) -> int | None:
     return int(match[1]) if match is not None else None
 
 
+def note_inodes(args: bytes) -> tuple[int, ...]:
+    """The inodes of all sockets and pipes that are named behind descriptors, in order; empty without `-y`."""
+    if b"<" not in args:
+        return ()
+    found = (note_inode(note[1:-1]) for note in _BEHIND_DESCRIPTOR.findall(args))
+    return tuple(inode for inode in found if inode is not None)
+
+
 @lru_cache(maxsize=4096)
 def note_socket(note: bytes) -> tuple[str, str, Endpoint | None, Endpoint | None] | None:
     """(family, type, local, peer) that an annotation of a socket tells; None when it is no socket.

@@ -135,7 +135,7 @@ class Paired(Event):
     fds: tuple[int, int]  # for a pipe: read end, write end
     kind: str  # pipe, socketpair
     cloexec: bool
-    inodes: tuple[int, ...] = ()  # of the two ends of a socketpair, or of the pipe, where strace -y printed them
+    inodes: tuple[int, ...] = ()  # of the two ends, where strace -y printed them (of a pipe twice the same)
 
 
 @dataclass(slots=True)
@@ -513,7 +513,7 @@ class Repeat:
     first: Event
     calls: Sequence[Event]  # those of the last round
     rounds: int
-    at_end: bool  # until the log ended
+    at_end: bool  # until the thread ended, or the log
 
     @property
     def duration_ns(self) -> int | None:
@@ -526,7 +526,7 @@ class Repeat:
 class Fault:
     """An error or end on a socket, with what had happened before it."""
 
-    kind: str  # eof, error
+    kind: str  # eof, error; bind, connect: it never got so far (connect: of datagrams)
     errno: str | None
     event: Event
     direction: str  # r, w, or "" for SO_ERROR

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from systrace.annotations import note_inode, note_of, note_socket, without_notes
+from systrace.annotations import note_inode, note_inodes, note_of, note_socket, without_notes
 from systrace.model import Endpoint
 
 A, B = Endpoint("inet", "1.1.1.1", 1), Endpoint("inet", "2.2.2.2", 2)
@@ -69,3 +69,15 @@ def test_any_bytes(data: bytes) -> None:
         note_socket(note)
         note_inode(note)
         without_notes(b"3<" + note)
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (b"AF_UNIX, SOCK_STREAM, 0, [3<UNIX-STREAM:[7->8]>, 4<UNIX-STREAM:[8->7]>]", (7, 8)),
+        (b"AF_UNIX, SOCK_STREAM, 0, [3<socket:[7]>, 4<socket:[8]>]", (7, 8)), (b"[3<pipe:[9]>, 4<pipe:[9]>]", (9, 9)),
+        (b"[3, 4]", ()), (b"[3</dev/null>, 4<cut", ()),
+    ],
+)  # fmt: skip
+def test_the_inodes_of_a_pair(args: bytes, expected: tuple[int, ...]) -> None:
+    assert note_inodes(args) == expected

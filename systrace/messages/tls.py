@@ -72,6 +72,11 @@ class TlsAlert(Message):
         """Kept in preference to others, unless it is the usual good-bye."""
         return self.code != 0
 
+    @property
+    def refuses(self) -> bool:
+        """Legible, fatal, and neither close_notify (0) nor user_canceled (90): RFC 8446 6."""
+        return self.level == "fatal" and self.code not in (0, None, 90)
+
 
 @dataclass(slots=True)
 class TlsCertificate(Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from errno import errorcode
 
 from systrace.annotations import NOTE
 from systrace.calls import AT_ONCE, CHILDREN, EPOLLS, INCOMING
@@ -19,7 +20,9 @@ _LOOSE_END = re.compile(rb"\)\s{0,400}= +(?=-?\d|0x|\?)")
 _SPECIAL = re.compile(rb'["(){}\[\]<>]|/\*')
 _STRING_END = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _CUT_ERRNO = re.compile(rb"(?:E[A-Z0-9]*)?\Z")
-_CUT_AT_ERRNO = re.compile(rb"\)\s*=\s+-1(?:\s+E[A-Z0-9]*)?\Z")
+_CUT_AT_ERRNO = re.compile(rb"\)\s*=\s+-1(?:\s+(E[A-Z0-9]*))?\Z")
+_LONGEST_ERROR = 500  # bytes of `) = -1 ENAME`, with the spaces that line up its results
+_NAMES = frozenset(errorcode.values())
 _CACHED, _CACHED_LENGTH = 4096, 160
 Result = tuple[int | None, str | None, str, bytes, bool]  # value, errno, outcome, text behind it, nothing but a number
 known_results: dict[bytes, Result] = {}
@@ -139,10 +142,16 @@ def split_call(text: bytes) -> tuple[bytes, bytes] | None:
     return text[: last.start()], text[last.end() :].strip()
 
 
-def failed_somehow(text: bytes) -> bytes | None:
-    """The arguments of a call that failed, whose error was cut off or broken in two; None of others."""
-    found = _CUT_AT_ERRNO.search(text)
-    return None if found is None else text[: found.start()]
+def failed_somehow(text: bytes) -> tuple[bytes, str] | None:
+    """Arguments and error of a call that failed, whose error was cut off or broken in two; None of others.
+
+    A name that is whole stands, though strace would say in words what it means; else it is `UNKNOWN`.
+    """
+    found = _CUT_AT_ERRNO.search(text, max(0, len(text) - _LONGEST_ERROR))
+    if found is None:
+        return None
+    name = (found[1] or b"").decode()
+    return text[: found.start()], name if name in _NAMES else UNKNOWN
 
 
 def trim_spliced(args: bytes, retval: int | None) -> bytes:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping
 
 from systrace.calls import COUNTED_WRITES, FORKS, FUTEXES, OWN_NUMBERS, SLEEPS
-from systrace.calls.errnos import UNKNOWN
 from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Record, Style
 from systrace.parser.calls import failed_somehow, parse_result, split_call, torn, trim_spliced
 from systrace.parser.leader import Shape, note_unasked
@@ -312,8 +311,9 @@ class Irregular:
         half, self.open = self.open, None
         if half is None or half.call is None:
             return
-        if (args := failed_somehow(half.text)) is not None:
-            yield self._record(half, args, -1, UNKNOWN, RETURNED, None, b"")
+        if (failure := failed_somehow(half.text)) is not None:
+            args, errno = failure
+            yield self._record(half, args, -1, errno, RETURNED, None, b"")
         else:
             yield self._record(half, half.text, None, None, ENDED if returned else UNFINISHED, None, b"")
 

@@ -58,3 +58,11 @@ class Books:
         self.failures: dict[tuple[object, ...], list[Socket]] = {}  # those that failed alike: the first,
         self.latest_failures: dict[tuple[object, ...], deque[str]] = {}  # and the last, where there are more
         self.timers: dict[int, tuple[int | None, int, TimerSet]] = {}  # by process
+
+    def rename(self, tid: int) -> None:
+        """The first process, unnamed so far, is `tid`, and so is whoever holds its descriptors."""
+        if not self.tasks.rename(tid):
+            return
+        for socket in self.lookup.sockets.values():
+            for holder in socket.holders:
+                holder.pid = holder.pid or tid

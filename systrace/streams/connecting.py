@@ -10,6 +10,7 @@ from systrace.streams.growing import grown
 from systrace.streams.states import after
 
 _ASYNCHRONOUS = ("EINPROGRESS", "EALREADY", "EAGAIN")
+_IS_OVER = ("EPIPE", "ENOTCONN")  # its own error is taken already: while it is under way, they would give EAGAIN
 _SLOW_NS = 150_000_000  # a blocking connect that returns EINPROGRESS after this long ran into SO_SNDTIMEO
 _MOST = 64
 
@@ -83,7 +84,7 @@ def failed_by(socket: Socket, event: Transfer) -> bool:
     attempt, record = pending(socket), event.record
     if attempt is None:
         return False
-    unasked = record.errno in ("EPIPE", "ENOTCONN") and _has_failed(attempt)
+    unasked = record.errno in _IS_OVER
     if record.errno not in OF_CONNECT and not unasked:
         return False
     when = attempt.ready_ns if attempt.ready_ns is not None else record.end_ns or record.time_ns

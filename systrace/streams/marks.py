@@ -27,6 +27,7 @@ from systrace.streams.tasks import Task
 _SPANS = 2000
 _PENDING = 4096  # calls without an end beyond those: more threads than that seldom hang at once
 
+_PROMPTLY_NS = 100_000_000  # room for a signal's handler
 _NO_TURN = Turn(None)  # nothing was asked yet
 
 
@@ -97,9 +98,13 @@ def add_span(books: Books, task: Task, event: Event, kind: str, limit_ns: int | 
 
 
 def _goes_on(span: Span, record: Record) -> bool:
-    """The kernel makes the call again that a signal broke off (SA_RESTART): it is one wait."""
+    """The kernel makes the call again that a signal broke off (SA_RESTART): it is one wait. A program that makes it again
+    by itself has done something else in between, as a rule.
+    """
     last = span.events[-1].record
-    return last.tid == record.tid and last.syscall == record.syscall and last.args == record.args
+    if last.tid != record.tid or last.syscall != record.syscall or last.args != record.args:
+        return False
+    return span.end_ns is None or record.time_ns is None or record.time_ns - span.end_ns < _PROMPTLY_NS
 
 
 def _added(spans: Sequence[Span], span: Span, most: int, pending: bool) -> list[Span]:

@@ -144,13 +144,7 @@ def killed(books: Books, task: Task, event: model.Killed) -> None:
 
 
 def attached(books: Books, task: Task, event: model.Attached) -> None:
-    if event.renames:
-        books.tasks.rename(event.record.tid)
-    if (event.renames or event.gone) and 0 not in books.tasks.processes:
-        for socket in books.lookup.sockets.values():
-            for holder in socket.holders:
-                holder.pid = holder.pid or event.record.tid
-    elif event.record.syscall == "superseded":
+    if event.record.syscall == "superseded":
         books.tasks.supersede(event.record.tid, event.tid)
     elif not event.gone and event.record.lineno == books.met + 1:  # at the head of the log: strace -p
         books.met += 1

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from systrace.model import DETACHED, Attached, Event, Fact, Printed, Repeat
+from systrace.model import DETACHED, Attached, Event, Exited, Fact, Printed, Repeat, Returned, Signalled
 
 _SAMPLES = 8  # records of a batch that are compared with those before them
 _BACK = 12  # records before one: several threads may take turns
 _LONGEST = 4  # calls of a round
-_NO_CALLS = (Attached, Fact, Printed)
+_NO_CALLS = (Attached, Fact, Printed, Returned, Signalled)  # a tick, and the call that it broke off going on
 _LEAST = 20  # rounds
 _MOST = 64  # loops that are kept
 
@@ -48,6 +48,10 @@ class Repeats:
             self.finish(False)
 
     def _next(self, event: Event) -> None:
+        if type(event) is Exited:
+            if (ended := self._threads.pop(event.record.tid, None)) is not None:
+                self._over(event.record.tid, ended, True)
+            return
         thread = self._threads.setdefault(event.record.tid, _Thread())
         last = thread.last
         if thread.period and _same(last[-thread.period], event):

@@ -19,6 +19,7 @@ from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import note, thin
 
+_WORLDS = {"unix": "unix", "inet": "inet", "inet6": "inet"}  # a socket of IPv6 reaches IPv4, too
 _LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node")
 _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and forgotten
 
@@ -176,7 +177,7 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
             socket.peer = event.peer
         socket.role = "client"
         if record.errno is not None and not record.interrupted:
-            add_fault(books, socket, event, "error", record.errno)
+            add_fault(books, socket, event, "connect", record.errno)  # resolvers try which addresses have a route
     elif event.peer is None or event.peer.family != "unspec":
         connecting.connect(socket, event)
         if record.pending or record.interrupted:
@@ -189,9 +190,12 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
 
 
 def is_another(socket: Socket, event: model.Connected) -> bool:
-    """The number was reused: a socket keeps its family, and one that has carried data does not begin anew (EISCONN)."""
-    worlds = {"unix": "unix", "inet": "inet", "inet6": "inet"}
-    here, there = worlds.get(socket.family), worlds.get(event.peer.family if event.peer is not None else "")
+    """The number was reused: a socket keeps its family, and one that has carried data does not begin anew (EISCONN), unless
+    AF_UNSPEC undoes its connection (connect(2)).
+    """
+    if event.peer is None or event.peer.family == "unspec":
+        return False
+    here, there = _WORLDS.get(socket.family), _WORLDS.get(event.peer.family)
     if here is not None and there is not None and here != there:
         return True
     begins = event.record.errno is None or event.record.errno == "EINPROGRESS"

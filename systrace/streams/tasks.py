@@ -144,11 +144,11 @@ class Tasks:
             if child.parent == gone.pid:
                 child.parent = process.pid
 
-    def rename(self, tid: int) -> None:
-        """The first process, unnamed so far, is `tid`."""
+    def rename(self, tid: int) -> bool:
+        """The first process, unnamed so far, is `tid`: whether there was one."""
         task = self.by_tid.pop(0, None) if tid not in self.by_tid else None
         if task is None:
-            return
+            return False
         task.tid = tid
         self.by_tid[tid] = task
         process = task.process
@@ -161,6 +161,7 @@ class Tasks:
             for other in self.processes.values():
                 if other.parent == 0:
                     other.parent = tid
+        return True
 
     def supersede(self, leader: int, gone: int) -> None:
         """The thread `gone` called exec: it goes on as the leader, all other threads of the process are no more."""

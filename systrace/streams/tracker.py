@@ -120,7 +120,7 @@ class Tracker(Books):
                 handler(self, task, event)
                 return
             if type(event) is model.Attached and (event.renames or event.gone):
-                self.tasks.rename(record.tid)  # before a task of that number is made up
+                self.rename(record.tid)  # before a task of that number is made up
             if task is not None:
                 processes.gone(self, task)
             task = self.tasks.find(record)

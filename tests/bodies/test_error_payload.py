@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from systrace.bodies.error_payload import ErrorPayload, error_payload
 from systrace.messages.body import Body
@@ -70,3 +72,9 @@ def test_depth_is_no_danger(depth: int, opening: bytes, closing: bytes, make: Ma
     assert found is None or found.form == "json"
     if depth == 2:
         assert found is not None
+
+
+@given(st.binary(max_size=300))
+def test_hostile_bytes_never_raise(make: Make, data: bytes) -> None:
+    found = error_payload(make(data))
+    assert found is None or isinstance(found, ErrorPayload)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from systrace.parser.calls import torn
+from systrace.calls.errnos import UNKNOWN
+from systrace.parser.calls import failed_somehow, torn
 
 _WAITS = [
     ("recvfrom", "3<TCP:[192.0.2.10:40000->192.0.2.7:80]>,"),
@@ -51,3 +52,22 @@ def test_elsewhere_it_was_being_written(call: str, text: str) -> None:
 def test_long_strings_take_linear_time() -> None:
     assert torn("write", b'1, "' + b"\\\\" * 200_000)
     assert torn("write", b"1, " + b"[{(" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"3) = -1 ECONNRESET", (b"3", "ECONNRESET")), (b"3) = -1 ECONNRE", (b"3", UNKNOWN)), (b"3) = -1", (b"3", UNKNOWN)),
+        (b"3)                              = -1 EAGAIN", (b"3", "EAGAIN")), (b"3) = 1", None), (b"3, -1 EAGAIN", None),
+        (b"3) = -1 EAGAIN (Resource tem", None),
+    ],
+)  # fmt: skip
+def test_an_error_without_its_words(text: bytes, expected: tuple[bytes, str] | None) -> None:
+    """A name that is whole stands; a part of one tells that the call failed."""
+    assert failed_somehow(text) == expected
+
+
+def test_only_the_end_of_a_long_call_is_searched() -> None:
+    """It is asked for each line that may go on with an open call: 10,000 times here."""
+    text = b'1, "' + b") = -1 E" * 125_000 + b'" x'
+    assert all(failed_somehow(text) is None for _ in range(10_000))

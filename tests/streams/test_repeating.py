@@ -35,3 +35,29 @@ def test_two_threads_take_turns() -> None:
 def test_what_differs_or_is_short_is_no_loop() -> None:
     assert not repeats([OTHER.format(at=1, n=n) for n in range(2000)])
     assert not repeats([AGAIN.format(at=1, tid=9)] * 12)
+
+
+TICK = "9 17000000{at:06.3f} --- SIGALRM {{si_signo=SIGALRM, si_code=SI_KERNEL}} ---"
+GOES_ON = "9 17000000{at:06.3f} rt_sigreturn({{mask=[]}}) = -1 EINTR (Interrupted system call) <0.000001>"
+
+
+def test_signals_are_no_calls() -> None:
+    """A timer that ticks at each seventh round ends no loop."""
+    lines = []
+    for n in range(300):
+        lines.append(AGAIN.format(at=2 + n / 100, tid=9))
+        lines += [form.format(at=2 + n / 100) for form in (TICK, GOES_ON) if not n % 7]
+    (found,) = repeats(lines)
+    assert found.rounds >= 200
+    assert [event.record.syscall for event in found.calls] == ["recvfrom"]
+
+
+@pytest.mark.parametrize(("last", "at_end"), [("", True), (OTHER.format(at=6, n=7), False)])
+def test_a_thread_that_ends_within_its_loop(last: str, at_end: bool) -> None:
+    """Other threads go on for long: what counts is that this one did nothing else."""
+    lines = [AGAIN.format(at=2 + n / 100, tid=9) for n in range(300)]
+    lines += [last] if last else []
+    lines.append("9 1700000006.500 +++ killed by SIGTERM +++")
+    lines += [f'8 17000000{7 + n / 1000:06.3f} write(1, "{n}", 4) = 4 <0.000001>' for n in range(400)]
+    (found,) = repeats(lines)
+    assert (found.tid, found.at_end) == (9, at_end)

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from systrace.model import Socket
+from systrace.model import Input, Socket
+from systrace.pipeline import analyze
 from systrace.streams import Tracker
 
 Follow = Callable[[str], Tracker]
@@ -116,3 +117,40 @@ def test_trap_33_an_annotation_gives_a_peer_to_inherited_sockets(follow: Follow)
         'sin_addr=inet_addr("3.3.3.3")}, 16) = 0 <0.1>\n1 3 sendto(4<TCP:[1.1.1.1:1->4.4.4.4:4]>, "a", 1, 0, NULL, 0) = 1 <0.1>'
     )
     assert [str(s.peer) for s in sockets(tracker)] == ["2.2.2.2:2", "3.3.3.3:80"]
+
+
+@pytest.mark.parametrize(
+    ("second", "sockets_seen"),
+    [
+        ('connect(3, {sa_family=AF_UNSPEC, sa_data="\\0"}, 16) = 0 <0.1>', 1),  # undoes the connection (connect(2))
+        ('connect(3, {sa_family=AF_UNIX, sun_path="/run/x"}, 110) = 0 <0.1>', 2),  # a socket keeps its family
+        ('connect(3, {sa_family=AF_INET, sin_port=htons(81), sin_addr=inet_addr("192.0.2.1")}, 16) = 0 <0.1>', 2),
+        ('connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16) = 0 <0.1>', 1),
+    ],
+)
+def test_a_second_connect_on_a_number(follow: Follow, second: str, sockets_seen: int) -> None:
+    """The log hides close and socket: one that has carried data does not begin anew with another peer."""
+    to = '{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16'
+    tracker = follow(
+        f'1 0 connect(3, {to}) = 0 <0.1>\n1 1 sendto(3, "a", 1, 0, NULL, 0) = 1 <0.1>\n'
+        f'1 2 recvfrom(3, "b", 9, 0, NULL, NULL) = 1 <0.1>\n1 3 {second}'
+    )
+    assert len(sockets(tracker)) == sockets_seen
+
+
+def test_the_ends_of_a_pair_are_known_by_their_inodes(follow: Follow) -> None:
+    """A child that was traced late uses an end that its parent made: no socket of its own."""
+    tracker = follow(
+        "1 0 socketpair(AF_UNIX, SOCK_STREAM, 0, [3<socket:[70]>, 4<socket:[71]>]) = 0 <0.1>\n"
+        '2 1 sendto(9<socket:[71]>, "abcd", 4, 0, NULL, 0) = 4 <0.1>'
+    )
+    assert [(s.uid, s.inode, s.sent.original_len) for s in sockets(tracker)] == [("S1", 70, 0), ("S2", 71, 4)]
+
+
+def test_the_first_process_gets_its_number_late() -> None:
+    """strace -p 77 without -f, on a terminal: what was used before its last line is its own."""
+    to = '{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16'
+    text = f"connect(3, {to}) = 0\nstrace: Process 77 detached\n"
+    evidence = analyze([Input("log", text.encode().splitlines(keepends=True))]).evidence
+    assert list(evidence.processes) == [77]
+    assert {holder.pid for socket in evidence.sockets.values() for holder in socket.holders} == {77}

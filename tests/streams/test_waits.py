@@ -105,3 +105,14 @@ def test_without_durations_a_refusal_to_wait_is_no_wait(follow: Follow) -> None:
     )
     assert not follow(opened + asked).lookup.sockets["S1"].waits
     assert [w.limit_source for w in follow(opened + limit + asked).lookup.sockets["S1"].waits] == ["SO_RCVTIMEO"]
+
+
+@pytest.mark.parametrize(("again", "spans"), [("1.901", 1), ("4.0", 2)])
+def test_a_wait_that_the_kernel_restarts_is_one(follow: Follow, again: str, spans: int) -> None:
+    """SA_RESTART: the same call at once; a program that locks again later does so by itself."""
+    story = (
+        "1 1 flock(5, LOCK_EX) = ? ERESTARTSYS (To be restarted if SA_RESTART is set) <0.9>\n"
+        "1 1.9 --- SIGUSR1 {si_signo=SIGUSR1, si_code=SI_USER, si_pid=7, si_uid=0} ---\n"
+        f"1 {again} flock(5, LOCK_EX) = 0 <2.0>"
+    )
+    assert len(follow(story).spans) == spans

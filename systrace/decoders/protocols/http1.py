@@ -53,11 +53,9 @@ from systrace.decoders.parts.http1_side import (
     whole_chunks,
 )
 from systrace.messages.body import Body
-from systrace.messages.http import ENDING, HttpMessage, HttpRequest, HttpResponse, HttpStray, request_summary
+from systrace.messages.http import ENDING, HttpRequest, HttpResponse, request_summary
 from systrace.messages.piece import Piece
 from systrace.model import Message, Socket, Transfer
-
-__all__ = ["Http1", "HttpMessage", "HttpRequest", "HttpResponse", "HttpStray"]
 
 UNANSWERED = 1000  # requests remembered for pairing
 _LOOK = 320  # bytes that tell a start line

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 
-from systrace.annotations import without_notes
+from systrace.annotations import note_inodes, without_notes
 from systrace.model import Accepted, Bound, Connected, Event, Listening, Opened, Paired, Record, Shut
 from systrace.parser.syscalls import syscall
 from systrace.parser.values import endpoint_in, family_of, fd_of, number_of, socket_type, split_args
 
 _TWO = re.compile(rb"\[(\d{1,9}), (\d{1,9})\]")
-_INODE = re.compile(rb"\d<(?:socket|pipe|UNIX(?:-\w+)?):\[(\d{1,18})(?:->\d{1,18})?\]>")
 _HOW = {b"SHUT_RD": "read", b"SHUT_WR": "write", b"SHUT_RDWR": "both", b"0": "read", b"1": "write", b"2": "both"}
 
 
@@ -32,8 +31,7 @@ def paired(record: Record) -> Event | None:
     match = _TWO.search(without_notes(record.args))
     fds = (int(match[1]), int(match[2])) if match is not None and record.errno is None else (-1, -1)
     kind = "socketpair" if record.syscall == "socketpair" else "pipe"
-    inodes = tuple(int(inode) for inode in _INODE.findall(record.args)) if b"<" in record.args else ()
-    return Paired(record, fds, kind, b"_CLOEXEC" in record.args, inodes)
+    return Paired(record, fds, kind, b"_CLOEXEC" in record.args, note_inodes(record.args))
 
 
 @syscall("bind")

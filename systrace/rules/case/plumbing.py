@@ -15,15 +15,7 @@ def broken_plumbing(case: Case, cause: str) -> Iterator[Draft]:
     """What a failed process met last, where that is no network's doing."""
     if any(finding.severity in ("fatal", "error") for finding in case.findings):
         return  # of which the helper has died, as a rule
-    for process in case.evidence.processes.values():
-        if case.fate(process) not in ("failed", "killed"):
-            continue
-        found = [*_of_files(process), *_of_channels(case, process)]
-        if not found:
-            continue
-        event, variant, text = max(found, key=lambda each: case.at(each[0]))
-        if _went_on(case, process, event):
-            continue
+    for process, event, variant, text in breaks(case):
         finding = case.finding(cause, None, [event], process)
         if process.exit_event is not None:
             finding.evidence.append(process.exit_event)
@@ -42,6 +34,19 @@ def broken_plumbing(case: Case, cause: str) -> Iterator[Draft]:
             finding.remedy = ["repair the helper or reader; in a shell, `set -o pipefail` tells which part failed"]
         finding.refuted_by = "the process having gone on after that"
         yield finding
+
+
+def breaks(case: Case) -> Iterator[tuple[Process, Event, str, str]]:
+    """The processes that failed after such a failure, and did nothing else since: the call, its variant, and in words."""
+    for process in case.evidence.processes.values():
+        if case.fate(process) not in ("failed", "killed"):
+            continue
+        found = [*_of_files(process), *_of_channels(case, process)]
+        if not found:
+            continue
+        event, variant, text = max(found, key=lambda each: case.at(each[0]))
+        if not _went_on(case, process, event):
+            yield process, event, variant, text
 
 
 def _of_files(process: Process) -> Iterator[tuple[Event, str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Blocked, Draft, Repeat, Signalled, Step
+from systrace.model import Blocked, Draft, Repeat, Step
 from systrace.rules.case.index import SECOND, Case
 from systrace.words import seconds
 
@@ -20,7 +20,7 @@ def polled(case: Case, cause: str) -> Iterator[Draft]:
             continue
         finding = case.finding(cause, None, [repeat.first, *repeat.calls], process)
         finding.variant, finding.severity, finding.confidence = "polling", "warning", "likely"
-        finding.duration_ns, finding.end_ns = lasted, case.last_ns
+        finding.duration_ns, finding.end_ns = lasted, process.end_ns or case.last_ns
         child = next((e.detail for e in repeat.calls if isinstance(e, Blocked) and e.kind == "child"), "")
         what = f"its child {child} to end (wait with WNOHANG)" if child else "something that the log does not show"
         since = f", for {seconds(lasted)}" if lasted is not None else ""
@@ -42,8 +42,7 @@ def polled(case: Case, cause: str) -> Iterator[Draft]:
 
 
 def _polls(repeat: Repeat) -> bool:
-    calls = [event for event in repeat.calls if not isinstance(event, Signalled)]
     looks = all(
-        isinstance(e, Blocked) and (e.kind == "sleep" or (e.kind == "child" and e.limit_ns == 0)) for e in calls
+        isinstance(e, Blocked) and (e.kind == "sleep" or (e.kind == "child" and e.limit_ns == 0)) for e in repeat.calls
     )
-    return looks and any(isinstance(e, Blocked) and e.kind == "sleep" for e in calls)
+    return looks and any(isinstance(e, Blocked) and e.kind == "sleep" for e in repeat.calls)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.calls.errnos import UNKNOWN
-from systrace.model import Attempt, Draft, Socket, Step
+from systrace.model import Attempt, Connected, Draft, Socket, Step
+from systrace.rules.case.datagrams import rejection
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.examples import connects, exits
 from systrace.rules.look import looked
@@ -33,11 +34,13 @@ def failed(case: Case, *errnos: str, local: bool = False) -> Iterator[tuple[Sock
 def unnamed(case: Case, cause: str) -> Iterator[Draft]:
     """Attempts that failed of something that the log does not name: told by the time that the answer took."""
     for socket, attempt in failed(case, UNKNOWN):
-        if socket.family == "unix" or _by_time(attempt.duration_ns) != cause:
+        if _by_time(attempt.duration_ns) != cause:
             continue
         finding = attempted(case, cause, socket, attempt)
-        finding.variant, finding.confidence = "unnamed", "possible" if attempt.duration_ns is None else "likely"
-        why = "the program never asked for it" if attempt.ready_text else "its line is cut"
+        cut = isinstance(attempt.events[-1], Connected)
+        surely = attempt.duration_ns is not None and (cut or attempt.ready_text)
+        finding.variant, finding.confidence = "unnamed", "likely" if surely else "possible"
+        why = "its line is cut" if cut else "the program never asked for it"
         finding.summary = (
             f"{case.user(socket)}: connect to {finding.peer} failed {_soon(attempt)}; which error it was is "
             f"not in the log ({why}). {_USUALLY[cause]}"
@@ -61,13 +64,14 @@ _USUALLY = {
 
 
 def _by_time(took_ns: int | None) -> str:
-    """The cause that a failed connect has as a rule, by its duration in ns (verdicts 2.2)."""
-    if took_ns is None or took_ns < SECOND:
+    """The cause that a failed connect has as a rule, by its duration in ns: a refusal may follow on a repeated SYN (1 s)."""
+    if took_ns is None or took_ns < 2.5 * SECOND:
         return "connect-refused"
-    return "unreachable" if 2.5 * SECOND < took_ns < 3.6 * SECOND else "connect-timeout"
+    return "unreachable" if took_ns < 3.6 * SECOND else "connect-timeout"
 
 
 def attempted(case: Case, cause: str, socket: Socket, attempt: Attempt) -> Draft:
+    """A fatal, confirmed finding on this attempt, with its times and its own peer."""
     finding = case.finding(cause, socket, attempt.events, severity="fatal", confidence="confirmed")
     finding.duration_ns = attempt.duration_ns
     finding.peer = str(attempt.peer) if attempt.peer is not None else finding.peer
@@ -124,7 +128,7 @@ def _refused_datagrams(case: Case) -> Iterator[Draft]:
     for socket in case.clients:
         if socket.type != "dgram" or not socket.is_network or case.is_dns(socket) or socket.received.calls:
             continue
-        fault = next((f for f in socket.faults if f.errno == "ECONNREFUSED"), None)
+        fault = rejection(socket, ("ECONNREFUSED",))
         if fault is None or case.fate(case.process(socket)) not in ("failed", "killed"):
             continue
         finding = case.finding("connect-refused", socket, [*socket.timeline[:3], fault.event])

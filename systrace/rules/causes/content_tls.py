@@ -54,17 +54,12 @@ def tls_error(case: Case) -> Iterator[Draft]:
         if socket.app_protocol != "tls" and not any(m.protocol == "tls" for m in messages):
             yield from _tls_refused(case, socket)
         elif not any(isinstance(m, Mismatch) or (isinstance(m, NotTls) and not m.offset) for m in messages):
-            alert = next((m for m in messages if isinstance(m, TlsAlert) and _refuses(m)), None)
+            alert = next((m for m in messages if isinstance(m, TlsAlert) and m.refuses), None)
             if alert is not None:
                 yield from _alerted(case, socket, alert)
             elif any(isinstance(m, TlsHello) for m in messages) and all(m.protocol == "tls" for m in messages):
                 yield from _rejected(case, socket)
     yield from refused_handshakes(case)
-
-
-def _refuses(alert: TlsAlert) -> bool:
-    """Legible, fatal, and neither close_notify nor user_canceled."""
-    return alert.code not in (0, None, 90) and alert.level == "fatal"
 
 
 def _alerted(case: Case, socket: Socket, alert: TlsAlert) -> Iterator[Draft]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from systrace.calls import LOOPS
 from systrace.calls.errnos import WOULD_BLOCK
-from systrace.model import Draft, Event, Received, Repeat, Sent, Signalled, Socket, Step, Waited
+from systrace.model import Draft, Event, Received, Repeat, Sent, Socket, Step, Waited
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -35,16 +35,14 @@ def busy_loop(case: Case) -> Iterator[Draft]:
         if not variant or not _fast(repeat, _ROUND_NS if case.sees_waits else _NO_PAUSE_NS):
             continue
         process = case.owner_of(case.evidence.owners.get(repeat.tid, repeat.tid))
-        if case.fate(process) == "ok" or not (repeat.at_end or case.fate(process) in ("killed", "failed")):
+        if case.fate(process) == "ok" or not repeat.at_end:
             continue
         socket = _socket(case, repeat)
         finding = case.finding("busy-loop", socket, [repeat.first, *repeat.calls], process)
         finding.variant, finding.severity, finding.confidence = variant, "fatal", "confirmed"
         finding.peer = None  # the loop is the program's own fault
         finding.duration_ns = repeat.duration_ns
-        calls = ", ".join(
-            dict.fromkeys(event.record.syscall for event in repeat.calls if not isinstance(event, Signalled))
-        )
+        calls = ", ".join(dict.fromkeys(event.record.syscall for event in repeat.calls))
         lasted = f" in {seconds(repeat.duration_ns)}" if repeat.duration_ns is not None else ""
         what = case.label(socket) if socket is not None and socket.peer is not None else _descriptor(repeat)
         finding.summary = (
@@ -90,8 +88,6 @@ def _futile(repeat: Repeat) -> str:
 def _kind(event: Event) -> str | None:
     """What a call of a round stands for: a kind of futility, "" for one that changes nothing, None for progress or a pause."""
     record = event.record
-    if isinstance(event, Signalled):
-        return ""
     if isinstance(event, Waited):
         if not record.retval or record.errno is not None:
             return None  # it waited to the end of its limit

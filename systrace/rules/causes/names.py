@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from systrace.calls.errnos import UNREACHABLE
 from systrace.messages.dns import DnsMessage
 from systrace.model import Draft, Event, Process, Received, Sent, Socket, Step
+from systrace.rules.case.datagrams import rejection
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.content.said import said_by
 from systrace.rules.look import looked
@@ -114,19 +115,15 @@ def _asked_without_answer(case: Case) -> Iterator[tuple[Process | None, list[Soc
     for pid, sockets in by_process.items():
         if any(s.received.calls for s in sockets):
             continue
-        asked = [s for s in sockets if s.sent.calls or _rejection(s) or any(w.timed_out for w in s.waits)]
+        asked = [s for s in sockets if s.sent.calls or rejection(s, _REJECTED) or any(w.timed_out for w in s.waits)]
         if asked:
             yield case.owner_of(pid), asked
 
 
 def _is_closed(socket: Socket) -> bool:
     """The question was rejected, or could not be sent; or POLLERR came, and the resolver moved on without reading it."""
-    return bool(_rejection(socket)) or (socket.error_ready is not None and not socket.received.calls)
-
-
-def _rejection(socket: Socket) -> str:
-    """The error by which a host, a router or this host said so (udp(7)), else ""."""
-    return next((f.errno for f in socket.faults if f.errno in _REJECTED), None) or ""
+    rejected = rejection(socket, _REJECTED) is not None
+    return rejected or (socket.error_ready is not None and not socket.received.calls)
 
 
 _REJECTED = frozenset({"ECONNREFUSED", "EPERM", "EACCES", "ENETDOWN", "EADDRNOTAVAIL"}) | UNREACHABLE
@@ -383,7 +380,8 @@ def _word(case: Case, finding: Draft, lookup: _Lookup) -> None:
     if not lookup.answers:
         finding.variant = "closed"
         server = case.evidence.sockets.get(finding.socket or "")
-        errno = (_rejection(server) if server is not None else "") or "ECONNREFUSED"
+        fault = rejection(server, _REJECTED) if server is not None else None
+        errno = (fault.errno if fault is not None else None) or "ECONNREFUSED"
         if errno == "ECONNREFUSED":
             why = "the port is closed (ECONNREFUSED): no name server there"
         else:

@@ -78,9 +78,8 @@ def not_network(case: Case) -> Iterator[Draft]:
     finding.variant, finding.severity, finding.confidence = span.kind, "fatal", "likely"
     finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
-    sure = (
-        " No socket was involved." if span.kind != "stdin" or not case.attached else ""
-    )  # what it is was settled before
+    settled_before = span.kind == "stdin" and case.attached  # what descriptor 0 is the log does not tell
+    sure = "" if settled_before else " No socket was involved."
     words, why = _WAITS.get(span.kind, ("what it waited for is not in the log", _UNDONE))
     if span.detail and span.kind in ("lock", "file", "accept"):
         words += f" ({span.detail})"

@@ -104,9 +104,24 @@ def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterato
     finding = case.finding(cause, socket, first.evidence, case.owner_of(first.pid))
     finding.variant, finding.severity, finding.confidence = first.cause, "info", "confirmed"
     finding.peer, finding.count = first.peer, sum(f.count for f in group)
-    lost = sum(f.duration_ns * f.count for f in group if f.duration_ns is not None)
+    lost = _lost_ns(group)
     finding.duration_ns = lost or None
     cost = f" It cost {seconds(lost)}." if lost >= SECOND else ""
     finding.summary = f"{first.cause} at {first.peer}, but {why}.{cost}"
     finding.refuted_by = "the job having failed because of it all the same"
     yield finding
+
+
+def _lost_ns(group: list[Draft]) -> int:
+    """The time that passed while at least one of these failures lasted: those of parallel threads are not added up.
+
+    Those that a finding stands for (`count`) without times of their own are added to it.
+    """
+    lost, until = 0, 0
+    timed = [f for f in group if f.duration_ns is not None and f.time_ns is not None]
+    for finding in sorted(timed, key=lambda f: f.time_ns or 0):
+        start, took = finding.time_ns or 0, finding.duration_ns or 0
+        end = start + took * finding.count
+        lost += max(0, end - max(start, until))
+        until = max(until, end)
+    return lost

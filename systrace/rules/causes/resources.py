@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Draft, Event, Socket, Step
+from systrace.model import Attempt, Draft, Event, Socket, Step
 from systrace.rules.case.index import Case, where
 from systrace.rules.examples import FAIL, FINE, connects
 from systrace.rules.rule import Phase, rule
@@ -50,6 +50,18 @@ def fd_exhaustion(case: Case) -> Iterator[Draft]:
 _MANY = 8  # connections to one destination
 
 
+def lacks_ports(case: Case, attempt: Attempt) -> bool:
+    """EADDRNOTAVAIL is about local ports, unless it is the only word on an IPv6 address: then this host has none."""
+    if attempt.errno != "EADDRNOTAVAIL":
+        return False
+    return attempt.peer is None or ":" not in attempt.peer.host or _alike(case, attempt) >= _MANY
+
+
+def _alike(case: Case, attempt: Attempt) -> int:
+    """Connections of this log to the same destination."""
+    return sum(1 for s in case.clients if s.peer == attempt.peer)
+
+
 @rule("port-exhaustion", phase=Phase.PORT, of_process=True, of_connect=True,
       fires=connects("-1 EADDRNOTAVAIL (Cannot assign requested address) <0.0001>") + FAIL,
       silent='9 1.0 connect(3, {sa_family=AF_INET6, sin6_port=htons(443), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "::1",'
@@ -70,11 +82,9 @@ def port_exhaustion(case: Case) -> Iterator[Draft]:
         if socket.type in ("dgram", "raw"):
             continue
         for attempt in socket.attempts:
-            if attempt.errno != "EADDRNOTAVAIL":
+            if not lacks_ports(case, attempt):
                 continue
-            same = sum(1 for s in case.clients if s.peer == attempt.peer)
-            if ":" in (attempt.peer.host if attempt.peer is not None else "") and same < _MANY:
-                continue  # a host without an IPv6 address answers so, too: unreachable
+            same = _alike(case, attempt)
             finding = case.finding("port-exhaustion", socket, attempt.events, severity="fatal")
             finding.confidence = "confirmed" if same >= _MANY else "likely"
             finding.summary = (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Attempt, Connected, Draft, Event, Sent, Socket, Step
+from systrace.model import Connected, Draft, Sent, Socket, Step
+from systrace.rules.case.datagrams import rejection
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.causes.connecting import attempted, failed, unnamed
+from systrace.rules.causes.resources import lacks_ports
 from systrace.rules.examples import connects, exits
 from systrace.rules.rule import Phase, rule
 from systrace.words import seconds
@@ -23,6 +25,7 @@ _UNREACHABLE = {
     "ENODEV": "the network interface is gone",
     "EADDRNOTAVAIL": "this host has no IPv6 address to connect from",
 }
+_SAY_SO = _UNREACHABLE.keys() - {"EINVAL"}  # of a datagram: an address or a length that does not fit
 
 
 @rule(
@@ -47,7 +50,7 @@ def unreachable(case: Case) -> Iterator[Draft]:
     Source: connect(2), ip(7), RFC 1122 3.2.2.1
     """
     for socket, attempt in failed(case, *_UNREACHABLE):
-        if _has_ports_to_show(case, attempt):
+        if lacks_ports(case, attempt):
             continue
         finding = attempted(case, "unreachable", socket, attempt)
         waited = attempt.duration_ns
@@ -73,22 +76,15 @@ def unreachable(case: Case) -> Iterator[Draft]:
     yield from _rejected_datagrams(case)
 
 
-def _has_ports_to_show(case: Case, attempt: Attempt) -> bool:
-    """EADDRNOTAVAIL is about local ports, unless it is the only word on an IPv6 address: then this host has none."""
-    if attempt.errno != "EADDRNOTAVAIL":
-        return False
-    alike = sum(1 for s in case.clients if s.peer == attempt.peer)
-    return attempt.peer is None or ":" not in attempt.peer.host or alike >= 8
-
-
 def _rejected_datagrams(case: Case) -> Iterator[Draft]:
     """Datagrams that could not be sent, or that somebody on the way rejected by ICMP: nothing is ever established."""
     for socket in case.clients:
         if socket.type not in ("dgram", "raw") or not socket.is_network or case.is_dns(socket) or socket.received.calls:
             continue
-        errno, event = _rejection(socket)
-        if event is None or case.fate(case.process(socket)) not in ("failed", "killed"):
+        fault = rejection(socket, _SAY_SO)
+        if fault is None or case.fate(case.process(socket)) not in ("failed", "killed"):
             continue
+        errno, event = fault.errno or "", fault.event
         if isinstance(event, Connected) and _has_others(case, socket):
             continue  # so a resolver finds out which of its addresses may be used (RFC 6724)
         finding = case.finding("unreachable", socket, [*socket.timeline[:3], event])
@@ -117,14 +113,3 @@ def _rejected_datagrams(case: Case) -> Iterator[Draft]:
 def _has_others(case: Case, socket: Socket) -> bool:
     """Its process uses other sockets, too."""
     return any(other is not socket and case.process(other) is case.process(socket) for other in case.clients)
-
-
-def _rejection(socket: Socket) -> tuple[str, Event | None]:
-    """The error that says so, and the call that got it."""
-    for attempt in socket.attempts:
-        if attempt.outcome == "failed" and attempt.errno in _UNREACHABLE and attempt.errno != "EINVAL":
-            return attempt.errno, attempt.events[-1]
-    for fault in socket.faults:
-        if fault.errno in _UNREACHABLE and fault.errno != "EINVAL":
-            return fault.errno, fault.event
-    return "", None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from systrace.messages.replies import Reply, ServerError
 from systrace.messages.tls import TlsAlert
-from systrace.model import Draft, Event, Message, Process, Socket
+from systrace.model import Draft, Event, Process, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.content.answers import Answer, answers
 
 _ASKS_ONLY = ("GET", "HEAD", "OPTIONS")
 _CHALLENGES = (401, 407)
+_THERE_ALREADY = (409, 412)  # conflict, precondition failed: what was to be so is so, or somebody else was first
+_GONE_ALREADY = (404, 410)  # of a DELETE
 
 
 def unminded(case: Case, process: Process | None) -> bool:
@@ -37,21 +39,22 @@ def refused_answers(case: Case) -> Iterator[Draft]:
         last[answer.process.pid if answer.process is not None else None, answer.key] = answer
     for answer in last.values():
         request, status = answer.response.request, answer.response.status
-        if (
-            request is None
-            or answer.passed_on
-            or status < 400
-            or status in _CHALLENGES
-            or not unminded(case, answer.process)
-        ):
+        if request is None or request.method in _ASKS_ONLY or answer.passed_on or not unminded(case, answer.process):
             continue
-        if request.method in _ASKS_ONLY:
+        if not _denied(request.method, status):
             continue
         said = f"{case.label(answer.socket)} answered {answer.url} with {status} {answer.response.reason}".rstrip()
         events = [*request.events[:1], *answer.response.events[:1]]
         finding = let_pass(case, "http-error-status", answer.socket, events, answer.process, said)
         finding.variant = f"status-{status}"
         yield finding
+
+
+def _denied(method: str, status: int) -> bool:
+    """What was asked for is not so, and this answer is not part of asking (RFC 9110 15.5)."""
+    if status < 400 or status in (*_CHALLENGES, *_THERE_ALREADY):
+        return False
+    return method != "DELETE" or status not in _GONE_ALREADY
 
 
 def refused_connections(case: Case) -> Iterator[Draft]:
@@ -78,7 +81,8 @@ _LATER = frozenset("LOADING BUSY TRYAGAIN MASTERDOWN CLUSTERDOWN".split())
 def refused_handshakes(case: Case) -> Iterator[Draft]:
     """TLS: a fatal alert in clear, by either side, and the connection carried nothing else."""
     for socket in case.clients:
-        process, alert = case.process(socket), _fatal(socket.messages)
+        process = case.process(socket)
+        alert = next((m for m in socket.messages if isinstance(m, TlsAlert) and m.refuses), None)
         if alert is None or not unminded(case, process):
             continue
         by = (
@@ -90,8 +94,3 @@ def refused_handshakes(case: Case) -> Iterator[Draft]:
         finding = let_pass(case, "tls-error", socket, list(alert.events), process, said)
         finding.variant = "client-alert" if alert.direction == "sent" else "server-alert"
         yield finding
-
-
-def _fatal(messages: Sequence[Message]) -> TlsAlert | None:
-    found = [m for m in messages if isinstance(m, TlsAlert)]
-    return next((m for m in found if m.code not in (0, None, 90) and m.level == "fatal"), None)

@@ -22,8 +22,8 @@ def said_best(found: list[Draft]) -> list[Draft]:
 def ranked(case: Case, found: list[Draft]) -> list[Draft]:
     """All findings, the root cause first; the same one on many sockets once, with a count."""
     merged = _merged(found)
-    rivals = _Rivals(case.findings)
-    return sorted(merged, key=lambda f: _key(case, f, rivals))
+    rivals, told = _Rivals(case.findings), _statuses_told(case, merged)
+    return sorted(merged, key=lambda f: _key(case, f, rivals, told))
 
 
 class _Rivals:
@@ -54,7 +54,7 @@ class _Rivals:
         return finding.confidence == "possible" and finding.peer in self._proven
 
 
-def _key(case: Case, finding: Draft, rivals: _Rivals) -> tuple[int, int, int, int, int, int]:
+def _key(case: Case, finding: Draft, rivals: _Rivals, told: set[int]) -> tuple[int, int, int, int, int, int]:
     process = case.owner_of(finding.pid)
     fate = case.fate(process)
     hopeless = 0 if fate in ("failed", "killed") else 1 if fate == "open" else 2
@@ -64,17 +64,32 @@ def _key(case: Case, finding: Draft, rivals: _Rivals) -> tuple[int, int, int, in
     late = -(finding.end_ns or finding.time_ns or 0)
     last = 1 if RULES[finding.cause].judges and len(case.findings) > 1 else 0
     line = -last_line(finding)  # settles ties of coarse clocks
-    weight = hopeless + blame + last + _status_lost(case, process)
+    weight = hopeless + blame + last + _status_lost(case, process, told)
     return (0, int(rivals.explain(finding)), weight, late, line, _CONFIDENCE[finding.confidence])
 
 
-def _status_lost(case: Case, process: Process | None) -> int:
-    """1 where a child failed with another status than the job ended with: what it did (a mail, a clean-up) was no reason."""
+def _statuses_told(case: Case, found: list[Draft]) -> set[int]:
+    """The jobs (pids of their roots) that ended with the status of a child which failed: it is the reason, as a rule."""
+    processes = [case.owner_of(f.pid) for f in found if f.severity in ("fatal", "error")]
+    return {root.pid for process in processes if (root := _told_by(case, process)) is not None}
+
+
+def _told_by(case: Case, process: Process | None) -> Process | None:
+    """The root of this child, where it ended with the same status."""
     root = case.root_of(process)
     if process is None or root is None or root is process or root.exit_code is None:
+        return None
+    return root if _status(process) == root.exit_code else None
+
+
+def _status_lost(case: Case, process: Process | None, told: set[int]) -> int:
+    """1 where a child failed with another status than that by which a sibling ended the job: what it did (a mail, a
+    clean-up) was no reason.
+    """
+    root = case.root_of(process)
+    if process is None or root is None or root is process or root.pid not in told or _status(process) is None:
         return 0
-    status = _status(process)
-    return 0 if status is None or status == root.exit_code else 1
+    return 0 if _told_by(case, process) is not None else 1
 
 
 def _status(process: Process) -> int | None:

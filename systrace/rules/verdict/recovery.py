@@ -6,6 +6,7 @@ from systrace.messages.http import HttpMessage, HttpRequest
 from systrace.messages.replies import Unit
 from systrace.model import Draft, Process, Socket
 from systrace.rules.case.index import SECOND, Case, once
+from systrace.rules.case.plumbing import breaks
 from systrace.rules.rule import RULES
 from systrace.rules.verdict.explaining import last_line
 
@@ -46,6 +47,8 @@ def bring_back(case: Case) -> None:
     """
     if case.job_fate() not in ("failed", "killed") or any(f.severity in _GRAVE for f in case.findings):
         return
+    if any(breaks(case)):
+        return  # it failed of a pipe, a file or a disk
     for finding in case.findings:
         socket = case.evidence.sockets.get(finding.socket or "")
         if finding.recovered not in ("retry", "fallback") or socket is None:
@@ -68,7 +71,7 @@ def _same_request(case: Case, socket: Socket, other: Socket) -> bool:
 
 
 def _requests(socket: Socket) -> list[str]:
-    """Method and URL, or statement, of what was asked on a connection; logins and the like do not count."""
+    """Method and URL, or statement, of what was asked on a connection, in order."""
     asked = [m for m in socket.messages if m.direction == "sent"]
     return [f"{m.method} {m.url}" if isinstance(m, HttpRequest) else m.summary for m in asked]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from systrace.model import Draft, Event, Process, Socket
+from systrace.model import Draft, Event, Process, Repeat, Socket
 from systrace.rules.case.index import Case, once
 from systrace.rules.case.stalls import awaits_clients, open_wait, stood_still, torn_apart
 from systrace.rules.rule import RULES
@@ -140,7 +140,7 @@ def _unfinished(case: Case, root: Process) -> str:
             f"The log ends while {case.user(torn)} still receives an answer from {case.label(torn)}: how it "
             "went on is unknown. Nothing had failed until then."
         )
-    asks = next((repeat for repeat in case.evidence.repeats if repeat.at_end), None)
+    asks = next((each for each in case.evidence.repeats if each.at_end and _gets_nothing(each)), None)
     if asks is not None and not case.sees_waits:
         return (
             f"{name} repeats {asks.first.record.syscall} until the log ends, {asks.rounds} times, and gets nothing; "
@@ -158,6 +158,11 @@ def _unfinished(case: Case, root: Process) -> str:
         f"The log breaks off while {case.name_of(at_work)} is at work: how it ended is unknown. Nothing had failed until "
         "then."
     )
+
+
+def _gets_nothing(repeat: Repeat) -> bool:
+    """All its calls fail, or meet the end of what they read."""
+    return all(event.record.errno is not None or event.record.retval == 0 for event in repeat.calls)
 
 
 def _at_work(case: Case) -> Process | None:

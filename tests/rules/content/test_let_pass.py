@@ -27,6 +27,11 @@ def http(method: str, status: int) -> str:
         ("POST", 201, "healthy"),
         ("GET", 404, "healthy"),
         ("POST", 401, "healthy"),
+        ("PUT", 412, "healthy"),  # somebody else was first
+        ("POST", 409, "healthy"),
+        ("DELETE", 404, "healthy"),  # it is gone already
+        ("DELETE", 403, "degraded"),
+        ("PUT", 404, "degraded"),
     ],
 )
 def test_what_was_to_be_stored_was_refused(method: str, status: int, outcome: str) -> None:
