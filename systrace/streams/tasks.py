@@ -68,8 +68,12 @@ class Tasks:
         """A new task of fork or clone; a known one is only told its parent, if it lives or came while this call lasted."""
         task = self.by_tid.get(tid)
         if task is not None and task is not parent and (task.alive or _began_within(task, time_ns)):
-            if not thread and task.process is not parent.process:
+            if task.process is parent.process:
+                return task
+            if not thread:
                 task.process.parent = parent.process.pid  # `find` may have guessed another one
+            elif task.process.pid == tid:
+                self._merge(task, parent)  # its lines came first: it looked like a process of its own
             return task
         if thread:
             process = parent.process
@@ -134,8 +138,9 @@ class Tasks:
             if number not in other.table.fds:
                 other.table.fds[number] = description
         for each in [one for one in self.by_tid.values() if one.process is gone]:
-            other.table.users += 1
-            process.threads.add(each.tid)
+            if each.alive:
+                other.table.users += 1
+                process.threads.add(each.tid)
             each.table, each.process = other.table, process
         process.output = [*process.output, *gone.output][-MOST_OUTPUT:]
         process.spans = [*process.spans, *gone.spans]

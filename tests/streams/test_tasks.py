@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import time
 
+import pytest
+
 from systrace.model import Input
 from systrace.pipeline import analyze
 
@@ -122,3 +124,18 @@ def test_threads_that_were_there_before_the_log_are_known_by_their_connections()
 def test_another_connection_under_the_same_number_joins_nobody() -> None:
     read = '10 1.3 read(5<TCP:[192.0.2.10:40002->192.0.2.7:80]>, "A\\n", 64) = 2 <0.0001>\n'
     assert users(_FORK + _SOCKET + read) == [({9}, 2), ({10}, 2)]
+
+
+@pytest.mark.parametrize("ended", ["", "8 1.5 exit(0) = ?\n8 1.6 +++ exited with 0 +++\n"])
+def test_a_thread_whose_lines_came_before_its_creation_is_no_process(ended: str) -> None:
+    """What it opened is its process's while it lives, and its own end is not the process's status."""
+    text = (
+        "7 1.0 close(1) = 0\n8 1.2 socket(AF_INET, SOCK_STREAM, 0) = 5\n8 1.3 close(4) = 0\n" + ended + "7 1.1 "
+        "clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD}, 88) = 8\n7 1.7 close(5) = 0\n"
+        "7 1.8 exit_group(1) = ?\n7 1.9 +++ exited with 1 +++\n"
+    )
+    lines = re.sub(r"(?m)^(\d+) (\d)\.(\d) ", r"\1 170000000\2.\g<3>00000 ", text).encode().splitlines(keepends=True)
+    evidence = analyze([Input("log", lines)]).evidence
+    assert {process.pid: process.exit_code for process in evidence.processes.values()} == {7: 1}
+    (opened,) = [socket for socket in evidence.sockets.values() if socket.kind == "socket"]
+    assert opened.closed_by == ("exit" if ended else "close")

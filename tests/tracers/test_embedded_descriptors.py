@@ -193,3 +193,43 @@ def test_plain_files_are_left_alone_and_logs_are_not(tmp_path: Path) -> None:
     )
     assert text.count('"to job.log"') == 3
     assert '"to data.bin"' not in text
+
+
+def test_what_makes_a_thread_or_a_child_stands_before_its_lines(tmp_path: Path) -> None:
+    """Under load a child often runs before the call that made it returns; the analysis would take it for a stranger."""
+    text = trace(
+        """
+        import os, threading
+        pid = os.getpid()
+        def worker():
+            os.close(os.dup(0))
+            if os.getpid() == pid:
+                child = os.fork()
+                if not child:
+                    os.close(os.dup(0))
+                    os._exit(0)
+                os.waitpid(child, 0)
+        for _ in range(40):
+            threads = [threading.Thread(target=worker) for _ in range(5)]
+            [t.start() for t in threads]
+            [t.join() for t in threads]
+        """,
+        tmp_path / "trace",
+    )
+    lines = text.splitlines()
+    first = {line.split()[0]: number for number, line in reversed(list(enumerate(lines))) if line[:1].isdigit()}
+    waiting: dict[str, int] = {}
+    late = []
+    made = 0
+    for number, line in enumerate(lines):
+        tid = line.split()[0]
+        if " clone" not in line and "fork" not in line:
+            continue
+        if "unfinished" in line:
+            waiting[tid] = number
+        elif (returned := re.search(r"\) = (\d+) <", line)) is not None:
+            made += 1
+            began = waiting.pop(tid, number)
+            late += [line] if first.get(returned[1], number) < began else []
+    assert made >= 400
+    assert late == []

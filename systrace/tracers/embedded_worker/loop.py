@@ -212,10 +212,12 @@ class Loop:
             child = self.tracees.get(tid)
             coverage = parent.coverage if thread else parent.coverage.copy()
             if child is None:
-                self.add(tid, files, coverage).abi = parent.abi
+                child = self.add(tid, files, coverage)
+                child.abi = parent.abi
             else:
                 child.files, child.coverage = files, coverage
                 self._unpark(child)
+            child.maker = parent
         self._resume(parent)
 
     def _unpark(self, tracee: Tracee) -> None:

@@ -54,6 +54,8 @@ class Calls:
             tracee.muted = False
         if decoder.skip is not None and decoder.skip(tracee, args):
             return False
+        if tracee.maker is not None:
+            self._show_maker(tracee)
         tracee.entered_ns = time.time_ns()
         tracee.clock_ns = time.monotonic_ns()
         tracee.name, tracee.args, tracee.decoder = name, args, decoder
@@ -127,8 +129,16 @@ class Calls:
             self.output.line(f"{_opening(tracee)} {mark}")
             tracee.printed = True
 
+    def _show_maker(self, tracee: Tracee) -> None:
+        """The fork stands before what the child does: a reader learns from it whose child or thread that is."""
+        if tracee.maker is not None and tracee.maker.born == tracee.tid:
+            self.suspend(tracee.maker, "<unfinished ...>")
+        tracee.maker = None
+
     def event(self, tracee: Tracee, text: str) -> None:
         """A line that is no call."""
+        if tracee.maker is not None:
+            self._show_maker(tracee)
         if not tracee.muted:
             self.output.line(f"{tracee.tid} {stamp(time.time_ns())} {text}")
 

@@ -44,6 +44,7 @@ class Tracee:
         "head",
         "in_call",
         "interrupted",
+        "maker",
         "muted",
         "name",
         "page",
@@ -70,6 +71,7 @@ class Tracee:
         self.stash = 0  # what `enter` keeps for `leave`: a length before the call
         self.interrupted = ""  # the call that restart_syscall(2) goes on with
         self.muted = False  # the job before its execve: this is still us
+        self.maker: Tracee | None = None  # who made it, until it has a line of its own
         self.parked = False  # a new child, held until its parent's report says what it shares
         self.page = 0  # address of a page in it that is ours, while a filter is being added
         self.children_share = 0  # CLONE_* flags of the clone(2) under way
