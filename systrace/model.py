@@ -124,8 +124,17 @@ class FileOpened(Event):
 
     fd: int
     kind: str
-    path: str
+    path: str  # of a file, whole where the log tells its folder
     cloexec: bool
+    writes: bool = False
+
+
+@dataclass(slots=True)
+class Renamed(Event):
+    """rename(2)."""
+
+    old: str
+    new: str
 
 
 @dataclass(slots=True)
@@ -658,6 +667,7 @@ class Output:
 
 
 MOST_OUTPUT = 96
+MOST_FILES = 64
 
 
 @dataclass(slots=True)
@@ -682,6 +692,7 @@ class Process:
     pending: Sequence[Event] = ()  # calls without a result at the end, one a thread
     faults: Sequence[Event] = ()  # EMFILE and other resource errors
     opened_files: AbstractSet[str] = frozenset()  # libraries and modules, for naming the client
+    files: Sequence[FileOpened | Renamed] = ()  # the last MOST_FILES files with data that it opened, or gave a new name
     traced: bool = True  # False: only heard of (no -f)
     child_statuses: dict[int, tuple[int | None, str | None]] = field(default_factory=dict)
     ns_pid: int | None = None  # as its parent knows it, where that lives in another PID namespace than the tracer

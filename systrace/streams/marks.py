@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from systrace.model import (
+    MOST_FILES,
     MOST_OUTPUT,
     RESTARTED,
     Event,
     Fault,
+    FileOpened,
     Output,
     Received,
     Record,
+    Renamed,
     Sent,
     Socket,
     Span,
@@ -122,3 +125,10 @@ def add_output(task: Task, output: Output) -> None:
     task.process.output = outputs = grown(task.process.output, output)
     if len(outputs) > MOST_OUTPUT:
         del outputs[0]
+
+
+def add_file(task: Task, event: FileOpened | Renamed) -> None:
+    """A file with data was opened, or got another name."""
+    task.process.files = files = grown(task.process.files, event)
+    if len(files) > MOST_FILES:
+        del files[0]

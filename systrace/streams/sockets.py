@@ -14,13 +14,14 @@ from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
 from systrace.streams.forgetting import failed, forget, never_used
 from systrace.streams.growing import grown
-from systrace.streams.marks import add_fault, add_span, end_wait
+from systrace.streams.marks import add_fault, add_file, add_span, end_wait
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import note, thin
 
 _WORLDS = {"unix": "unix", "inet": "inet", "inet6": "inet"}  # a socket of IPv6 reaches IPv4, too
 _LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node")
+_OF_THE_SYSTEM = ("/usr/", "/lib", "/etc/", "/proc/", "/sys/", "/bin/", "/dev/null", "/dev/tty", "/dev/urandom")
 _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and forgotten
 
 
@@ -110,7 +111,13 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
     if event.fd < 0:
         _no_descriptor(task, event)
         return
+    if event.kind == "file" and not event.path.startswith(_OF_THE_SYSTEM):
+        add_file(task, event)
     place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, event.record)
+
+
+def renamed(books: Books, task: Task, event: model.Renamed) -> None:
+    add_file(task, event)
 
 
 def paired(books: Books, task: Task, event: model.Paired) -> None:
@@ -332,6 +339,7 @@ def named(books: Books, task: Task, event: model.Named) -> None:
 HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {
     model.Opened: opened,
     model.FileOpened: file_opened,
+    model.Renamed: renamed,
     model.Paired: paired,
     model.Bound: bound,
     model.Listening: listening,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from systrace.annotations import note_of
-from systrace.model import Blocked, Closed, Duplicated, Event, FileOpened, FlagsSet, Record
+from systrace.model import Blocked, Closed, Duplicated, Event, FileOpened, FlagsSet, Record, Renamed
 from systrace.parser.syscalls import syscall
 from systrace.parser.values import fd_of, number_of, split_args, string_at
 
 _KINDS = {"epoll_": "epoll", "eventf": "eventfd", "timerf": "timer", "signal": "signalfd", "inotif": "inotify"}
 _O_NONBLOCK = 0o4000
+_FOLDER = re.compile(rb"\A[, ]*(?:AT_FDCWD|\d+)<(/[^<>]*)>, ")
 
 
 @syscall("close", "close_range")
@@ -66,9 +69,30 @@ def device_controlled(record: Record) -> Event | None:
 @syscall("open", "openat", "openat2", "creat")
 def file_opened(record: Record) -> Event | None:
     """open(2)."""
-    found = string_at(record.args)
-    path = found[0].decode("utf-8", "backslashreplace") if found is not None else ""
-    return FileOpened(record, _result(record), "file", path, b"O_CLOEXEC" in record.args)
+    args = record.args
+    found = string_at(args)
+    path = whole_path(found[0], args) if found is not None else ""
+    writes = b"O_WRONLY" in args or b"O_RDWR" in args or record.syscall == "creat"
+    return FileOpened(record, _result(record), "file", path, b"O_CLOEXEC" in args, writes)
+
+
+@syscall("rename", "renameat", "renameat2")
+def renamed(record: Record) -> Event | None:
+    """rename(2)."""
+    old = string_at(record.args)
+    new = string_at(record.args, old[2]) if old is not None else None
+    if old is None or new is None or record.errno is not None:
+        return None
+    return Renamed(record, whole_path(old[0], record.args), whole_path(new[0], record.args[old[2] :]))
+
+
+def whole_path(path: bytes, args: bytes) -> str:
+    """The path from the root, where `-y` names the folder that it starts from (`AT_FDCWD</srv>, "rows.csv"`)."""
+    if not path.startswith(b"/"):
+        folder = _FOLDER.search(args)
+        if folder is not None:
+            path = folder[1] + b"/" + path.removeprefix(b"./")
+    return path.decode("utf-8", "backslashreplace")
 
 
 @syscall(

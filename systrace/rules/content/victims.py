@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from systrace.model import Process, Received, Sent, Socket
+from systrace.rules.case.files import sources
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.stalls import open_wait
 from systrace.rules.content.said import Said, said_by
@@ -26,6 +27,7 @@ class Victim:
     receiver: Process | None
     said: Said
     end: int | None  # when it ended, in the order of `Case.at`
+    read_at: int | None = None  # when it opened the file that holds the answer
 
     @property
     def waits(self) -> bool:
@@ -46,12 +48,18 @@ class Victim:
 
     def ended_within(self, case: Case, limit_ns: int, at: int) -> bool:
         """Whether it ended so soon after a moment, as far as the log tells."""
-        return self.end is None or not case.has_clock or self.end - at <= limit_ns
+        since = at if self.read_at is None else self.read_at
+        return self.end is None or not case.has_clock or self.end - since <= limit_ns
 
 
 def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     """Who failed after receiving something at `at`; None when nobody did, or somebody above went on and ended well."""
-    if process is None or _excused(case, process):
+    if process is None:
+        return None
+    for other, read_at in _file_readers(case).get(process.pid, ()):  # in a step of its own, as a rule
+        if read_at >= at and not _excused(case, other):
+            return _victim(case, other, process, read_at)
+    if _excused(case, process):
         return None
     own = case.fate(process)
     if own in ("failed", "killed") and _died_by_itself(process):
@@ -59,10 +67,10 @@ def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     if own == "killed":
         return None
     for other in sorted(_readers(case, process), key=lambda p: case.end_of(p) or 0):
-        end = case.end_of(other)
-        if case.fate(other) in ("failed", "killed") and (end is None or end >= at) and _died_by_itself(other):
+        if _failed_after(case, other, at) and not _read_others(case, other):
             return _victim(case, other, process) if not _excused(case, other) else None
-    return _failed_above(case, process, at)
+    who = _failed_above(case, process, at)
+    return who if who is None or not _read_others(case, who.process) else None
 
 
 def complainer(case: Case, process: Process | None) -> Victim | None:
@@ -92,8 +100,8 @@ def waiting(case: Case, process: Process | None, socket: Socket) -> Victim | Non
     return _victim(case, process, process)
 
 
-def _victim(case: Case, process: Process, received_by: Process) -> Victim:
-    return Victim(process, received_by, said_by(case, process, received_by), case.end_of(process))
+def _victim(case: Case, process: Process, received_by: Process, read_at: int | None = None) -> Victim:
+    return Victim(process, received_by, said_by(case, process, received_by), case.end_of(process), read_at)
 
 
 def _died_by_itself(process: Process) -> bool:
@@ -117,6 +125,24 @@ def _readers(case: Case, process: Process) -> Iterator[Process]:
             continue
         if next(case.above(other), None) is parent:
             yield other
+
+
+@once
+def _file_readers(case: Case) -> dict[int, list[tuple[Process, int]]]:
+    """Receiver -> (who failed after reading what it wrote to a file, when it opened that)."""
+    network = _on_the_network(case)
+    found: dict[int, list[tuple[Process, int]]] = {}
+    for reader in case.evidence.processes.values():
+        if reader.files and _failed_after(case, reader, 0):
+            for writer, at in sources(case, reader):
+                if writer.pid in network:
+                    found.setdefault(writer.pid, []).append((reader, at))
+    return found
+
+
+def _read_others(case: Case, process: Process) -> bool:
+    """It is known whose answers it read, from files: not those of a receiver that wrote none of them."""
+    return any(reader is process for readers in _file_readers(case).values() for reader, _ in readers)
 
 
 def _failed_after(case: Case, process: Process, at: int) -> bool:
