@@ -16,7 +16,7 @@ pytestmark = REAL
 # what `calls.MAKERS` names, and reads and writes: then the worker narrows its filter
 _WANTED = (
     "accept accept4 dup dup2 dup3 fcntl open openat pipe pipe2 recvmsg socket socketpair read write readv writev close "
-    "clone clone3 fork vfork execve exit_group rt_sigreturn connect"
+    "clone clone3 fork vfork execve exit_group rt_sigreturn connect rename renameat renameat2"
 )
 WANTED = frozenset(_WANTED.split())
 
@@ -233,3 +233,18 @@ def test_what_makes_a_thread_or_a_child_stands_before_its_lines(tmp_path: Path) 
             late += [line] if first.get(returned[1], number) < began else []
     assert made >= 400
     assert late == []
+
+
+def test_a_new_name_is_printed_as_strace_does(tmp_path: Path) -> None:
+    text = trace(
+        f"""
+        import os
+        os.chdir({str(tmp_path)!r})
+        open("a", "w").close()
+        os.rename("a", "b")
+        os.rename("b", "c", src_dir_fd=os.open(".", os.O_RDONLY))
+        """,
+        tmp_path / "trace",
+    )
+    assert re.search(r'rename\("a", "b"\) = 0', text)
+    assert re.search(r'renameat2?\(\d+<[^>]+>, "b", AT_FDCWD, "c"(, 0)?\) = 0', text)

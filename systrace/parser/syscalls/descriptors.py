@@ -71,7 +71,12 @@ def file_opened(record: Record) -> Event | None:
     """open(2)."""
     args = record.args
     found = string_at(args)
-    path = whole_path(found[0], args) if found is not None else ""
+    path = ""
+    if found is not None:
+        path = whole_path(found[0], args)
+        opened = record.result_text
+        if path[:1] != "/" and opened[:2] == b"</":  # what the descriptor stands for
+            path = opened[1 : opened.find(b">")].decode("utf-8", "backslashreplace")
     writes = b"O_WRONLY" in args or b"O_RDWR" in args or record.syscall == "creat"
     return FileOpened(record, _result(record), "file", path, b"O_CLOEXEC" in args, writes)
 

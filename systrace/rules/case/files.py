@@ -1,12 +1,12 @@
 """Files by which one step of a job hands data to the next: who wrote what another process read.
 
-Paths are compared as the log prints them; without `-y` those of different folders look alike, and one that a program
-reached by another name (a symbolic link, chdir(2) without `-y`) is not found.
+Paths are compared as the log prints them: a file that is reached by a symbolic link is not found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from systrace.model import FileOpened, Process, Renamed
 from systrace.rules.case.index import Case, once
@@ -27,6 +27,12 @@ def sources(case: Case, reader: Process) -> list[tuple[Process, int]]:
     return found
 
 
+def only_into_files(process: Process) -> bool:
+    """All that it wrote went into files that it opened: nothing to a pipe, or to what a shell gave it."""
+    wrote = any(isinstance(use, FileOpened) and use.writes for use in process.files)
+    return wrote and all(output.fd == 2 or output.path.startswith("/") for output in process.output)
+
+
 def _writers(case: Case, path: str, before: int) -> Iterator[Process]:
     """Who wrote it last before that, and whose files that process had read then, back to the first."""
     seen: set[tuple[str, int]] = set()
@@ -36,29 +42,51 @@ def _writers(case: Case, path: str, before: int) -> Iterator[Process]:
         if (path, before) in seen:
             continue
         seen.add((path, before))
-        writings = _writings(case).get(path, [])
-        last = max((one for one in writings if one[0] <= before), key=lambda one: one[0], default=None)
+        earlier = [one for one in _writings(case).get(_name(path), []) if one.at <= before and _same(one.path, path)]
+        last = max(earlier, key=lambda one: one.at, default=None)
         if last is None:
             continue
-        at, writer, former = last
-        if former is not None:
-            todo.append((former, at))
+        if last.former:
+            todo.append((last.former, last.at))
             continue
-        yield writer
-        todo += [(use.path, case.at(use)) for use in writer.files if isinstance(use, FileOpened) and not use.writes]
+        yield last.process
+        todo += [
+            (use.path, case.at(use)) for use in last.process.files if isinstance(use, FileOpened) and not use.writes
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Writing:
+    at: int
+    process: Process
+    path: str
+    former: str = ""  # the name that the file had before
 
 
 @once
-def _writings(case: Case) -> dict[str, list[tuple[int, Process, str | None]]]:
-    """Path -> (when, by whom, the name that the file had before)."""
-    found: dict[str, list[tuple[int, Process, str | None]]] = {}
+def _writings(case: Case) -> dict[str, list[_Writing]]:
+    """By the last part of the path."""
+    found: dict[str, list[_Writing]] = {}
     for process in case.evidence.processes.values():
         for use in process.files:
             if isinstance(use, Renamed):
-                found.setdefault(use.new, []).append((case.at(use), process, use.old))
+                found.setdefault(_name(use.new), []).append(_Writing(case.at(use), process, use.new, use.old))
             elif use.writes:
-                found.setdefault(use.path, []).append((case.at(use), process, None))
+                found.setdefault(_name(use.path), []).append(_Writing(case.at(use), process, use.path))
         for output in process.output:
             if output.path.startswith("/"):  # standard output, which a shell above it has opened
-                found.setdefault(output.path, []).append((case.at(output.event), process, None))
+                writing = _Writing(case.at(output.event), process, output.path)
+                found.setdefault(_name(output.path), []).append(writing)
     return found
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _same(one: str, other: str) -> bool:
+    """The same file, as far as the log tells: without `-y` it does not name the folder of a short path."""
+    if one.startswith("/") == other.startswith("/"):
+        return one == other
+    short, whole = (other, one) if one.startswith("/") else (one, other)
+    return whole.endswith("/" + short.removeprefix("./"))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from systrace.model import Process, Received, Sent, Socket
-from systrace.rules.case.files import sources
+from systrace.model import FileOpened, Process, Received, Sent, Socket
+from systrace.rules.case.files import only_into_files, sources
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.stalls import open_wait
 from systrace.rules.content.said import Said, said_by
@@ -67,7 +67,7 @@ def victim(case: Case, process: Process | None, at: int) -> Victim | None:
     if own == "killed":
         return None
     for other in sorted(_readers(case, process), key=lambda p: case.end_of(p) or 0):
-        if _failed_after(case, other, at) and not _read_others(case, other):
+        if _failed_after(case, other, at) and not _read_elsewhere(case, other, process):
             return _victim(case, other, process) if not _excused(case, other) else None
     who = _failed_above(case, process, at)
     return who if who is None or not _read_others(case, who.process) else None
@@ -143,6 +143,14 @@ def _file_readers(case: Case) -> dict[int, list[tuple[Process, int]]]:
 def _read_others(case: Case, process: Process) -> bool:
     """It is known whose answers it read, from files: not those of a receiver that wrote none of them."""
     return any(reader is process for readers in _file_readers(case).values() for reader, _ in readers)
+
+
+def _read_elsewhere(case: Case, reader: Process, process: Process) -> bool:
+    """What the reader read is known, or what the process wrote, and they are not the same."""
+    if _read_others(case, reader):
+        return True
+    reads = any(isinstance(use, FileOpened) and not use.writes for use in reader.files)
+    return reads and only_into_files(process)
 
 
 def _failed_after(case: Case, process: Process, at: int) -> bool:
