@@ -73,11 +73,23 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
     who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
     if who is None or (answer.passed_on and who.process is who.receiver):
         return None
+    own = _hosts_of(answer.socket) | ({answer.response.request.host} if answer.response.request else set())
+    who.said = who.said.without(_hosts(case) - own, frozenset(own))
     for judge in _JUDGES:
         defect = judge(answer, who)
         if defect is not None and _decisive(case, answer, who, defect):
             return who, defect
     return None
+
+
+@once
+def _hosts(case: Case) -> frozenset[str]:
+    """Addresses and names of all that the log shows as peers on the network."""
+    return frozenset(host for socket in case.clients if socket.is_network for host in _hosts_of(socket))
+
+
+def _hosts_of(socket: Socket) -> set[str]:
+    return {host for host in (socket.peer.host if socket.peer else "", socket.name) if host}
 
 
 def _swallowed(case: Case, answer: Answer) -> Victim | None:

@@ -1,7 +1,10 @@
-"""Refusals that nobody minded: the program that met them ended with status 0, and so did the job (no `set -e`, no -f)."""
+"""Refusals that nobody minded: the program that met them ended with status 0, or only its step failed; the job ended with 0
+(no `set -e`, no -f).
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from systrace.messages.replies import Reply, ServerError
@@ -9,11 +12,15 @@ from systrace.messages.tls import TlsAlert
 from systrace.model import Draft, Event, Process, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.content.answers import Answer, answers
+from systrace.rules.content.said import own_words
 
 _ASKS_ONLY = ("GET", "HEAD", "OPTIONS")
 _CHALLENGES = (401, 407)
 _THERE_ALREADY = (409, 412)  # conflict, precondition failed: what was to be so is so, or somebody else was first
 _GONE_ALREADY = (404, 410)  # of a DELETE
+
+
+_ALL_WELL = "it ended with status 0 all the same, and so did the job"
 
 
 def unminded(case: Case, process: Process | None) -> bool:
@@ -25,7 +32,9 @@ def let_pass(case: Case, cause: str, socket: Socket, events: list[Event], proces
     """A step that failed of a refusal, in a job that is degraded for it."""
     finding = case.finding(cause, socket, events, process)
     finding.severity, finding.confidence = "error", "confirmed"
-    finding.summary = f"{case.name_of(process)}: {said}; it ended with status 0 all the same, and so did the job."
+    status = process.exit_code if process is not None else None
+    ended = f"it ended with status {status}, the job went on and ended with 0" if status else _ALL_WELL
+    finding.summary = f"{case.name_of(process)}: {said}; {ended}."
     finding.causes = ["the server refuses what was asked; nobody looks at its answer"]
     finding.remedy = ["let the step fail (curl -f, psql -v ON_ERROR_STOP=1), and the job with it (set -e)"]
     finding.refuted_by = "the refusal being what the program wanted to find out"
@@ -33,21 +42,34 @@ def let_pass(case: Case, cause: str, socket: Socket, events: list[Event], proces
 
 
 def refused_answers(case: Case) -> Iterator[Draft]:
-    """HTTP: what was to be stored or done was refused, and not asked again with success. A GET may be a question only."""
+    """HTTP: what was to be stored or done was refused, and not asked again with success. A GET may be a question only,
+    unless its process failed and named the status.
+    """
     last: dict[tuple[int | None, tuple[str, str, str]], Answer] = {}
+    latest: dict[tuple[str, str, str], Answer] = {}  # of the job: a loop around curl asks again by another process
     for answer in answers(case):
-        last[answer.process.pid if answer.process is not None else None, answer.key] = answer
+        last[answer.process.pid if answer.process is not None else None, answer.key] = latest[answer.key] = answer
     for answer in last.values():
         request, status = answer.response.request, answer.response.status
-        if request is None or request.method in _ASKS_ONLY or answer.passed_on or not unminded(case, answer.process):
+        if request is None or answer.passed_on:
             continue
-        if not _denied(request.method, status):
+        asks = request.method in _ASKS_ONLY
+        minds_not = not asks and unminded(case, answer.process) and _denied(request.method, status)
+        if not minds_not and not (latest[answer.key] is answer and _failed_of(case, answer)):
             continue
         said = f"{case.label(answer.socket)} answered {answer.url} with {status} {answer.response.reason}".rstrip()
         events = [*request.events[:1], *answer.response.events[:1]]
         finding = let_pass(case, "http-error-status", answer.socket, events, answer.process, said)
         finding.variant = f"status-{status}"
         yield finding
+
+
+def _failed_of(case: Case, answer: Answer) -> bool:
+    """Its process failed and said so with this status, and the job ended well all the same."""
+    process, status = answer.process, answer.response.status
+    if process is None or status < 400 or case.fate(process) != "failed" or case.job_fate(process) != "ok":
+        return False
+    return re.search(rf"\b{status}\b", own_words(case, process)) is not None
 
 
 def _denied(method: str, status: int) -> bool:

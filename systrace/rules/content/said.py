@@ -23,6 +23,7 @@ _WHOLE_SENTENCE = re.compile(
 _FRAME = re.compile(
     r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
 )
+_BYTES = re.compile(r"\\x[0-9a-f]{2}|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
 
 # Words of a program that dies of an exception or of its own fault.
 EXCEPTION_WORDS = (
@@ -54,9 +55,17 @@ class Said:
         """The pattern, where the words fit it."""
         return pattern if self.has(pattern) else None
 
+    def without(self, others: frozenset[str], own: frozenset[str]) -> Said:
+        """The same without lines that name one of the other hosts and none of its own: they are not of this peer."""
+        if not others or not any(host in self.text for host in others):
+            return self
+        lines = self.text.splitlines(keepends=True)
+        kept = [line for line in lines if not _names(line, others) or _names(line, own)]
+        return Said("".join(kept), self.events, self.cut)
+
     def line(self, words: str = "") -> str:
         """The sentence that says most, for quoting, one with these words if there is; "" when nothing was said."""
-        lines = [line.rstrip() for line in self.text.splitlines() if line.strip() and not _FRAME.match(line)]
+        lines = [line.rstrip() for line in self.text.splitlines() if _is_words(line)]
         fitting = [line for line in lines if words and re.search(words, line)]
         found = ""
         for among in (fitting, lines):
@@ -66,8 +75,22 @@ class Said:
         return printable(found.strip().encode("utf-8", "replace"), 200)
 
 
-def said_by(case: Case, process: Process, received_by: Process | None = None) -> Said:
-    """What this process, the receiver and those above wrote at their ends."""
+def _names(line: str, hosts: frozenset[str]) -> bool:
+    """Whether one of the hosts stands in the line, as a word of its own."""
+    return any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-]|\.\w)", line) for host in hosts if host in line)
+
+
+def _is_words(line: str) -> bool:
+    """A line for people: no frame of a traceback, and nothing binary."""
+    if not line.strip() or _FRAME.match(line):
+        return False
+    odd = _BYTES.findall(line)
+    shown = len(line) - sum(len(part) - 1 for part in odd)
+    return len(odd) * 5 <= shown
+
+
+def said_by(case: Case, process: Process, received_by: Process | None = None, since: int | None = None) -> Said:
+    """What this process, the receiver and those above wrote at their ends, or after a moment in the order of `Case.at`."""
     said = Said()
     chain: list[Process] = [process]
     if received_by is not None and received_by is not process:
@@ -75,10 +98,10 @@ def said_by(case: Case, process: Process, received_by: Process | None = None) ->
     chain += [parent for parent in case.above(process) if parent not in chain]
     texts = []
     for each in chain:
-        own = _written(case, each)
-        texts.append(own.text)
-        said.events += own.events
-        said.cut = said.cut or own.cut
+        pieces = [piece for piece in _written(case, each) if since is None or piece.at >= since]
+        texts.append(_joined(pieces))
+        said.events += [piece.event for piece in pieces]
+        said.cut = said.cut or any(piece.cut for piece in pieces)
     for event in case.evidence.printed:
         texts.append(event.data.decode("utf-8", "replace") if isinstance(event, Printed) else "")
         said.events.append(event)
@@ -86,26 +109,45 @@ def said_by(case: Case, process: Process, received_by: Process | None = None) ->
     return said
 
 
+def own_words(case: Case, process: Process) -> str:
+    """What this process itself wrote to its error channel, its log and its standard output."""
+    return _joined(_written(case, process))
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """One write."""
+
+    at: int
+    text: str
+    event: Event
+    cut: bool
+    error: bool  # not standard output
+
+
+def _joined(pieces: list[_Piece]) -> str:
+    """Standard error comes last, as what counts most."""
+    return "".join(piece.text for error in (False, True) for piece in pieces if piece.error == error)[-_TEXT_LIMIT:]
+
+
 @once
-def _known(_case: Case) -> dict[int, Said]:
+def _known(_case: Case) -> dict[int, list[_Piece]]:
     return {}
 
 
-def _written(case: Case, process: Process) -> Said:
+def _written(case: Case, process: Process) -> list[_Piece]:
     known = _known(case)
     if process.pid not in known:
-        said = known[process.pid] = Said()
+        pieces = known[process.pid] = []
         carried = _carried(case, process)
-        parts = []
         for output in process.output:
             data = output.data
             error = output.fd == 2 or output.path == "stderr" or "log" in output.path.rsplit("/", 1)[-1].lower()
             plain = output.fd == 1 or output.path == "stdout"
             if (error or plain) and not (plain and data[:48] in carried):
-                parts.append(data.decode("utf-8", "backslashreplace"))
-                said.events.append(output.event)
-                said.cut = said.cut or len(data) < output.event.size
-        said.text = "".join(parts)[-_TEXT_LIMIT:]
+                text = data.decode("utf-8", "backslashreplace")
+                cut = len(data) < output.event.size
+                pieces.append(_Piece(case.at(output.event), text, output.event, cut, error))
     return known[process.pid]
 
 

@@ -58,17 +58,17 @@ def victim(case: Case, process: Process | None, at: int) -> Victim | None:
         return None
     for other, read_at in _file_readers(case).get(process.pid, ()):  # in a step of its own, as a rule
         if read_at >= at and not _excused(case, other):
-            return _victim(case, other, process, read_at)
+            return _victim(case, other, process, read_at, read_at)
     if _excused(case, process):
         return None
     own = case.fate(process)
     if own in ("failed", "killed") and _died_by_itself(process):
-        return _victim(case, process, process)
+        return _victim(case, process, process, at)
     if own == "killed":
         return None
     for other in sorted(_readers(case, process), key=lambda p: case.end_of(p) or 0):
         if _failed_after(case, other, at) and not _read_elsewhere(case, other, process):
-            return _victim(case, other, process) if not _excused(case, other) else None
+            return _victim(case, other, process, at) if not _excused(case, other) else None
     who = _failed_above(case, process, at)
     return who if who is None or not _read_others(case, who.process) else None
 
@@ -100,8 +100,10 @@ def waiting(case: Case, process: Process | None, socket: Socket) -> Victim | Non
     return _victim(case, process, process)
 
 
-def _victim(case: Case, process: Process, received_by: Process, read_at: int | None = None) -> Victim:
-    return Victim(process, received_by, said_by(case, process, received_by), case.end_of(process), read_at)
+def _victim(
+    case: Case, process: Process, received_by: Process, since: int | None = None, read_at: int | None = None
+) -> Victim:
+    return Victim(process, received_by, said_by(case, process, received_by, since), case.end_of(process), read_at)
 
 
 def _died_by_itself(process: Process) -> bool:
@@ -169,7 +171,7 @@ def _failed_above(case: Case, process: Process, at: int) -> Victim | None:
             others = (p for p in case.evidence.processes.values() if p.parent == parent.pid and p is not below)
             if any(_failed_after(case, other, at) for other in others):
                 return None
-            return _victim(case, parent, process) if not _excused(case, parent) else None
+            return _victim(case, parent, process, at) if not _excused(case, parent) else None
         below = parent
     return None
 

@@ -8,6 +8,7 @@ from systrace.model import Input, Verdict
 from systrace.pipeline import analyze
 from systrace.rules.examples import FAIL, FINE, asks, came, connects
 from systrace.rules.pages import full_trace
+from tests.rules import http_job
 
 
 def judged(*lines: str) -> Verdict:
@@ -50,3 +51,25 @@ def test_a_login_that_was_refused_is_told() -> None:
 
 def test_a_job_that_failed_is_not_degraded() -> None:
     assert judged(http("POST", 500), FAIL).outcome == "failed"
+
+
+@pytest.mark.parametrize(
+    ("words", "later", "outcome"),
+    [
+        ("curl: (22) The requested URL returned error: 404", "", "degraded"),
+        ("", "", "healthy"),  # curl -sf: asked on purpose
+        ("curl: (22) The requested URL returned error: 404", "200 OK", "healthy"),  # asked again by another curl
+    ],
+)
+def test_a_step_that_named_its_refusal_and_failed_of_it(words: str, later: str, outcome: str) -> None:
+    analysis = http_job.judged(
+        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', http_job.forked(9, 10, 1.1, "curl"),
+        http_job.connect(10, 1.3), http_job.ask(10, 1.4), http_job.got(10, 1.5, "404 Not Found", "none"),
+        *([http_job.wrote(10, 1.6, words)] if words else []), http_job.left(10, 1.7, 22),
+        *(
+            [http_job.forked(9, 11, 2.1, "curl"), http_job.connect(11, 2.3), http_job.ask(11, 2.4),
+             http_job.got(11, 2.5, later, "rows"), http_job.left(11, 2.6)] if later else []
+        ),
+        http_job.left(9, 2.9, 0),
+    )  # fmt: skip
+    assert analysis.verdict.outcome == outcome

@@ -18,6 +18,8 @@ from systrace.rules.content.said import Said
         ),
         ("a.rb:1:in `<main>': undefined method (NoMethodError)\n\tputs JSON.parse(x)\n", "", "a.rb:1:in `<main>'"),
         ("started\nempty file\n", "", "empty file"),
+        ("failed: no rows\n\\x89PNG error\\x00\\x01\\x02\n", "", "failed: no rows"),
+        ("Erreur: requ\\xeate refus\\xe9e, error 4\n", "", "Erreur: requ"),
         ("\x1b[31mfailed\x1b[0m\n", "", "\\x1b[31mfailed"),
         ("", "", ""),
     ],
@@ -26,3 +28,11 @@ def test_the_sentence_that_says_most_is_quoted(text: str, words: str, line: str)
     """Frames of a traceback are not; what a terminal could obey is escaped."""
     assert Said(text).line(words).startswith(line)
     assert Said(text).line(words).isprintable()
+
+
+def test_lines_that_name_another_host_are_not_of_this_peer() -> None:
+    said = Said(
+        "ValueError: b.example sent rubbish\nno rows from a.example\nb.example and a.example differ\nfailed: 192.0.2.71\n"
+    )
+    left = said.without(frozenset(("b.example", "192.0.2.7")), frozenset(("a.example",)))
+    assert left.text.splitlines() == ["no rows from a.example", "b.example and a.example differ", "failed: 192.0.2.71"]

@@ -39,15 +39,26 @@ def test_a_shell_that_looks_at_the_result_fails_for_its_child() -> None:
     assert (finding.cause, finding.pid) == ("http-error-status", 9)
 
 
-def test_a_failure_that_its_parent_shrugs_off_is_none() -> None:
-    """`curl -f ... || true`."""
+def test_a_failure_that_its_parent_shrugs_off_is_told_and_accuses_nobody() -> None:
+    """`curl -f ...; next`, or `|| true`: the log does not show which."""
     analysis = judged(
         '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', forked(9, 10, 1.1, "curl"),
         connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "404 Not Found", "none"),
         wrote(10, 1.6, "curl: (22) The requested URL returned error: 404"), left(10, 1.6, 22), left(9, 1.9, 0),
     )  # fmt: skip
     assert not blamed(analysis)
-    assert analysis.verdict.outcome == "healthy"
+    assert (analysis.verdict.outcome, analysis.verdict.cause) == ("degraded", "recovered-error")
+
+
+def test_words_from_before_the_answer_are_not_of_it() -> None:
+    """What a program complained of earlier is not quoted for what it met later."""
+    analysis = judged(
+        wrote(10, 1.1, "ValueError: bad option in rows.ini"), connect(10, 1.3), ask(10, 1.4),
+        got(10, 1.5, "200 OK", HTML), wrote(10, 1.6, "JSONDecodeError: Expecting value"), left(10, 1.8, 1),
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert "Expecting value" in finding.summary
+    assert "rows.ini" not in finding.summary
 
 
 def test_a_log_of_network_calls_only_has_no_family_tree() -> None:
