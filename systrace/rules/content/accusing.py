@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from systrace.messages.http import HttpRequest
@@ -73,7 +74,8 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
     who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
     if who is None or (answer.passed_on and who.process is who.receiver):
         return None
-    own = _hosts_of(answer.socket) | ({answer.response.request.host} if answer.response.request else set())
+    asked = answer.response.request
+    own = _hosts_of(answer.socket) | ({re.sub(r":\d+$", "", asked.host)} if asked else set())
     who.said = who.said.without(_hosts(case) - own, frozenset(own))
     for judge in _JUDGES:
         defect = judge(answer, who)
