@@ -8,6 +8,7 @@ from systrace.messages.http import HttpRequest, HttpResponse
 
 _SUFFIXES = {".json": "json", ".xml": "xml", ".csv": "csv", ".gz": "gzip", ".zip": "zip", ".parquet": "parquet"}
 _S3_LISTS = frozenset({"list-type", "location", "uploads", "versions", "delete", "acl", "policy", "tagging"})
+_GIT = "a git reference list"  # gitprotocol-http(5)
 _COMPRESSED = frozenset({"gzip", "zlib", "zstd", "bzip2", "xz"})
 _ARCHIVE_TYPES = ("octet-stream", "gzip", "zip", "zstd", "compressed", "x-tar", "bzip", "x-xz", "force-download")
 
@@ -15,7 +16,7 @@ _ARCHIVE_TYPES = ("octet-stream", "gzip", "zip", "zstd", "compressed", "x-tar", 
 class Wrong(NamedTuple):
     """Another kind of content than was due."""
 
-    due: str  # json, xml, csv, gzip, zip, parquet
+    due: str  # json, xml, csv, gzip, zip, parquet, a git reference list
     by: str  # who says so: content-type, accept, path, request (its protocol or own content)
     got: str  # what `sniff` says
 
@@ -54,12 +55,14 @@ def due(response: HttpResponse) -> tuple[str, str] | None:
 
 
 def _asked(request: HttpRequest) -> str | None:
-    """What protocols on top of HTTP answer with: AWS JSON, SOAP, S3's listings; and to JSON mostly JSON."""
+    """What protocols on top of HTTP answer with: git, AWS JSON, SOAP, S3's listings; and to JSON mostly JSON."""
     if request.header("x-amz-target") is not None:
         return "json"
     if request.header("soapaction") is not None:
         return "xml"
-    _, query, words = request.path.partition("?")
+    path, query, words = request.path.partition("?")
+    if path.endswith("/info/refs") and words.startswith("service=git-"):
+        return _GIT
     if query and _S3_LISTS & {word.partition("=")[0] for word in words.split("&")}:
         return "xml" if request.header("x-amz-content-sha256") is not None else None
     return "json" if declared_kind(request.content_type) == "json" else None
@@ -74,7 +77,7 @@ def wrong_kind(response: HttpResponse) -> Wrong | None:
     got = response.body.kind()
     if got in (kind, "empty", "unknown"):
         return None
-    loose = {"json": {"text"}, "csv": {"text", "json"}, "xml": {"text"}}.get(kind, set())
+    loose = {"json": {"text"}, "csv": {"text", "json"}, "xml": {"text"}, _GIT: {"text", "binary"}}.get(kind, set())
     if got in loose and kind != "json":
         return None
     return Wrong(kind, by, got)

@@ -20,7 +20,7 @@ from systrace.streams.tasks import Task
 from systrace.streams.timeline import note, thin
 
 _WORLDS = {"unix": "unix", "inet": "inet", "inet6": "inet"}  # a socket of IPv6 reaches IPv4, too
-_LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node")
+_LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node", ".dll")
 _OF_THE_SYSTEM = ("/usr/", "/lib", "/etc/", "/proc/", "/sys/", "/bin/", "/dev/null", "/dev/tty", "/dev/urandom")
 _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and forgotten
 
@@ -102,7 +102,7 @@ def retire(books: Books, socket: Socket) -> None:
 
 
 def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
-    if event.path.endswith(_LIBRARY) and len(task.process.opened_files) < 400:
+    if (event.path.endswith(_LIBRARY) or ".so." in event.path) and len(task.process.opened_files) < 400:
         files = task.process.opened_files
         if isinstance(files, set):
             files.add(event.path)

@@ -6,7 +6,7 @@ import pytest
 
 from systrace.model import Analysis, Input
 from systrace.pipeline import analyze
-from systrace.rules.examples import FAIL, connects
+from systrace.rules.examples import FAIL, REQUEST, connects, replies
 from systrace.rules.pages import full_trace
 
 TCP = "9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.0001>\n"
@@ -150,3 +150,24 @@ def test_failures_at_the_same_time_cost_their_time_once() -> None:
     recovered = next(f for f in analysis.findings if f.cause == "recovered-error")
     assert recovered.count == 8
     assert recovered.duration_ns == 4_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("pause", "error", "cause"),
+    [
+        (60, "EPIPE (Broken pipe)", "stale-connection"),
+        (60, "ECONNRESET (Connection reset by peer)", "stale-connection"),
+        (0, "EPIPE (Broken pipe)", "broken-pipe"),  # no pause: it was still at work
+    ],
+)
+def test_a_send_that_fails_after_an_answer_and_a_pause_met_a_closed_connection(
+    pause: int, error: str, cause: str
+) -> None:
+    """It begins no turn: the last one was answered."""
+    send = (
+        f'9 {2 + pause}.1 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 29, 0, NULL, 0) = -1 {error} <0.0001>\n'
+    )
+    text = full_trace(
+        REQUEST + replies() + send + f"9 {3 + pause}.0 exit_group(1) = ?\n9 {3 + pause}.1 +++ exited with 1 +++\n"
+    )
+    assert analyze([Input("log", text.encode().splitlines(keepends=True))]).verdict.cause == cause

@@ -13,9 +13,9 @@ _SYSCTL = (
 )
 
 
-def keepalive_remedies(case: Case, process: Process | None) -> list[str]:
+def keepalive_remedies(case: Case, process: Process | None, socket: Socket) -> list[str]:
     """How to keep an idle connection alive, for this client first."""
-    client = client_of(case, process)
+    client = client_of(case, process, socket)
     own = []
     if client is not None and client.default_keepalive == "early":
         return []  # it probes early enough already
@@ -29,9 +29,9 @@ def keepalive_remedies(case: Case, process: Process | None) -> list[str]:
     return [*own, _SYSCTL, f"program can't be changed: {changed}"]
 
 
-def timeout_remedies(case: Case, process: Process | None) -> list[str]:
+def timeout_remedies(case: Case, process: Process | None, socket: Socket) -> list[str]:
     """How to set a limit on waiting, for this client first."""
-    client = client_of(case, process)
+    client = client_of(case, process, socket)
     if client is not None and client.read_knob:
         return [f"{client.name}: {client.read_knob}", "before retrying a timed-out write: it may have succeeded"]
     return ["set a read timeout in the client that fits the slowest good answer", "or run it under timeout(1)"]
@@ -49,5 +49,5 @@ def advise_local(case: Case, finding: Draft, socket: Socket) -> None:
         Step("ss -xp", "who holds the other end: by the inode (/proc/PID/fd shows it)"),
         Step("systrace attach ITS_PID --passive", "what that process does"),
     ]
-    finding.remedy = timeout_remedies(case, case.process(socket))
+    finding.remedy = timeout_remedies(case, case.process(socket), socket)
     finding.refuted_by = "the other end acting by itself shortly after"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from systrace.calls.errnos import RESET, VANISHED
 from systrace.messages.http import HttpRequest
+from systrace.messages.replies import Request
 from systrace.model import Draft, Event, Fault, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, where
@@ -99,6 +100,7 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
             "the server closed while data from us was still unread",
         ]
         resets = f"host {where(socket.peer)[0]} and tcp[tcpflags] & tcp-rst != 0"
+        finding.causes[:0] = _too_large(socket, fault)
         finding.next_steps = [
             Step(why="the server's log at that second"),
             Step(f"tcpdump -nvi any '{resets}'", "is its TTL that of the data packets?"),
@@ -107,6 +109,21 @@ def reset_by_peer(case: Case) -> Iterator[Draft]:
         finding.refuted_by = "an orderly end (FIN) in a packet capture of that time"
         yield finding
     yield from _reset_at_once(case)
+
+
+_SIZE_LIMITS = {"mysql": "max_allowed_packet", "http": "client_max_body_size, LimitRequestBody, 413"}
+_SMALLEST_LIMIT = 1 << 20  # bytes: nginx's default, and MySQL's before 5.6.6
+
+
+def _too_large(socket: Socket, fault: Fault) -> list[str]:
+    """Servers cut off what is larger than they take, often without a word that still arrives."""
+    limit = _SIZE_LIMITS.get(socket.app_protocol or "")
+    asked = fault.sent_before if socket.turn is None else socket.turn.request_bytes
+    declared = [m.declared_length or 0 for m in socket.messages if isinstance(m, Request) and not m.complete]
+    size = max(asked, *declared, 0)
+    if limit is None or fault.answered or fault.direction != "w" or size < _SMALLEST_LIMIT:
+        return []
+    return [f"the request ({size} bytes) is larger than the server takes ({limit})"]
 
 
 def _reset_at_once(case: Case) -> Iterator[Draft]:
@@ -182,10 +199,17 @@ def _end_of_reuse(case: Case, socket: Socket) -> Fault | None:
     if end is not None and end.unanswered and end.turn >= 2:
         return end if end.errno or answer_was_due(case, socket) else None
     fault = case.first_error(socket)
-    if fault is None or fault.errno not in ("ECONNRESET", "EPIPE") or fault.turn < 2 or not _at_request(fault):
+    if fault is None or fault.errno not in ("ECONNRESET", "EPIPE") or not _is_reuse(fault):
         return None
     reset_after_end = end is not None and fault.errno == "ECONNRESET"  # the peer had gone before: no pause is needed
     return fault if reset_after_end or (fault.idle_ns or 0) >= SECOND else None
+
+
+def _is_reuse(fault: Fault) -> bool:
+    """It met a request behind one that was answered; a send that fails begins no turn of its own."""
+    if fault.direction == "w" and fault.answered and not fault.unanswered:
+        return True
+    return fault.turn >= 2 and _at_request(fault)
 
 
 def _stood(case: Case, socket: Socket) -> bool:
@@ -225,6 +249,7 @@ def broken_pipe(case: Case) -> Iterator[Draft]:
             + ("; SIGPIPE killed it without a message." if died else ".")
         )
         finding.causes = ["the server refused the rest (size limit, error answer sent early) and closed", "it crashed"]
+        finding.causes[:0] = _too_large(socket, fault)
         finding.next_steps = [Step(f"systrace follow LOG --socket {socket.uid}", "what the peer said before it closed")]
         finding.remedy = ["handle EPIPE: stop sending, read the answer; ignore SIGPIPE in the program"]
         finding.refuted_by = "an error on this connection before the write"
@@ -266,7 +291,7 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
         ]
         finding.remedy = [
             "TCP_USER_TIMEOUT of 30-60 s to notice sooner",
-            *keepalive_remedies(case, case.process(socket))[:1],
+            *keepalive_remedies(case, case.process(socket), socket)[:1],
         ]
         finding.refuted_by = "an acknowledgement of the peer in a packet capture of that time"
         yield finding

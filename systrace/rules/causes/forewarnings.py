@@ -45,7 +45,7 @@ def _warn(case: Case, cause: str, socket: Socket, silence: int, events: list[Eve
         Step(f"ss -tno dst {host}", "is there a keepalive timer?"),
         Step(why="which boxes are in the path, and their limits"),
     ]
-    finding.remedy = keepalive_remedies(case, case.process(socket))
+    finding.remedy = keepalive_remedies(case, case.process(socket), socket)
     finding.refuted_by = "longer silences survived on the same path"
     return finding
 

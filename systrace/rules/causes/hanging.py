@@ -67,7 +67,10 @@ def hung_read(case: Case) -> Iterator[Draft]:
             if port and port != "0"
             else Step(why="on the peer: its side of this connection; its log for this request"),
         ]
-        finding.remedy = [*timeout_remedies(case, stall.process), *keepalive_remedies(case, stall.process)]
+        finding.remedy = [
+            *timeout_remedies(case, stall.process, stall.socket),
+            *keepalive_remedies(case, stall.process, stall.socket),
+        ]
         finding.refuted_by = "an answer that would have come had the job been left alone"
         advise_local(case, finding, stall.socket)
         yield finding
@@ -165,7 +168,7 @@ def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
         Step(why="if a NAT gateway or NLB is in the path: its metrics IdleTimeoutCount, TCP_ELB_Reset_Count"),
         Step(why="reproduce without curl (it sets keepalive itself): idle 340 s against 360 s"),
     ]
-    finding.remedy = keepalive_remedies(case, case.process(socket))
+    finding.remedy = keepalive_remedies(case, case.process(socket), socket)
     finding.refuted_by = "a successful exchange after a longer silence on the same path"
 
 

@@ -64,7 +64,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         else:
             finding.confidence, how = "confirmed", f", as set by the program ({stall.limit_source})"
         if by == "limit":
-            note = client_note(case, stall.process, limit, "read")
+            note = client_note(case, stall.process, stall.socket, limit, "read")
         finding.summary = (
             f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
             f"{case.label(stall.socket)}; then it gave up{how}. The network reported no error.{f' {note}' if note else ''}"
@@ -81,7 +81,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             *_repeated(stall.socket, "%{time_starttransfer}"),
             Step(f"nc -vz -w5 {host} {port}"),
         ]
-        finding.remedy = timeout_remedies(case, stall.process)
+        finding.remedy = timeout_remedies(case, stall.process, stall.socket)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
         yield finding
 
