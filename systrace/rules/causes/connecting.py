@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.calls.errnos import UNKNOWN
-from systrace.model import Attempt, Connected, Draft, Socket, Step
+from systrace.model import Attempt, Connected, Draft, Endpoint, Socket, Step
+from systrace.rules.advice.probes import knock
 from systrace.rules.case.datagrams import rejection
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.examples import connects, exits
@@ -45,12 +46,12 @@ def unnamed(case: Case, cause: str) -> Iterator[Draft]:
             f"{case.user(socket)}: connect to {finding.peer} failed {_soon(attempt)}; which error it was is "
             f"not in the log ({why}). {_USUALLY[cause]}"
         )
-        host, port = where(attempt.peer)
+        host, _ = where(attempt.peer)
         finding.causes = [
             "nothing accepts connections on that port",
             "a firewall or router on the way rejects or drops",
         ]
-        finding.next_steps = [Step(f"nc -vz -w5 {host} {port}", "names the error"), Step(f"ip route get {host}")]
+        finding.next_steps = [knock(attempt.peer, why="names the error"), Step(f"ip route get {host}")]
         finding.remedy = ["let the program say why its connect failed (getsockopt SO_ERROR, strerror)"]
         finding.refuted_by = "the error's name, from a run with a whole log"
         yield finding
@@ -110,7 +111,7 @@ def connect_refused(case: Case) -> Iterator[Draft]:
             "it listens on another port, or on 127.0.0.1 only",
             "a firewall rule REJECTs (a security group never does: it drops)",
         ]
-        finding.next_steps = [Step(f"ss -ltnp 'sport = :{port}'", f"on {host}"), Step(f"nc -vz -w5 {host} {port}")]
+        finding.next_steps = [Step(f"ss -ltnp 'sport = :{port}'", f"on {host}"), knock(attempt.peer)]
         finding.remedy = ["start the service or correct address and port; let the job wait for it with back-off"]
         finding.refuted_by = "a successful connect to the same address and port at the same time"
         yield finding
@@ -224,7 +225,7 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
         finding = _given_up_by_program(case, socket, attempt)
     else:
         return None
-    _silence_advice(finding, *where(attempt.peer))
+    _silence_advice(finding, attempt.peer)
     return finding
 
 
@@ -293,7 +294,8 @@ def _may_have_ended_unseen(case: Case, socket: Socket) -> bool:
     return not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process))
 
 
-def _silence_advice(finding: Draft, host: str, port: str) -> None:
+def _silence_advice(finding: Draft, peer: Endpoint | None) -> None:
+    host, port = where(peer)
     finding.causes += [
         "a firewall or security group on the way to the target drops the packets (it would not refuse)",
         "the answer is dropped on the way back (NACL without the ephemeral ports, asymmetric route)",
@@ -301,7 +303,7 @@ def _silence_advice(finding: Draft, host: str, port: str) -> None:
         "the target's accept queue is full, or a local OUTPUT rule drops",
     ]
     finding.next_steps = [
-        Step(f"nc -vz -w5 {host} {port}"),
+        knock(peer),
         Step(f"ip route get {host}; tcpdump -ni any host {host} and port {port}"),
     ]
     finding.remedy = ["open the path for this source, port and direction", "connect timeout of 5-10 s, with retries"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.messages.http import HttpRequest
-from systrace.model import Draft, Socket, Step
+from systrace.model import Draft, Step
 from systrace.rules.advice.clients import client_note
+from systrace.rules.advice.probes import ask_again, knock, last_request
 from systrace.rules.advice.remedies import advise_local, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
@@ -15,7 +15,6 @@ from systrace.rules.case.waits import base, how_it_ended, stalls, what
 from systrace.rules.examples import OPEN, REQUEST, exits, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
-from systrace.shell import word
 from systrace.words import seconds
 
 _OWN_LIMIT_NS = SECOND // 20
@@ -69,17 +68,19 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
             f"{case.label(stall.socket)}; then it gave up{how}. The network reported no error.{f' {note}' if note else ''}"
         )
-        host, port = where(stall.socket.peer, port="0")
+        lost = "the server or something on the path lost the connection without a word"
+        if stall.socket.type == "dgram":
+            lost = "the request or its answer was lost or filtered on the way: UDP repeats nothing by itself"
         finding.causes = [
             "the server is slow for this request, or stuck",
-            "the server or something on the path lost the connection without a word",
+            lost,
             f"the limit of {seconds(limit)} is too short for what was asked",
         ]
         in_log = "did it arrive, how long did it take, was the answer sent?"
         finding.next_steps = [
             Step(why=f"look up this request in the server's access log: {in_log}"),
-            *_repeated(stall.socket, "%{time_starttransfer}"),
-            Step(f"nc -vz -w5 {host} {port}"),
+            *ask_again(stall.socket, last_request(stall.socket), clock="%{time_starttransfer}"),
+            knock(stall.socket.peer, datagrams=stall.socket.type == "dgram", port="0"),
         ]
         finding.remedy = timeout_remedies(case, stall.process, stall.socket)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
@@ -134,20 +135,12 @@ def slow_transfer(case: Case) -> Iterator[Draft]:
         )
         finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
         finding.next_steps = [
-            *_repeated(socket, "%{speed_download} %{time_total}"),
+            *ask_again(socket, last_request(socket), clock="%{speed_download} %{time_total}"),
             Step(f"ss -tnoi dst {where(socket.peer)[0]}", "while it transfers: retrans, cwnd"),
         ]
         finding.remedy = ["raise the limit on the whole transfer (curl --max-time), or fetch in smaller parts"]
         finding.refuted_by = "an end or reset from the peer before the program closed"
         yield finding
-
-
-def _repeated(socket: Socket, clock: str) -> list[Step]:
-    """The HTTP request that was out, asked again with a clock; none for other protocols."""
-    urls = [m.url if isinstance(m, HttpRequest) else "" for m in socket.messages if m.direction == "sent"]
-    if not urls or not urls[-1]:
-        return []
-    return [Step(f"curl -so /dev/null -w '{clock}\\n' {word(urls[-1])}", "the same with a clock")]
 
 
 @rule(

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from systrace.messages.http import HttpRequest
 from systrace.model import Draft, Event, Printed, Socket, Step, Transfer
+from systrace.rules.advice.probes import ask_again
 from systrace.rules.case.index import Case, once
 from systrace.rules.content import body_defects, http_defects
 from systrace.rules.content.answers import Answer, answers
@@ -14,7 +15,6 @@ from systrace.rules.content.defect import Defect
 from systrace.rules.content.passed_on import unpacked
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS, Said
 from systrace.rules.content.victims import PROMPT_NS, Victim, complainer, content, is_last_word, victim
-from systrace.shell import quoted
 
 _MOST = 400  # answers with a defect that are looked at, from the end
 
@@ -165,11 +165,8 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draf
         f"{answer.url} {defect.text.removeprefix('(status 0) ')}; {effect(case, who, defect.words)}."
     )
     finding.causes = list(defect.causes)
-    finding.next_steps = [
-        Step(f"curl -sv {quoted(response.request.url)} | head -c 600", "save what comes and look at it")
-        if response.request
-        else Step(f"systrace follow LOG --socket {answer.socket.uid}")
-    ]
+    shown = Step(f"systrace follow LOG --socket {answer.socket.uid}", "what was asked and what came")
+    finding.next_steps = ask_again(answer.socket, response.request) or [shown]
     finding.remedy = list(defect.remedy)
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
     if answer.passed_on:
