@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from systrace.messages.problem import printable
@@ -12,7 +13,7 @@ from systrace.rules.case.index import SECOND, Case
 from systrace.rules.causes.content_protocol import framing_error, protocol_mismatch, server_error_reply
 from systrace.rules.causes.content_tls import tls_error
 from systrace.rules.content.accusing import accusation, accused, effect
-from systrace.rules.content.answers import Answer, answers, last_received
+from systrace.rules.content.answers import Answer, answers, last_received, received_bytes
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
 from systrace.rules.content.victims import Victim, is_last_word, victim
 from systrace.rules.examples import answered
@@ -79,7 +80,18 @@ def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Vict
         return False
     if who.crashed:
         return True
-    return who.said.has(EXCEPTION_WORDS) and not who.said.has(TRANSPORT_WORDS)
+    if not who.said.has(EXCEPTION_WORDS) or who.said.has(TRANSPORT_WORDS):
+        return False
+    value = _BAD_VALUE.search(who.said.line(EXCEPTION_WORDS))
+    data, whole = received_bytes(socket)
+    return value is None or not whole or value[1].encode() in data
+
+
+# What a program could not convert, in its own words: where that is not among what came, it came from elsewhere.
+_BAD_VALUE = re.compile(
+    r"""(?:invalid literal|could not convert|For input string|time data|Invalid isoformat|Unparseable date|strconv\.\w+)"""
+    r"""[^'"]{0,60}['"]([^'"\n\\]{2,60})['"]"""
+)
 
 
 def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Draft:

@@ -28,6 +28,7 @@ _JUDGES = (
     http_defects.page,
     http_defects.status,
     body_defects.coded,
+    body_defects.plain,
     body_defects.empty,
     body_defects.charset,
     body_defects.json,

@@ -65,6 +65,30 @@ def coded(answer: Answer, victim: Victim | None) -> Defect | None:
     )
 
 
+_UNPACKERS_WORDS = (
+    r"(?i)not in (?:gzip|bzip2|xz) format|not a (?:gzip|zip|bzip2|xz)|not in (?:gzip|GZIP) format|incorrect header check"
+    r"|unknown compression format|format not recognized|invalid magic|bad magic|unsupported format"
+)
+
+
+def plain(answer: Answer, victim: Victim | None) -> Defect | None:
+    """Data that is not packed, where the program unpacks: its words say so."""
+    body = answer.response.body
+    if body is None or not body.received or body.encodings or not says(victim, _UNPACKERS_WORDS):
+        return None
+    kind = body.kind()
+    if kind not in ("json", "xml", "csv", "text", "html"):
+        return None
+    return Defect(
+        "invalid-payload",
+        "not-compressed",
+        f"was {kind}, and the program wanted something compressed",
+        _UNPACKERS_WORDS,
+        causes=("the server stopped to compress, or sent an error's text in place of the file", "a wrong path"),
+        remedy=("look at Content-Type or the first bytes before unpacking",),
+    )
+
+
 def _left_packed(answer: Answer, victim: Victim | None) -> bool:
     """The program complains of a byte that compressed data begins with; or it failed without a word that the log shows, and
     its client is one that leaves the body as it came: Python's urllib, and curl that was given the header by hand

@@ -80,11 +80,23 @@ def _denied(method: str, status: int) -> bool:
 
 
 def refused_connections(case: Case) -> Iterator[Draft]:
-    """Other protocols: on this connection the server did nothing but refuse (a login, a password that is missing)."""
+    """Other protocols: on this connection the server did nothing but refuse (a login, a password that is missing), or its
+    last word was a refusal and the process failed; if nobody was served by this peer later: some try until it works.
+    """
+    served: dict[str, int] = {}  # peer -> when it last answered otherwise
+    refused: list[tuple[Socket, list[Reply]]] = []
     for socket in case.clients:
         replies = [m for m in socket.messages if isinstance(m, Reply) and m.direction == "received"]
+        if replies and _refuses(replies[-1]):
+            refused.append((socket, replies))
+        elif replies:
+            served[str(socket.peer)] = max(served.get(str(socket.peer), 0), replies[-1].start_ns or 0)
+    for socket, replies in refused:
         process = case.process(socket)
-        if not replies or not all(_refuses(reply) for reply in replies) or not unminded(case, process):
+        step_failed = case.fate(process) == "failed" and case.job_fate(process) == "ok"
+        later = served.get(str(socket.peer), -1) >= (replies[0].start_ns or 0)
+        only_refusals = unminded(case, process) and all(_refuses(reply) for reply in replies)
+        if not only_refusals and (later or not step_failed):
             continue
         said = f"{case.label(socket)} refused ({replies[-1].protocol}): {replies[-1].summary}"
         finding = let_pass(case, "server-error-reply", socket, list(replies[-1].events), process, said)

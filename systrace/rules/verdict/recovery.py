@@ -218,7 +218,7 @@ def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None
     after = _noticed(finding)
     if process is None or after is None:
         return False
-    whole_job = case.job_fate(process) == "ok"
+    whole_job = case.job_fate(process) == "ok" and case.fate(process) != "failed"  # whose step failed, did not go on
     line = last_line(finding)
     for other in case.clients:
         if other is socket or not case.answered(other) or case.is_dns(other):

@@ -70,6 +70,19 @@ def test_bytes_that_the_log_hides_prove_nothing() -> None:
     assert not [f for f in found if f.cause in ("invalid-json", "truncated-response")]
 
 
+@pytest.mark.parametrize(("value", "accused"), [("12x", True), ("db7x", False)])
+def test_a_value_that_never_came_accuses_nobody(value: str, accused: bool) -> None:
+    """The program names what it could not convert: it read that elsewhere."""
+    words = f"ValueError: invalid literal for int() with base 10: '{value}'"
+    found = causes('{\\"rows\\": \\"12x\\"}', 15, words, JSON_TYPE)
+    assert ([f.cause for f in found] == ["parse-crash"]) == accused
+
+
+def test_data_that_is_not_packed_where_the_program_unpacks() -> None:
+    (finding,) = causes('{\\"a\\": 1}', 8, "gzip: stdin: not in gzip format", JSON_TYPE)
+    assert (finding.cause, finding.variant) == ("invalid-payload", "not-compressed")
+
+
 def test_a_death_by_timeout_is_no_parse_crash() -> None:
     """Its own words say what it died of."""
     assert not causes('{\\"rows\\": []}', 12, "TimeoutError: timed out", JSON_TYPE)

@@ -73,3 +73,31 @@ def test_a_step_that_named_its_refusal_and_failed_of_it(words: str, later: str, 
         http_job.left(9, 2.9, 0),
     )  # fmt: skip
     assert analysis.verdict.outcome == outcome
+
+
+POSTGRES = "E\\0\\0\\0004SFATAL\\0C53300\\0Msorry, too many clients already\\0\\0"
+WORKS = "R\\0\\0\\0\\10\\0\\0\\0\\0Z\\0\\0\\0\\5I"
+
+
+@pytest.mark.parametrize(("later", "outcome"), [("", "degraded"), (WORKS, "healthy")])
+def test_a_client_that_was_refused_and_failed_in_a_job_that_went_on(later: str, outcome: str) -> None:
+    """Unless another one was served: `until psql ...; do sleep 1; done`."""
+
+    def psql(pid: int, at: float, answer: str, size: int, status: int) -> list[str]:
+        address = '{sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("192.0.2.7")}'
+        hello = "\\0\\0\\0\\27\\0\\3\\0\\0user\\0app\\0\\0"
+        return [
+            http_job.forked(9, pid, at, "psql"),
+            f"{pid} {at + 0.1:.1f} connect(3, {address}, 16) = 0 <0.001>",
+            f'{pid} {at + 0.2:.1f} sendto(3, "{hello}", 19, 0, NULL, 0) = 19 <0.001>',
+            f'{pid} {at + 0.3:.1f} recvfrom(3, "{answer}", 9000, 0, NULL, NULL) = {size} <0.001>',
+            http_job.left(pid, at + 0.4, status),
+        ]
+
+    analysis = http_job.judged(
+        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>',
+        *psql(10, 1.1, POSTGRES, 53, 2),
+        *(psql(11, 2.1, later, 15, 0) if later else []),
+        http_job.left(9, 2.9, 0),
+    )
+    assert analysis.verdict.outcome == outcome
