@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls import SOCKET_OPTIONS, SOCKETS
 from systrace.calls.errnos import UNKNOWN
 from systrace.model import Attempt, Connected, Draft, Socket, Step
 from systrace.rules.case.datagrams import rejection
@@ -282,14 +283,18 @@ def _went_unanswered(case: Case, socket: Socket, attempt: Attempt) -> bool:
     closed = given_up and socket.closed_by == "close" and case.sees_waits
     if waited is not None and waited < (SECOND if closed else SECOND // 5):
         return False  # given up at once: the program had no time to time out
-    return not _may_have_ended_unseen(case, socket)
+    return not _may_have_ended_unseen(case, socket, attempt)
 
 
-def _may_have_ended_unseen(case: Case, socket: Socket) -> bool:
+def _may_have_ended_unseen(case: Case, socket: Socket, attempt: Attempt) -> bool:
     """Another thread may have seen the attempt through; or calls that this log hides did, and nobody failed."""
     process = case.process(socket)
     if case.blind_to_threads(process):
         return True
+    if not attempt.blocking and not socket.waits and not case.shows(SOCKET_OPTIONS):  # how its outcome is asked for
+        lasted = _waited(case, attempt) if case.shows(SOCKETS) else None
+        if lasted is None or lasted < SECOND:
+            return True  # else, had it stood, it would have been used
     return not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process))
 
 
