@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, RECEIVES, SELECTS, SENDS, WRITES, either
+from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, RECEIVES, SELECTS, SENDS, SOCKETS, WRITES, either
 from systrace.messages.replies import Request
 from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
@@ -17,6 +17,8 @@ _AT_ENTRY = re.compile(
     rb"(?:%s)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:%s)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
     rb"|(?:%s)\(\d+[^\n]*\"(?:\.\.\.)?, \d+\s*\Z" % (either(INCOMING | EPOLLS), either(POLLS | SELECTS), either(WRITES))
 )
+# What a program dies of while it does something itself: it was not stopped in a wait.
+_OWN_FAULTS = frozenset("SIGPIPE SIGSEGV SIGBUS SIGFPE SIGILL SIGABRT SIGSYS SIGTRAP".split())
 _UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
 
 
@@ -208,7 +210,9 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
     waited = end - turn.request_end_ns if case.has_clock and end is not None and turn.request_end_ns else None
     if fate not in ("failed", "killed") if waited is None else waited < SECOND:
         return None
-    if waited is None and not (case.shows(RECEIVES) and _awaits_answer(socket)):
+    if not case.shows(RECEIVES) and (waited is None or not case.shows(SOCKETS)):
+        return None  # what came would not be in the log
+    if (waited is None and not _awaits_answer(socket)) or (process is not None and process.signal in _OWN_FAULTS):
         return None  # that it did wait nothing tells
     ended = _deadly_signal(case, process) or ("log end" if fate == "open" else "exit")
     direction = "w" if socket.unsent else "r"

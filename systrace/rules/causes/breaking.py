@@ -302,6 +302,8 @@ def empty_reply(case: Case) -> Iterator[Draft]:
         if end is None:
             continue
         finding = _base(case, "empty-reply", socket, end)
+        if socket.inherited:
+            finding.confidence = "likely"  # it may have answered before the log begins
         who, label = case.user(socket), case.label(socket)
         if end.sent_before:
             why = "the server crashed or gave up on this request"

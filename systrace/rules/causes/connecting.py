@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.calls import SOCKET_OPTIONS, SOCKETS
+from systrace.calls import LOOPS, SOCKET_OPTIONS, SOCKETS
 from systrace.calls.errnos import UNKNOWN
 from systrace.model import Attempt, Connected, Draft, Socket, Step
 from systrace.rules.case.datagrams import rejection
@@ -381,7 +381,7 @@ def _surely_took_ns(case: Case, attempt: Attempt) -> int:
         return 0  # nobody looked earlier: the time until then says nothing
     if case.evidence.source.style.duration:
         return took
-    if not case.sees_waits:
-        return 0  # no -T: it lasted until the thread's next line, and calls in between are hidden
+    if not case.shows(LOOPS):
+        return 0  # no -T: it lasted until the thread's next line, and waits in between are hidden
     whole_seconds = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
     return took - SECOND if whole_seconds else took  # -t: it may have been a second less

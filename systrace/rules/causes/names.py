@@ -148,7 +148,7 @@ def _unanswered(case: Case, lookup: Lookup, sockets: list[Socket]) -> Draft | No
     timed_out = any(wait.timed_out for socket in sockets for wait in socket.waits)
     if not timed_out and _may_be_answered(case, lookup, sockets, finding.duration_ns or 0):
         return None
-    finding.confidence = "confirmed" if timed_out else "likely"
+    finding.confidence = "confirmed" if timed_out else "likely" if case.shows(READS) else "possible"
     tries = max(len(lookup.queries), sum(s.sent.calls for s in sockets))
     within = f" within {seconds(finding.duration_ns)}" if finding.duration_ns else ""
     finding.summary = (

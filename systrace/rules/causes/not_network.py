@@ -81,7 +81,7 @@ def not_network(case: Case) -> Iterator[Draft]:
     finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
     settled_before = span.kind == "stdin" and case.attached  # what descriptor 0 is the log does not tell
-    sure = "" if settled_before else " No socket was involved."
+    sure = "" if settled_before or span.kind == "child" else " No socket was involved."
     words, why = _WAITS.get(span.kind, ("what it waited for is not in the log", _UNDONE))
     if span.detail and span.kind in ("lock", "file", "accept"):
         words += f" ({span.detail})"
