@@ -62,8 +62,9 @@ DUPLICATES = _names("dup dup2 dup3")
 OPENS = _names("open openat openat2 creat")
 EVENTS = _names("eventfd eventfd2")
 SOCKET_NAMES = _names("getsockname getpeername")
+SOCKET_OPTIONS = SOCKET_NAMES | _names("getsockopt setsockopt")
 NETWORK = (  # strace's %network
-    SOCKETS | ACCEPTS | RECEIVES | SENDS | SOCKET_NAMES | _names("bind listen connect shutdown getsockopt setsockopt")
+    SOCKETS | ACCEPTS | RECEIVES | SENDS | SOCKET_OPTIONS | _names("bind listen connect shutdown")
 )
 WITH_ADDRESS = ACCEPTS | _names("connect sendto recvfrom sendmsg recvmsg getpeername")
 MAKERS = SOCKETS | ACCEPTS | PIPES | DUPLICATES | OPENS | {"fcntl", "recvmsg"}  # what descriptors of interest come from

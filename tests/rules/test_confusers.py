@@ -126,7 +126,7 @@ def test_a_connect_is_not_slow_for_what_the_log_hides_behind_it() -> None:
     lines = [_TCP, _CONNECT, _ASK, _OK]
     plain = [line.rpartition(" <")[0] for line in lines]
     text = [b"9 17000000%02d.000000 %s\n" % (at, line.encode()) for at, line in zip((0, 1, 4, 4), plain, strict=True)]
-    whole = [*text, b"9 1700000004.000000 close(3) = 0\n9 1700000005.000000 poll([], 0, 1) = 0 (Timeout)\n"]
+    whole = [*text, b"9 1700000004.000000 close(3) = 0\n", b"9 1700000005.000000 poll([], 0, 1) = 0 (Timeout)\n"]
     assert not [f for f in analyze([Input("network.strace", text)]).findings if f.cause == "slow-connect"]
     assert [f for f in analyze([Input("whole.strace", whole)]).findings if f.cause == "slow-connect"]
 

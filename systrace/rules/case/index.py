@@ -40,7 +40,7 @@ class Case:
         self.sees_waits = not hides_most
         self.sees_close = not hides_most
         self.sees_read = own or "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
-        self.sees_write = own or not hides_most or bool(style.syscalls & {"write", "writev"})
+        self._own = own
         self.attached = "attached" in evidence.source.facts or evidence.met > 0
         self.last_ns = evidence.source.last_ns
         self.stops_early = stops_early(evidence)
@@ -50,6 +50,12 @@ class Case:
         self.agents: dict[int, list[str]] | None = None  # User-Agents by process: filled by `clients`
         self._ends = {p.pid: p for p in evidence.processes.values()}
         self.sees_parents = any(p.parent is not None for p in evidence.processes.values())
+
+    def shows(self, calls: frozenset[str]) -> bool:
+        """Whether calls of this kind are recorded, so that none on a socket means that none was made there: one of them is in
+        the log (of systrace's own recordings it is known).
+        """
+        return self._own or not calls.isdisjoint(self.evidence.source.style.syscalls)
 
     def _is_client(self, socket: Socket) -> bool:
         if socket.family in ("netlink", "packet", "unspec"):

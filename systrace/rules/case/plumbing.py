@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls import PIPES
 from systrace.model import Draft, Event, Process, Sent, Step
 from systrace.rules.case.index import Case
 
 _FULL = {"ENOSPC": "no space is left on the device", "EDQUOT": "the disk quota is used up", "EROFS": "it is read-only"}
+_STDERR = 2
 _GONE = ("EPIPE", "ECONNRESET")
 
 
@@ -41,7 +43,7 @@ def breaks(case: Case) -> Iterator[tuple[Process, Event, str, str]]:
     for process in case.evidence.processes.values():
         if case.fate(process) not in ("failed", "killed"):
             continue
-        found = [*_of_files(process), *_of_channels(case, process)]
+        found = [*_of_files(case, process), *_of_channels(case, process)]
         if not found:
             continue
         event, variant, text = max(found, key=lambda each: case.at(each[0]))
@@ -49,9 +51,11 @@ def breaks(case: Case) -> Iterator[tuple[Process, Event, str, str]]:
             yield process, event, variant, text
 
 
-def _of_files(process: Process) -> Iterator[tuple[Event, str, str]]:
+def _of_files(case: Case, process: Process) -> Iterator[tuple[Event, str, str]]:
     for event in process.faults:
         errno = event.record.errno or ""
+        if errno == "EPIPE" and isinstance(event, Sent) and event.fd > _STDERR and not _is_pipe(case, event):
+            continue
         if errno in _FULL:
             yield event, "disk-full", f"a write failed: {_FULL[errno]}"
         elif errno == "EPIPE" and isinstance(event, Sent):
@@ -59,6 +63,11 @@ def _of_files(process: Process) -> Iterator[tuple[Event, str, str]]:
                 event.fd, f"the pipe at descriptor {event.fd}"
             )
             yield event, "stdio" if event.fd in (1, 2) else "helper", f"nobody reads {where} any more"
+
+
+def _is_pipe(case: Case, event: Sent) -> bool:
+    """The descriptor is a pipe: strace says so, or the log shows where pipes come from (a socket breaks in the same way)."""
+    return b"<pipe:" in event.record.raw or case.shows(PIPES)
 
 
 def _of_channels(case: Case, process: Process) -> Iterator[tuple[Event, str, str]]:

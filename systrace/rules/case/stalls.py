@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, SELECTS, SENDS, WRITES, either
+from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, RECEIVES, SELECTS, SENDS, SOCKETS, WRITES, either
+from systrace.messages.replies import Request
 from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case.index import SECOND, Case
@@ -16,6 +17,8 @@ _AT_ENTRY = re.compile(
     rb"(?:%s)\((?:\w+=)?\d+(?:<[^\n]*>)?,\s*\Z|(?:%s)\([^\n]*,\s*(?:-?\d+|NULL|\{[^}]*\})\s*\Z"
     rb"|(?:%s)\(\d+[^\n]*\"(?:\.\.\.)?, \d+\s*\Z" % (either(INCOMING | EPOLLS), either(POLLS | SELECTS), either(WRITES))
 )
+# What a program dies of while it does something itself: it was not stopped in a wait.
+_OWN_FAULTS = frozenset("SIGPIPE SIGSEGV SIGBUS SIGFPE SIGILL SIGABRT SIGSYS SIGTRAP".split())
 _UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
 
 
@@ -39,10 +42,11 @@ def torn_apart(event: Event) -> bool:
 def stood_still(case: Case, pending: Event) -> bool:
     """The call was under way when the tracer came, and still when it left: nothing else is known of that thread."""
     record, first = pending.record, case.evidence.source.first_ns
+    resumed = record.syscall == "restart_syscall"  # what strace meets half-way
     attached = record.outcome == DETACHED or case.attached
-    if not attached or record.syscall == "restart_syscall":
-        return attached
-    return record.time_ns is None or first is None or record.time_ns - first < SECOND
+    if not attached and not resumed:
+        return False
+    return (attached and resumed) or record.time_ns is None or first is None or record.time_ns - first < SECOND
 
 
 def open_wait(socket: Socket) -> Span | None:
@@ -206,10 +210,20 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
     waited = end - turn.request_end_ns if case.has_clock and end is not None and turn.request_end_ns else None
     if fate not in ("failed", "killed") if waited is None else waited < SECOND:
         return None
+    if not case.shows(RECEIVES) and (waited is None or not case.shows(SOCKETS)):
+        return None  # what came would not be in the log
+    if (waited is None and not _awaits_answer(socket)) or (process is not None and process.signal in _OWN_FAULTS):
+        return None  # that it did wait nothing tells
     ended = _deadly_signal(case, process) or ("log end" if fate == "open" else "exit")
     direction = "w" if socket.unsent else "r"
     events = [request, *exit_of(process)]
     return Stall(socket, process, "answer", direction, ended, waited, None, "", events, None, False)
+
+
+def _awaits_answer(socket: Socket) -> bool:
+    """What was said last is owed an answer, or nobody knows what it is."""
+    last = socket.messages[-1] if socket.messages else None
+    return not isinstance(last, Request) or last.unanswered
 
 
 def _unanswered(socket: Socket) -> Event | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from systrace.calls.errnos import RESET, VANISHED
 from systrace.messages.http import HttpRequest
 from systrace.messages.replies import Request
-from systrace.model import Draft, Event, Fault, Socket, Step
+from systrace.model import Draft, Event, Fault, OptionGot, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import exit_of
@@ -273,6 +273,8 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "peer-vanished")
     for socket, fault in _broken(case, *VANISHED):
+        if _may_never_have_stood(socket, fault):
+            continue
         finding = _base(case, "peer-vanished", socket, fault)
         keepalive = not fault.unanswered and socket.keepalive.on
         finding.variant = "keepalive" if keepalive else "retransmission"
@@ -297,6 +299,16 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
         yield finding
 
 
+def _may_never_have_stood(socket: Socket, fault: Fault) -> bool:
+    """What is told of a connection whose begin the log does not show may be the outcome of its connect: SO_ERROR is asked for
+    that before a byte moves, and a refusal answers nothing else, as a rule (RFC 9293 3.10.7.1).
+    """
+    if socket.attempts:
+        return False
+    moved = fault.sent_before or fault.received_before
+    return fault.errno == "ECONNREFUSED" or (not moved and isinstance(fault.event, OptionGot))
+
+
 @rule("empty-reply", on_path=True, fires=REQUEST + '9 1.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.02>\n' + FAIL,
       silent=REQUEST + replies() + '9 6.2 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>\n' + FINE)  # fmt: skip
 def empty_reply(case: Case) -> Iterator[Draft]:
@@ -315,6 +327,8 @@ def empty_reply(case: Case) -> Iterator[Draft]:
         if end is None:
             continue
         finding = _base(case, "empty-reply", socket, end)
+        if socket.inherited:
+            finding.confidence = "likely"  # it may have answered before the log begins
         who, label = case.user(socket), case.label(socket)
         if end.sent_before:
             why = "the server crashed or gave up on this request"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls import LOOPS, SOCKET_OPTIONS, SOCKETS
 from systrace.calls.errnos import UNKNOWN
 from systrace.model import Attempt, Connected, Draft, Endpoint, Socket, Step
 from systrace.rules.advice.probes import knock
@@ -283,14 +284,18 @@ def _went_unanswered(case: Case, socket: Socket, attempt: Attempt) -> bool:
     closed = given_up and socket.closed_by == "close" and case.sees_waits
     if waited is not None and waited < (SECOND if closed else SECOND // 5):
         return False  # given up at once: the program had no time to time out
-    return not _may_have_ended_unseen(case, socket)
+    return not _may_have_ended_unseen(case, socket, attempt)
 
 
-def _may_have_ended_unseen(case: Case, socket: Socket) -> bool:
+def _may_have_ended_unseen(case: Case, socket: Socket, attempt: Attempt) -> bool:
     """Another thread may have seen the attempt through; or calls that this log hides did, and nobody failed."""
     process = case.process(socket)
     if case.blind_to_threads(process):
         return True
+    if not attempt.blocking and not socket.waits and not case.shows(SOCKET_OPTIONS):  # how its outcome is asked for
+        lasted = _waited(case, attempt) if case.shows(SOCKETS) else None
+        if lasted is None or lasted < SECOND:
+            return True  # else, had it stood, it would have been used
     return not case.sees_waits and "ok" in (case.fate(process), case.job_fate(process))
 
 
@@ -378,7 +383,7 @@ def _surely_took_ns(case: Case, attempt: Attempt) -> int:
         return 0  # nobody looked earlier: the time until then says nothing
     if case.evidence.source.style.duration:
         return took
-    if not case.sees_waits:
-        return 0  # no -T: it lasted until the thread's next line, and calls in between are hidden
+    if not case.shows(LOOPS):
+        return 0  # no -T: it lasted until the thread's next line, and waits in between are hidden
     whole_seconds = not (attempt.start_ns or 0) % SECOND and not (attempt.end_ns or 0) % SECOND
     return took - SECOND if whole_seconds else took  # -t: it may have been a second less

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from systrace.calls import SENDS, WRITES
 from systrace.messages.grpc import GrpcStatus
 from systrace.messages.http import HttpResponse
 from systrace.messages.mismatch import USUAL_PORTS, Mismatch
@@ -101,8 +102,8 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
         return None
     due = next((name for name, ports in sorted(USUAL_PORTS.items()) if socket.peer.port in ports), None)
     if isinstance(greeting, HttpResponse):
-        if not case.sees_write and due in (None, "http"):
-            return None  # what was sent by write(2) is hidden
+        if due in (None, "http") and (socket.inherited or not case.shows(WRITES - SENDS)):
+            return None  # what was sent before the log begins, or by write(2), is hidden
         sample = greeting.head[:40]
         return greeting, due if due not in (None, "http") else "another protocol", "http", sample
     if socket.peer.port in own or due is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls import SOCKET_OPTIONS, WRITES
 from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import DETACHED, Draft, Fault, Sent, Socket, Step
 from systrace.rules.advice.remedies import advise_local, keepalive_remedies, timeout_remedies
@@ -108,7 +109,7 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
         if not _is_hang(case, stall) or not _idle_limit_fits(case, stall):
             continue
         finding = base(case, "idle-timeout", stall)
-        finding.variant, finding.confidence = "waiting", "likely"
+        finding.variant, finding.confidence = "waiting", "likely" if case.shows(SOCKET_OPTIONS) else "possible"
         fits = matching_limits(case, stall.waited_ns, stall.socket)
         finding.summary = (
             f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
@@ -148,6 +149,8 @@ def _error_after_silence(case: Case, socket: Socket) -> Fault | None:
         return None
     if fault.idle_ns is None or fault.idle_ns < limit * 0.98 or fault.answered:
         return None
+    if not fault.unanswered and not case.shows(WRITES):
+        return None  # when the last request went out is not in the log
     told = fault.errno in ("ECONNRESET", "ETIMEDOUT") or (fault.errno == "EPIPE" and fault.unanswered)
     return fault if told else None
 
@@ -213,6 +216,8 @@ def _keepalive_words(case: Case, socket: Socket) -> str:
         idle = keepalive.idle_s or case.host_keepalive_s
         usual = f"at the system's idle time ({KEEPALIVE_IDLE_S} s unless changed)"
         return f"on, but only after {idle} s" if idle else f"on, {usual}"
+    if keepalive.on is None and not case.shows(SOCKET_OPTIONS):
+        return "unknown (no option of a socket is in this log)"
     if keepalive.on is None and socket.inherited:
         return "unknown (the socket was open before the trace)"
     return "off"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from systrace.calls import READS
 from systrace.calls.errnos import UNREACHABLE
 from systrace.messages.dns import DnsMessage
 from systrace.model import Draft, Event, Process, Received, Sent, Socket, Step
 from systrace.rules.case.datagrams import rejection
 from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.lookups import Lookup, lookups_of
 from systrace.rules.content.said import said_by
 from systrace.rules.look import looked
 from systrace.rules.rule import Phase, rule
@@ -36,73 +37,6 @@ _ERRORS = {
     "REFUSED": "the server refuses to answer for this client or name",
     "NODATA": "the name exists, but has no address",
 }
-
-
-@dataclass(slots=True)
-class _Lookup:
-    """All questions for one name (with its search-list variants) by one process, until an address came."""
-
-    process: Process | None
-    stem: str
-    names: set[str] = field(default_factory=set)
-    queries: list[DnsMessage] = field(default_factory=list)
-    answers: list[DnsMessage] = field(default_factory=list)
-    sockets: dict[str, Socket] = field(default_factory=dict)
-    solved: bool = False
-    start_ns: int | None = None
-    end_ns: int | None = None
-
-
-def _lookups(case: Case) -> list[_Lookup]:
-    """Every look-up of the trace, in order."""
-    found: list[_Lookup] = []
-    messages = [(case.at(m.events[0]), m) for s in case.clients for m in s.messages
-                if isinstance(m, DnsMessage) and m.events]  # fmt: skip
-    for _, message in sorted(messages, key=lambda pair: pair[0]):
-        socket = case.evidence.sockets[message.socket]
-        process = case.process(socket)
-        pid = process.pid if process is not None else None
-        lookup = _of(found, pid, message)
-        if lookup is None:
-            if message.is_response and not message.question:
-                continue
-            lookup = _Lookup(process, message.question.lower(), start_ns=message.start_ns)
-            found.append(lookup)
-        lookup.sockets[socket.uid] = socket
-        lookup.names.add(message.question.lower())
-        if message.is_response:
-            lookup.answers.append(message)
-            if message.rcode == "NOERROR" and (message.answer_count or message.answers):
-                lookup.solved = True
-            lookup.end_ns = message.end_ns
-        else:
-            lookup.queries.append(message)
-    return found
-
-
-def _of(found: list[_Lookup], pid: int | None, message: DnsMessage) -> _Lookup | None:
-    """The look-up that a message belongs to; a new question after an address came is a look-up of its own."""
-    for lookup in reversed(found[-64:]):
-        if (lookup.process.pid if lookup.process is not None else None) != pid or not _related(lookup, message):
-            continue
-        if lookup.solved and not message.is_response and message.socket not in lookup.sockets:
-            return None
-        return lookup
-    return None
-
-
-def _related(lookup: _Lookup, message: DnsMessage) -> bool:
-    name, stem = message.question.lower(), lookup.stem
-    if name in lookup.names:
-        return True
-    if not name or not stem:
-        return message.socket in lookup.sockets
-    if lookup.answers and not lookup.solved and lookup.answers[-1].rcode == "NXDOMAIN":
-        asked, waited = message.start_ns, lookup.end_ns
-        soon = asked is None or waited is None or asked - waited < SECOND // 2
-        if soon and name.partition(".")[0] == stem.partition(".")[0]:
-            return True  # the next domain of the search list
-    return name == stem or name.startswith(stem.rstrip(".") + ".") or stem.startswith(name.rstrip(".") + ".")
 
 
 def _asked_without_answer(case: Case) -> Iterator[tuple[Process | None, list[Socket]]]:
@@ -154,12 +88,12 @@ def _evidence(sockets: list[Socket]) -> list[Event]:
     return events
 
 
-def _later_solved(lookups: list[_Lookup], failed: _Lookup) -> bool:
+def _later_solved(lookups: list[Lookup], failed: Lookup) -> bool:
     index = lookups.index(failed)
     return any(look.solved and (look.stem == failed.stem) for look in lookups[index + 1 :])
 
 
-def _finding(case: Case, cause: str, lookup: _Lookup, sockets: list[Socket]) -> Draft:
+def _finding(case: Case, cause: str, lookup: Lookup, sockets: list[Socket]) -> Draft:
     server = _server(sockets)
     finding = case.finding(cause, server, _evidence(sockets), lookup.process, severity="fatal")
     ends = [s.closed_ns for s in sockets if s.closed_ns is not None] + [lookup.end_ns or 0]
@@ -191,7 +125,7 @@ def dns_timeout(case: Case) -> Iterator[Draft]:
     Source: resolv.conf(5), RFC 1035 4.2.1
     """
     yield from looked(case, "dns-timeout")
-    lookups = _lookups(case)
+    lookups = lookups_of(case)
     for lookup in lookups:
         sockets = list(lookup.sockets.values())
         if lookup.solved:
@@ -204,17 +138,17 @@ def dns_timeout(case: Case) -> Iterator[Draft]:
             finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
             yield finding
     for process, sockets in _asked_without_answer(case):
-        finding = _unanswered(case, _Lookup(process, ""), sockets) if not _closed(sockets) else None
+        finding = _unanswered(case, Lookup(process, ""), sockets) if not _closed(sockets) else None
         if finding is not None:
             yield finding
 
 
-def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Draft | None:
+def _unanswered(case: Case, lookup: Lookup, sockets: list[Socket]) -> Draft | None:
     finding = _finding(case, "dns-timeout", lookup, sockets)
     timed_out = any(wait.timed_out for socket in sockets for wait in socket.waits)
     if not timed_out and _may_be_answered(case, lookup, sockets, finding.duration_ns or 0):
         return None
-    finding.confidence = "confirmed" if timed_out else "likely"
+    finding.confidence = "confirmed" if timed_out else "likely" if case.shows(READS) else "possible"
     tries = max(len(lookup.queries), sum(s.sent.calls for s in sockets))
     within = f" within {seconds(finding.duration_ns)}" if finding.duration_ns else ""
     finding.summary = (
@@ -231,17 +165,19 @@ def _unanswered(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Draft | N
     return finding
 
 
-def _may_be_answered(case: Case, lookup: _Lookup, sockets: list[Socket], took_ns: int) -> bool:
+def _may_be_answered(case: Case, lookup: Lookup, sockets: list[Socket], took_ns: int) -> bool:
     """No wait ran out, and an answer may have come unseen, or too late for this log."""
     if case.blind_to_threads(lookup.process) or _killed_at_once(case, lookup, sockets):
         return True
+    if not (case.shows(READS) or lookup.repeated or _was_last(case, lookup)):
+        return True  # how it was read is not recorded, and the process went on
     fate = case.fate(lookup.process)
     if took_ns >= _UNANSWERED_NS or fate == "killed":
         return False
     return case.sees_waits or fate != "failed"
 
 
-def _killed_at_once(case: Case, lookup: _Lookup, sockets: list[Socket]) -> bool:
+def _killed_at_once(case: Case, lookup: Lookup, sockets: list[Socket]) -> bool:
     """The process was ended so soon after its question that no server would have been late."""
     process = lookup.process
     if process is None or case.fate(process) != "killed" or process.end_ns is None or not case.has_clock:
@@ -250,7 +186,7 @@ def _killed_at_once(case: Case, lookup: _Lookup, sockets: list[Socket]) -> bool:
     return process.end_ns - asked < _UNANSWERED_NS
 
 
-def _slow(case: Case, lookup: _Lookup, sockets: list[Socket]) -> Iterator[Draft]:
+def _slow(case: Case, lookup: Lookup, sockets: list[Socket]) -> Iterator[Draft]:
     if lookup.start_ns is None or lookup.end_ns is None or lookup.end_ns - lookup.start_ns < SLOW_NS:
         return
     finding = _finding(case, "dns-timeout", lookup, sockets)
@@ -282,7 +218,7 @@ def dns_error(case: Case) -> Iterator[Draft]:
     What to do: correct the name; attach the zone to this network; retry only SERVFAIL.
     Source: RFC 1035 4.1.1, resolv.conf(5), RFC 2308 2.2
     """
-    lookups = _lookups(case)
+    lookups = lookups_of(case)
     for lookup in lookups:
         sockets = list(lookup.sockets.values())
         if not lookup.answers:
@@ -298,13 +234,13 @@ def dns_error(case: Case) -> Iterator[Draft]:
     for process, sockets in _asked_without_answer(case):
         closed = _closed(sockets)
         if closed and case.fate(process) != "ok":
-            lookup = _Lookup(process, "")
+            lookup = Lookup(process, "")
             finding = _finding(case, "dns-error", lookup, closed)
             _word(case, finding, lookup)
             yield finding
 
 
-def _did_no_harm(case: Case, lookups: list[_Lookup], lookup: _Lookup) -> bool:
+def _did_no_harm(case: Case, lookups: list[Lookup], lookup: Lookup) -> bool:
     """The program did without the name, or has an address of another type, or may have got one unseen."""
     if case.fate(lookup.process) == "ok" and not _was_last(case, lookup):
         return True
@@ -313,31 +249,31 @@ def _did_no_harm(case: Case, lookups: list[_Lookup], lookup: _Lookup) -> bool:
     return any(s.unseen for s in lookup.sockets.values()) or _other_type_solved(lookups, lookup)
 
 
-def _is_nodata(lookup: _Lookup) -> bool:
+def _is_nodata(lookup: Lookup) -> bool:
     """All its answers say that the name has no address of the type that they were asked for."""
     return bool(lookup.answers) and all(a.rcode == "NOERROR" and not a.truncated for a in lookup.answers)
 
 
-def _other_type_solved(lookups: list[_Lookup], lookup: _Lookup) -> bool:
+def _other_type_solved(lookups: list[Lookup], lookup: Lookup) -> bool:
     """The name has no address of this type (NODATA) and one of another, asked for on its own: resolvers that ask for A and
     AAAA on two sockets may send the second question when the first is answered (RFC 8305 3).
     """
     return any(each.solved and each.process is lookup.process and each.names & lookup.names for each in lookups)
 
 
-def _streams(case: Case, lookup: _Lookup) -> Iterator[Socket]:
+def _streams(case: Case, lookup: Lookup) -> Iterator[Socket]:
     """The network connections of the program that looked up a name."""
     for socket in case.clients:
         if socket.is_network and socket.type == "stream" and case.process(socket) is lookup.process:
             yield socket
 
 
-def _was_last(case: Case, lookup: _Lookup) -> bool:
+def _was_last(case: Case, lookup: Lookup) -> bool:
     """The program did nothing on the network but look up this name."""
     return not any(case.connected(socket) for socket in _streams(case, lookup))
 
 
-def _weigh(case: Case, finding: Draft, lookup: _Lookup) -> None:
+def _weigh(case: Case, finding: Draft, lookup: Lookup) -> None:
     """A program that went on to connect elsewhere did not die of this name at once. Many look up the name of their own host
     first (one without a dot), and do without; or what happened then is hidden. Nor did one that ended well, or still runs:
     to some (block lists, tests that a name is free, names for addresses) "no such name" is a good answer.
@@ -357,7 +293,7 @@ def _weigh(case: Case, finding: Draft, lookup: _Lookup) -> None:
     finding.summary += f" It went on without this name, to {case.label(socket)}."
 
 
-def _connected_next(case: Case, lookup: _Lookup) -> Socket | None:
+def _connected_next(case: Case, lookup: Lookup) -> Socket | None:
     """A connection that the program made after the look-up."""
     last = max((case.ended(e) for s in lookup.sockets.values() for e in s.timeline[-1:]), default=None)
     for socket in _streams(case, lookup):
@@ -367,7 +303,7 @@ def _connected_next(case: Case, lookup: _Lookup) -> Socket | None:
     return None
 
 
-def _word(case: Case, finding: Draft, lookup: _Lookup) -> None:
+def _word(case: Case, finding: Draft, lookup: Lookup) -> None:
     name = lookup.stem or "a name"
     who = case.name_of(lookup.process)
     finding.causes = [

@@ -16,6 +16,8 @@ from systrace.rules.rule import Harm, rule
 from systrace.words import seconds
 
 _RESTS = ("accept", "futex", "sleep", "unknown")  # of a server and its workers; unknown: an event loop without sockets
+_PASSING = ("futex", "sleep")  # how idle threads and loops pass their time: that it lasts only a clock can show
+_FEW = 3  # lines: all that strace saw of a process which it was attached to
 _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
 _UNDONE = "another thread or process has not done its part"
 # Kind of wait: what it is in words, and why it lasts.
@@ -79,7 +81,7 @@ def not_network(case: Case) -> Iterator[Draft]:
     finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
     settled_before = span.kind == "stdin" and case.attached  # what descriptor 0 is the log does not tell
-    sure = "" if settled_before else " No socket was involved."
+    sure = "" if settled_before or span.kind == "child" else " No socket was involved."
     words, why = _WAITS.get(span.kind, ("what it waited for is not in the log", _UNDONE))
     if span.detail and span.kind in ("lock", "file", "accept"):
         words += f" ({span.detail})"
@@ -208,6 +210,8 @@ def _still(case: Case, process: Process, span: Span) -> bool:
         return False
     if span.start_ns is None:
         last = span.events[-1]  # no clock: any log may end within a short wait
+        if span.kind in _PASSING and process.signal is None and case.evidence.health.records > _FEW:
+            return False
         torn = torn_apart(last) or (case.evidence.health.torn and not at_entry(last))
         return (span.ended_by == "" and not torn) or process.signal is not None
     if span.ended_by == "signal" and (process.signal is None or (process.end_ns or 0) - (span.end_ns or 0) > SECOND):

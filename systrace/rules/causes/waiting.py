@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls import LOOPS
 from systrace.model import Draft, Step
 from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.probes import ask_again, knock, last_request
@@ -91,6 +92,14 @@ def _given_up_by(case: Case, stall: Stall) -> str:
     """What made the program give up: its `limit`, an `alarm`, `itself` (it closed or exited, and failed), or ""."""
     waited = stall.waited_ns
     if stall.ended == "limit" and (waited is None or waited >= _OWN_LIMIT_NS):
+        socket = stall.socket
+        if (
+            stall.phase == "greeting"
+            and socket.inherited
+            and not socket.closed_by
+            and case.fate(stall.process) == "open"
+        ):
+            return ""  # whether anything was owed the log does not show, nor that the program minded
         unproven = waited is None and stall.phase == "middle" and case.fate(stall.process) == "ok"
         return "limit" if not unproven else ""  # without a clock a tick of its loop looks like its limit
     if stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM":
@@ -143,6 +152,15 @@ def slow_transfer(case: Case) -> Iterator[Draft]:
         yield finding
 
 
+def _may_still_connect(stall: Stall) -> bool:
+    """It waits until it may write, on a connection that was begun before the log and moved no byte: that is how the end of a
+    connect is awaited, too.
+    """
+    socket, span = stall.socket, stall.span
+    unknown = socket.inherited and not (socket.attempts or socket.sent.calls or socket.received.calls)
+    return unknown and span is not None and span.events[-1].record.syscall in LOOPS
+
+
 @rule(
     "send-blocked",
     endless=True,
@@ -167,6 +185,8 @@ def send_blocked(case: Case) -> Iterator[Draft]:
     yield from looked(case, "send-blocked")
     for stall in stalls(case, "w"):
         if stall.phase == "greeting" and not stall.socket.sent.calls and stall.ended == "close":
+            continue
+        if _may_still_connect(stall):
             continue
         if stall.waited_ns is not None and stall.waited_ns < SECOND // 2 and stall.ended != "limit" and not stall.cut:
             continue  # a call that was under way at attach and at detach has lasted longer than the log

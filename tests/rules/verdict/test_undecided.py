@@ -245,8 +245,12 @@ def test_whoever_says_goodbye_waits_for_no_answer() -> None:
     """A TLS alert ends the connection; its sender failed of what it tells."""
     log = [f"9 socket({_STREAM}) = 3", f"9 connect(3, {_TO % (443, 7)}) = 0", "9 sendto(3, %s, MSG_NOSIGNAL, NULL, 0) = 7",
            "9 +++ exited with 60 +++"]  # fmt: skip
+    receives = '9 recvfrom(4, "x", 9, 0, NULL, NULL) = 1'  # so they are recorded
     for said, cause in ((r'"\25\3\3\0\2\2-", 7', "tls-error"), ('"LIST 7\\n", 7', "read-timeout")):
-        assert judged(*(line.replace("%s", said) for line in log)).verdict.cause == cause
+        assert judged(receives, *(line.replace("%s", said) for line in log)).verdict.cause == cause
+        assert (
+            cause == "tls-error" or judged(*(line.replace("%s", said) for line in log)).verdict.cause == "inconclusive"
+        )
 
 
 def test_a_wait_that_strace_met_half_way_may_be_for_a_socket() -> None:
