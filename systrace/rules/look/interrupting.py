@@ -16,7 +16,7 @@ from systrace.rules.look.wording import who
 # After the handlers of these a program goes on with its work, so it repeats what they interrupted. Those that end it
 # (INT, TERM, QUIT) and those that limit a wait (ALRM) are no proof: there EINTR is the reason to give up.
 _GOES_ON = tuple(
-    getattr(Signals, name) for name in "SIGCHLD SIGHUP SIGUSR1 SIGUSR2 SIGWINCH SIGCONT SIGTSTP SIGURG SIGIO".split()
+    Signals[name] for name in "SIGCHLD SIGHUP SIGUSR1 SIGUSR2 SIGWINCH SIGCONT SIGTSTP SIGURG SIGIO".split()
 )
 _REPEATING = re.compile(r"(python3\.([5-9]|\d\d+)|pypy3\S*)[a-z]*")  # PEP 475
 _NOT_OF_PYTHON = ("semop", "semtimedop", "io_")  # modules' own calls, not the interpreter's

@@ -9,7 +9,7 @@ from systrace.rules.case.index import SECOND, Case
 from systrace.rules.look.diagnose import diagnose
 from systrace.rules.look.interrupting import Interrupted, interrupted_by_attach
 
-_MOMENTS_NS = 2 * SECOND
+_MOMENTS_NS = 3 * SECOND  # from the look; the tracer comes within one
 _FROM_OUTSIDE = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGKILL")
 
 
@@ -18,7 +18,7 @@ def ended_by_attach(case: Case) -> str:
     for look in case.evidence.looks if case.attached else ():
         for each in interrupted_by_attach(look):
             process = case.owner_of(each.pid)
-            if process is not None and _ended_at_once(case, process, each):
+            if process is not None and _ended_at_once(case, process, each, look.time_ns):
                 how = process.signal or f"exit status {process.exit_code}"
                 return (
                     f"{case.name_of(process)} ended with {how} as soon as the tracer's coming had ended its {each.call} with "
@@ -28,13 +28,12 @@ def ended_by_attach(case: Case) -> str:
     return ""
 
 
-def _ended_at_once(case: Case, process: Process, each: Interrupted) -> bool:
+def _ended_at_once(case: Case, process: Process, each: Interrupted, looked_ns: int) -> bool:
     """Nobody else ended it, and it had not gone back to waiting."""
-    came, ended = case.evidence.source.first_ns, process.end_ns
-    if came is None or ended is None or ended - came > _MOMENTS_NS or process.signal in _FROM_OUTSIDE:
+    if process.end_ns is None or process.end_ns - looked_ns > _MOMENTS_NS or process.signal in _FROM_OUTSIDE:
         return False
-    again = (span for span in _waits(case, process) if span.tid == each.tid and (span.start_ns or 0) >= came)
-    return not any(again)
+    waits = (span.events[-1].record for span in _waits(case, process) if span.tid == each.tid)
+    return not any(record.time_ns is not None and record.time_ns >= looked_ns for record in waits)
 
 
 def _waits(case: Case, process: Process) -> Iterator[Span]:
