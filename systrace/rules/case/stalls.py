@@ -56,11 +56,11 @@ def awaits_clients(case: Case, process: Process) -> bool:
     if not case.attached:
         return False  # a job's own listener may wait for somebody who was to call it back
     listeners = [s for s in case.evidence.sockets.values() if s.role == "listener" and s.waits]
-    pending = any(s.waits[-1].end_ns is None and s.waits[-1].pid == process.pid for s in listeners)
+    pending = any(w.end_ns is None and w.pid == process.pid for s in listeners for w in s.waits)
     if pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans):
         return True
     waits = {span.limit_source for span in process.spans if span.ended_by == ""}
-    if waits <= LOOPS | SIGNALS and _listens(case, process):
+    if waits and waits <= SIGNALS and _listens(case, process):  # the master of workers
         return True
     return waits <= LOOPS and any(
         s.role == "server" and not s.inherited and s.pid == process.pid for s in case.evidence.sockets.values()
