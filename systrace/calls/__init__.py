@@ -37,13 +37,14 @@ FUTEXES = _names("futex futex_time64 futex_wait futex_waitv")
 CHILDREN = _names("wait4 waitpid waitid")
 SIGNALS = _names("pause rt_sigsuspend sigsuspend rt_sigtimedwait rt_sigtimedwait_time64")
 LOCKS = _names("flock fcntl fcntl64")
+SEMAPHORES = _names("semop semtimedop semtimedop_time64")
+QUEUES = _names("msgrcv msgsnd mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64")
 TIMERS = _names("alarm setitimer")
 DISK = _names("fsync fdatasync sync syncfs sync_file_range msync")
-# signal(7): EINTR after a stop, whatever SA_RESTART says
-NEVER_RESTARTED = EPOLLS | _names(
-    "semop semtimedop semtimedop_time64 io_getevents io_pgetevents io_pgetevents_time64 rt_sigtimedwait "
-    "rt_sigtimedwait_time64"
-)
+# EINTR after a stop, handler or not: signal(7), and measured on Linux 6.18. The kernel restarts some of its list since:
+# futex (2.6.22), msgrcv and msgsnd, reads of inotify (3.8), io_pgetevents.
+NEVER_RESTARTED = EPOLLS | SEMAPHORES | _names("io_getevents io_uring_enter rt_sigtimedwait rt_sigtimedwait_time64")
+INTERRUPTIBLE = NEVER_RESTARTED | INCOMING | WRITES | {"connect"}  # the latter with SO_RCVTIMEO or SO_SNDTIMEO
 BLOCKING = READS | WRITES | ACCEPTS | LOOPS | SLEEPS | FUTEXES | CHILDREN | LOCKS | {"connect", "restart_syscall"}
 
 # Processes

@@ -37,6 +37,8 @@ from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
 from systrace.units import seconds
 from systrace.words import encoded, safe
 
+_STANDS_STILL = "it makes no call before it goes on"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -52,6 +54,7 @@ class Options:
     style: str
     tracer: str | None
     string_limit: str
+    force: bool = False
 
 
 class ToFile:
@@ -142,7 +145,11 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
     for look in looks:
         if len(look.look.root.ns_pids) > 1:
             complain(both_numbers(look.look))
-    if options.passive or all(look.look.root.stands_still for look in looks):
+    if options.passive:
+        return _passive(options, looks, to)
+    if all(look.look.root.stands_still for look in looks):
+        for look in looks:
+            complain(f"{look.who if len(looks) > 1 else ''}: not traced: {_STANDS_STILL}".removeprefix(": "))
         return _passive(options, looks, to)
     if len(looks) == 1:
         complain(looks[0].headline)
@@ -152,12 +159,30 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
         able = looks
     else:
         able = _traceable(looks)
-    for look in able:
-        for sentence in interrupted_by_attach(look.look):
-            complain(sentence)
+    able = [look for look in able if _bears_it(look, force=options.force)]
+    if not able:
+        if options.save is not None:
+            complain(f"nothing was traced: {options.save} is not written")
+        return _passive(options, looks, to)
     _check_null()
     failed = _trace(options, choose(tracer_named(options.tracer)), [look.look for look in able], limit, to)
     return int(failed or any(look.grave for look in looks if look not in able))
+
+
+def _bears_it(look: Looked, *, force: bool) -> bool:
+    """Say which calls tracing would end with EINTR; whether the process is known to live with that, or that doesn't matter."""
+    found = interrupted_by_attach(look.look)
+    unknown = [each for each in found if not each.expected]
+    if unknown and not force:
+        more = f" (so will {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        complain(
+            f"not traced: {unknown[0].what}{more}, and nothing shows that the program repeats it then: it might end of it; "
+            "--force traces all the same"
+        )
+        return False
+    for each in found:
+        complain(f"{each.what}{'; ' * bool(each.expected)}{each.expected}")
+    return True
 
 
 def _untraceable(look: Looked) -> str | None:
@@ -178,7 +203,7 @@ def _traceable(looks: Sequence[Looked]) -> list[Looked]:
         reason = _untraceable(look)
         tracer = tracer_of(look.pid)
         if look.look.root.stands_still:
-            complain(f"{look.who}: not traced: it makes no call before it goes on")
+            complain(f"{look.who}: not traced: {_STANDS_STILL}")
         elif reason is not None:
             complain(reason)
         elif tracer:
@@ -195,9 +220,6 @@ def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -
 
     several, for_people = len(looks) > 1, REPORTERS[options.style].for_people
     for look in looks:
-        if not options.passive:
-            whom = f"{look.who}: " if several else ""
-            complain(f"{whom}not traced: it makes no call before it goes on")
         if several and for_people:
             to.write(encoded(f"== {look.who} ==\n\n"))
         report = look.report(options.style, to.layout())
@@ -244,7 +266,7 @@ def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float
         if broken is not None and any(still_running(snapshot) for snapshot in roots):
             ended = False
         recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
-        return _report(options, to, recording, analyst, fault)
+        return _report(to, recording, analyst, fault, () if ended else roots)
 
 
 def _check_null() -> None:
@@ -331,7 +353,9 @@ def _under_way(count: int, limit: float | None) -> str:
     return f"{what} for {limit:g} s; Ctrl-C ends it earlier" if limit else f"{what}; Ctrl-C ends it"
 
 
-def _report(options: Options, to: ReportTo | ToFile, recording: Recording, analyst: Analyst, fault: str | None) -> bool:
+def _report(
+    to: ReportTo | ToFile, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look]
+) -> bool:
     if fault:
         complain(f"the capture is incomplete: {fault}")
     _where, complaint = recording.pack()
@@ -341,5 +365,8 @@ def _report(options: Options, to: ReportTo | ToFile, recording: Recording, analy
         conclusion = Conclusion.read(analyst.finish())
     except AnalysisFailed as error:
         raise CaptureError(f"no report: the analysis failed: {error}") from None
+    for look in released:
+        if not still_running(look):
+            complain(f"process {look.pid} ended just after the tracing, whose end interrupts blocked calls as well")
     to.write(conclusion.report)
     return conclusion.failed

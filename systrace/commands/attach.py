@@ -11,9 +11,10 @@ from systrace.commands.options import Save, Strings, Style, TracerName
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
-The first verdict comes from the kernel's tables and disturbs nobody. Tracing does: calls that are blocked at that
-moment are interrupted, and most programs simply repeat them; which ones is said before. --passive stops after the
-first look. The processes go on when the tracing ends.
+The first verdict comes from the kernel's tables and disturbs nobody. Tracing interrupts some blocked calls (epoll_wait,
+semop, sigtimedwait, sockets with a timeout) with EINTR. Where nothing shows that the program repeats such a call, it is
+not traced without --force: the first look is the report. --passive stops there always. The processes go on when the
+tracing ends.
 
 NAME is that of a program or script (nightly_export.sh, export.php, x.jar), exact or with * and ?. Several processes
 are traced together, into one report.
@@ -40,6 +41,9 @@ def attach(
         str | None, typer.Option("--wait-for", metavar="NAME", help="Wait for a new process of that name.")
     ] = None,
     passive: Annotated[bool, typer.Option("--passive", help="Only look: stop and interrupt nothing.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Trace even where that fails a call which the program may not repeat.")
+    ] = False,
     seconds: Annotated[
         str | None,
         typer.Option("--for", metavar="TIME", help="Trace so long: 30s, 5m, 2h; else until Ctrl-C or its end."),
@@ -67,5 +71,6 @@ def attach(
         style=style,
         tracer=tracer,
         string_limit=string_limit,
+        force=force,
     )
     raise typer.Exit(attach_to(options))

@@ -26,6 +26,8 @@ M = TypeVar("M", bound=Unit)
 class Dialogue(StreamDecoder):
     """Requests and replies of one connection. A subclass defines `identify`, `drain` and `cut`."""
 
+    EVENTS: frozenset[str] = frozenset()  # verbs after whose answer the server speaks when something happens
+
     def __init__(self, socket: Socket) -> None:
         super().__init__(socket)
         self.pending: deque[Request] = deque(maxlen=UNANSWERED)
@@ -61,6 +63,7 @@ class Dialogue(StreamDecoder):
         """A request, which waits for its answer from now on."""
         request = self.make(Request, True, first, summary)
         request.verb = verb
+        request.awaits = "events" if verb in self.EVENTS else ""
         return self.expect(request, wants_answer)
 
     def expect(self, request: Request, wants_answer: bool = True) -> Request:

@@ -21,6 +21,7 @@ from systrace.words import clean
 _MS = 10**6
 _MAX_POLL = 4096  # descriptors
 _MAX_SELECT = 65536
+_MAX_SEMAPHORES = 512
 _FUTEX_COMMAND = 0x7F
 _FUTEX_WAITS = {0: "wait", 6: "lock-pi", 9: "wait-bitset", 11: "wait-requeue-pi", 13: "lock-pi2"}  # linux/futex.h
 _FUTEX_CLOCK_REALTIME = 0x100
@@ -200,6 +201,28 @@ def _signal(call: Call, memory: Memory) -> Call:
     return call
 
 
+def _semaphore(call: Call, memory: Memory) -> Call:
+    """The first operation of the set that takes; `struct sembuf` is number, operation, flags."""
+    count = min(call.args[2] & 0xFFFFFFFF, _MAX_SEMAPHORES)
+    data = memory.read(call.args[1], count * 6) or b""
+    taken = next((number for number, operation, _ in struct.iter_unpack("=Hhh", data) if operation <= 0), None)
+    which = f"semaphore {taken} of set" if taken is not None else "set"
+    limit = memory.time_ns(call.args[3], wide=call.name.endswith("64")) if _times(call) and call.args[3] else None
+    return replace(call, limit_ns=limit, limit_source=call.name, detail=f"{which} {call.args[0] & 0xFFFFFFFF}")
+
+
+def _times(call: Call) -> bool:
+    return call.name != "semop"
+
+
+def _queue(call: Call, memory: Memory) -> Call:
+    if call.name.startswith("mq_"):  # until a moment of CLOCK_REALTIME
+        limit = memory.time_ns(call.args[4], wide=call.name.endswith("64")) if call.args[4] else None
+        left = _until(limit, realtime=True) if limit is not None else None
+        return replace(call, fd=_fd(call.args[0]), limit_ns=left, left_ns=left, limit_source=call.name)
+    return replace(call, detail=f"queue {call.args[0] & 0xFFFFFFFF}")
+
+
 def _path(call: Call, memory: Memory) -> Call:
     path = memory.path(call.args[0] if call.name in calls.PATH_FIRST else call.args[1])
     return replace(call, detail=clean(path) if path else "")
@@ -218,6 +241,8 @@ _DECODERS: tuple[tuple[frozenset[str], Callable[[Call, Memory], Call]], ...] = (
     (calls.CHILDREN, _child),
     (calls.SLEEPS, _sleep),
     (calls.SIGNALS, _signal),
+    (calls.SEMAPHORES, _semaphore),
+    (calls.QUEUES, _queue),
     (calls.LOCKS - {"flock"}, _fcntl),
     (calls.PATHS, _path),
     (calls.ON_DESCRIPTOR, _descriptor),  # what none of the above says more about

@@ -91,6 +91,7 @@ def _process(pid: int, limits: list[Limit]) -> ProcessState | None:
         frozen=not stat.kernel_thread and procfs.frozen(pid),
         alarms=procfs.alarms_of(witness, status),
         ns_pids=numbers,
+        program=procfs.program_of(witness),
         witness=witness,
     )
 
@@ -159,6 +160,7 @@ def _thread(pid: int, tid: int, machine: str, memory: Memory, inner: dict[int, i
         wchan=wchan,
         call=call,
         blocked_ns=None,
+        handled=procfs.handled_by(pid, tid) if call is not None and call.name in calls.INTERRUPTIBLE else 0,
         readable=current not in ("refused", "gone"),  # gone: the thread is there, but this kernel has no such file
     )
 

@@ -92,14 +92,31 @@ def stat_of(pid: int, tid: int | None = None) -> Stat | None:
     return parse_stat(read(f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat"))
 
 
-def status_of(pid: int) -> dict[str, str]:
-    """/proc/PID/status as a dictionary of its lines; empty when the process is gone."""
-    lines = (read(f"/proc/{pid}/status") or b"").split(b"\n")
+def status_of(pid: int, tid: int | None = None) -> dict[str, str]:
+    """/proc/PID/status as a dictionary of its lines, or a thread's; empty when it is gone."""
+    lines = (read(f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status") or b"").split(b"\n")
     return {
         clean(key): clean(value.strip().replace(b"\t", b" "))
         for key, _, value in (line.partition(b":") for line in lines)
         if key
     }
+
+
+def handled_by(pid: int, tid: int) -> int:
+    """The signals whose handlers the thread may run now: caught, and not blocked in this very call."""
+    status = status_of(pid, tid)
+    try:
+        return int(status.get("SigCgt", "0"), 16) & ~int(status.get("SigBlk", "0"), 16)
+    except ValueError:
+        return 0
+
+
+def program_of(pid: int) -> str:
+    """The name of the file that it executes, whatever it calls itself; "" when it is gone or refused."""
+    try:
+        return clean(os.readlink(f"/proc/{pid}/exe").rpartition("/")[2])
+    except OSError:
+        return ""
 
 
 def argv_of(pid: int) -> tuple[str, ...]:

@@ -42,6 +42,9 @@ class Thread:
     blocked_ns: int | None  # since it was last on a CPU; None where the kernel keeps no such figure
     cpu_share: float | None = None  # part of one CPU used while the snapshot looked, for running threads
     readable: bool = True  # False: the call was refused (permission)
+    handled: int = (
+        0  # signals that have a handler and are not blocked here, as /proc/PID/status counts them; of some calls
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +163,7 @@ class ProcessState:
     frozen: bool = False  # by its control group
     alarms: str = ""  # what might break a wait that has no limit of its own, and how that is known
     ns_pids: tuple[int, ...] = ()  # its number in our PID namespace, in the one below, ..., in its own
+    program: str = ""  # the file that it executes, without its folder
     witness: int = 0  # the thread whose /proc files speak for the process: another where the first has ended
 
     @property

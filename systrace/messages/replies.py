@@ -49,6 +49,9 @@ class Request(Unit):
     verb: str = ""  # "SELECT", "EHLO", "GET", "bind": the command in the protocol's own word
     wants_answer: bool = True
     answered: bool = False
+    # What is waited for by design: "events": once it is answered, the server speaks when something happens (SUBSCRIBE,
+    # LISTEN); "itself": the answer is what comes when something happens (BRPOP 0).
+    awaits: str = ""
 
     @property
     def unanswered(self) -> bool:

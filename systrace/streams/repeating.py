@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from systrace.calls import SLEEPS
 from systrace.model import DETACHED, Attached, Event, Exited, Fact, Printed, Repeat, Returned, Signalled
 
 _SAMPLES = 8  # records of a batch that are compared with those before them
@@ -91,6 +92,6 @@ def _look_alike(events: Sequence[Event | None]) -> bool:
 
 def _same(one: Event, other: Event) -> bool:
     a, b = one.record, other.record
-    return (
-        a.args == b.args and a.retval == b.retval and a.syscall == b.syscall and a.errno == b.errno and a.tid == b.tid
-    )
+    if a.retval != b.retval or a.syscall != b.syscall or a.errno != b.errno or a.tid != b.tid:
+        return False
+    return a.args == b.args or (a.syscall in SLEEPS and b"TIMER_ABSTIME" in a.args and b"TIMER_ABSTIME" in b.args)

@@ -94,14 +94,19 @@ def _adopt_wait(event: Fact, task: Task) -> None:
     start, limit = nanoseconds(item.get("since")), nanoseconds(item.get("limit"))
     for fd, want in _pairs(item):
         description = task.table.fds.get(fd)
-        if description is None or description.socket is None or description.socket.waiting is not None:
+        if description is None or description.socket is None:
             continue
         socket = description.socket
+        if socket.waiting is not None and socket.role != "listener":
+            continue
         direction = "w" if want == "w" else "r"
         source = "timerfd" if item.get("limit_source") == "timerfd" else str(item.get("call") or "")
         span = Span(
             task.tid, task.process.pid, "socket", start, None, limit, source, False, [event], (socket.uid,), direction
         )
+        if socket.waiting is not None:  # several workers wait for the clients of one listener
+            socket.waits = grown(socket.waits, span)
+            continue
         socket.waiting = span
         if socket.state == "connecting" and not socket.attempts:
             attempt = Attempt(socket.peer, start, [event], blocking=not socket.nonblock)

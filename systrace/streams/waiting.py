@@ -218,6 +218,7 @@ def blocked(books: Books, task: Task, event: model.Blocked) -> None:
     if record.errno == "ECHILD":
         return
     if not (record.pending or record.interrupted) and (record.duration_ns or 0) < NOTABLE_NS:
+        task.blocked = None  # what it waited for before the trace is over
         return
     detail = event.detail
     if event.kind == "lock" and event.fd >= 0:

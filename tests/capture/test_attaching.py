@@ -228,7 +228,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
     analyst = Analyst(recording.path, work, set())
     with pytest.raises(CaptureError, match=r"no report: the analysis failed: ValueError: odd \("):
-        attaching._report(OPTIONS, ReportTo(place(tmp_path / "r")), recording, analyst, "disk full")
+        attaching._report(ReportTo(place(tmp_path / "r")), recording, analyst, "disk full", ())
     analyst.close()
     recording.close()
     assert "systrace: the capture is incomplete: disk full\n" in capfd.readouterr().err
@@ -236,7 +236,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
 def test_options_are_named_as_on_the_command_line() -> None:
     assert [field.name for field in dataclasses.fields(Options)] == (
-        "pids names wait_for passive seconds save report style tracer string_limit".split()
+        "pids names wait_for passive seconds save report style tracer string_limit force".split()
     )
 
 

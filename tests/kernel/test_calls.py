@@ -79,3 +79,13 @@ def test_wild_pointers_are_survived(number: int, machine: str, memory: Memory) -
     call = decode(number, wild, machine, "", memory)
     assert call.limit_ns is None or call.limit_ns >= 0
     assert len(decode(number, (), machine, "", memory).args) == 6
+
+
+def test_semaphores_and_queues_are_named(memory: Memory) -> None:
+    operations = ctypes.create_string_buffer(struct.pack("=HhhHhh", 2, 1, 0, 3, -1, 0), 12)
+    limit = ctypes.create_string_buffer(struct.pack("=qq", 30, 0), 16)
+    call = decode(220, (55, at(operations), 2, at(limit), 0, 0), "x86_64", "", memory)
+    assert (call.name, call.detail, call.limit_ns) == ("semtimedop", "semaphore 3 of set 55", 30 * 10**9)
+    for_ever = decode(65, (55, at(operations), 2, at(limit), 0, 0), "x86_64", "", memory)  # semop(2) has no fourth
+    assert (for_ever.name, for_ever.limit_ns) == ("semop", None)
+    assert decode(70, (42, 0, 0, 0, 0, 0), "x86_64", "", memory).detail == "queue 42"

@@ -217,4 +217,4 @@ def test_what_an_attach_would_interrupt_is_said_beforehand(hang: Hang, kind: str
     victim.settle(call)
     warnings = interrupted_by_attach(take(victim.pid))
     assert len(warnings) == (says is not None)
-    assert says is None or re.search(says, warnings[0])
+    assert says is None or re.search(says, warnings[0].what)

@@ -82,6 +82,7 @@ class Amqp(FramedDialogue):
     """One connection."""
 
     name = "amqp"
+    EVENTS = frozenset({"basic.consume"})
     ports = frozenset({5672})
     header = 8
 

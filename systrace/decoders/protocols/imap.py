@@ -104,6 +104,7 @@ class Imap(LineDialogue):
         shown = "" if verb in _HIDDEN or not argument else f" {brief(argument, 60)}"
         request = self.make(Request, True, first, brief(verb + shown))
         request.verb = brief(verb, 20)
+        request.awaits = "itself" if verb == "IDLE" else ""  # RFC 2177
         if line.cut:
             unfinished(request, self.cut_reason, None, 0)
         self._tags[tag] = request

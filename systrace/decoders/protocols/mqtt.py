@@ -47,6 +47,7 @@ class Mqtt(FramedDialogue):
     """One connection to a broker."""
 
     name = "mqtt"
+    EVENTS = frozenset({"SUBSCRIBE"})
     ports = frozenset({1883})
     header = 5
 

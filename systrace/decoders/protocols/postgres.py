@@ -31,6 +31,7 @@ class Postgres(FramedDialogue):
     """One session."""
 
     name = "postgres"
+    EVENTS = frozenset({"LISTEN"})
     ports = frozenset({5432, 5433, 6432})
     header = 8
 

@@ -35,6 +35,10 @@ _INLINE = re.compile(
     rb"(?:PING|INFO|QUIT|AUTH|SELECT|GET|SET|DBSIZE|CONFIG|CLIENT|MONITOR)\b[^\r\n/]*\r?\n", re.IGNORECASE
 )
 _HIDDEN = frozenset({"AUTH", "HELLO", "CONFIG", "ACL", "MIGRATE", "EVAL", "SENTINEL"})  # words that may be secrets
+_EVENTS = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR"})
+_POPS = frozenset(b"BLPOP BRPOP BLMOVE BRPOPLPUSH BZPOPMIN BZPOPMAX".split())  # their last word is the limit, 0: none
+_POPS_MANY = frozenset(b"BLMPOP BZMPOP".split())  # their first one is
+_STREAMS = frozenset(b"XREAD XREADGROUP".split())
 _NAMES = {b":": "integer", b"_": "nil", b",": "double", b"#": "boolean", b"(": "big number"}
 _MANY, _BULK, _SIMPLE, _FIRST = b"*%~>|", b"$!=", b"+-:_,#(", b"*%~>|$!=+-:_,#("
 
@@ -42,7 +46,7 @@ _MANY, _BULK, _SIMPLE, _FIRST = b"*%~>|", b"$!=", b"+-:_,#(", b"*%~>|$!=+-:_,#("
 class _Value:
     """The value that one side is sending."""
 
-    __slots__ = ("error", "first", "items", "kind", "leaves", "size", "stack", "text")
+    __slots__ = ("block", "error", "first", "items", "kind", "last", "leaves", "size", "stack", "text")
 
     def __init__(self, first: Transfer | None) -> None:
         self.first = first
@@ -51,8 +55,20 @@ class _Value:
         self.text = b""  # of the outermost, when it is simple
         self.stack: list[int] = []  # items still to come, one number a level
         self.items: list[bytes] = []  # the first three leaves' first known bytes
+        self.last = b""  # the last leaf's first known bytes
+        self.block = b""  # those of the one behind BLOCK
         self.leaves = 0
         self.error = b""  # the first error in it
+
+
+def _blocks_for_ever(value: _Value) -> bool:
+    """A command that answers when there is something, without a limit."""
+    name = value.items[0].upper() if value.items else b""
+    if name in _POPS:
+        return value.last.strip(b"0.") == b"" and value.leaves > 1
+    if name in _POPS_MANY:
+        return len(value.items) > 1 and value.items[1].strip(b"0.") == b""
+    return name in _STREAMS and value.block == b"0"
 
 
 @decoder
@@ -60,6 +76,7 @@ class Redis(LineDialogue):
     """One connection to Redis, Valkey, KeyDB or Sentinel."""
 
     name = "redis"
+    EVENTS = _EVENTS
     ports = frozenset({6379, 6380, 26379})
 
     EXAMPLES = (
@@ -159,6 +176,9 @@ class Redis(LineDialogue):
     def _leaf(self, from_client: bool, value: _Value, data: bytes, cut: bool, out: list[Message]) -> None:
         """A value that holds no others is complete, and maybe with it those around it."""
         value.leaves += 1
+        if value.last.upper() == b"BLOCK":
+            value.block = data[:KEPT]
+        value.last = data[:KEPT]
         if len(value.items) < 3:
             value.items.append(data[:KEPT])
         stack = value.stack
@@ -170,7 +190,7 @@ class Redis(LineDialogue):
         self._value[from_client] = None
         self._read[from_client] = True
         if from_client:
-            self._request(value.items[:2], value.size, value.first, cut, out)
+            self._request(value.items[:2], value.size, value.first, cut, out, _blocks_for_ever(value))
         else:
             self._reply(value, cut, out)
 
@@ -191,10 +211,20 @@ class Redis(LineDialogue):
 
     # ------------------------------------------------------------------------------------------------------ messages
 
-    def _request(self, items: list[bytes], count: int, first: Transfer | None, cut: bool, out: list[Message]) -> None:
+    def _request(
+        self,
+        items: list[bytes],
+        count: int,
+        first: Transfer | None,
+        cut: bool,
+        out: list[Message],
+        for_ever: bool = False,
+    ) -> None:
         name = brief(items[0], 20).upper() if items else ""
         key = f" {brief(items[1], 58)}" if count > 1 and len(items) > 1 and name not in _HIDDEN else ""
         request = self.ask(first, name + key, name)
+        if for_ever:
+            request.awaits = "itself"
         if cut:
             unfinished(request, self.cut_reason, None, 0)
         out.append(request)

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from systrace.annotations import note_of, without_notes
+from systrace.calls import QUEUES, SEMAPHORES
 from systrace.model import Blocked, EpollChanged, Event, Record, TimerSet, Waited
 from systrace.parser.syscalls import syscall
 from systrace.parser.values import fd_of, number_of, split_args, timespec_ns
@@ -20,6 +21,7 @@ _MEMBERS = re.compile(rb"\d{1,9}")
 _READY_SET = re.compile(rb"(in|out|except) \[([^\]]*)\]")
 _NEVER = (1 << 31) - 1
 _MOST_CACHED = 2000  # bytes of arguments that are worth remembering
+_YEAR_NS = 365 * 86400 * 10**9
 _MOST_RESULT = 4096  # strace has a buffer of 1 kB for this text
 
 
@@ -132,8 +134,17 @@ def restarted(record: Record) -> Event | None:
 
 @syscall("nanosleep", "clock_nanosleep", "clock_nanosleep_time64")
 def slept(record: Record) -> Event | None:
-    """A sleep of known length."""
-    return Blocked(record, "sleep", -1, timespec_ns(record.args), "")
+    """A sleep of known length; with TIMER_ABSTIME until a moment."""
+    limit = _until(record) if b"TIMER_ABSTIME" in record.args else timespec_ns(record.args)
+    return Blocked(record, "sleep", -1, limit, "")
+
+
+def _until(record: Record) -> int | None:
+    """How far away a moment is that a call names; of all clocks the log's own is CLOCK_REALTIME."""
+    moment, now = timespec_ns(record.args), record.time_ns
+    if moment is None or now is None or b"CLOCK_REALTIME" not in record.args:
+        return None
+    return moment - now if 0 <= moment - now < _YEAR_NS else None  # else the log's clock is another
 
 
 @syscall("pause", "rt_sigsuspend", "sigsuspend", "rt_sigtimedwait", "rt_sigtimedwait_time64", "sigtimedwait")
@@ -159,7 +170,7 @@ def file_locked(record: Record) -> Event | None:
     return Blocked(record, "lock", fd_of(record.args), None, note_of(record.args).decode("utf-8", "replace"))
 
 
-@syscall("semop", "semtimedop", "semtimedop_time64", "msgrcv", "mq_timedreceive", "mq_timedreceive_time64")
+@syscall(*sorted(SEMAPHORES | QUEUES))
 def ipc_awaited(record: Record) -> Event | None:
     """System V and POSIX queues and semaphores."""
     return Blocked(record, "message", -1, timespec_ns(record.args), record.syscall)

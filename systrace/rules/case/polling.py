@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Blocked, Draft, Repeat, Step
+from systrace.calls.errnos import WOULD_BLOCK
+from systrace.model import Blocked, Draft, Event, Received, Repeat, Socket, Step, Waited
 from systrace.rules.case.index import SECOND, Case
 from systrace.words import seconds
 
@@ -39,6 +40,41 @@ def polled(case: Case, cause: str) -> Iterator[Draft]:
         finding.remedy = ["give the loop a limit, and let it say what it waits for"]
         finding.refuted_by = "the loop ending by itself"
         yield finding
+
+
+def asked_in_vain(case: Case) -> Iterator[tuple[Socket, Repeat]]:
+    """Loops that try to receive, are told EAGAIN and sleep, to the end of the log, on a connection that owes an answer."""
+    for repeat in case.evidence.repeats:
+        process = case.owner_of(case.evidence.owners.get(repeat.tid, repeat.tid))
+        if process is None or not repeat.at_end or case.fate(process) not in ("open", "killed"):
+            continue
+        tries = {e.fd for e in repeat.calls if isinstance(e, Received) and e.record.errno in WOULD_BLOCK}
+        if len(tries) != 1 or not _looks_and_sleeps(repeat) or (repeat.duration_ns or 0) < SECOND:
+            continue
+        held = (process.pid, *tries)
+        for socket in case.clients:
+            if (
+                socket.type == "stream"
+                and _owes(socket)
+                and any((h.pid, h.fd) == held and h.to_ns is None for h in socket.holders)
+            ):
+                yield socket, repeat
+
+
+def _owes(socket: Socket) -> bool:
+    turn = socket.turn
+    return socket.last_word == "ours" if turn is None else bool(turn.request_bytes and not turn.answer_bytes)
+
+
+def _looks_and_sleeps(repeat: Repeat) -> bool:
+    """Rounds of tries and pauses, and nothing else; a pause may be a poll(2) that ran out."""
+
+    def pauses(event: Event) -> bool:
+        return (isinstance(event, Blocked) and event.kind == "sleep") or (isinstance(event, Waited) and not event.ready)
+
+    return any(pauses(e) for e in repeat.calls) and all(
+        pauses(e) or (isinstance(e, Received) and e.record.errno in WOULD_BLOCK) for e in repeat.calls
+    )
 
 
 def _polls(repeat: Repeat) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, RECEIVES, SELECTS, SENDS, SOCKETS, WRITES, either
+from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, RECEIVES, SELECTS, SENDS, SIGNALS, SOCKETS, WRITES, either
 from systrace.messages.replies import Request
 from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
@@ -60,12 +60,21 @@ def awaits_clients(case: Case, process: Process) -> bool:
     if not case.attached:
         return False  # a job's own listener may wait for somebody who was to call it back
     listeners = [s for s in case.evidence.sockets.values() if s.role == "listener" and s.waits]
-    pending = any(s.waits[-1].end_ns is None and s.waits[-1].pid == process.pid for s in listeners)
+    pending = any(w.end_ns is None and w.pid == process.pid for s in listeners for w in s.waits)
     if pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans):
         return True
-    return any(
+    waits = {span.limit_source for span in process.spans if span.ended_by == ""}
+    if waits and waits <= SIGNALS and _listens(case, process):  # the master of workers
+        return True
+    return waits <= LOOPS and any(
         s.role == "server" and not s.inherited and s.pid == process.pid for s in case.evidence.sockets.values()
-    ) and all(span.limit_source in LOOPS for span in process.spans if span.ended_by == "")
+    )
+
+
+def _listens(case: Case, process: Process) -> bool:
+    """It holds an open listener, be it its parent's or its workers': several may wait for the clients of one."""
+    listeners = (s for s in case.evidence.sockets.values() if s.role == "listener")
+    return any(holder.pid == process.pid and holder.to_ns is None for s in listeners for holder in s.holders)
 
 
 @dataclass(slots=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Draft, Fact
+from systrace.messages.replies import Request
+from systrace.model import Draft, Fact, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
 from systrace.rules.case.unfinished import only_watched
+
+_PINGS = ("PING", "PINGREQ")
 
 
 def stalls(case: Case, direction: str) -> Iterator[Stall]:
@@ -20,11 +23,26 @@ def stalls(case: Case, direction: str) -> Iterator[Stall]:
             continue
         if stall.phase == "idle" and only_watched(stall):
             continue
+        if stall.ended != "limit" and by_design(socket):
+            continue
         if socket.inherited and socket.turn is None and socket.last_word != "ours" and _serves(case, stall):
             continue  # a pool at rest, the channel to a parent: what is waited for are clients
         if socket.family == "unix" and socket.inherited and not hung_at_attach(stall):
             continue  # standard input or the like, given by whoever started the job
         yield stall
+
+
+def by_design(socket: Socket) -> bool:
+    """The client waits for what comes when something happens, and nothing else is owed: it has subscribed (and the server
+    has said so), asked for the next item with no limit, or had its ping answered, which nobody does who waits for an answer.
+    """
+    asked = [m for m in socket.messages if isinstance(m, Request) and m.direction == "sent"]
+    if not asked or any(each.unanswered and each.awaits != "itself" for each in asked):
+        return False
+    last = asked[-1]
+    if last.unanswered or last.verb in _PINGS:
+        return True
+    return any(each.awaits == "events" and each.answered for each in asked)
 
 
 def _serves(case: Case, stall: Stall) -> bool:

@@ -9,6 +9,7 @@ from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import DETACHED, Draft, Fault, Sent, Socket, Step
 from systrace.rules.advice.remedies import advise_local, keepalive_remedies, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.polling import asked_in_vain
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.examples import REQUEST, exits, replies
@@ -74,6 +75,27 @@ def hung_read(case: Case) -> Iterator[Draft]:
         ]
         finding.refuted_by = "an answer that would have come had the job been left alone"
         advise_local(case, finding, stall.socket)
+        yield finding
+    yield from _polled(case)
+
+
+def _polled(case: Case) -> Iterator[Draft]:
+    """It waits without blocking: EAGAIN, a sleep, and again."""
+    for socket, repeat in asked_in_vain(case):
+        process = case.process(socket)
+        finding = case.finding("hung-read", socket, [repeat.first, *repeat.calls], process)
+        finding.variant, finding.severity, finding.confidence = "no-answer", "fatal", "likely"
+        last, over = socket.last_progress_ns, case.last_ns
+        finding.duration_ns = over - last if over is not None and last is not None else repeat.duration_ns
+        finding.end_ns = over
+        finding.summary = (
+            f"{case.name_of(process)} waited {seconds(finding.duration_ns)} for the answer of {case.label(socket)}: it tries "
+            f"to receive, is told EAGAIN and pauses, {repeat.rounds} times in this log, with no limit that the log shows."
+        )
+        finding.causes = ["the server is working, stuck, or has lost the request"]
+        finding.next_steps = [Step("systrace attach PID --passive", "is anything outstanding, is keepalive on?")]
+        finding.remedy = ["give the loop a limit", *keepalive_remedies(case, process)]
+        finding.refuted_by = "an answer that would have come had the job been left alone"
         yield finding
 
 

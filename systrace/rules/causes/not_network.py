@@ -30,6 +30,7 @@ _WAITS = {
         "the program asks a question (password, yes/no) and nobody is there to answer",
     ),
     "pipe": ("it waited for a pipe", "the process at the other end of the pipe neither writes nor closes"),
+    "stdio": ("it waited until somebody reads its output", "the reader of its pipe or terminal is stuck, or stopped"),
     "futex": ("it waited for a lock or another thread", _UNDONE),
     "message": ("it waited for a semaphore or message queue", _UNDONE),
     "file": ("it waited for a file or device", _UNDONE),
@@ -45,12 +46,12 @@ def not_network(case: Case) -> Iterator[Draft]:
     """The job hangs, but not on a socket: on a lock, a child, keyboard input, a pipe, a sleep.
 
     What it is: when the log ends or the job is stopped, its last call waits for something that is no connection. Variants
-        say for what: `lock`, `child`, `stdin`, `pipe`, `sleep`, `futex`, `signal`, `disk`, `event` (its own loop),
-        `linger` (SO_LINGER), `supervisor` (a seccomp filter's), `deadlock` (a circle, or both ends of one pipe),
-        `polling` (it looks again and again, and sleeps in between). Or it failed of local plumbing: `stdio` (nobody
-        reads its output any more), `helper` (at the other end of its pipe or socketpair: gone), `disk-full`. Of a
-        running process (attach) also how it stands: `stopped`, `frozen`, `traced`, `cpu`, `running`, `zombie`, `ended`,
-        `kernel`, `hidden`, `other`; and `unread-data`.
+        say for what: `lock`, `child`, `stdin`, `pipe`, `sleep`, `futex`, `signal`, `disk`, `file` (open(2), a device),
+        `message` (a semaphore or queue), `event` (its own loop), `linger` (SO_LINGER), `supervisor` (a seccomp filter's),
+        `deadlock` (a circle, or both ends of one pipe), `polling` (it looks again and again, and sleeps in between). Or it
+        failed of local plumbing: `stdio` (nobody reads its output any more), `helper` (at the other end of its pipe or
+        socketpair: gone), `disk-full`. Of a running process (attach) also how it stands: `stopped`, `frozen`, `traced`,
+        `cpu`, `running`, `zombie`, `ended`, `kernel`, `hidden`, `other`; and `unread-data`.
     Why it matters: the network is not to blame; look at the holder of the lock, the child, the terminal.
     What proves it: the unfinished call and how long it had lasted.
     Not this: a parent that waits for a child which itself hangs on a socket: then the child's wait is the cause.
@@ -77,7 +78,8 @@ def not_network(case: Case) -> Iterator[Draft]:
     waited = span.duration_ns
     if waited is None and span.start_ns is not None and over is not None:
         waited = over - span.start_ns
-    finding.variant, finding.severity, finding.confidence = span.kind, "fatal", "likely"
+    kind = "pipe" if span.kind == "stdio" else span.kind  # as a variant, `stdio` is a reader that has gone
+    finding.variant, finding.severity, finding.confidence = kind, "fatal", "likely"
     finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
     settled_before = span.kind == "stdin" and case.attached  # what descriptor 0 is the log does not tell
@@ -90,11 +92,13 @@ def not_network(case: Case) -> Iterator[Draft]:
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]
     if rests:
-        left = seconds(span.limit_ns - waited if span.limit_ns is not None and waited is not None else None)
-        finding.severity, finding.remedy = "info", []
-        finding.summary = (
-            f"{who} sleeps on purpose ({span.limit_source}): {seconds(waited)} so far, at most {left} more."
+        left = (
+            f", at most {seconds(span.limit_ns - waited)} more"
+            if span.limit_ns is not None and waited is not None
+            else ""
         )
+        finding.severity, finding.remedy = "info", []
+        finding.summary = f"{who} sleeps on purpose ({span.limit_source}): {seconds(waited)} so far{left}."
     finding.refuted_by = "the wait ending by itself shortly after"
     yield finding
 
@@ -192,7 +196,7 @@ def _is_stuck(case: Case, process: Process, span: Span) -> bool:
 
 def _sleeps_on_purpose(case: Case, process: Process, span: Span) -> bool:
     """Attached to: its time is not over, and nobody ended it. It may be a daemon between two rounds."""
-    own = span.limit_ns is not None and _length(case, process, span) < span.limit_ns
+    own = span.limit_ns is None or _length(case, process, span) < span.limit_ns  # None: until a moment of another clock
     return case.attached and span.kind == "sleep" and own and case.fate(process) == "open"
 
 

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from systrace.model import Draft, Fact, Socket, Span, Verdict
-from systrace.rules.case.index import Case, once
+from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.stalls import open_wait, stood_still
 from systrace.rules.look.diagnose import Diagnosis, diagnose
 
+_HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
 GRAVE = ("fatal", "error")
 _OUTCOMES = {"fatal": "hung", "error": "hung", "warning": "degraded"}  # by the severity of the first finding
 # What has ended, belongs to the kernel, may not be seen or waits for who knows what is neither well nor ill.
@@ -45,11 +46,24 @@ def diagnoses(case: Case) -> list[Diagnosis]:
 
 
 def looked(case: Case, cause: str) -> Iterator[Draft]:
-    """What the look says of a cause and the trace did not refute: only what is grave, where there is a trace."""
+    """What the look says of a cause and the trace did not refute: only what is grave, where there is a trace.
+
+    A wait that was too short yet to be grave, and of which the kernel itself says what for, is so when it has outlasted
+    the trace: the trace alone would call it a hang, with less proof.
+    """
     for diagnosis in diagnoses(case):
         for draft in diagnosis.findings:
-            if draft.cause == cause and (alone(case) or draft.severity in GRAVE):
-                yield _placed(case, draft)
+            if draft.cause != cause:
+                continue
+            placed = _placed(case, draft)
+            if alone(case) or draft.severity in GRAVE:
+                yield placed
+            elif draft.severity == "warning" and draft.confidence == "confirmed" and _lasted(placed):
+                yield replace(placed, severity="fatal")
+
+
+def _lasted(draft: Draft) -> bool:
+    return draft.duration_ns is not None and draft.duration_ns >= _HANG_NS
 
 
 def never_weaker(case: Case, found: list[Draft]) -> list[Draft]:
@@ -102,11 +116,13 @@ def _is(socket: Socket, draft: Draft) -> bool:
 
 def _still(case: Case) -> set[int]:
     """The threads that were in one call from before the trace to its end."""
-    return {
+    waiting = {
         span.tid
         for span in _open_waits(case)
         if isinstance(span.events[-1], Fact) or stood_still(case, span.events[-1])
     }
+    pending = (event for process in case.evidence.processes.values() for event in process.pending)
+    return waiting | {event.record.tid for event in pending if stood_still(case, event)}
 
 
 def _open_waits(case: Case) -> Iterator[Span]:

@@ -35,10 +35,13 @@ def judge_call(wait: Wait) -> Judgement:
         return held
     if call.name == "flock" or call.detail == "fcntl lock":
         return _file_lock(wait)
-    if call.name in calls.FUTEXES:
-        return _futex(wait)
-    if call.name in calls.CHILDREN:
-        return _child(wait)
+    for names, judge in (
+        (calls.FUTEXES, _futex),
+        (calls.CHILDREN, _child),
+        (calls.SEMAPHORES | calls.QUEUES, _message),
+    ):
+        if call.name in names:
+            return judge(wait)
     if call.name in calls.FORKS:  # vfork(2): until the child's execve or exit
         return _plain(wait, "child", 35, f"{wait.subject}: it waits until its new child has started its program")
     if call.name in calls.SIGNALS or watches_nothing(call):
@@ -137,6 +140,25 @@ def _file_lock(wait: Wait) -> Judgement:
         "remedy": ["flock -w SECONDS (or LOCK_NB with a retry) so that a stuck holder is reported"],
     }
     return _endless(wait, "lock", 64, headline, refuted_by="the lock is granted", **advice)
+
+
+def _message(wait: Wait) -> Judgement:
+    """A semaphore or a queue of messages; a server's workers may wait at one for their turn, or for work."""
+    call = wait.call
+    end = f", limit {call.limit_source} ends it {wait.ends}" if wait.ends else ""
+    if call.name in calls.SEMAPHORES:
+        headline, tool = f"{wait.subject}: {call.detail} is not free{end}", "ipcs -s -i"
+    else:
+        full = call.name == "msgsnd" or call.name.startswith("mq_timedsend")
+        descriptor = wait.process.descriptor(call.fd) if call.fd is not None else None
+        name = call.detail or (f"queue {descriptor.target}" if descriptor is not None else "a queue")
+        headline, tool = f"{wait.subject}: {name} is {'full' if full else 'empty'}{end}", "ipcs -q -i"
+    if any(state.state == "listen" for state in wait.snapshot.sockets):
+        return _plain(wait, "message", 12, headline)
+    steps = [Step(f"{tool} {call.args[0] & 0xFFFFFFFF}", "who used it last")] if not call.name.startswith("mq_") else []
+    causes = ["the process that has to release or fill it is stuck, or ended without doing so (SEM_UNDO releases)"]
+    severity = wait.severity(endless=wait.deadline_s is None)
+    return _plain(wait, "message", 57, headline, severity=severity, causes=causes, next_steps=steps)
 
 
 def _mutex_circle(wait: Wait) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from systrace.model import Draft, Verdict
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import RULES, Harm
+from systrace.rules.verdict.by_attach import ended_by_attach
 from systrace.rules.verdict.undecided import may_cope, unknown
 from systrace.words import seconds
 
@@ -13,6 +14,9 @@ _DEAR_NS = 10 * SECOND  # lost before something else worked: the next run may ha
 
 def judge(case: Case, findings: list[Draft]) -> Verdict:
     """The verdict: the root cause where something failed; else what was benign; else what cannot be told."""
+    ours = ended_by_attach(case)
+    if ours:
+        return _inconclusive(ours)
     failures = [i for i, f in enumerate(findings) if f.severity in ("fatal", "error")]
     if failures:
         index = failures[0]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from systrace.look.lines import lines_of
-from systrace.look.nouns import FileLock, Look, ProcessState, SocketState, Thread
+from systrace.look.nouns import Call, FileLock, Look, ProcessState, SocketState, Thread
 from systrace.model import Analysis, Input, Keepalive
 from systrace.pipeline import analyze
 from tests.rules.look.test_sockets import IDLE, INFO, RECV
@@ -89,3 +89,51 @@ def test_who_holds_a_lock_is_said_in_the_end_too() -> None:
         first = traced.findings[0]
         assert (first.cause, first.variant) == ("not-network", "lock")
         assert "process 77" in first.summary
+
+
+def _blocked(call: Call, wchan: str, seconds: int, **more: object) -> Look:
+    """A process whose only thread is in that call."""
+    thread = Thread(42, 42, "job", "S", wchan, call, seconds * 10**9)
+    process = ProcessState(42, 1, "job", ("job",), "S", 0, 1, "x86_64", (thread,))
+    return look(DEAD, **{"processes": (process,), "sockets": (), **more})
+
+
+def test_a_short_wait_that_outlasts_the_trace_keeps_its_proof() -> None:
+    """Four seconds are a warning; with those of the trace the same lock is a hang, and its holder is still known."""
+    call = replace(RECV, name="flock", number=73, fds=(), fd=7)
+    found = _blocked(call, "locks_lock_inode_wait", 4, locks=(FileLock(42, 77, "FLOCK", 5),))
+    assert judged(found).verdict.outcome == "degraded"
+    traced = judged(found, "flock(7, LOCK_EX <detached ...>")
+    assert (traced.verdict.outcome, traced.findings[0].variant) == ("hung", "lock")
+    assert "process 77" in traced.findings[0].summary
+    over = judged(found, "flock(7, LOCK_EX) = 0 <0.1>", "exit_group(0) = ?", "+++ exited with 0 +++")
+    assert over.verdict.outcome == "healthy"
+
+
+def test_a_fifo_that_nobody_else_opens_is_not_healthy() -> None:
+    call = Call(257, "openat", (0,) * 6, detail="/run/fifo")
+    found = _blocked(call, "wait_for_partner", 4)
+    traced = judged(found, 'openat(AT_FDCWD, "/run/fifo", O_RDONLY <detached ...>')
+    assert (traced.verdict.outcome, traced.findings[0].variant) == ("hung", "pipe")
+    assert "nobody has opened its other end" in traced.findings[0].summary
+
+
+def test_a_semaphore_is_named_to_the_end() -> None:
+    call = Call(65, "semop", (55, 0, 1, 0, 0, 0), detail="semaphore 0 of set 55")
+    found = _blocked(call, "do_semtimedop", 4)
+    for traced in (judged(found), judged(found, "semop(55, [{0, -1, 0}], 1 <detached ...>")):
+        assert (traced.findings[0].cause, traced.findings[0].variant) == ("not-network", "message")
+        assert "semaphore 0 of set 55 is not free" in traced.findings[0].summary
+        assert traced.findings[0].next_steps[0].command == "ipcs -s -i 55"
+
+
+def test_a_sleep_until_a_moment_is_no_duration() -> None:
+    """The moment is one of a clock that counts since boot; how much is left the look knows."""
+    call = Call(230, "clock_nanosleep", (1, 1, 0, 0, 0, 0), limit_ns=600 * 10**9, limit_source="clock_nanosleep")
+    found = _blocked(call, "hrtimer_nanosleep", 4)
+    pending = "clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, {tv_sec=5306, tv_nsec=0}, NULL <detached ...>"
+    verdict = judged(found, pending).verdict
+    assert verdict.outcome == "healthy"
+    assert "at most 596 s more" in verdict.headline
+    alone = judged(replace(found, processes=()), pending)
+    assert "more" not in alone.verdict.headline  # of it alone nothing is known
