@@ -94,7 +94,7 @@ def _polled(case: Case) -> Iterator[Draft]:
         )
         finding.causes = ["the server is working, stuck, or has lost the request"]
         finding.next_steps = [Step("systrace attach PID --passive", "is anything outstanding, is keepalive on?")]
-        finding.remedy = ["give the loop a limit", *keepalive_remedies(case, process)]
+        finding.remedy = ["give the loop a limit", *keepalive_remedies(case, process, socket)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
         yield finding
 
