@@ -11,7 +11,6 @@ import pytest
 from systrace.model import Input
 from systrace.pipeline import analyze
 
-
 RECEIVES = b'7 1699999999.000000 recvfrom(2, "x", 9, 0, NULL, NULL) = 1 <0.000009>\n'  # such calls are in this log
 
 
