@@ -52,6 +52,7 @@ class Rule:
     on_path: bool = False  # what the peer is (a proxy, the cloud's metadata service) changes the advice
     no_answer: bool = False  # ... as an answer that never arrived
     content: bool = False  # what came was wrong: it explains the death of whoever read it
+    gives_way: bool = False  # ... and this is left out where it does
     judges: bool = False  # judges the findings of the others
     harm: Harm = Harm.NONE
 

@@ -37,6 +37,7 @@ _FRAME_WORDS = r"struct\.error|unpack|NegativeArraySize|(?i:frame|length|record 
 @rule(
     "protocol-mismatch",
     phase=Phase.HANDSHAKE,
+    content=True,
     fires=job(ASK, gets("220 mx.example ESMTP Postfix\\r\\n")),
     silent=job(ASK, gets("HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n"), status=0),
 )
@@ -116,6 +117,7 @@ def _wrong_greeting(case: Case, socket: Socket) -> tuple[Message, str, str, byte
 
 @rule(
     "framing-error",
+    content=True,
     fires=job(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\1\\364abcdefgh"), gets("", "1.3"), port=7003),
     silent=job(asks("\\0\\0\\0\\3get"), gets("\\0\\0\\0\\10abcdefgh"), status=0, port=7003),
 )
@@ -204,6 +206,7 @@ def _framed(case: Case, finding: Draft, socket: Socket, who: Victim, what: str, 
 
 @rule(
     "server-error-reply",
+    content=True,
     fires=job(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-NOAUTH Authentication required.\\r\\n"), port=6379),
     silent=job(asks("*1\\r\\n$4\\r\\nPING\\r\\n"), gets("-LOADING Redis is loading\\r\\n"), status=0, port=6379),
 )

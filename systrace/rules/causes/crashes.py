@@ -10,14 +10,12 @@ from systrace.messages.sniffing import sniff
 from systrace.messages.tls import TlsRecords
 from systrace.model import Draft, Process, Socket, Step, Transfer
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.causes.content_protocol import framing_error, protocol_mismatch, server_error_reply
-from systrace.rules.causes.content_tls import tls_error
-from systrace.rules.content.accusing import accusation, accused, effect
+from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import Answer, answers, last_received, received_bytes
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
 from systrace.rules.content.victims import Victim, is_last_word, victim
 from systrace.rules.examples import answered
-from systrace.rules.rule import RULES, rule
+from systrace.rules.rule import rule
 from systrace.words import seconds
 
 # From the last byte to the death: 6 to 170 ms were measured for Perl, Ruby, PHP, Node.js, jq, Python.
@@ -26,6 +24,7 @@ WINDOW_NS = 2 * SECOND
 
 @rule(
     "parse-crash",
+    gives_way=True,
     fires=answered(
         "application/json", '{\\"a\\": 1}', "TypeError: Cannot read properties of undefined (reading 'rows')"
     ),
@@ -43,13 +42,6 @@ def parse_crash(case: Case) -> Iterator[Draft]:
     What to do: save the exact bytes and feed them to the parser offline.
     Source: signal(7), core(5)
     """
-    explained = _explained(case) | {
-        finding.pid
-        for cause, each in RULES.items()
-        if each.content
-        for finding in accused(case, cause)
-        if finding.severity == "fatal"
-    }
     blamed: set[int] = set()
     for socket in reversed(case.clients):
         last = last_received(socket)
@@ -57,18 +49,12 @@ def parse_crash(case: Case) -> Iterator[Draft]:
             continue
         process = case.owner_of(case.evidence.owners.get(last.record.tid))
         who = victim(case, process, case.ended(last))
-        if who is None or who.process.pid in explained or who.process.pid in blamed:
+        if who is None or who.process.pid in blamed:
             continue
         if not _died_of_data(case, socket, process, who, last):
             continue
         blamed.add(who.process.pid)
         yield _crash(case, socket, who, last)
-
-
-def _explained(case: Case) -> set[int | None]:
-    """Processes whose death the rules on protocols explain."""
-    rules = (protocol_mismatch, framing_error, server_error_reply, tls_error)
-    return {finding.pid for check in rules for finding in check(case)}
 
 
 def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Victim, last: Transfer) -> bool:

@@ -13,7 +13,11 @@ _CONFIDENCE = {"confirmed": 0, "likely": 1, "possible": 2}
 
 
 def said_best(found: list[Draft]) -> list[Draft]:
-    """Without those that another rule says better of the same socket (`Rule.over`)."""
+    """Without those that another rule says better: of the same socket (`Rule.over`), or of the death of the same process
+    (`Rule.gives_way`).
+    """
+    explained = {f.pid for f in found if RULES[f.cause].content and f.severity in ("fatal", "error")}
+    found = [f for f in found if f.pid not in explained or not RULES[f.cause].gives_way]
     winners = {cause: {r.cause for r in RULES.values() if cause in r.over} for cause in {f.cause for f in found}}
     told = {(finding.cause, finding.socket) for finding in found}
     return [f for f in found if f.socket is None or not any((w, f.socket) in told for w in winners[f.cause])]
