@@ -140,6 +140,12 @@ def _unfinished(case: Case, root: Process) -> str:
             f"The log ends while {case.user(torn)} still receives an answer from {case.label(torn)}: how it "
             "went on is unknown. Nothing had failed until then."
         )
+    connects = next((s for s in still_open if _still_connects(case, s)), None)
+    if connects is not None:
+        return (
+            f"The log ends while {case.user(connects)} still connects to {case.label(connects)}: whether the connection came "
+            "about is unknown. Nothing had failed until then."
+        )
     asks = next((each for each in case.evidence.repeats if each.at_end and _gets_nothing(each)), None)
     if asks is not None and not case.sees_waits:
         return (
@@ -195,6 +201,16 @@ def _under_way(case: Case, socket: Socket) -> bool:
     """An answer has begun and is not whole, and nothing says that no more came."""
     last = next((m for m in reversed(socket.messages) if m.direction == "received"), None)
     return last is not None and not last.complete and not socket.faults and case.connected(socket)
+
+
+def _still_connects(case: Case, socket: Socket) -> bool:
+    """Its connect is under way, and its process did nothing on another connection since (it may race two addresses)."""
+    attempt = socket.attempts[-1] if socket.attempts else None
+    if attempt is None or attempt.outcome != "pending" or socket.type != "stream":
+        return False
+    process, since = case.process(socket), case.at(attempt.events[-1])
+    others = (s for s in case.clients if s is not socket and case.process(s) is process and s.timeline)
+    return not any(case.at(other.timeline[-1]) > since for other in others)
 
 
 def _hidden_work(case: Case) -> str:

@@ -302,3 +302,20 @@ def test_who_stood_still_all_the_while_is_told_by_the_snapshot() -> None:
     unseen = judged(lines[0], *lines[2:]).verdict
     assert unseen.outcome == "inconclusive"
     assert "which one the log does not tell" in unseen.headline
+
+
+@pytest.mark.parametrize(
+    ("later", "outcome"), [([], "inconclusive"), (['7 1.5 sendto(4, "x", 1, 0, NULL, 0) = 1 <0.001>'], "healthy")]
+)
+def test_a_connect_under_way_at_the_end_is_not_well(later: list[str], outcome: str) -> None:
+    """Unless another connection is at work since: of two addresses that are raced the slower one may stay open."""
+    analysis = judged(
+        f"7 1.0 connect(4, {_TO % (80, 8)}) = 0 <0.001>",
+        f"7 1.1 socket({_STREAM}) = 5 <0.001>",
+        "7 1.2 epoll_ctl(9, EPOLL_CTL_ADD, 5, {events=EPOLLIN, data={u32=5, u64=5}}) = 0 <0.001>",
+        f"7 1.3 connect(5, {_TO % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.001>",
+        *later,
+        "7 1.9 getpid() = 7 <0.001>",
+    )
+    assert analysis.verdict.outcome == outcome
+    assert ("192.0.2.7:80" in analysis.verdict.headline) == (outcome == "inconclusive")
