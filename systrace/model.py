@@ -749,7 +749,16 @@ class Line:
 
     file: str
     line: int
-    text: str
+    raw: str  # the call, or what a file of /proc said
+    time_ns: int | None = None
+    who: str = ""  # command
+    direction: str = ""  # sent, received, waited, said, or ""
+    told: str = ""  # in words; "" where only `raw` tells
+
+    @property
+    def text(self) -> str:
+        """What people read."""
+        return self.told or self.raw
 
 
 @dataclass(slots=True, frozen=True)

@@ -146,13 +146,17 @@ def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]
 
 def evidence_lines(evidence: Evidence, finding: Finding) -> list[Line]:
     """The log's own lines that prove a finding, in order, each once."""
+    from systrace.story import Story
+
+    story = Story(evidence, finding)
     lines: dict[tuple[int, int], Line] = {}
     for event in finding.evidence:
         record = event.record
         if record.raw and (record.source, record.lineno) not in lines:
             text = _in_words(event, evidence, finding) or record.raw.decode("utf-8", "backslashreplace").rstrip()
             file = evidence.source.files[record.source] if record.source < len(evidence.source.files) else "?"
-            lines[record.source, record.lineno] = Line(file, record.lineno, text)
+            who, direction, told = story.tell(event)
+            lines[record.source, record.lineno] = Line(file, record.lineno, text, record.time_ns, who, direction, told)
     return [lines[key] for key in sorted(lines)]
 
 

@@ -102,7 +102,7 @@ def test_evidence_is_the_log_s_own_lines() -> None:
     assert (answer.verdict.outcome, answer.verdict.cause) == ("failed", "connect-refused")
     lines = answer.findings[0].lines
     assert lines
-    assert all(text[line.line - 1].decode().rstrip() == line.text and line.file == "the log" for line in lines)
+    assert all(text[line.line - 1].decode().rstrip() == line.raw and line.file == "the log" for line in lines)
 
 
 def test_damage_of_a_compressed_log_is_counted(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_rule_fires_on_its_trace(rule: Rule) -> None:
         assert finding.confidence in ("confirmed", "likely", "possible")
         assert finding.summary[-1:] == "."
         assert finding.lines, "a finding without evidence"
-        assert all(lines[line.line - 1].startswith(line.text.rstrip()[:20]) for line in finding.lines)
+        assert all(lines[line.line - 1].startswith(line.raw.rstrip()[:20]) for line in finding.lines)
         assert finding.refuted_by or finding.severity in ("warning", "info")
 
 

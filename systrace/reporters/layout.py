@@ -20,6 +20,8 @@ class Layout:
     fitted: bool = False  # table rows are cut to the width: a person looks at a terminal
     everything: bool = False  # --all
     requests: bool = False  # --requests
+    raw: bool = False  # --raw: evidence as strace printed it
+    utc: bool = False  # --utc
 
     @staticmethod
     def of(out: BinaryIO, everything: bool = False, requests: bool = False) -> Layout:

@@ -147,7 +147,7 @@ def test_evidence_is_where_it_is_said_to_be(kind: Callable[[list[bytes], int], W
     for line in quoted:
         shown = wrapped.lines[line.line - 1]
         text = json.loads(shown)["log"] if shown.startswith(b'{"log"') else shown.decode("utf-8", "backslashreplace")
-        assert line.text[:25] in text
+        assert line.raw[:25] in text
     assert bool(quoted) == bool(bare.findings)
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, cast
 
 from systrace.messages.transactions import Transaction, transactions
-from systrace.model import Analysis, Evidence, Finding, Health, Message, Process, Socket
+from systrace.model import Analysis, Evidence, Finding, Health, Line, Message, Process, Socket
 from systrace.reporters import reporter
 from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.shapes.shape import (
     FindingShape,
     HealthShape,
+    LineShape,
     MessageShape,
     ProcessShape,
     ReportShape,
@@ -181,7 +182,7 @@ def _finding(finding: Finding, since: Since) -> FindingShape:
             "time_s": since(finding.time_ns),
             "duration_s": _seconds(finding.duration_ns),
             "summary": finding.summary,
-            "evidence": [{"file": line.file, "line": line.line, "text": line.text} for line in finding.lines],
+            "evidence": [_evidence(line, since) for line in finding.lines],
             "causes": list(finding.causes),
             "next_steps": [str(step) for step in finding.next_steps],
             "remedy": list(finding.remedy),
@@ -189,6 +190,18 @@ def _finding(finding: Finding, since: Since) -> FindingShape:
             "count": finding.count,
         },
     )
+
+
+def _evidence(line: Line, since: Since) -> LineShape:
+    return {
+        "file": line.file,
+        "line": line.line,
+        "time_s": since(line.time_ns),
+        "who": line.who or None,
+        "direction": line.direction or None,
+        "text": line.text,
+        "raw": line.raw,
+    }
 
 
 def _seconds(ns: int | None) -> float | None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from systrace.model import Analysis, Finding, Line, Step
+from systrace.model import Analysis, Finding, Line, Process, Step
 from systrace.reporters import reporter
 from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.views.request_table import requests_table
 from systrace.reporters.views.socket_table import socket_table
+from systrace.reporters.words.clock import Clock
 from systrace.shell import word
-from systrace.words import columns, cut, cut_middle, duration, encoded, safe, size, wrap
+from systrace.words import clean, columns, cut, cut_middle, duration, encoded, safe, size, wrap
 
 _MORE_FINDINGS = 3  # beside the verdict's own
 _WORDS = {"failed": "FAILED", "hung": "HUNG", "degraded": "DEGRADED", "healthy": "HEALTHY", "inconclusive": "NOT CLEAR"}
 _COLOURS = {"failed": "red", "hung": "red", "degraded": "yellow", "healthy": "green", "inconclusive": "yellow"}
 _NOTED = ("fatal", "error", "warning")
-_EVIDENCE_TEXT_AT_LEAST = 30  # columns beside file:line, else the text goes below
+_SURE = {"confirmed": "proven", "likely": "likely", "possible": "a guess"}
+_JOB = 60  # columns of a command
+_TEXT = 240  # columns of one piece of proof
+_NARROW = 60  # columns below which continued lines are not set under their text
 
 
 @reporter
@@ -40,13 +45,14 @@ class TableReport:
 def render(analysis: Analysis, layout: Layout) -> str:
     """The whole report as text."""
     verdict, findings = analysis.verdict, analysis.findings
-    blocks, log = [_headline(analysis, layout)], _log_of(analysis)
+    blocks = [_headline(analysis, layout)]
+    page = _Page(analysis, Clock.of(analysis.evidence.source, layout.utc), _log_of(analysis))
     first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
     if first is not None:
-        blocks.append(_finding(findings[first], layout, verdict.headline, main=True, log=log))
+        blocks.append(_finding(findings[first], layout, verdict.headline, main=True, page=page))
     others = [finding for at, finding in enumerate(findings) if at != first]
     shown = others if layout.everything else [f for f in others if f.severity in _NOTED][:_MORE_FINDINGS]
-    blocks += [_finding(finding, layout, "", main=layout.everything, log=log) for finding in shown]
+    blocks += [_finding(finding, layout, "", main=layout.everything, page=page) for finding in shown]
     if len(others) > len(shown):
         hidden = len(others) - len(shown)
         lead = "and " if first is not None else ""
@@ -68,74 +74,136 @@ def one_line(analysis: Analysis) -> str:
 
 
 def _headline(analysis: Analysis, layout: Layout) -> list[str]:
+    """Outcome, job, host, time and status; then one sentence, its class at the end."""
     verdict = analysis.verdict
     word = _WORDS.get(verdict.outcome, verdict.outcome.upper())
-    lines = wrap(verdict.headline, layout.width, f"{word}: ", "  ")
-    painted = layout.paint(f"{word}:", _COLOURS.get(verdict.outcome, "bold"))
-    bold = [layout.paint(line, "bold") for line in (lines[0][len(word) + 1 :].lstrip(), *lines[1:])]
-    return [f"{painted} {bold[0]}", *bold[1:]]
+    about, sentence = ", ".join(_about(analysis, layout)), _sentence(analysis)
+    lines = wrap(about or sentence, layout.width, f"{word}: ", "  ")
+    lines[0] = layout.paint(f"{word}:", _COLOURS.get(verdict.outcome, "bold")) + lines[0][len(word) + 1 :]
+    return lines + [layout.paint(line, "bold") for line in wrap(sentence, layout.width)] if about else lines
 
 
-def _finding(finding: Finding, layout: Layout, headline: str, main: bool, log: str) -> list[str]:
+def _sentence(analysis: Analysis) -> str:
+    verdict, at = analysis.verdict, analysis.verdict.finding
+    if at is None or at >= len(analysis.findings):
+        return verdict.headline
+    finding = analysis.findings[at]
+    kind = f"{finding.cause}/{finding.variant}" if finding.variant else finding.cause
+    return f"{verdict.headline} [{kind}; {_SURE.get(finding.confidence, finding.confidence)}]"
+
+
+def _about(analysis: Analysis, layout: Layout) -> list[str]:
+    """Which job, where, when, and how it ended, as far as the log tells."""
+    evidence = analysis.evidence
+    source, job = evidence.source, _first(analysis)
+    given = source.facts.get("command")
+    command = " ".join(map(str, given)) if isinstance(given, list) else job.command if job is not None else ""
+    name = cut(safe(command), _JOB) if command else ""
+    host = source.facts.get("host")
+    words = [f"{name} on {clean(str(host), 60)}" if name and host else name]
+    words.append(Clock.of(source, layout.utc).span(source.first_ns, source.last_ns))
+    return [word for word in (*words, _end(job)) if word]
+
+
+def _first(analysis: Analysis) -> Process | None:
+    first = next(iter(analysis.evidence.processes.values()), None)
+    return first if first is not None and first.traced and first.command else None
+
+
+def _end(job: Process | None) -> str:
+    """How the first process ended."""
+    if job is None:
+        return ""
+    if job.signal is not None:
+        return f"killed by {job.signal}"
+    return "had not ended" if job.exit_code is None else f"exit status {job.exit_code}"
+
+
+def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: _Page) -> list[str]:
     """A block; findings beside the main one lose the length of their lists, not their sense."""
     many = 99 if layout.everything else 8 if main else 3
-    lines = _title(finding, layout)
-    if finding.summary.rstrip(".") not in headline:
-        lines += wrap(finding.summary, layout.width, "  ", "  ")
-    lines += _evidence(finding.lines, layout, many)
-    lines += _list("Likely causes:", finding.causes, layout, many)
-    lines += _commands(finding.next_steps, layout, many, log)
-    lines += _list("Change:", finding.remedy, layout, many)
-    if finding.refuted_by:
-        lines += wrap(finding.refuted_by, layout.width, "  What would prove this wrong: ", "    ")
+    lines = [] if headline else _title(finding, layout)
+    if headline and finding.summary.rstrip(".") not in headline:
+        lines += wrap(finding.summary, layout.width)
+    lines += _evidence(finding.lines, layout, many, page)
+    if main:
+        lines += _last_words(finding, page, layout)
+    lines += _list("Most likely", finding.causes, layout, many)
+    lines += _commands([page.dated(step, finding) for step in finding.next_steps], layout, many, page.log)
+    lines += _list("Change", finding.remedy, layout, many)
+    if finding.refuted_by and main:
+        lines += wrap(page.dated(Step(why=finding.refuted_by), finding).why, layout.width, "Wrong if: ", "  ")
     return lines
 
 
 def _title(finding: Finding, layout: Layout) -> list[str]:
-    kind = f"{finding.cause} ({finding.variant})" if finding.variant else finding.cause
-    words = [kind, finding.severity, finding.confidence]
-    if finding.socket or finding.peer:
-        words.append(" ".join(w for w in (finding.socket, finding.peer) if w))
-    if finding.command and finding.pid:
-        words.append(f"{finding.command}[{finding.pid}]")
-    if finding.count > 1:
-        words.append(f"{finding.count} times")
+    kind = f"{finding.cause}/{finding.variant}" if finding.variant else finding.cause
+    lead = {"fatal": "Also", "error": "Also", "warning": "Note"}.get(finding.severity, "Note")
+    times = f" ({finding.count} times)" if finding.count > 1 else ""
+    sure = _SURE.get(finding.confidence, finding.confidence)
     colour = {"fatal": "red", "error": "red", "warning": "yellow"}.get(finding.severity, "bold")
-    return [layout.paint(line, colour) for line in wrap(", ".join(words), layout.width, "* ", "  ")]
+    text = f"{finding.summary}{times} [{kind}; {sure}]"
+    return [layout.paint(line, colour) for line in wrap(text, layout.width, f"{lead}: ", "  ")]
 
 
-def _evidence(lines: Sequence[Line], layout: Layout, many: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What all blocks of one report share."""
+
+    analysis: Analysis
+    clock: Clock
+    log: str  # the recording's name for a command, or LOG
+
+    def dated(self, step: Step, finding: Finding) -> Step:
+        """The very second, in place of the words for it."""
+        moment = self.clock.moment(finding.end_ns if finding.end_ns is not None else finding.time_ns)
+        if not moment:
+            return step
+        why = step.why.replace("at that second", f"at {moment}").replace("of that time", f"of {moment}")
+        return replace(step, why=why.replace("at that time", f"at {moment}"))
+
+
+def _evidence(lines: Sequence[Line], layout: Layout, many: int, page: _Page) -> list[str]:
+    """A story with clock times; the lines that prove it at the right, their file named once."""
     if not lines:
         return []
-    names = [_place(line) for line in lines[:many]]
-    widest = max(columns(name) for name in names)
-    room = layout.width - widest - 6
-    out = ["  Evidence:"]
-    for name, line in zip(names, lines, strict=False):
-        text = safe(line.text.strip())
-        if room >= _EVIDENCE_TEXT_AT_LEAST:
-            first, *second = _halved(text, room)
-            out.append(f"    {name}{' ' * (widest - columns(name))}  {first}")
-            out += [f"{' ' * (widest + 6)}{line}" for line in second]
-        else:
-            out += [f"    {name}", *(f"      {line}" for line in _halved(text, layout.width - 6))]
+    files = {line.file for line in lines if not line.file.startswith("/proc/")}
+    one = next(iter(files)) if len(files) == 1 else ""
+    out = [f"Proof ({safe(PurePath(one).name or one)}, line at the right)" if one else "Proof"]
+    moments = [page.clock.moment(line.time_ns) for line in lines[:many]]
+    stamps, before = max(map(len, moments)), ""
+    for moment, line in zip(moments, lines, strict=False):
+        who = f"{line.who} " if line.who and line.who != before and line.told and not layout.raw else ""
+        before = line.who or before
+        text = f"{who}{line.raw.strip() if layout.raw else line.text.strip()}"
+        place = str(line.line) if one and line.file == one else _place(line)
+        out += _row(f"  {moment:<{stamps}}  " if stamps else "  ", text, safe(place), layout)
     if len(lines) > many:
-        out.append(f"    and {len(lines) - many} more: --all")
+        out.append(f"  and {len(lines) - many} more: --all")
     return out
 
 
-def _halved(text: str, room: int) -> list[str]:
-    """At most two lines of safe text; what is left out is in the middle, as a call's result is at its end."""
-    if columns(text) <= room:
-        return [text]
-    slack = room // 4  # the first line may end at a space within its last quarter
-    short = cut_middle(text, 2 * room - slack)
-    space = cut(short, room)[:-1].rfind(" ", room - slack)
-    if space > 0:
-        return [short[:space], short[space:].lstrip()]
-    whole = cut_middle(text, 2 * room - 1)
-    head = cut(whole, room)[:-1]
-    return [head, whole[len(head) :]]
+def _row(lead: str, text: str, place: str, layout: Layout) -> list[str]:
+    """Text within its columns, and the place at the right of its last line; below it where there is no room."""
+    indent = " " * min(len(lead), 4 if layout.width < _NARROW else 99)
+    lines = wrap(text if columns(text) <= _TEXT else cut_middle(text, _TEXT), layout.width, lead, indent)
+    room = layout.width - columns(lines[-1]) - columns(place)
+    if room >= 2:
+        lines[-1] += " " * room + place
+    else:
+        lines.append(" " * max(2, layout.width - columns(place)) + place)
+    return lines
+
+
+def _last_words(finding: Finding, page: _Page, layout: Layout) -> list[str]:
+    """What the process wrote to its standard error last, where the proof does not quote it already."""
+    process = page.analysis.evidence.processes.get(finding.pid or -1)
+    said = b"".join(o.data for o in process.output if o.fd == 2) if process is not None else b""
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    quoted = " ".join(line.raw for line in finding.lines)
+    if not lines or safe(lines[-1])[:40] in quoted:
+        return []
+    return wrap(f"{lines[-1]}", layout.width, "Its last words: ", "  ")
 
 
 def _place(line: Line) -> str:
@@ -148,28 +216,28 @@ def _place(line: Line) -> str:
 def _list(title: str, items: Sequence[str], layout: Layout, many: int) -> list[str]:
     if not items:
         return []
-    out = [f"  {title}"]
+    out = [title]
     for item in items[:many]:
-        out += wrap(item, layout.width, "    - ", "      ")
+        out += wrap(item, layout.width, "  - ", "    ")
     return out
 
 
 def _commands(steps: Sequence[Step], layout: Layout, many: int, log: str) -> list[str]:
     """Commands are not broken: they are there to be copied. What they are for stands behind or above them."""
-    out = ["  Run next:"] if steps else []
+    out = ["Check"] if steps else []
     for step in steps[:many]:
         command, why = step.command, step.why
         mark = "  # " if command and why else ""
         if command.startswith("systrace "):  # elsewhere LOG may be a word of the trace, within quotes
             command = command.replace(" LOG ", f" {log} ", 1)
         command = safe(command)
-        if command and columns(f"    {command}{mark}{safe(why)}") <= layout.width:
-            out.append(f"    {layout.paint(command, 'bold')}{mark}{safe(why)}")
+        if command and columns(f"  {command}{mark}{safe(why)}") <= layout.width:
+            out.append(f"  {layout.paint(command, 'bold')}{mark}{safe(why)}")
             continue
         if why:
-            out += wrap(why, layout.width, "    # ", "    # ")
+            out += wrap(why, layout.width, "  # ", "  # ")
         if command:
-            out.append(layout.paint(f"    {command}", "bold"))
+            out.append(layout.paint(f"  {command}", "bold"))
     return out
 
 
@@ -203,18 +271,4 @@ def _foot(analysis: Analysis, layout: Layout) -> list[str]:
         text += f" Damage: {'; '.join(health.damage)}."
     if health.limits:
         text += f" What this log cannot show: {'; '.join(health.limits)}."
-    return [*_job(analysis, layout), *wrap(text, layout.width)]
-
-
-def _job(analysis: Analysis, layout: Layout) -> list[str]:
-    """How the first process ended, where the log shows it."""
-    first = next(iter(analysis.evidence.processes.values()), None)
-    if first is None or not first.traced or not first.command:
-        return []
-    if first.signal is not None:
-        end = f"was killed by {first.signal}"
-    elif first.exit_code is not None:
-        end = f"exited with status {first.exit_code}"
-    else:
-        end = "had not ended when the log ended"
-    return wrap(f"The job {first.command}[{first.pid or '?'}] {end}.", layout.width)
+    return wrap(text, layout.width)

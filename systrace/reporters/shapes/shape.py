@@ -50,7 +50,11 @@ class LineShape(TypedDict):
 
     file: str
     line: int
-    text: str
+    time_s: Annotated[float | None, "when it began"]
+    who: Annotated[str | None, "the program"]
+    direction: Annotated[str | None, "sent, received, waited, said"]
+    text: Annotated[str, "what happened, in words; the call itself where there are none for it"]
+    raw: Annotated[str, "the call as the log prints it"]
 
 
 class FindingShape(TypedDict):
