@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -21,6 +22,7 @@ _WORDS = {"failed": "FAILED", "hung": "HUNG", "degraded": "DEGRADED", "healthy":
 _COLOURS = {"failed": "red", "hung": "red", "degraded": "yellow", "healthy": "green", "inconclusive": "yellow"}
 _NOTED = ("fatal", "error", "warning")
 _SURE = {"confirmed": "proven", "likely": "likely", "possible": "a guess"}
+_SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 _JOB = 60  # columns of a command
 _TEXT = 240  # columns of one piece of proof
 _NARROW = 60  # columns below which continued lines are not set under their text
@@ -77,19 +79,23 @@ def _headline(analysis: Analysis, layout: Layout) -> list[str]:
     """Outcome, job, host, time and status; then one sentence, its class at the end."""
     verdict = analysis.verdict
     word = _WORDS.get(verdict.outcome, verdict.outcome.upper())
-    about, sentence = ", ".join(_about(analysis, layout)), _sentence(analysis)
+    about, (sentence, more) = ", ".join(_about(analysis, layout)), _sentence(analysis)
     lines = wrap(about or sentence, layout.width, f"{word}: ", "  ")
     lines[0] = layout.paint(f"{word}:", _COLOURS.get(verdict.outcome, "bold")) + lines[0][len(word) + 1 :]
-    return lines + [layout.paint(line, "bold") for line in wrap(sentence, layout.width)] if about else lines
+    lines += [layout.paint(line, "bold") for line in wrap(sentence, layout.width)] if about else []
+    return lines + (wrap(more, layout.width) if more else [])
 
 
-def _sentence(analysis: Analysis) -> str:
+def _sentence(analysis: Analysis) -> tuple[str, str]:
+    """(the first sentence of the headline with its class behind it, the others)."""
     verdict, at = analysis.verdict, analysis.verdict.finding
+    first, *more = _SENTENCE_ENDS.split(verdict.headline, maxsplit=1)
+    rest = more[0] if more else ""
     if at is None or at >= len(analysis.findings):
-        return verdict.headline
+        return f"{first}." if more else first, rest
     finding = analysis.findings[at]
     kind = f"{finding.cause}/{finding.variant}" if finding.variant else finding.cause
-    return f"{verdict.headline} [{kind}; {_SURE.get(finding.confidence, finding.confidence)}]"
+    return f"{first.rstrip('.')} [{kind}; {_SURE.get(finding.confidence, finding.confidence)}].", rest
 
 
 def _about(analysis: Analysis, layout: Layout) -> list[str]:
@@ -199,7 +205,7 @@ def _last_words(finding: Finding, page: _Page, layout: Layout) -> list[str]:
     """What the process wrote to its standard error last, where the proof does not quote it already."""
     process = page.analysis.evidence.processes.get(finding.pid or -1)
     said = b"".join(o.data for o in process.output if o.fd == 2) if process is not None else b""
-    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line[:1].strip()]  # not what goes on
     quoted = " ".join(line.raw for line in finding.lines)
     if not lines or safe(lines[-1])[:40] in quoted:
         return []
