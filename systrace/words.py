@@ -19,6 +19,7 @@ _INVISIBLE = re.compile(
 _NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _MOST_MARKS = 3  # combining marks on one character; more would climb over other lines; the first needs a base
 _SECOND = 1_000_000_000
+_UNKNOWN = "an unknown time"
 
 
 def safe(text: str | bytes, width: int | None = None) -> str:
@@ -171,11 +172,36 @@ def seconds(ns: int | None) -> str:
     ['an unknown time', '0.35 s', '60.1 s', '412 s', '2 h 13 min']
     """
     if ns is None:
-        return "an unknown time"
+        return _UNKNOWN
     value = ns / _SECOND
     if value > 7205:
         return _hours(round(value / 60), days=False)
     return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} s"
+
+
+def without_holes(text: str) -> str:
+    """A sentence without the times that nobody knows: not a word of them is better than "an unknown time".
+
+    >>> without_holes("job waited an unknown time for data, which came an unknown time after; no answer for an unknown time")
+    'job waited for data, which came some time after; no answer'
+    """
+    if _UNKNOWN not in text:
+        return text
+    for pattern, instead in _HOLES:
+        text = pattern.sub(instead, text)
+    return text
+
+
+_HOLES = tuple(
+    (re.compile(pattern.replace("@", _UNKNOWN)), instead)
+    for pattern, instead in (
+        (r":? @ so far", ""),
+        (r" \(@\)", ""),
+        (r" (?:for|in|within|of) @", ""),
+        (r" @ (?=after|before|later)", " some time "),
+        (r" @(?= (?:for|in|on)\b)", ""),
+    )
+)
 
 
 def roughly(seconds: float) -> str:

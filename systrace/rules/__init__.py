@@ -26,11 +26,14 @@ def judged(case: Case) -> tuple[list[Finding], Verdict]:
     """All findings, the heaviest first, the same on many sockets as one with a count; and the answer for the whole job."""
     from systrace.rules.look import alone, answer, diagnoses
     from systrace.rules.verdict.outcome import judge
+    from systrace.words import without_holes
 
     if alone(case):
         told = [draft for diagnosis in diagnoses(case) for draft in diagnosis.findings]
         return [draft.final() for draft in told], answer(case)
     case.findings = check(case)
+    for draft in case.findings:
+        draft.summary = without_holes(draft.summary)
     verdict = judge(case, case.findings)
     return [draft.final() for draft in case.findings], verdict
 

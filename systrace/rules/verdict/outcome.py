@@ -6,7 +6,7 @@ from systrace.model import Draft, Verdict
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import RULES, Harm
 from systrace.rules.verdict.by_attach import ended_by_attach
-from systrace.rules.verdict.undecided import may_cope, unknown
+from systrace.rules.verdict.undecided import may_cope, offline, unknown
 from systrace.words import seconds
 
 _DEAR_NS = 10 * SECOND  # lost before something else worked: the next run may have a limit that is shorter
@@ -35,6 +35,9 @@ def judge(case: Case, findings: list[Draft]) -> Verdict:
     benign = _benign(case, findings)
     if benign is not None and not (benign.outcome == "healthy" and case.stops_early):  # healthy until then
         return benign
+    apart = offline(case)
+    if apart:
+        return Verdict("failed", "not-network", None, None, apart)
     why = unknown(case)
     return _inconclusive(why) if why else Verdict("healthy", "healthy", None, None, _healthy(case))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from systrace.calls import SOCKETS
 from systrace.model import Draft, Event, Process, Repeat, Socket
 from systrace.rules.case.index import Case, once
 from systrace.rules.case.stalls import awaits_clients, open_wait, stood_still, torn_apart
@@ -74,6 +75,18 @@ def unknown(case: Case) -> str:
         # of systrace's own recordings another one would show no more
         text += f" This log hides much: {health.limits[0]}. {_AGAIN}"
     return text
+
+
+def offline(case: Case) -> str:
+    """The job failed and nobody in it had opened a connection, in a log that would show one: what to say of it, or ""."""
+    root, evidence = case.job(), case.evidence
+    if root is None or case.fate(root) not in ("failed", "killed") or case.stops_early or evidence.health.torn:
+        return ""
+    seen = case.shows(SOCKETS) and all(process.traced for process in evidence.processes.values())
+    if not seen or evidence.forgotten.made or any(s.is_network for s in evidence.sockets.values()):
+        return ""
+    how = f"ended with exit status {root.exit_code}" if root.signal is None else f"was killed by {root.signal}"
+    return f"{case.name_of(root)} {how}, and nobody in it had opened a connection: not the network.{hints(case, root)}"
 
 
 def _stops_early(case: Case) -> str:
