@@ -6,6 +6,7 @@ import io
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -193,3 +194,46 @@ def test_steps_are_comments_or_commands() -> None:
                 assert subprocess.run(["bash", "-n", "-c", str(step)], check=False).returncode == 0, step
                 first = str(step).split()[0]
                 assert first == "#" or (first.isascii() and first.islower() and not first.endswith(":")), step
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_proof_is_never_wider_than_the_page(width: int, refused: Analysis) -> None:
+    long = Line("/logs/job.strace", 7, "raw", 1, "job", "said", "said: " + "x" * 300)
+    text = render(with_findings(refused, finding("main", lines=[long])), Layout(width))
+    proof = text.split("\nProof")[1].split("\nMost likely")[0].split("\n")[1:]
+    assert max(columns(line) for line in proof) <= width
+    assert proof[-1].endswith(" 7")
+
+
+def test_the_last_words_of_a_job_that_no_rule_explains(analyse: Analyse) -> None:
+    log = (
+        '9 1700000001.000000 execve("/bin/sh", ["sh", "job.sh"], 0x7 /* 1 vars */) = 0 <0.1>\n'
+        '9 1700000001.100000 write(2, "no config\\n  at line 3\\n", 22) = 22 <0.1>\n'
+        "9 1700000001.200000 exit_group(3) = ?\n9 1700000001.300000 +++ exited with 3 +++\n"
+    )
+    text = render(analyse(log), Layout(100))
+    assert "\nIts last words: no config\n" in text
+
+
+def test_where_to_look_on(tmp_path: Path, logs: dict[str, str]) -> None:
+    path = tmp_path / "job.strace"
+    path.write_text(logs["refused"])
+    text = render(analyze([Input(str(path), path.read_bytes().splitlines(keepends=True))]), Layout(300))
+    assert text.endswith(f"More: systrace follow {path} --socket S1, systrace explain connect-refused\n")
+
+
+@pytest.mark.parametrize(("utc", "stamp"), [(True, "22:13:21.000"), (False, "00:13:21.000")])
+def test_clock_times_are_this_machine_s_unless_asked_otherwise(
+    utc: bool, stamp: str, analyse: Analyse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "XXX-2")
+    time.tzset()
+    try:
+        lines = [Line("/logs/job.strace", 7, "raw", 1700000001_000000000, "job", "sent", "sent x")]
+        analysis = with_findings(analyse("9 1700000001.000 +++ exited with 1 +++\n"), finding("main", lines=lines))
+        text = render(analysis, Layout(100, utc=utc))
+        assert stamp in text
+        assert ("UTC" if utc else "+0200") in text.split("\n")[0]
+    finally:
+        monkeypatch.undo()
+        time.tzset()

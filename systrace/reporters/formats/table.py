@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from systrace.model import Analysis, Finding, Line, Process, Step
+from systrace.model import Analysis, Finding, Line, Output, Process, Step
 from systrace.reporters import reporter
 from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.views.request_table import requests_table
@@ -50,6 +50,8 @@ def render(analysis: Analysis, layout: Layout) -> str:
     blocks = [_headline(analysis, layout)]
     page = _Page(analysis, Clock.of(analysis.evidence.source, layout.utc), _log_of(analysis))
     first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
+    if first is None and verdict.outcome in ("failed", "inconclusive"):
+        blocks.append(_last_words(_failed(analysis), "", layout))
     if first is not None:
         blocks.append(_finding(findings[first], layout, verdict.headline, main=True, page=page))
     others = [finding for at, finding in enumerate(findings) if at != first]
@@ -59,7 +61,7 @@ def render(analysis: Analysis, layout: Layout) -> str:
         hidden = len(others) - len(shown)
         lead = "and " if first is not None else ""
         blocks.append([f"{lead}{hidden} {'more ' if lead else ''}note{'s' if hidden > 1 else ''}: --all"])
-    blocks += [socket_table(analysis, layout), _foot(analysis, layout)]
+    blocks += [socket_table(analysis, layout), _foot(analysis, layout) + _more(analysis, page, first, layout)]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -95,7 +97,8 @@ def _sentence(analysis: Analysis) -> tuple[str, str]:
         return f"{first}." if more else first, rest
     finding = analysis.findings[at]
     kind = f"{finding.cause}/{finding.variant}" if finding.variant else finding.cause
-    return f"{first.rstrip('.')} [{kind}; {_SURE.get(finding.confidence, finding.confidence)}].", rest
+    times = f" ({finding.count} times)" if finding.count > 1 and f"{finding.count} " not in first else ""
+    return f"{first.rstrip('.')}{times} [{kind}; {_SURE.get(finding.confidence, finding.confidence)}].", rest
 
 
 def _about(analysis: Analysis, layout: Layout) -> list[str]:
@@ -133,7 +136,8 @@ def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: 
         lines += wrap(finding.summary, layout.width)
     lines += _evidence(finding.lines, layout, many, page)
     if main:
-        lines += _last_words(finding, page, layout)
+        process = page.analysis.evidence.processes.get(finding.pid or -1)
+        lines += _last_words(process, " ".join(line.raw for line in finding.lines), layout)
     lines += _list("Most likely", finding.causes, layout, many)
     lines += _commands([page.dated(step, finding) for step in finding.next_steps], layout, many, page.log)
     lines += _list("Change", finding.remedy, layout, many)
@@ -192,7 +196,8 @@ def _evidence(lines: Sequence[Line], layout: Layout, many: int, page: _Page) -> 
 def _row(lead: str, text: str, place: str, layout: Layout) -> list[str]:
     """Text within its columns, and the place at the right of its last line; below it where there is no room."""
     indent = " " * min(len(lead), 4 if layout.width < _NARROW else 99)
-    lines = wrap(text if columns(text) <= _TEXT else cut_middle(text, _TEXT), layout.width, lead, indent)
+    wrapped = wrap(text if columns(text) <= _TEXT else cut_middle(text, _TEXT), layout.width, lead, indent)
+    lines = [part for line in wrapped for part in _folded(line, layout.width, indent)]
     room = layout.width - columns(lines[-1]) - columns(place)
     if room >= 2:
         lines[-1] += " " * room + place
@@ -201,15 +206,33 @@ def _row(lead: str, text: str, place: str, layout: Layout) -> list[str]:
     return lines
 
 
-def _last_words(finding: Finding, page: _Page, layout: Layout) -> list[str]:
-    """What the process wrote to its standard error last, where the proof does not quote it already."""
-    process = page.analysis.evidence.processes.get(finding.pid or -1)
-    said = b"".join(o.data for o in process.output if o.fd == 2) if process is not None else b""
+def _folded(line: str, width: int, indent: str) -> list[str]:
+    """A line that is one long word, such as a payload, in pieces of the width."""
+    pieces = []
+    while columns(line) > width:
+        end = next(at for at in range(min(width, len(line)), 0, -1) if columns(line[:at]) <= width)
+        pieces.append(line[:end])
+        line = indent + line[end:]
+    return [*pieces, line]
+
+
+def _last_words(process: Process | None, quoted: str, layout: Layout) -> list[str]:
+    """What a process wrote to its standard error last, where the proof does not quote it already."""
+    said = b"".join(o.data for o in process.output if _is_error(o)) if process is not None else b""
     lines = [line for line in said.decode("utf-8", "replace").splitlines() if line[:1].strip()]  # not what goes on
-    quoted = " ".join(line.raw for line in finding.lines)
     if not lines or safe(lines[-1])[:40] in quoted:
         return []
-    return wrap(f"{lines[-1]}", layout.width, "Its last words: ", "  ")
+    return wrap(lines[-1], layout.width, "Its last words: ", "  ")
+
+
+def _is_error(output: Output) -> bool:
+    return output.fd == 2 or output.path == "stderr"
+
+
+def _failed(analysis: Analysis) -> Process | None:
+    """Of those that failed and said something, the last; the job itself, where nobody did."""
+    failed = [p for p in analysis.evidence.processes.values() if p.exit_code and any(map(_is_error, p.output))]
+    return max(failed, key=lambda p: p.end_ns or 0, default=_first(analysis))
 
 
 def _place(line: Line) -> str:
@@ -245,6 +268,23 @@ def _commands(steps: Sequence[Step], layout: Layout, many: int, log: str) -> lis
         if command:
             out.append(layout.paint(f"  {command}", "bold"))
     return out
+
+
+def _more(analysis: Analysis, page: _Page, first: int | None, layout: Layout) -> list[str]:
+    """Where to look on: the recording, the conversation, the page of the cause."""
+    looks = []
+    if first is not None and page.log != "LOG" and analysis.findings[first].socket:
+        looks.append(f"systrace follow {page.log} --socket {safe(analysis.findings[first].socket or '')}")
+    if first is not None:
+        looks.append(f"systrace explain {safe(analysis.findings[first].cause)}")
+    recorded = "systrace_version" in analysis.evidence.source.facts
+    lost = (
+        ["Not saved: add --save FILE to keep the recording."]
+        if recorded and page.log == "LOG" and first is not None
+        else []
+    )
+    text = f"More: {', '.join(looks)}" if looks else ""
+    return [line for each in (text, *lost) if each for line in wrap(each, layout.width, "", "  ")]
 
 
 def _log_of(analysis: Analysis) -> str:
