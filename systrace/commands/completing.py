@@ -8,10 +8,11 @@ MOST = 500  # processes: nobody reads a longer list
 
 
 def causes(incomplete: str) -> list[tuple[str, str]]:
-    """For `explain`: the causes, with what they are (which zsh and fish show)."""
+    """For `explain`: the causes, with what they are (which zsh and fish show), and the glossary."""
     from systrace.rules.pages import pages
 
-    return [(name, page.summary) for name, page in pages().items() if name.startswith(incomplete)]
+    known = [(name, page.summary) for name, page in pages().items()] + [("terms", "What the words of reports mean.")]
+    return [each for each in known if each[0].startswith(incomplete)]
 
 
 def formats(incomplete: str) -> list[str]:

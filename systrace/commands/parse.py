@@ -12,12 +12,14 @@ from systrace.commands.options import Output
 
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
+    from systrace.model import Analysis
     from systrace.sources.logs import Recording
 
 HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
 
 LOG is a file (plain, gzip, xz, zstd or bzip2), several files of one -ff recording, a directory of them, or - for
-standard input. Ctrl-C ends the input of a pipe. Files that do not belong together get a report each.
+standard input. Ctrl-C ends the input of a pipe. Files that do not belong together are separate recordings: of
+several, the table has one line each, and then the causes and peers, counted; --each prints the full reports.
 
 Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read,
 or has no system call in it.
@@ -40,6 +42,12 @@ def parse(
     everything: Annotated[
         bool, typer.Option("--all", help="All findings, sockets and lines, not only the answer.")
     ] = False,
+    each: Annotated[
+        bool,
+        typer.Option("--each", help="Of several recordings, the full reports (as with --all, --requests, --socket)."),
+    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The proof as strace printed it, not in words.")] = False,
+    utc: Annotated[bool, typer.Option("--utc", help="Times in UTC, not in this machine's zone.")] = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in idle_limits.toml.")
@@ -51,8 +59,10 @@ def parse(
     output: Output = None,
 ) -> None:
     """See HELP."""
+    from dataclasses import replace
+
     from systrace.commands.reading.analysis import analysis_of, without_calls
-    from systrace.commands.reading.loop import show_each
+    from systrace.commands.reading.loop import show_found
     from systrace.commands.reading.output import output_place
     from systrace.errors import UsageError
     from systrace.idle_limits import read
@@ -60,6 +70,7 @@ def parse(
     from systrace.reporters import REPORTERS
     from systrace.reporters.layout import Layout
     from systrace.reporters.views.timeline import timeline
+    from systrace.sources.logs import recordings
     from systrace.words import encoded, safe
 
     if style not in REPORTERS:
@@ -71,20 +82,32 @@ def parse(
     own = read(limits, users=True) if limits is not None else _set_limits()
     failed = False
 
-    def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
+    def analysed(recording: Recording, bar: bool = False) -> tuple[Analysis, str | None]:
         nonlocal failed
-        analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own)
-        layout = Layout.of(out, everything, requests or everything)
+        analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own, bar)
+        failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
+        return analysis, without_calls(recording, analysis)
+
+    def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
+        analysis, complaint = analysed(recording, bar=True)
+        layout = replace(Layout.of(out, everything, requests or everything), raw=raw, utc=utc)
         if several and reporter.for_people:
             out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
         if socket is not None:
             timeline(analysis, socket, out, layout)
         else:
             reporter.write(analysis, out, layout)
-        failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
-        return without_calls(recording, analysis)
+        return complaint
 
-    raise typer.Exit(int(failed) if show_each(logs, where, show) else 2)
+    found, complaints = recordings(logs)
+    in_full = each or everything or requests or socket is not None or not reporter.for_people
+    if len(found) > 1 and not in_full:
+        from systrace.commands.reading.survey import survey
+
+        whole = survey(found, complaints, where, analysed)
+    else:
+        whole = show_found(found, complaints, where, show)
+    raise typer.Exit(int(failed) if whole else 2)
 
 
 def _set_limits() -> list[Limit]:

@@ -53,7 +53,7 @@ def test_tracers(command: str) -> None:
 
 
 def test_causes() -> None:
-    assert completed("explain", "") == list(pages())
+    assert completed("explain", "") == [*pages(), "terms"]
     assert completed("explain", "slow-c") == ["slow-connect"]
     assert completed("explain", "nothing-such") == []
 

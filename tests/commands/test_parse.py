@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -18,7 +19,12 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from systrace.commands.reading.analysis import analysis_of, without_calls
+from systrace.commands.reading.survey import survey
+from systrace.model import Analysis
+from systrace.outputs import place
 from systrace.reporters.shapes.schema import schema
+from systrace.sources.logs import Recording, recordings
 
 REFUSED = (
     '9 1700000100.000000 execve("./job.sh", ["./job.sh"], 0x7ff /* 6 vars */) = 0 <0.0001>\n'
@@ -77,9 +83,68 @@ def test_json_is_one_object_a_line(refused: Path, fine: Path) -> None:
         Draft202012Validator(schema("report")).validate(report)
 
 
-def test_several_recordings_have_a_heading_each(refused: Path, fine: Path) -> None:
-    text = parse(refused, fine).stdout.decode()
-    assert text.index(f"== {refused} ==") < text.index("FAILED: ") < text.index(f"== {fine} ==")
+def test_several_recordings_are_a_line_each(refused: Path, fine: Path) -> None:
+    done = parse(refused, fine)
+    assert (done.returncode, done.stderr) == (1, b"")
+    _header, one, other, *counts = done.stdout.decode().splitlines()
+    assert one.split()[:4] == ["FAILED", "connect-refused", "192.0.2.10:5432", "job.sh"]
+    assert other.split()[:4] == ["HEALTHY", "-", "-", "true"]
+    assert "2 recordings: 1 FAILED, 1 HEALTHY." in counts
+    assert parse(fine, fine).returncode == 0
+
+
+@pytest.mark.parametrize("option", ["--each", "--all", "--requests", "--socket=S1"])
+def test_full_reports_of_several_have_a_heading_each(refused: Path, fine: Path, option: str) -> None:
+    """What is asked for in full is no line of a table."""
+    text = parse(option, refused, fine).stdout.decode()
+    assert text.index(f"== {refused} ==") < text.index(f"== {fine} ==")
+    assert option.startswith("--socket") or "FAILED: " in text
+
+
+def test_what_cannot_be_read_is_a_line_of_the_overview(refused: Path, fine: Path, tmp_path: Path) -> None:
+    """Its reason stands there, and standard error says that there is one; without any other it is as of one."""
+    empty, notes = tmp_path / "empty", tmp_path / "notes"
+    empty.touch()
+    notes.write_text("Dear all,\n")
+    done = parse(refused, empty, tmp_path / "gone", notes, fine)
+    lines = done.stdout.decode().splitlines()
+    assert done.returncode == 2
+    assert [line[:8].strip() for line in lines[1:6]] == ["NOT READ", "FAILED", "NOT READ", "NOT READ", "HEALTHY"]
+    assert lines[1] == f"NOT READ  {tmp_path}/gone: No such file or directory"
+    assert lines[3] == f"NOT READ  {empty}: the log is empty"
+    assert "5 recordings: 1 FAILED, 1 HEALTHY, 3 NOT READ." in lines
+    assert done.stderr.startswith(b"systrace: 3 of 5 could not be read: ")
+    assert done.stderr.count(b"\n") == 1
+    none = parse(empty, notes)
+    assert (none.returncode, none.stdout, none.stderr.count(b"\n")) == (2, b"", 2)
+
+
+def test_the_overview_can_be_a_file(refused: Path, fine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report"
+    assert parse(refused, fine, "--output", out).stdout == b""
+    assert out.read_text().startswith("verdict ")
+    assert parse(tmp_path / "a", "/dev/null", tmp_path / "b", "--output", out).returncode == 2
+
+
+def test_of_many_recordings_one_is_held_at_a_time(tmp_path: Path) -> None:
+    """When the next is read, nothing of the one before is alive."""
+    paths = [str(tmp_path / f"{at}.strace") for at in range(4)]
+    for path in paths:
+        Path(path).write_text(REFUSED)
+    found, complaints = recordings(paths)
+    alive: list[tuple[int, int]] = []
+
+    def analyse(recording: Recording) -> tuple[Analysis, str | None]:
+        gc.collect()
+        known = gc.get_objects()
+        waiting = [each for each in known if isinstance(each, Recording) and each.name in paths]
+        done = [each for each in known if isinstance(each, Analysis) and each.evidence.source.files[0] in paths]
+        alive.append((len(waiting), len(done)))
+        analysis = analysis_of(recording, bar=False)
+        return analysis, without_calls(recording, analysis)
+
+    assert survey(found, complaints, place(tmp_path / "out"), analyse)
+    assert alive == [(4, 0), (3, 0), (2, 0), (1, 0)]
 
 
 def test_ff_siblings_are_one_recording(tmp_path: Path) -> None:

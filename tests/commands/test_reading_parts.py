@@ -8,12 +8,15 @@ import threading
 from pathlib import Path
 
 import pytest
+import rich.progress
 
 from systrace.commands.reading import progress as shown
 from systrace.commands.reading.analysis import analysis_of
 from systrace.commands.reading.interrupt import end_of_input_on_interrupt
 from systrace.errors import InputError
 from systrace.sources.logs import recordings
+
+Key = tuple[int, int]
 
 
 def analysed(path: Path, content: bytes) -> object:
@@ -29,13 +32,13 @@ def test_what_is_no_log_is_refused_and_an_empty_recording_of_ours_is_not(tmp_pat
     analysed(tmp_path / "ours", head + b'# systrace: {"format": 1, "command": ["x"]}\n')
 
 
-def test_a_file_that_was_read_to_its_end_counts_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other: the bar does not fall back when the first is closed."""
-    sizes = {(1, 1): 100, (1, 2): 300}
-    seen = iter([{(1, 1): 60}, {(1, 2): 30}, {}])
-    monkeypatch.setattr(shown, "_positions", lambda _sizes: next(seen))
-    told: list[float] = []
-    ticks = iter([False, False, False, False, True])
+def told(
+    monkeypatch: pytest.MonkeyPatch, sizes: dict[Key, int], seen: list[dict[Key, int]], finished: set[Key]
+) -> list[float]:
+    """What the bar is told where these are the positions, one look after the other."""
+    looks, ticks = iter(seen), iter([False, *(False for _ in seen), True])
+    monkeypatch.setattr(shown, "_positions", lambda _sizes: next(looks))
+    said: list[float] = []
 
     class Done(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
@@ -52,17 +55,34 @@ def test_a_file_that_was_read_to_its_end_counts_whole(tmp_path: Path, monkeypatc
             pass
 
         def add_task(self, _text: str, total: int) -> int:
-            assert total == 400
+            assert total == sum(sizes.values())
             return 0
 
         def update(self, _task: int, completed: float) -> None:
-            told.append(completed)
-
-    import rich.progress
+            said.append(completed)
 
     monkeypatch.setattr(rich.progress, "Progress", Bar)
-    shown._show(sizes, Done())
-    assert told == [60, 130, 400]
+    shown._show(sizes, Done(), finished)
+    return said
+
+
+def test_a_file_that_was_read_to_its_end_counts_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other: the bar does not fall back when the first is closed."""
+    sizes = {(1, 1): 100, (1, 2): 300}
+    assert told(monkeypatch, sizes, [{(1, 1): 60}, {(1, 2): 30}, {}], set()) == [60, 130, 400]
+
+
+def test_files_too_short_to_be_seen_count_when_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many recordings each may be read between two looks; what is told of them reaches the bar."""
+    sizes = {(1, 1): 100, (1, 2): 300}
+    assert told(monkeypatch, sizes, [{}, {(1, 2): 30}], {(1, 1)}) == [100, 130]
+    (tmp_path / "a").write_bytes(b"12345")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    given: list[object] = []
+    monkeypatch.setattr(shown, "_show", lambda _sizes, _done, finished: given.append(finished))
+    with shown.progress([str(tmp_path / "a")]) as finished:
+        finished([str(tmp_path / "a")])
+    assert given == [set(shown._sizes([str(tmp_path / "a")]))]
 
 
 def test_a_directory_counts_its_files(tmp_path: Path) -> None:

@@ -19,12 +19,17 @@ def analysis_of(
     keep: Keep | None = None,
     keylog: Path | None = None,
     limits: Sequence[Limit] = (),
+    bar: bool = True,
 ) -> Analysis:
     """The analysis of one recording; the options are those of `pipeline.analyze`, `keylog` is a file.
+
+    `bar` shows how far the reading is; False where a bar over several recordings does.
 
     Raises:
         InputError: it cannot be read, or is no strace log.
     """
+    import contextlib
+
     from systrace.commands.reading.interrupt import end_of_input_on_interrupt
     from systrace.commands.reading.keys import keys_for
     from systrace.commands.reading.progress import progress
@@ -33,7 +38,7 @@ def analysis_of(
     from systrace.pipeline import analyze
 
     names = [each.name for each in recording.inputs]
-    with progress(names), end_of_input_on_interrupt(names):
+    with progress(names) if bar else contextlib.nullcontext(), end_of_input_on_interrupt(names):
         keys = keys_for(recording.inputs, keylog)
         analysis = analyze(recording.inputs, keep=keep or Keep(), keylog=keys, limits=limits)
     complaint = recording.complaint()

@@ -31,7 +31,11 @@ def show_each(logs: Sequence[str], where: Place | None, show: Show) -> bool:
     Raises:
         typer.Exit: 2, when nothing could be shown; what was in `where` then stays there.
     """
-    found, complaints = recordings(logs)
+    return show_found(*recordings(logs), where, show)
+
+
+def show_found(found: Sequence[Recording], complaints: Sequence[str], where: Place | None, show: Show) -> bool:
+    """As `show_each`, of what `recordings` gave."""
     for complaint in complaints:
         say(complaint)
     whole, shown = not complaints, False

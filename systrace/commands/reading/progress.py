@@ -7,7 +7,8 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 _AFTER_S = 1.0  # nobody needs a bar for less
@@ -15,18 +16,25 @@ _EVERY_S = 0.2
 _Key = tuple[int, int]  # device and inode
 
 
+Finished = Callable[[Sequence[str]], None]
+
+
 @contextlib.contextmanager
-def progress(paths: Sequence[str]) -> Iterator[None]:
-    """Show a bar on standard error while the files are read, if it is a terminal."""
+def progress(paths: Sequence[str]) -> Iterator[Finished]:
+    """Show a bar on standard error while the files are read, if it is a terminal.
+
+    What it yields may be told of files that are read: short ones come and go between two looks.
+    """
     sizes = _sizes(paths) if sys.stderr is not None and sys.stderr.isatty() else {}
+    finished: set[_Key] = set()
     if not sizes:
-        yield
+        yield lambda _read: None
         return
     done = threading.Event()
-    thread = threading.Thread(target=_show, args=(sizes, done), daemon=True)
+    thread = threading.Thread(target=_show, args=(sizes, done, finished), daemon=True)
     thread.start()
     try:
-        yield
+        yield lambda read: finished.update(_sizes(read))
     finally:
         done.set()
         thread.join()
@@ -45,7 +53,7 @@ def _sizes(paths: Sequence[str]) -> dict[_Key, int]:
     return sizes
 
 
-def _show(sizes: dict[_Key, int], done: threading.Event) -> None:
+def _show(sizes: dict[_Key, int], done: threading.Event, finished: AbstractSet[_Key] = frozenset()) -> None:
     if done.wait(_AFTER_S):
         return
     from rich.console import Console
@@ -62,7 +70,7 @@ def _show(sizes: dict[_Key, int], done: threading.Event) -> None:
         reached: dict[_Key, int] = {}
         while not done.wait(_EVERY_S):
             now = _positions(sizes)
-            for key in reached:
+            for key in [*reached, *sizes.keys() & finished]:
                 reached[key] = now.get(key, sizes[key])  # closed: read to its end
             reached |= {key: at for key, at in now.items() if at}
             shown.update(task, completed=sum(reached.values()))
