@@ -365,3 +365,11 @@ def test_a_real_refusal(tmp_path: Path) -> None:
     report = json.loads(done.stdout)
     Draft202012Validator(schema("report")).validate(report)
     assert (report["verdict"]["cause"], report["verdict"]["peer"]) == ("connect-refused", f"127.0.0.1:{port}")
+
+
+def test_the_proof_as_strace_printed_it(refused: Path) -> None:
+    told, raw = (" ".join(parse(*options, refused).stdout.decode().split()) for options in ((), ("--raw", "--utc")))
+    assert "ECONNREFUSED" in told
+    assert "= -1 ECONNREFUSED" not in told
+    assert "= -1 ECONNREFUSED" in raw
+    assert " UTC" in raw

@@ -23,6 +23,7 @@ _COLOURS = {"failed": "red", "hung": "red", "degraded": "yellow", "healthy": "gr
 _NOTED = ("fatal", "error", "warning")
 _SURE = {"confirmed": "proven", "likely": "likely", "possible": "a guess"}
 _SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
+_FEW = 3  # likely causes, checks, changes
 _JOB = 60  # columns of a command
 _TEXT = 240  # columns of one piece of proof
 _NARROW = 60  # columns below which continued lines are not set under their text
@@ -131,6 +132,7 @@ def _end(job: Process | None) -> str:
 def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: _Page) -> list[str]:
     """A block; findings beside the main one lose the length of their lists, not their sense."""
     many = 99 if layout.everything else 8 if main else 3
+    few = 99 if layout.everything else _FEW
     lines = [] if headline else _title(finding, layout)
     if headline and finding.summary.rstrip(".") not in headline:
         lines += wrap(finding.summary, layout.width)
@@ -138,9 +140,9 @@ def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: 
     if main:
         process = page.analysis.evidence.processes.get(finding.pid or -1)
         lines += _last_words(process, " ".join(line.raw for line in finding.lines), layout)
-    lines += _list("Most likely", finding.causes, layout, many)
-    lines += _commands([page.dated(step, finding) for step in finding.next_steps], layout, many, page.log)
-    lines += _list("Change", finding.remedy, layout, many)
+    lines += _list("Most likely", finding.causes, layout, few)
+    lines += _commands([page.dated(step, finding) for step in finding.next_steps], layout, few, page.log)
+    lines += _list("Change", finding.remedy, layout, few)
     if finding.refuted_by and main:
         lines += wrap(page.dated(Step(why=finding.refuted_by), finding).why, layout.width, "Wrong if: ", "  ")
     return lines
@@ -248,6 +250,8 @@ def _list(title: str, items: Sequence[str], layout: Layout, many: int) -> list[s
     out = [title]
     for item in items[:many]:
         out += wrap(item, layout.width, "  - ", "    ")
+    if len(items) > many:
+        out.append(f"  and {len(items) - many} more: --all")
     return out
 
 
@@ -267,6 +271,8 @@ def _commands(steps: Sequence[Step], layout: Layout, many: int, log: str) -> lis
             out += wrap(why, layout.width, "  # ", "  # ")
         if command:
             out.append(layout.paint(f"  {command}", "bold"))
+    if len(steps) > many:
+        out.append(f"  # and {len(steps) - many} more: --all")
     return out
 
 
