@@ -290,7 +290,9 @@ def _in_place(where: Place) -> int:
     found = os.fstat(descriptor)
     if (found.st_dev, found.st_ino) != where.key or found.st_nlink != 1:
         os.close(descriptor)
-        raise RefusedError(f"cannot write {where.named}: it has just been changed, or has several names")
+        raise RefusedError(
+            f"cannot write {where.named}: it was replaced meanwhile, or has other hard links: name another file"
+        )
     os.ftruncate(descriptor, 0)
     return descriptor
 

@@ -123,9 +123,9 @@ def _read(path: Path, complaints: list[str]) -> dict[str, Any]:
 def _take(found: dict[str, Setting], complaints: list[str], name: str, value: Any, source: str) -> None:
     kind: Any = NAMES.get(name)
     if kind is None:
-        complaints.append(f"{source}: there is no setting {name!r}: it is passed over")
+        complaints.append(f"{source}: there is no setting {name!r}: it is ignored")
     elif not isinstance(value, kind) or (kind is list and not all(isinstance(each, str) for each in value)):
         wanted = {str: "a text", bool: "true or false", list: "a list of patterns"}[kind]
-        complaints.append(f"{source}: {name} is passed over: it takes {wanted}")
+        complaints.append(f"{source}: {name} is ignored: it takes {wanted}")
     else:
         found[name] = Setting(value, source)

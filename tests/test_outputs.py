@@ -197,7 +197,7 @@ def test_a_file_of_ones_own_in_a_directory_of_others_is_written_in_place(shared:
     assert as_nobody(lambda: write(path)) == "None"
     assert path.read_text() == "new\n"
     os.link(path, shared.parent / "second")
-    assert "has several names" in as_nobody(lambda: write(path, b"other"))
+    assert "has other hard links" in as_nobody(lambda: write(path, b"other"))
     assert path.read_text() == "new\n"
 
 

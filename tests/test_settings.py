@@ -96,11 +96,11 @@ def test_an_empty_variable_says_nothing() -> None:
     ("user", "said"),
     [
         ("no toml at all", "is not used: "),
-        ("quiet = 3", "quiet is passed over: it takes true or false"),
-        ("tracer = 3", "tracer is passed over: it takes a text"),
-        ('mask = "x"', "mask is passed over: it takes a list of patterns"),
-        ("mask = [1]", "mask is passed over: it takes a list of patterns"),
-        ("colour = 1", "there is no setting 'colour': it is passed over"),
+        ("quiet = 3", "quiet is ignored: it takes true or false"),
+        ("tracer = 3", "tracer is ignored: it takes a text"),
+        ('mask = "x"', "mask is ignored: it takes a list of patterns"),
+        ("mask = [1]", "mask is ignored: it takes a list of patterns"),
+        ("colour = 1", "there is no setting 'colour': it is ignored"),
         ("\x00", "is not used: "),
         (f"keep = {'[' * 100_000}", "is not used: "),
     ],
@@ -119,7 +119,7 @@ def test_names_may_be_spelled_with_underscores() -> None:
 
 def test_a_quiet_that_is_neither_is_said() -> None:
     known = found(QUIET="perhaps")
-    assert known.complaints == ["SYSTRACE_QUIET: quiet is passed over: it takes true or false"]
+    assert known.complaints == ["SYSTRACE_QUIET: quiet is ignored: it takes true or false"]
 
 
 def test_what_others_may_write_is_not_used() -> None:
@@ -194,7 +194,7 @@ def test_an_option_counts_first(tmp_path: Path) -> None:
         ("SYSTRACE_KEEP", "some", "--keep some: write a number"),
         ("SYSTRACE_SAVE_DIR", "/proc/nowhere/x", "nothing is saved"),
         ("SYSTRACE_SAVE_DIR", "/dev/null", "nothing is saved"),
-        ("SYSTRACE_LIMITS", "/nowhere/limits.toml", "the idle limits are those of the catalogue"),
+        ("SYSTRACE_LIMITS", "/nowhere/limits.toml", "your own idle limits are not used"),
         ("SYSTRACE_QUIET", "perhaps", "it takes true or false"),
     ],
 )

@@ -37,7 +37,7 @@ from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
 from systrace.units import seconds
 from systrace.words import encoded, safe
 
-_STANDS_STILL = "it makes no call before it goes on"
+_STANDS_STILL = "it is stopped or frozen, and makes no call until it goes on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +109,14 @@ def _in_one_line() -> Iterator[None]:
         raise
     except OSError as error:
         where = f"{error.filename!s}: " if error.filename is not None else ""
-        raise CaptureError(f"cannot go on: {safe(where)}{error.strerror or error}; the processes do") from error
+        raise CaptureError(
+            f"the tracing stopped: {safe(where)}{error.strerror or error}; the processes go on"
+        ) from error
     except Exception as error:  # a fault of ours must not look like one of the job's
         last = traceback.extract_tb(error.__traceback__)[-1]
         place_of = f"{Path(last.filename).name}:{last.lineno}"
         said = safe(f"{type(error).__name__}: {error}", 300)
-        raise CaptureError(f"a fault of systrace's own ({said}, {place_of}); the processes go on") from error
+        raise CaptureError(f"a bug in systrace ({said}, {place_of}); the processes go on") from error
 
 
 @contextlib.contextmanager
@@ -357,7 +359,7 @@ def _report(
     to: ReportTo | ToFile, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look]
 ) -> bool:
     if fault:
-        complain(f"the capture is incomplete: {fault}")
+        complain(f"the recording is incomplete: {fault}")
     _where, complaint = recording.pack()
     if complaint:
         complain(complaint)
@@ -367,6 +369,8 @@ def _report(
         raise CaptureError(f"no report: the analysis failed: {error}") from None
     for look in released:
         if not still_running(look):
-            complain(f"process {look.pid} ended just after the tracing, whose end interrupts blocked calls as well")
+            complain(
+                f"process {look.pid} ended just after the tracing stopped, which can interrupt a waiting call (EINTR)"
+            )
     to.write(conclusion.report)
     return conclusion.failed

@@ -51,7 +51,7 @@ def choose(name: str | None, *, quiet: bool = False) -> Tracer:
     if not usable:
         raise CaptureError("; ".join(reasons))
     if usable[0].name != "strace" and not quiet:
-        complain(f"{'; '.join(reasons)}; the {usable[0].name} tracer takes its place")
+        complain(f"{'; '.join(reasons)}; the {usable[0].name} tracer is used instead")
     return usable[0]
 
 

@@ -150,7 +150,7 @@ class Course:
         spoken = self._plan.quiet
         for tracer in self._plan.tracers:
             if reason and not spoken:
-                complain(f"{reason}; the {tracer.name} tracer takes its place")
+                complain(f"{reason}; the {tracer.name} tracer is used instead")
             attempt = contextlib.ExitStack()
             try:
                 session, request = self._prepared(tracer, attempt)
@@ -233,7 +233,7 @@ class Course:
         """Compress while the analyst finishes; print. A Ctrl-C from here on ends the analysis, not the job's status."""
         recording, options = session.recording, self._options
         if fault:
-            complain(f"the capture is incomplete: {fault}")
+            complain(f"the recording is incomplete: {fault}")
         where = None
         try:
             if not options.save_if_bad:
@@ -250,7 +250,7 @@ class Course:
             if not bad:
                 recording.discard()
         if conclusion.complaint:
-            complain(f"the idle limits are those of the catalogue: {conclusion.complaint}")
+            complain(f"your own idle limits are not used: {conclusion.complaint}")
         self._print(conclusion, fault)
         if bad and where is not None and self._plan.directory is not None:
             complain(f"the recording is {where}")
@@ -264,7 +264,7 @@ class Course:
         directory = self._plan.directory
         if directory is not None and self._plan.keep is not None:
             for failure in prune(directory, self._plan.job, self._plan.keep, where):
-                complain(f"an old recording stays: {failure}")
+                complain(f"an old recording was not deleted: {failure}")
         return where
 
     def _print(self, conclusion: Conclusion, fault: str | None) -> None:
@@ -348,7 +348,7 @@ def _end(watcher: Analyst) -> None:
     try:
         watcher.finish()
     except AnalysisFailed as error:
-        complain(f"following the events failed: {error}")
+        complain(f"--live stopped: {error}")
 
 
 def _say_failures(keepalives: Keepalives) -> None:

@@ -92,7 +92,7 @@ def plan_of(options: Options) -> Plan:
     if options.save is not None and options.save_dir is not None:
         raise UsageError("--save names a file, --save-dir a directory: choose one")
     if options.keep is not None and options.save is not None:
-        raise UsageError("--keep goes with --save-dir")
+        raise UsageError("--keep works only with --save-dir")
     if options.keepalive:
         Keepalives.parse(options.keepalive)
     keep = options.keep or known.text("keep")

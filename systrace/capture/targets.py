@@ -24,7 +24,7 @@ def check(pids: Sequence[int], names: Sequence[str], wait_for: str | None) -> No
         UsageError: none, or --wait-for beside others, or a name that is none.
     """
     if wait_for is not None and (pids or names):
-        raise UsageError("--wait-for goes alone: without PID and --name")
+        raise UsageError("--wait-for works only without PID and --name")
     if wait_for is None and not pids and not names:
         raise UsageError("which process? Give a PID, --name NAME or --wait-for NAME")
     for name in [*names, *([wait_for] if wait_for is not None else [])]:
@@ -50,7 +50,9 @@ def _called(name: str) -> list[int]:
         others = f" that you may look at ({_count(found.left_out)} of others: run as root)" if found.left_out else ""
         raise CaptureError(f"no process is called {safe(name)}{others}")
     if len(found.processes) > MOST:
-        raise CaptureError(f"{len(found.processes)} processes are called {safe(name)}: narrow it, {MOST} are the most")
+        raise CaptureError(
+            f"{len(found.processes)} processes are called {safe(name)}, and at most {MOST} are traced: name some by PID"
+        )
     if found.left_out:
         complain(f"{_count(found.left_out)} called {safe(name)} left out: you may not look at them (run as root)")
     return [named.pid for named in found.processes]
@@ -66,11 +68,11 @@ def awaited(name: str) -> int:
     if there:
         more = " …" if len(there) > _SHOWN else ""
         listed = ", ".join(_shown(named) for named in there[:_SHOWN])
-        complain(f"already there, and not waited for: {listed}{more} (to look at them: systrace attach PID)")
+        complain(f"already running, and not waited for: {listed}{more} (to look at them: systrace attach PID)")
     complain(f"waiting for a process called {safe(name)}; Ctrl-C ends it")
     with _ending_in_order():
         named = naming.wait_for(name, there)
-    complain(f"{_shown(named)} has come")
+    complain(f"{_shown(named)} has started")
     return named.pid
 
 

@@ -35,7 +35,7 @@ class KeyFile:
             try:
                 os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             except OSError as error:
-                raise CaptureError(f"no place for session keys: {error.strerror}") from None
+                raise CaptureError(f"cannot write the session keys: {error.strerror}") from None
         self._begin = self._size()  # what was there before is not this job's
 
     def environment(self) -> Mapping[bytes, bytes]:

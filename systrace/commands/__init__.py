@@ -13,9 +13,11 @@ import gc
 import importlib
 import os
 import pkgutil
+import re
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import typer
@@ -30,6 +32,7 @@ _UNWOUND = {
     "attach": "systrace.capture.attaching",
     "keepalive": "systrace.kernel.keepalive",
 }
+_WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, which typer carries under changing names
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name
 
 EXAMPLES = """Examples:
@@ -40,6 +43,16 @@ EXAMPLES = """Examples:
 
 class _Commands(TyperGroup):
     """The sub-commands; what is none of them gets one line that says what may have been meant."""
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """As typer's; its complaints about options are one line of ours."""
+        with _one_line():
+            return super().make_context(*args, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        """The same for the options of a sub-command."""
+        with _one_line():
+            return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As typer's.
@@ -54,6 +67,21 @@ class _Commands(TyperGroup):
             if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # one that is ignored stays so (nohup, &)
                 signal.signal(signal.SIGINT, signal.default_int_handler)
         return super().resolve_command(ctx, args)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """What typer has to say about a command line, in the form of every other error."""
+    try:
+        yield
+    except _WrongUsage as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # `systrace` alone: its help
+            raise
+        words = error.ctx.command_path.split()[1:] if error.ctx is not None and error.ctx.parent is not None else []
+        said = re.sub(r"not a valid int(?:eger)?(?: range)?\b", "no whole number", error.format_message().rstrip("."))
+        lead = f"{words[-1]}: " if words else ""
+        usage = " ".join(["systrace", *words[-1:], "--help"])
+        raise UsageError(f"{lead}{said[:1].lower()}{said[1:]}; see `{usage}`") from None
 
 
 def _meant(given: str, commands: list[str]) -> str:
@@ -104,7 +132,7 @@ def _options(
         try:
             also_hide(masks)
         except SystraceError as error:
-            say(f"{error}: it is passed over")
+            say(f"{error}: this mask is not used")
 
 
 def main() -> None:

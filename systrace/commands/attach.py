@@ -11,12 +11,12 @@ from systrace.commands.options import Save, Strings, Style, TracerName
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
-The first verdict comes from the kernel's tables and disturbs nobody. Tracing interrupts some blocked calls (epoll_wait,
-semop, sigtimedwait, sockets with a timeout) with EINTR. Where nothing shows that the program repeats such a call, it is
-not traced without --force: the first look is the report. --passive stops there always. The processes go on when the
-tracing ends.
+The first look only asks the kernel and stops nothing. Tracing makes some waiting calls (epoll_wait, semop,
+sigtimedwait, sockets with a timeout) return early with EINTR. Where nothing shows that the program repeats such a call,
+it is traced only with --force; else the first look is the report. With --passive nothing is traced at all. The
+processes go on when the tracing ends.
 
-NAME is that of a program or script (nightly_export.sh, export.php, x.jar), exact or with * and ?. Several processes
+NAME is the name of a program or script (nightly_export.sh, export.php, x.jar), exact or with * and ?. Several processes
 are traced together, into one report.
 
 Exit status: 0 nothing of severity error or fatal, 1 something, 2 no PID could be looked at or traced.
@@ -46,7 +46,7 @@ def attach(
     ] = False,
     seconds: Annotated[
         str | None,
-        typer.Option("--for", metavar="TIME", help="Trace so long: 30s, 5m, 2h; else until Ctrl-C or its end."),
+        typer.Option("--for", metavar="TIME", help="How long to trace (30s, 5m, 2h); else until Ctrl-C or its end."),
     ] = None,
     save: Save = None,
     report: Annotated[

@@ -79,6 +79,6 @@ def _settings() -> Iterator[Check]:
     for name, setting in known.found.items():
         yield Check(f"setting {name}", OK, safe(f"{setting.value} ({setting.source})"))
     for complaint in known.complaints:
-        yield Check("settings", WARNING, safe(complaint), "it is passed over")
+        yield Check("settings", WARNING, safe(complaint), "it is not used")
     if not known.found and not known.complaints:
         yield Check("settings", NOTE, f"none in {HOST}, {user_file()} or SYSTRACE_* variables")

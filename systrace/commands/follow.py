@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from systrace.model import Analysis, Transcript
     from systrace.outputs import Place
 
-HELP = """Print one conversation, both directions, with times, silences, and the holes that strace -s left.
+HELP = """Print one conversation, both directions, with times, silences, and the gaps where strace -s cut.
 
-Lines with > were sent by the traced program, lines with < received. HTTP is shown message by message, chunks joined and
-codings undone; other protocols block by block, with what their decoder understood. Without --socket, the sockets and
-pipes of the log are named.
+Lines with > were sent by the traced program, lines with < received. HTTP is shown message by message, unpacked (chunks
+joined, gzip and the like undone); other protocols block by block, with what was understood of them. Without --socket,
+the sockets and pipes of the log are listed.
 
 Passwords, tokens, cookies and Authorization fields are hidden, where they are text, unless --show-secrets is given.
 --save-body writes bytes as they were, secrets included.
@@ -45,7 +45,9 @@ def follow(
     ] = None,
     limit: Annotated[
         str,
-        typer.Option(metavar="SIZE", help="Kept of it (500k, 64M; a bare number: megabytes); the middle is left out."),
+        typer.Option(
+            metavar="SIZE", help="How much to keep (500k, 64M; a bare number: megabytes); the middle is left out."
+        ),
     ] = "8M",
     keylog: Annotated[
         Path | None,
@@ -62,7 +64,7 @@ def follow(
     from systrace.reporters.views.follow import follow as write
 
     if message is not None and save_body is None:
-        raise UsageError("--message goes with --save-body FILE")
+        raise UsageError("--message works only with --save-body FILE")
     option, path = ("--output", output) if save_body is None else ("--save-body", save_body)
     where = output_place(path, logs, (keylog,), option)
     transcript = Transcript(socket.strip().upper(), _size(limit))
@@ -99,6 +101,6 @@ def _save(analysis: Analysis, transcript: Transcript, where: Place, number: int 
     body = saved_body(transcript, number)
     with opened(where) as out:
         if out.isatty():
-            raise UsageError(f"--save-body {where.named}: a terminal would obey what the bytes say: name a file")
+            raise UsageError(f"--save-body {where.named}: raw bytes can do anything to a terminal: name a file")
         body.write(out)
     say(f"{where.named}: {body.summary()}")

@@ -50,7 +50,7 @@ def parse(
     utc: Annotated[bool, typer.Option("--utc", help="Times in UTC, not in this machine's zone.")] = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Your own idle limits, as in idle_limits.toml.")
+        Path | None, typer.Option(metavar="FILE", help="Your own idle limits (TOML): [[limit]] with product, idle_s.")
     ] = None,
     keylog: Annotated[
         Path | None,
@@ -77,7 +77,7 @@ def parse(
         raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
     reporter = REPORTERS[style]
     if socket is not None and not reporter.for_people:
-        raise UsageError("--socket shows a table: it does not go with --format")
+        raise UsageError("--socket works only with --format table")
     where = output_place(output, logs, (limits, keylog))
     own = read(limits, users=True) if limits is not None else _set_limits()
     failed = False

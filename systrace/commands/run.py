@@ -12,18 +12,17 @@ from systrace.keepalive import ADVISED
 
 HELP = """Run COMMAND and report on its sockets when it ends.
 
-The command keeps its standard input, output and error, terminal, signals, working directory and (see --tls-keys)
+COMMAND keeps its standard input, output and error, terminal, signals, working directory and (see --tls-keys)
 environment. The report goes to standard error: one line when all is well.
 
 The job comes first. Where it can't be recorded (disk full, no permission) or traced, it runs all the same, and one line
-says what is missing; --strict asks for the opposite. A recording that is saved is FILE.PID.part, plain text, until the
-job has ended: a FILE that was there stays until then, and two runs may name the same one.
+says what is missing; with --strict it does not run. While the job runs, a recording that is saved is called
+FILE.PID.part and is plain text. An older FILE stays until the job has ended, and two runs may name the same one.
 
 If systrace is killed, the command and the recording go on. If the tracer is killed, the command goes on as well, and a
 few of its calls may fail with ENOSYS in that instant (not with --no-seccomp). An ordinary user's job is killed with the
 embedded tracer where kernel.yama.ptrace_scope is 1. Children that outlive the command keep running and are not recorded
-any more. A program that is set-user-id gets no rights under a filter, nor under strace unless root runs it:
---no-seccomp as root keeps them.
+any more. A set-user-id program (sudo, ping) does not get its rights while it is traced, but for --no-seccomp as root.
 
 --on-failure runs a shell command when the job fails or the verdict is bad: the report is its standard input, and
 SYSTRACE_JOB, _STATUS, _OUTCOME, _CAUSE, _PEER, _REPORT and _RECORDING are in its environment.
@@ -56,7 +55,7 @@ def run(
     ] = False,
     report: Annotated[
         str | None,
-        typer.Option("--output", "--report", metavar="FILE", help="For the report, not standard error."),
+        typer.Option("--output", "--report", metavar="FILE", help="Write the report there, not to standard error."),
     ] = None,
     style: Style = "table",
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
@@ -67,19 +66,20 @@ def run(
         str | None, typer.Option(metavar="NAME", help="The job's name in files and for --on-failure.")
     ] = None,
     verdict_status: Annotated[
-        bool, typer.Option("--verdict-status", help="Exit with 1 on errors found, else 0, not with the job's status.")
+        bool,
+        typer.Option("--verdict-status", help="Exit with 1 if errors were found, else 0, not with the job's status."),
     ] = False,
     timeout: Annotated[
-        str | None, typer.Option(metavar="TIME", help="30s, 2h: the job then goes on unrecorded.")
+        str | None, typer.Option(metavar="TIME", help="Stop recording after 30s, 2h; the job goes on.")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Size of the recording (64M, 2G): then it stops.")
+        str | None, typer.Option(metavar="SIZE", help="Stop recording at this size (64M, 2G); the job goes on.")
     ] = None,
     live: Annotated[
-        str | None, typer.Option(metavar="TO", help="Say events as they happen (file or descriptor).")
+        str | None, typer.Option(metavar="TO", help="Write events as they happen to a file or descriptor.")
     ] = None,
     limits: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Your own idle limits, as in idle_limits.toml.")
+        str | None, typer.Option(metavar="FILE", help="Your own idle limits (TOML): [[limit]] with product, idle_s.")
     ] = None,
     keepalive: Annotated[
         str | None,
@@ -87,7 +87,8 @@ def run(
     ] = None,
     tls_keys: Annotated[bool, typer.Option("--tls-keys", help=TLS_KEYS)] = False,
     no_seccomp: Annotated[
-        bool, typer.Option("--no-seccomp", help="Put no filter into the job: stops at every call, much slower.")
+        bool,
+        typer.Option("--no-seccomp", help="Use no seccomp filter: the job stops at every call, which is much slower."),
     ] = False,
     one_cpu: Annotated[bool, typer.Option("--one-cpu", help=ONE_CPU)] = False,
     strict: Annotated[

@@ -73,7 +73,7 @@ def launched(
         raise CaptureError(f"the job cannot be given its {len(numbers)} open descriptors: {reason} (see ulimit -n)")
     if said and int(said) != errno.ENOSYS:  # which is what a filter answers whose tracer was killed
         raise CommandError(command[0], int(said))
-    raise CaptureError(forbidden(complaints.last() or "strace ended without a word"))
+    raise CaptureError(forbidden(complaints.last() or "strace ended and did not say why"))
 
 
 def give_up(job: subprocess.Popen[bytes]) -> None:

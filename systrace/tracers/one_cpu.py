@@ -26,7 +26,7 @@ def pinning(wanted: bool) -> Callable[[], None] | None:
     try:
         os.sched_setaffinity(0, os.sched_getaffinity(0))  # changes nothing: asks whether one may
     except OSError as error:
-        raise CaptureError(f"--one-cpu: sched_setaffinity: {error.strerror}") from None
+        raise CaptureError(f"--one-cpu is not possible here: {error.strerror}") from None
     return functools.partial(os.sched_setaffinity, 0, {chosen})
 
 

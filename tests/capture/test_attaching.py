@@ -231,7 +231,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
         attaching._report(ReportTo(place(tmp_path / "r")), recording, analyst, "disk full", ())
     analyst.close()
     recording.close()
-    assert "systrace: the capture is incomplete: disk full\n" in capfd.readouterr().err
+    assert "systrace: the recording is incomplete: disk full\n" in capfd.readouterr().err
 
 
 def test_options_are_named_as_on_the_command_line() -> None:

@@ -20,7 +20,7 @@ def test_the_second_choice_is_said(monkeypatch: pytest.MonkeyPatch, capfd: pytes
     assert choose(None, quiet=True).name == "embedded"
     assert capfd.readouterr().err == ""
     assert choose(None).name == "embedded"
-    assert capfd.readouterr().err == "systrace: strace: is not here; the embedded tracer takes its place\n"
+    assert capfd.readouterr().err == "systrace: strace: is not here; the embedded tracer is used instead\n"
     with pytest.raises(CaptureError, match=r"^strace: is not here$"):
         choose("strace")
     with pytest.raises(UsageError, match="there is no tracer 'gdb': choose from "):

@@ -76,7 +76,7 @@ def test_quiet_if_healthy_and_whole(recording: Recording, capfd: pytest.CaptureF
     assert reported(recording, BAD, quiet=True) == (True, b"the whole report\n")
     assert capfd.readouterr().err == ""
     assert reported(recording, GOOD, fault="disk full", quiet=True) == (False, b"the whole report\n")
-    assert capfd.readouterr().err == "systrace: the capture is incomplete: disk full\n"
+    assert capfd.readouterr().err == "systrace: the recording is incomplete: disk full\n"
 
 
 @pytest.mark.parametrize("saved", [False, True])
@@ -183,4 +183,4 @@ def test_a_watcher_that_dies_is_said(recording: Recording, capfd: pytest.Capture
     watcher = Analyst(recording.path, work, set())
     job._end(watcher)
     watcher.close()
-    assert capfd.readouterr().err.startswith("systrace: following the events failed: ValueError: odd")
+    assert capfd.readouterr().err.startswith("systrace: --live stopped: ValueError: odd")

@@ -54,7 +54,7 @@ def test_a_program_is_found_as_a_shell_would(tmp_path: Path, monkeypatch: pytest
     [
         ({"style": "yaml"}, "there is no report format 'yaml'"),
         ({"save": "/tmp/x", "save_dir": "/tmp"}, "choose one"),
-        ({"save": "/tmp/x", "keep": "3"}, "--keep goes with --save-dir"),
+        ({"save": "/tmp/x", "keep": "3"}, "--keep works only with --save-dir"),
         ({"keep": "some"}, "write a number"),
         ({"keepalive": "1,2"}, "IDLE,INTERVAL,COUNT"),
         ({"keepalive": "500ms,1,1"}, "IDLE,INTERVAL,COUNT"),

@@ -174,7 +174,7 @@ def test_who_is_gone_or_stands_still_is_named_and_the_others_are_traced(two: lis
     os.kill(two[0], signal.SIGCONT)
     assert "systrace: there is no process 4194303\n" in done.stderr
     assert f"systrace: {two[0]} ({job.name})" in done.stderr
-    assert "not traced: it makes no call before it goes on\n" in done.stderr
+    assert "not traced: it is stopped or frozen, and makes no call until it goes on\n" in done.stderr
     assert "tracing 2 processes" in done.stderr
     assert done.returncode == 1
     gone = attach(4194302, 4194303)
@@ -202,7 +202,9 @@ def test_nobody_of_that_name() -> None:
 
 def test_too_many_of_that_name(two: list[int], job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(targets, "MOST", 1)
-    with pytest.raises(CaptureError, match=r"2 processes are called hung_job_.*: narrow it, 1 are the most"):
+    with pytest.raises(
+        CaptureError, match=r"2 processes are called hung_job_.*, and at most 1 are traced: name some by PID"
+    ):
         targets.chosen((), (job.name,))
 
 
@@ -210,8 +212,8 @@ def test_too_many_of_that_name(two: list[int], job: Path, monkeypatch: pytest.Mo
     ("pids", "names", "wait_for", "said"),
     [
         ((), (), None, "which process"),
-        ((1,), (), "x", "goes alone"),
-        ((), ("x",), "x", "goes alone"),
+        ((1,), (), "x", "works only without"),
+        ((), ("x",), "x", "works only without"),
         ((), ("",), None, "an empty name"),
         ((), (), " ", "an empty name"),
     ],

@@ -89,7 +89,7 @@ def test_a_stopped_process_is_not_traced_until_it_goes_on(hung: subprocess.Popen
     os.waitid(os.P_PID, hung.pid, os.WSTOPPED | os.WNOWAIT)
     done = attach(hung.pid, "--for", "60")
     assert done.returncode == 1
-    assert "not traced: it makes no call before it goes on" in done.stderr
+    assert "not traced: it is stopped or frozen, and makes no call until it goes on" in done.stderr
     assert done.stdout.startswith("HUNG: ")
     assert "is stopped by a signal" in done.stdout
     assert f"kill -CONT {hung.pid}" in done.stdout
@@ -183,7 +183,7 @@ def test_a_killed_tracer_is_told_and_the_process_goes_on(
         os.kill(killed, signal.SIGKILL)
         _out, err = process.communicate(timeout=60)
     assert f"[{killed}] was killed" in err
-    assert "the capture is incomplete: " in err
+    assert "the recording is incomplete: " in err
     footer = json.loads(saved.read_text().splitlines()[-1].removeprefix("# systrace: "))
     assert footer["ended"] is False
     assert f"[{killed}] was killed" in footer["fault"]

@@ -195,11 +195,11 @@ def test_what_nobody_expected_is_one_line(sleeper: int, monkeypatch: pytest.Monk
     for error, said in (
         (
             ValueError("odd \x1b[2J"),
-            r"a fault of systrace's own \(ValueError: odd \\x1b\[2J, .*\); the processes go on",
+            r"a bug in systrace \(ValueError: odd \\x1b\[2J, .*\); the processes go on",
         ),
-        (OSError(28, "No space left on device"), "cannot go on: No space left on device; the processes do"),
-        (OSError(2, "No such file", "/x"), "cannot go on: /x: No such file; the processes do"),
-        (MemoryError(), "a fault of systrace's own .MemoryError"),
+        (OSError(28, "No space left on device"), "the tracing stopped: No space left on device; the processes go on"),
+        (OSError(2, "No such file", "/x"), "the tracing stopped: /x: No such file; the processes go on"),
+        (MemoryError(), "a bug in systrace .MemoryError"),
     ):
 
         def fail(*_words: object, error: Exception = error) -> bool:

@@ -82,3 +82,32 @@ def test_doctor_and_explain_for_programs() -> None:
     pages = json.loads(systrace("explain", "--format", "json").stdout)
     assert page in pages
     assert {"healthy", "inconclusive"} <= {each["cause"] for each in pages}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["parse", "--al", "x"],
+            "parse: no such option: --al (Possible options: --all, --each, --help); see `systrace parse --help`",
+        ),
+        (["parse"], "parse: missing argument 'LOG...'; see `systrace parse --help`"),
+        (["parse", "--format"], "option '--format' requires an argument; see `systrace --help`"),
+        (
+            ["attach", "abc"],
+            "attach: invalid value for 'PID...': 'abc' is no whole number; see `systrace attach --help`",
+        ),
+        (["run", "--bo\x1b[2Jgus\n", "true"], "run: no such option: --bo\\x1b[2Jgus\\x0a; see `systrace run --help`"),
+        (["--bogus"], "no such option: --bogus; see `systrace --help`"),
+    ],
+)
+def test_wrong_usage_is_one_line_as_every_other_error(words: list[str], said: str) -> None:
+    """Which command, what is wrong, where to read on; nothing that a terminal obeys."""
+    done = subprocess.run([sys.executable, "-m", "systrace", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"systrace: {said}\n")
+
+
+def test_without_a_command_there_is_the_help() -> None:
+    """Not an error in one line: somebody looks for the way in."""
+    done = subprocess.run([sys.executable, "-m", "systrace"], capture_output=True, text=True, check=False)
+    assert "Commands:\n" in done.stdout + done.stderr

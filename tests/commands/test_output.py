@@ -232,7 +232,7 @@ def test_bytes_of_a_body_are_not_for_a_terminal(tmp_path: Path) -> None:
         done = _systrace(*words, name, stdout=worker)
         assert (done.returncode, done.stderr) == (
             2,
-            f"systrace: --save-body {name}: a terminal would obey what the bytes say: name a file\n",
+            f"systrace: --save-body {name}: raw bytes can do anything to a terminal: name a file\n",
         )
     os.set_blocking(controller, False)
     with pytest.raises(BlockingIOError):

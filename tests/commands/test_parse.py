@@ -166,7 +166,7 @@ def test_socket(refused: Path) -> None:
     ("words", "message"),
     [
         (["--socket", "S9"], b"systrace: there is no socket S9: this log has S1\n"),
-        (["--socket", "S1", "--format", "json"], b"systrace: --socket shows a table: it does not go with --format\n"),
+        (["--socket", "S1", "--format", "json"], b"systrace: --socket works only with --format table\n"),
         (["--format", "xml"], b"systrace: there is no report format 'xml': choose from "),
         (["--limits", "/nowhere.toml"], b"systrace: /nowhere.toml: "),
         (["--output", "/nowhere/report"], b"systrace: cannot write /nowhere/report: /nowhere: No such directory\n"),

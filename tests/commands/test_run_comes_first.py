@@ -192,7 +192,7 @@ def test_a_working_directory_that_is_gone(tracer: str, options: list[str], tmp_p
 
 @pytest.mark.parametrize("how", BROKEN_STRACES)
 def test_a_broken_strace(how: str, tmp_path: Path) -> None:
-    """The embedded tracer takes its place, and it is said why."""
+    """The embedded tracer is used instead, and it is said why."""
     strace = tmp_path / "strace"
     strace.write_bytes(BROKEN_STRACES[how].encode("latin-1"))
     strace.chmod(0o755)
@@ -201,7 +201,7 @@ def test_a_broken_strace(how: str, tmp_path: Path) -> None:
     words = ["--save", str(tmp_path / "t.gz"), "--", "sh", "-c", f"echo run >> {count}; echo out; echo err >&2; exit 7"]
     done = run(*words, env=variables)
     (said,) = unharmed(done, out=b"out\n")
-    assert said.endswith("; the embedded tracer takes its place")
+    assert said.endswith("; the embedded tracer is used instead")
     assert count.read_text() == "run\n"
     assert '"exit_code":7' in parsed(tmp_path / "t.gz")
     done = run("--strict", "--tracer", "strace", *words, env=variables)
@@ -318,5 +318,5 @@ def test_limits_that_are_no_file(tracer: str, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "none"):
         (said,) = unharmed(job("--tracer", tracer, "--limits", path))
-        assert said.startswith("the idle limits are those of the catalogue: ")
+        assert said.startswith("your own idle limits are not used: ")
         assert str(path) in said

@@ -73,5 +73,5 @@ def test_nothing_is_done_unless_asked_for(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     assert pinning(False) is None
-    with pytest.raises(CaptureError, match="--one-cpu: sched_setaffinity: Operation not permitted"):
+    with pytest.raises(CaptureError, match="--one-cpu is not possible here: Operation not permitted"):
         pinning(True)

@@ -68,5 +68,5 @@ def the_one(logs: Sequence[str]) -> Recording:
     if complaints:
         raise typer.Exit(2)
     if len(found) != 1:
-        raise UsageError(f"these are {len(found)} recordings, and a conversation is part of one: name one")
+        raise UsageError(f"these are {len(found)} recordings, and a conversation is in one: name that file only")
     return found[0]

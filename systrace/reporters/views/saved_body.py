@@ -44,7 +44,7 @@ class SavedBody:
             UsageError: there are holes, and `out` is no regular file.
         """
         if self.gaps and not out.seekable():
-            raise UsageError("bytes are missing, and holes can be left in a regular file only: name one")
+            raise UsageError("the log does not hold all bytes, and only a regular file can have gaps: name one")
         for known, missing in self.parts:
             out.write(known)
             if missing:
