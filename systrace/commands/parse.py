@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, completing, say
-from systrace.commands.options import Output
+from systrace.commands.options import Output, ShowSecrets
 
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
@@ -48,6 +48,7 @@ def parse(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
+    show_secrets: ShowSecrets = False,
     output: Output = None,
 ) -> None:
     """See HELP."""
@@ -73,7 +74,7 @@ def parse(
 
     def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
         nonlocal failed
-        analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own)
+        analysis = analysis_of(recording, Keep(calls_of=socket, secrets=show_secrets), keylog, own)
         layout = Layout.of(out, everything, requests or everything)
         if several and reporter.for_people:
             out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
