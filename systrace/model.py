@@ -13,6 +13,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from systrace.masking.masks import Masks
+
 if TYPE_CHECKING:
     from systrace.look.nouns import Look
 
@@ -738,6 +740,7 @@ class Keep:
     calls_of: str | None = None  # uid of a socket: all its calls
     transcript: Transcript | None = None  # filled with what went over the socket that it names
     requests: bool = False  # all HTTP messages, however many a connection carried
+    secrets: bool = False  # show them: nothing is masked
 
 
 # ------------------------------------------------------------------------------------------------------------- verdicts
@@ -914,6 +917,7 @@ class Evidence:
     looks: tuple[Look, ...] = ()  # at the processes before the trace began
     repeats: Sequence[Repeat] = ()  # loops that got nowhere
     met: int = 0  # processes that strace attached to, by its own word
+    masks: Masks = field(default_factory=Masks)  # of the secrets in it
 
 
 @dataclass(slots=True)

@@ -12,6 +12,8 @@ from systrace.decoders.conversation import Decoding
 from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
 from systrace.idle_limits import Limit
+from systrace.masking.masks import Masks
+from systrace.masking.report import evidence_text, mask_analysis
 from systrace.model import (
     Analysis,
     Event,
@@ -118,7 +120,10 @@ def analyze(
     health.limits += hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings, answer = judged(Case(evidence, limits))
-    return Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)
+    evidence.masks = Masks(shown=keep.secrets)
+    analysis = Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)
+    mask_analysis(analysis, evidence.masks)
+    return analysis
 
 
 def _note_damage(health: Health, facts: dict[str, Any]) -> None:
@@ -153,7 +158,10 @@ def evidence_lines(evidence: Evidence, finding: Finding) -> list[Line]:
     for event in finding.evidence:
         record = event.record
         if record.raw and (record.source, record.lineno) not in lines:
-            text = _in_words(event, evidence, finding) or record.raw.decode("utf-8", "backslashreplace").rstrip()
+            text = (
+                _in_words(event, evidence, finding)
+                or evidence_text(record, evidence.masks).decode("utf-8", "backslashreplace").rstrip()
+            )
             file = evidence.source.files[record.source] if record.source < len(evidence.source.files) else "?"
             who, direction, told = story.tell(event)
             lines[record.source, record.lineno] = Line(file, record.lineno, text, record.time_ns, who, direction, told)

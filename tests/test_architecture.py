@@ -18,8 +18,8 @@ PACKAGE = ROOT / "systrace"
 TESTS = ROOT / "tests"
 
 FOUNDATION = frozenset(
-    "model look messages errors registry annotations calls idle_limits keepalive words story shell outputs settings "
-    "units".split()
+    "model look masking messages errors registry annotations calls idle_limits keepalive words story shell outputs "
+    "settings units".split()
 )
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),

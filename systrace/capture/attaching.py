@@ -55,6 +55,7 @@ class Options:
     tracer: str | None
     string_limit: str
     force: bool = False
+    show_secrets: bool = False
 
 
 class ToFile:
@@ -143,7 +144,7 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
         pids = [targets.awaited(options.wait_for)]
     else:
         pids = targets.chosen(options.pids, options.names)
-    looks = looks_at(pids)
+    looks = looks_at(pids, options.show_secrets)
     for look in looks:
         if len(look.look.root.ns_pids) > 1:
             complain(both_numbers(look.look))
@@ -247,7 +248,12 @@ def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float
         recording.add(*_lines(roots))
         spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
         stack.callback(spool.close)
-        analyst = Analyst(recording.path, _work(recording.name, options.style, to.layout()), set(), prepare=prepare)
+        analyst = Analyst(
+            recording.path,
+            _work(recording.name, options.style, to.layout(), options.show_secrets),
+            set(),
+            prepare=prepare,
+        )
         stack.callback(analyst.close)
         living, family = _family(roots, {os.getpid(), spool.pid, analyst.pid})
         looked = recording.length
@@ -338,9 +344,9 @@ def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) ->
     recording.pack()
 
 
-def _work(name: str, style: str, layout: Layout) -> Work:
+def _work(name: str, style: str, layout: Layout, secrets: bool) -> Work:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(name, lines, style, layout, limits=settings().text("limits"))
+        return conclude(name, lines, style, layout, limits=settings().text("limits"), secrets=secrets)
 
     return work
 

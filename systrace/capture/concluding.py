@@ -72,13 +72,14 @@ def conclude(
     layout: Layout,
     keys: Path | None = None,
     limits: str | None = None,
+    secrets: bool = False,
 ) -> bytes:
     """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
 
     `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
-    the user's own idle limits.
+    the user's own idle limits, `secrets` shows what else is masked.
     """
-    from systrace.model import Input
+    from systrace.model import Input, Keep
     from systrace.pipeline import analyze, session_keys
     from systrace.reporters import REPORTERS
     from systrace.reporters.formats.table import one_line
@@ -86,7 +87,7 @@ def conclude(
     own, complaint = _own_limits(limits)
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
-    analysis = analyze([Input(name, lines, as_is=True)], keylog=keylog, limits=own)
+    analysis = analyze([Input(name, lines, as_is=True)], keep=Keep(secrets=secrets), keylog=keylog, limits=own)
     head = {
         "line": one_line(analysis) if REPORTERS[style].for_people else "",
         "healthy": analysis.verdict.outcome == "healthy",

@@ -199,7 +199,7 @@ class Course:
         keepalives = Keepalives(plan.keepalive) if plan.keepalive else None
         analyst = _analyst(recording, plan, ReportTo(plan.report).layout(), keys)
         stack.callback(analyst.close)
-        watcher = _watcher(recording, self._live, keepalives)
+        watcher = _watcher(recording, self._live, keepalives, plan.options.show_secrets)
         if watcher is not None:
             stack.callback(watcher.close)
         return Session(recording, spool, analyst, watcher, keepalives, keys), request
@@ -315,18 +315,18 @@ def _facts(options: Options, head: dict[str, Any]) -> dict[str, Any]:
 def _analyst(recording: Recording, plan: Plan, layout: Layout, keys: KeyFile | None) -> Analyst:
     def work(lines: Iterator[bytes]) -> bytes:
         path = keys.path if keys is not None else None
-        return conclude(recording.name, lines, plan.options.style, layout, path, plan.limits)
+        return conclude(recording.name, lines, plan.options.style, layout, path, plan.limits, plan.options.show_secrets)
 
     return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
 
 
-def _watcher(recording: Recording, live: int | None, keepalives: Keepalives | None) -> Analyst | None:
+def _watcher(recording: Recording, live: int | None, keepalives: Keepalives | None, secrets: bool) -> Analyst | None:
     """Who follows the job as it runs; nobody unless asked for."""
     if live is None and keepalives is None:
         return None
 
     def work(lines: Iterator[bytes]) -> bytes:
-        printer = Printer(live) if live is not None else None
+        printer = Printer(live, secrets) if live is not None else None
 
         def see(event: Event) -> None:
             if keepalives is not None:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 from systrace import calls
 from systrace.capture.spare import Spare
+from systrace.masking.calls import CallMasks
+from systrace.masking.masks import Masks
 from systrace.model import (
     Accepted,
     Bound,
@@ -146,8 +148,9 @@ def _follow(file: io.FileIO, ended: int, rest: list[bytes]) -> Iterator[bytes]:
 class Printer:
     """Writes events in words to a descriptor that may block for ever."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, secrets: bool = False) -> None:
         self._descriptor = descriptor
+        self._masks = CallMasks(Masks(shown=secrets))
         self._queue: collections.deque[bytes] = collections.deque()
         self._dropped = 0
         self._more = threading.Event()
@@ -157,7 +160,7 @@ class Printer:
 
     def __call__(self, event: Event) -> None:
         """Show one event, unless it is of no interest or the reader is too far behind."""
-        text = words(event)
+        text = words(event, self._masks)
         if not text:
             return
         if len(self._queue) >= QUEUE:
@@ -195,9 +198,9 @@ def _write_all(descriptor: int, text: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def words(event: Event) -> str:
+def words(event: Event, masks: CallMasks | None = None) -> str:
     """One line for people: when, who, what, how it ended; empty for events that say nothing about the network."""
-    text = _what(event)
+    text = _what(event, masks or CallMasks(Masks()))
     if not text:
         return ""
     record = event.record
@@ -217,14 +220,14 @@ def _clock(seconds: int) -> str:
     return time.strftime("%H:%M:%S", time.localtime(seconds)) if seconds > 86_400 else str(seconds)
 
 
-def _what(event: Event) -> str:
+def _what(event: Event, masks: CallMasks) -> str:
     match event:
         case Sent(fd=fd, size=size):  # the frequent ones first
-            return f"{fd} sends {size} bytes{_shown(event)}"
+            return f"{fd} sends {size} bytes{_shown(event, masks)}"
         case Received(fd=fd, size=0) if not event.record.errno:
             return f"{fd} reads the end"
         case Received(fd=fd, size=size):
-            return f"{fd} receives {size} bytes{_shown(event)}"
+            return f"{fd} receives {size} bytes{_shown(event, masks)}"
         case Waited(timed_out=True):
             return "waited in vain: timeout"
         case _:
@@ -271,12 +274,12 @@ def _of_process(event: Event) -> str:
             return ""
 
 
-def _shown(event: Sent | Received) -> str:
-    """The first bytes of the payload, printable."""
-    record = event.record
+def _shown(event: Sent | Received, masks: CallMasks) -> str:
+    """The first bytes of the payload, printable, secrets masked."""
+    record = copy.copy(event.record)
     if len(record.args) > LONG:
-        record = copy.copy(record)
         record.args = record.args[: LONG // 2]
+    record.args = masks.args(record)
     pieces = event.pieces(record)
     known = b"".join(piece for piece, _length in pieces)[: SHOWN + 1]
     if not known:

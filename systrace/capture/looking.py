@@ -12,7 +12,7 @@ from systrace.kernel.naming import may_look
 from systrace.kernel.snapshot import still_there, take
 from systrace.look.lines import lines_of
 from systrace.look.nouns import Look
-from systrace.model import Analysis, Input
+from systrace.model import Analysis, Input, Keep
 from systrace.pipeline import analyze
 from systrace.reporters.layout import Layout
 from systrace.words import safe
@@ -28,14 +28,16 @@ class Looked:
     analysis: Analysis
 
     @classmethod
-    def at(cls, pid: int) -> Looked:
+    def at(cls, pid: int, secrets: bool = False) -> Looked:
         """Raises CaptureError: there is none."""
-        return cls.of(take(pid))
+        return cls.of(take(pid), secrets)
 
     @classmethod
-    def of(cls, look: Look) -> Looked:
-        """Judge it."""
-        return cls(look, analyze([Input(f"process {look.pid}", lines_of(look), as_is=True)]))
+    def of(cls, look: Look, secrets: bool = False) -> Looked:
+        """Judge it; `secrets` shows what else is masked."""
+        return cls(
+            look, analyze([Input(f"process {look.pid}", lines_of(look), as_is=True)], keep=Keep(secrets=secrets))
+        )
 
     @property
     def pid(self) -> int:
@@ -72,19 +74,19 @@ class Looked:
         return report_of(self.analysis, style, layout)
 
 
-def looks_at(pids: Sequence[int]) -> list[Looked]:
+def looks_at(pids: Sequence[int], secrets: bool = False) -> list[Looked]:
     """At each process once; who has gone meanwhile is named, and left out.
 
     Raises:
         CaptureError: none is there.
     """
     if len(pids) == 1:
-        return [Looked.at(pids[0])]
+        return [Looked.at(pids[0], secrets)]
     looks: dict[int, Looked] = {}
     reasons = []
     for pid in pids:
         try:
-            look = Looked.at(pid)
+            look = Looked.at(pid, secrets)
         except CaptureError as error:
             reasons.append(str(error))
         else:

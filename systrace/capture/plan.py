@@ -49,6 +49,7 @@ class Options:
     job: str | None = None
     on_failure: str | None = None
     strict: bool = False
+    show_secrets: bool = False
 
 
 @dataclass(slots=True)

@@ -127,7 +127,7 @@ def _options(
     from systrace.settings import settings
 
     if masks := settings().masks:
-        from systrace.messages.secrets import also_hide
+        from systrace.masking.fields import also_hide
 
         try:
             also_hide(masks)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Save, Strings, Style, TracerName
+from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
@@ -54,6 +54,7 @@ def attach(
         typer.Option("--output", "--report", metavar="FILE", help="Write the report there, not to standard output."),
     ] = None,
     style: Style = "table",
+    show_secrets: ShowSecrets = False,
     tracer: TracerName = None,
     string_limit: Strings = "4096",
 ) -> None:
@@ -69,6 +70,7 @@ def attach(
         save=save,
         report=report,
         style=style,
+        show_secrets=show_secrets,
         tracer=tracer,
         string_limit=string_limit,
         force=force,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Output
+from systrace.commands.options import Output, ShowSecrets
 
 if TYPE_CHECKING:
     from systrace.sources.logs import Recording
@@ -24,6 +24,7 @@ Exit status: 0, or 2 when a LOG could not be read.
 def events(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
     network: Annotated[bool, typer.Option("--network", help="Only calls on sockets and waits.")] = False,
+    show_secrets: ShowSecrets = False,
     output: Output = None,
 ) -> None:
     """See HELP."""
@@ -32,6 +33,7 @@ def events(
     from systrace.commands.reading.output import output_place
     from systrace.commands.reading.progress import progress
     from systrace.errors import InputError
+    from systrace.masking.masks import Masks
     from systrace.pipeline import raw_records
     from systrace.reporters.views.calls import is_live, network_calls, write_calls
 
@@ -41,7 +43,7 @@ def events(
             records = raw_records(recording.inputs)
             chosen = network_calls(records) if network else records
             named = names if several or len(names) > 1 else None
-            write_calls(chosen, out, named, live=any(map(is_live, names)))
+            write_calls(chosen, out, named, live=any(map(is_live, names)), masks=Masks(shown=show_secrets))
         if (complaint := recording.complaint()) is not None:
             raise InputError(complaint)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from systrace.commands import app, say
-from systrace.commands.options import Output
+from systrace.commands.options import Output, ShowSecrets
 
 if TYPE_CHECKING:
     from systrace.model import Analysis, Transcript
@@ -20,7 +20,7 @@ Lines with > were sent by the traced program, lines with < received. HTTP is sho
 joined, gzip and the like undone); other protocols block by block, with what was understood of them. Without --socket,
 the sockets and pipes of the log are listed.
 
-Passwords, tokens, cookies and Authorization fields are hidden, where they are text, unless --show-secrets is given.
+Passwords, tokens, cookies and keys are masked, each by a mask of its own length, unless --show-secrets is given.
 --save-body writes bytes as they were, secrets included.
 
 Exit status: 0, or 2 when LOG could not be read or has no such conversation.
@@ -33,7 +33,7 @@ def follow(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="One recording; - for standard input.")],
     socket: Annotated[str, typer.Option(metavar="ID", help="A socket or pipe: S4, P1.")] = "",
     hexdump: Annotated[bool, typer.Option("--hex", help="As a hexdump, byte by byte as it went over.")] = False,
-    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Hide nothing.")] = False,
+    show_secrets: ShowSecrets = False,
     save_body: Annotated[
         Path | None,
         typer.Option(
@@ -68,12 +68,12 @@ def follow(
     option, path = ("--output", output) if save_body is None else ("--save-body", save_body)
     where = output_place(path, logs, (keylog,), option)
     transcript = Transcript(socket.strip().upper(), _size(limit))
-    analysis = analysis_of(the_one(logs), Keep(transcript=transcript), keylog)
+    analysis = analysis_of(the_one(logs), Keep(transcript=transcript, secrets=show_secrets), keylog)
     if where is not None and save_body is not None:
         _save(analysis, transcript, where, message)
         return
     with opened(where) as out:
-        write(analysis, transcript, out, hexdump=hexdump, show_secrets=show_secrets)
+        write(analysis, transcript, out, hexdump=hexdump)
 
 
 def _size(text: str) -> int:

@@ -26,6 +26,9 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "--report", metavar="FILE", help="Write to a file instead of standard output."),
 ]
+ShowSecrets = Annotated[
+    bool, typer.Option("--show-secrets", help="Mask nothing: passwords, tokens, cookies are shown.")
+]
 Strings = Annotated[
     str, typer.Option("--string-limit", "-s", metavar="SIZE", help="Bytes recorded of each read or write (4096, 64k).")
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, completing, say
-from systrace.commands.options import Output
+from systrace.commands.options import Output, ShowSecrets
 
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
@@ -56,6 +56,7 @@ def parse(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
+    show_secrets: ShowSecrets = False,
     output: Output = None,
 ) -> None:
     """See HELP."""
@@ -84,7 +85,7 @@ def parse(
 
     def analysed(recording: Recording, bar: bool = False) -> tuple[Analysis, str | None]:
         nonlocal failed
-        analysis = analysis_of(recording, Keep(calls_of=socket), keylog, own, bar)
+        analysis = analysis_of(recording, Keep(calls_of=socket, secrets=show_secrets), keylog, own, bar)
         failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
         return analysis, without_calls(recording, analysis)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Output, table_or_json
+from systrace.commands.options import Output, ShowSecrets, table_or_json
 
 if TYPE_CHECKING:
     from systrace.sources.logs import Recording
@@ -17,7 +17,7 @@ HELP = """List the HTTP requests of strace logs: method, URL, status, where the 
 
 dns, connect and tls stand at the first request of a connection; first is the time until the answer's first byte,
 transfer that until its last. What the log does not show is -, in JSON null. Requests within TLS are seen with its
-session keys (--keylog); without, their connections are listed. Secrets in URLs are hidden.
+session keys (--keylog); without, their connections are listed. Secrets in URLs are masked.
 
 --format json prints one object a line for each request.
 
@@ -41,6 +41,7 @@ def requests(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
+    show_secrets: ShowSecrets = False,
     output: Output = None,
 ) -> None:
     """See HELP."""
@@ -53,7 +54,7 @@ def requests(
     table_or_json(style)
 
     def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
-        analysis = analysis_of(recording, Keep(requests=True), keylog)
+        analysis = analysis_of(recording, Keep(requests=True, secrets=show_secrets), keylog)
         write_requests(analysis, out, style, recording.name if several else "")
         return without_calls(recording, analysis)
 

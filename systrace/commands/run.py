@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Save, Strings, Style, TracerName
+from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName
 from systrace.keepalive import ADVISED
 
 HELP = """Run COMMAND and report on its sockets when it ends.
@@ -58,6 +58,7 @@ def run(
         typer.Option("--output", "--report", metavar="FILE", help="Write the report there, not to standard error."),
     ] = None,
     style: Style = "table",
+    show_secrets: ShowSecrets = False,
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
     on_failure: Annotated[
         str | None, typer.Option(metavar="CMD", help="Shell command to run when the job fails or the verdict is bad.")
@@ -109,6 +110,7 @@ def run(
         save_if_bad=save_if_bad,
         report=report,
         style=style,
+        show_secrets=show_secrets,
         quiet=quiet,
         verdict_status=verdict_status,
         timeout=timeout,

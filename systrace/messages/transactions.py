@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
-from systrace.messages.secrets import hidden_text
 from systrace.messages.tls import TlsHello
 from systrace.model import Attempt, Endpoint, Evidence, Socket
 
@@ -93,13 +92,13 @@ def _transaction(
     error, complete = _error(request, answer)
     row = replace(row, error=error, complete=complete)
     if request is not None:
-        url = _url(request, socket, clock.is_secure(message))
+        url = _url(evidence, request, socket, clock.is_secure(message))
         row = replace(row, method=request.method, url=url, request_bytes=_body_bytes(request))
     if answer is not None:
         row = replace(
             row,
             status=answer.status or None,
-            reason=answer.reason,
+            reason=evidence.masks.text(answer.reason),
             transfer_ns=_between(answer.start_ns, answer.end_ns),
             response_bytes=_body_bytes(answer),
             content_type=answer.content_type or None,
@@ -157,13 +156,13 @@ def _error(request: HttpRequest | None, answer: HttpResponse | None) -> tuple[st
     return "no answer", False
 
 
-def _url(request: HttpRequest, socket: Socket | None, secure: bool) -> str:
+def _url(evidence: Evidence, request: HttpRequest, socket: Socket | None, secure: bool) -> str:
     """The host is the peer's address where the request's own is not known to its end."""
     cut = request.head_cut and b"\n" not in request.head
     target = request.target + ("…" if cut else "")
     if request.via_proxy:
-        return hidden_text(target)
-    return hidden_text(f"{'https' if secure else 'http'}://{_host(request, socket)}{target}")
+        return evidence.masks.text(target)
+    return evidence.masks.text(f"{'https' if secure else 'http'}://{_host(request, socket)}{target}")
 
 
 def _host(request: HttpRequest, socket: Socket | None) -> str:

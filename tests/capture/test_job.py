@@ -179,7 +179,7 @@ def test_a_watcher_that_dies_is_said(recording: Recording, capfd: pytest.Capture
     def work(_lines: Iterator[bytes]) -> bytes:
         raise ValueError("odd")
 
-    assert job._watcher(recording, None, None) is None
+    assert job._watcher(recording, None, None, False) is None
     watcher = Analyst(recording.path, work, set())
     job._end(watcher)
     watcher.close()

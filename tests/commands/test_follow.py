@@ -56,10 +56,9 @@ def test_a_conversation_with_its_secrets_hidden(curled: Path) -> None:
     text = done.stdout.decode()
     lines = text.splitlines()
     assert [line.split()[:2] for line in lines if line.startswith("#")] == [[f"#{n}", "<>"[n % 2]] for n in range(1, 7)]
-    assert "> GET /chunked?token=[hidden] HTTP/1.1" in lines
-    assert "> Authorization: [hidden]" in lines
-    assert "< Set-Cookie: [hidden]" in lines
-    assert '<  "password": "[hidden]"}' in lines
+    assert "> GET /chunked?token=*1**** HTTP/1.1" in lines
+    for begin in ("> Authorization: Basic *", "< Set-Cookie: *", '<  "password": "*'):
+        assert any(line.startswith(begin) for line in lines), begin
     assert f"< {JSON_CUT.decode()}" in lines
     assert f"< {HTML.decode().strip()}" in lines
     assert not any(secret in text for secret in ("abcdef", "verysecret", "hunter2", "am9lOnNla3JpdDEyMw"))

@@ -55,7 +55,7 @@ def test_json_has_a_line_for_each_request(log: Path, server: str) -> None:
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     for row in rows:
         Draft202012Validator(schema("requests")).validate(row)
-    assert [row["url"] for row in rows] == [f"{server}/{p}" for p in ("chunked?token=[hidden]", "nothing", "big")]
+    assert [row["url"] for row in rows] == [f"{server}/{p}" for p in ("chunked?token=*1****", "nothing", "big")]
     assert [(row["method"], row["status"], row["reused"]) for row in rows] == [
         ("GET", 200, False),
         ("GET", 502, True),

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from systrace.errors import UsageError
+from systrace.masking.masks import Masks
 from systrace.reporters.layout import Layout
 from systrace.reporters.views.follow import follow, is_text
 from systrace.reporters.words.blocks import flow
@@ -26,7 +27,8 @@ def shown(
 ) -> list[str]:
     out = io.BytesIO()
     analysis, transcript = heard(text, uid, limit)
-    follow(analysis, transcript, out, hexdump=hexdump, show_secrets=show_secrets, layout=Layout(200))
+    analysis.evidence.masks = Masks(shown=show_secrets)
+    follow(analysis, transcript, out, hexdump=hexdump, layout=Layout(200))
     return out.getvalue().decode().splitlines()
 
 
@@ -45,14 +47,18 @@ def test_http_message_by_message() -> None:
     lines = shown(log([(True, ASK, 0), (False, answer, 0), (False, rest, 0)], step=2))
     assert lines[0].startswith("S1: inet stream, 192.0.2.20:80; used by fetch[9];")
     assert lines[2] == "#1 > 1.000000 s  http request, line 4"
-    assert lines[3:6] == ["> GET /a?token=[hidden] HTTP/1.1", "> Host: api.example", "> Authorization: [hidden]"]
+    assert lines[3:6] == [
+        "> GET /a?token=*1*** HTTP/1.1",
+        "> Host: api.example",
+        "> Authorization: Basic *secret-2*******",
+    ]
     assert lines[7] == "--- nothing for 2.0 s"
     assert re.match(
         r"#2 < 3\.0001\d\d s  http answer to #1, application/json, gzip, chunked, body of \d+ bytes, in 2\.0 s",
         lines[8],
     )
-    assert "< Set-Cookie: [hidden]" in lines
-    assert lines[lines.index("<") + 1 :][:2] == ['< {"password": "[hidden]",', '<     "rows": 7}']
+    assert "< Set-Cookie: *3***" in lines
+    assert lines[lines.index("<") + 1 :][:2] == ['< {"password": "*4*****",', '<     "rows": 7}']
     assert lines[-2].endswith("end of data: the peer closed its side (line 7)")
     assert lines[-1].endswith("closed (close)")
 
@@ -192,7 +198,7 @@ def test_what_is_missing_is_said() -> None:
 
 def test_blocks_have_the_offsets_of_all_that_happened() -> None:
     said: list[Move] = [(True, b"ab", 3), (False, b"x", 0), (True, b"cd", 0), (True, b"e", 0)]
-    whole = flow(heard(log(said))[1])
+    whole = flow(heard(log(said))[1], Masks())
     assert [(b.sent, b.offset, b.size, b.known, b.calls) for b in whole.blocks] == [
         (True, 0, 5, 2, 1),
         (False, 0, 1, 1, 1),

@@ -52,7 +52,7 @@ def render(analysis: Analysis, layout: Layout) -> str:
     page = _Page(analysis, Clock.of(analysis.evidence.source, layout.utc), _log_of(analysis))
     first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
     if first is None and verdict.outcome in ("failed", "inconclusive"):
-        blocks.append(_last_words(_failed(analysis), "", layout))
+        blocks.append(_last_words(_failed(analysis), "", page, layout))
     if first is not None:
         blocks.append(_finding(findings[first], layout, verdict.headline, main=True, page=page))
     others = [finding for at, finding in enumerate(findings) if at != first]
@@ -139,7 +139,7 @@ def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: 
     lines += _evidence(finding.lines, layout, many, page)
     if main:
         process = page.analysis.evidence.processes.get(finding.pid or -1)
-        lines += _last_words(process, " ".join(line.raw for line in finding.lines), layout)
+        lines += _last_words(process, " ".join(line.raw for line in finding.lines), page, layout)
     lines += _list("Most likely", finding.causes, layout, few)
     lines += _commands([page.dated(step, finding) for step in finding.next_steps], layout, few, page.log)
     lines += _list("Change", finding.remedy, layout, few)
@@ -218,13 +218,13 @@ def _folded(line: str, width: int, indent: str) -> list[str]:
     return [*pieces, line]
 
 
-def _last_words(process: Process | None, quoted: str, layout: Layout) -> list[str]:
+def _last_words(process: Process | None, quoted: str, page: _Page, layout: Layout) -> list[str]:
     """What a process wrote to its standard error last, where the proof does not quote it already."""
     said = b"".join(o.data for o in process.output if _is_error(o)) if process is not None else b""
     lines = [line for line in said.decode("utf-8", "replace").splitlines() if line[:1].strip()]  # not what goes on
     if not lines or safe(lines[-1])[:40] in quoted:
         return []
-    return wrap(lines[-1], layout.width, "Its last words: ", "  ")
+    return wrap(page.analysis.evidence.masks.text(lines[-1]), layout.width, "Its last words: ", "  ")
 
 
 def _is_error(output: Output) -> bool:

@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 from systrace.annotations import note_of, note_socket
 from systrace.calls import ACCEPTS, DUPLICATES, EPOLL_SETS, FORKS, LOOPS, NETWORK, ON_DESCRIPTOR, WITH_ADDRESS
+from systrace.masking.calls import CallMasks
+from systrace.masking.masks import Masks
 from systrace.model import ENDED, RETURNED, UNFINISHED, Record
 
 _BUFFER = 500  # calls
@@ -28,20 +30,27 @@ _MAKERS = ACCEPTS | {"socket"}
 
 
 def write_calls(
-    records: Iterable[Record], out: BinaryIO, files: Sequence[str] | None = None, *, live: bool = False
+    records: Iterable[Record],
+    out: BinaryIO,
+    files: Sequence[str] | None = None,
+    *,
+    live: bool = False,
+    masks: Masks | None = None,
 ) -> None:
     """Write one line for each record.
 
     Args:
         files: names by `Record.source`, written into each line; None for a single file.
         live: each line leaves at once: the input is still being made.
+        masks: of secrets; None: a set of its own.
     """
     tails = [f', "file": {quoted(_encodable(name))}}}\n' for name in files] if files is not None else None
     lines: list[str] = []
+    masked = CallMasks(masks or Masks()).args
     for record in records:
         if record.retval is None and record.errno is None and record.outcome == RETURNED:
             continue  # a signal, an exit, a message: no call
-        lines.append(call_line(record, "}\n" if tails is None else tails[record.source]))
+        lines.append(call_line(record, "}\n" if tails is None else tails[record.source], masked(record)))
         if live or len(lines) >= _BUFFER:
             out.write("".join(lines).encode("ascii"))
             lines.clear()
@@ -50,8 +59,8 @@ def write_calls(
     out.write("".join(lines).encode("ascii"))
 
 
-def call_line(record: Record, tail: str = "}\n") -> str:
-    """One call; ASCII only. Times are written from integers: a float would round an epoch."""
+def call_line(record: Record, tail: str = "}\n", shown: bytes | None = None) -> str:
+    """One call, with `shown` for its arguments; ASCII only. Times are written from integers: a float would round an epoch."""
     args = record.args
     syscall, errno, time_ns, duration_ns = record.syscall, record.errno, record.time_ns, record.duration_ns
     fd, peer = _about(syscall, args.partition(b", ")[0])
@@ -64,7 +73,7 @@ def call_line(record: Record, tail: str = "}\n") -> str:
         f'"retval": {"null" if record.retval is None else record.retval}, '
         f'"errno": {"null" if errno is None else _quoted(errno)}, '
         f'"duration": {"null" if duration_ns is None else f"{duration_ns // _SECOND}.{duration_ns % _SECOND:09d}"}, '
-        f'"peer": {peer}, "args": {quoted(args.decode("utf-8", "backslashreplace"))}, '
+        f'"peer": {peer}, "args": {quoted((args if shown is None else shown).decode("utf-8", "backslashreplace"))}, '
         f'"outcome": "{UNFINISHED if record.outcome == ENDED else record.outcome}"{tail}'
     )
 

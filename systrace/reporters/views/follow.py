@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from systrace.errors import UsageError
+from systrace.masking.masks import Masks
 from systrace.messages.body import Body
 from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
-from systrace.messages.secrets import hide, secret_spans, within
 from systrace.messages.tls import TlsHello
 from systrace.model import Analysis, Message, Sent, Socket, Transcript
 from systrace.reporters.layout import Layout
@@ -32,7 +32,6 @@ def follow(
     out: BinaryIO,
     *,
     hexdump: bool = False,
-    show_secrets: bool = False,
     layout: Layout | None = None,
 ) -> None:
     """Write a conversation.
@@ -42,12 +41,13 @@ def follow(
     """
     layout = layout or Layout.of(out)
     socket = watched(analysis, transcript)
-    whole = flow(transcript, show_secrets)
+    masks = analysis.evidence.masks
+    whole = flow(transcript, masks)
     for line in [*_heading(analysis, transcript, socket, layout), ""]:
         _write(out, line)
     items = [] if hexdump else http_messages(transcript)
     first = analysis.evidence.source.first_ns or 0
-    lines = _as_messages(items, first, show_secrets) if items else _as_blocks(whole, transcript, first, hexdump)
+    lines = _as_messages(items, first, masks) if items else _as_blocks(whole, transcript, first, hexdump)
     for line in lines:
         _write(out, _painted(line, layout))
     for line in _endings(socket, first):
@@ -146,7 +146,7 @@ def _at(time_ns: int | None, first: int) -> str:
 # ------------------------------------------------------------------------------------------------------------- messages
 
 
-def _as_messages(messages: list[HttpMessage], first: int, show_secrets: bool) -> Iterator[str]:
+def _as_messages(messages: list[HttpMessage], first: int, masks: Masks) -> Iterator[str]:
     numbers: dict[int, int] = {}
     before: int | None = None
     for number, message in enumerate(messages, 1):
@@ -158,10 +158,10 @@ def _as_messages(messages: list[HttpMessage], first: int, show_secrets: bool) ->
         where = f", line{'s' if len(lines) > 1 else ''} {'-'.join(map(str, lines))}" if lines else ""
         yield f"#{number} {sign} {_at(message.start_ns, first)}{_title(message, numbers)}{where}"
         head = message.head.rstrip(b"\r\n")
-        yield from _lines(sign, [head if show_secrets else hide(head)])
+        yield from _lines(sign, [masks.data(head)])
         if message.body is not None and message.body.received:
             yield sign
-            yield from _lines(sign, _body(message, message.body, show_secrets))
+            yield from _lines(sign, _body(message, message.body, masks))
         yield from _cut_short(message)
         yield ""
 
@@ -200,14 +200,14 @@ def _cut_short(message: HttpMessage) -> Iterator[str]:
         yield f"--- {reasons[message.incomplete_reason]}{detail}"
 
 
-def _body(message: HttpMessage, body: Body, show_secrets: bool) -> list[Piece]:
+def _body(message: HttpMessage, body: Body, masks: Masks) -> list[Piece]:
     """The content as text, as far as it is known and is text."""
     raw = _decoded(body) if body.encodings else _placed(body)
     pieces = [_recoded(piece, message.charset) if isinstance(piece, bytes) else piece for piece in raw]
     known = b"".join(piece for piece in pieces if isinstance(piece, bytes))
     if not is_text(known):
         return [f"{len(known)} bytes, no text: --hex shows them, --save-body saves them"]
-    return pieces if show_secrets else hide_pieces(pieces)
+    return mask_pieces(pieces, masks)
 
 
 def _decoded(body: Body) -> Iterator[Piece]:
@@ -251,14 +251,15 @@ def _recoded(data: bytes, charset: str | None) -> bytes:
         return data
 
 
-def hide_pieces(pieces: list[Piece]) -> list[Piece]:
-    """Secrets hidden, those that a hole cuts in two as well."""
-    spans = secret_spans(b"".join(piece for piece in pieces if isinstance(piece, bytes)))
+def mask_pieces(pieces: list[Piece], masks: Masks) -> list[Piece]:
+    """Secrets masked, those that a hole cuts in two as well."""
+    data = b"".join(piece for piece in pieces if isinstance(piece, bytes))
+    spans = masks.spans(data)
     out: list[Piece] = []
     at = 0
     for piece in pieces:
         if isinstance(piece, bytes):
-            out.append(hide(piece, within(spans, at, at + len(piece))))
+            out.append(masks.part(data, spans, at, at + len(piece)))
             at += len(piece)
         else:
             out.append(piece)
@@ -283,8 +284,7 @@ def _as_blocks(whole: Flow, transcript: Transcript, first: int, hexdump: bool) -
         direction = "sent" if block.sent else "received"
         messages = [m for key in sorted(block.lines & starts.keys()) for m in starts[key] if m.direction == direction]
         for message in messages:
-            text = message.summary.encode("utf-8", "backslashreplace")
-            yield f"--- {safe(message.protocol)}: {safe(hide(text))}"
+            yield f"--- {safe(message.protocol)}: {safe(whole.masks.text(message.summary))}"
         if hexdump:
             yield from hex_rows(sign, whole, block)
         else:
@@ -300,7 +300,7 @@ def _block_title(block: Block) -> str:
 
 
 def _block_text(whole: Flow, block: Block) -> list[Piece]:
-    data, spans = whole.data[block.sent], whole.secrets[block.sent]
+    data = whole.data[block.sent]
     pieces: list[Piece] = []
     before: int | None = None
     dull = 0  # bytes that are no text, not told yet
@@ -322,7 +322,7 @@ def _block_text(whole: Flow, block: Block) -> list[Piece]:
         if not text:
             dull += len(known)
         elif known:
-            pieces.append(hide(known, within(spans, part.start, part.end)))
+            pieces.append(whole.masked(block.sent, part.start, part.end))
         if part.missing:
             tell()
             pieces.append(hole(part.missing, part.kept))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from systrace.errors import UsageError
+from systrace.masking.masks import Masks
 from systrace.messages.body import Body
 from systrace.messages.http import HttpMessage, HttpResponse
 from systrace.model import Transcript
@@ -81,7 +82,7 @@ def saved_body(transcript: Transcript, number: int | None = None) -> SavedBody:
     messages = http_messages(transcript)
     if messages:
         return _of_message(messages, number)
-    whole = flow(transcript, show_secrets=True)
+    whole = flow(transcript, Masks(shown=True))
     if number is None and any(message.protocol in ("http", "http2") for message in transcript.messages):
         raise UsageError(
             "the log does not tell where the last answer's body begins (strace -s cut its head): record it again with "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from systrace.errors import UsageError
+from systrace.masking.masks import Masks
 from systrace.model import (
     ENDED,
     Accepted,
@@ -76,19 +77,19 @@ def _calls(analysis: Analysis, socket: Socket, layout: Layout) -> list[str]:
         if hidden and at == min(len(events) - 1, 24):
             lines.append(f"{'':15}... {hidden} calls in order and without remark are not kept ...")
             hidden = 0
-        lines.append(_call(event, first, wide, layout))
+        lines.append(_call(event, first, wide, layout, analysis.evidence.masks))
     if unended(socket) is not None:
         lines.append(layout.paint(f"{'':15}--- and here the log ends: {ending(socket)} ---", "red"))
     return lines
 
 
-def _call(event: Event, first: int, wide: int, layout: Layout) -> str:
+def _call(event: Event, first: int, wide: int, layout: Layout, masks: Masks) -> str:
     record = event.record
     since = f"{(record.time_ns - first) / 1e9:13.6f}" if record.time_ns is not None else f"line {record.lineno:>8}"
     took = record.duration_ns
     line = f"{since}  {record.tid or '-':>{wide}}  {safe(record.syscall):<12} {_result(event):<13} {duration(took):>8}"
     room = max(layout.width - len(line) - 2, _DETAIL_AT_LEAST)
-    line = f"{line}  {_detail(event, room)}".rstrip()
+    line = f"{line}  {_detail(event, room, masks)}".rstrip()
     return layout.paint(line, "yellow") if (took or 0) >= SILENCE_NS else line
 
 
@@ -103,10 +104,10 @@ def _result(event: Event) -> str:
     return str(record.retval)
 
 
-def _detail(event: Event, room: int) -> str:
+def _detail(event: Event, room: int, masks: Masks) -> str:
     match event:
         case Sent() | Received():
-            return _bytes(event, room)
+            return _bytes(event, room, masks)
         case Connected(peer=end) | Accepted(peer=end) | Bound(local=end) | Named(endpoint=end):
             return cut_middle(safe(str(end)), room) if end is not None else ""
         case Waited():
@@ -119,7 +120,7 @@ def _detail(event: Event, room: int) -> str:
         case Shut(how=how):
             return how
         case _:
-            return cut_middle(safe(event.record.args), room)
+            return cut_middle(safe(masks.line(event.record.args, argv=True)), room)
 
 
 def _wait(event: Waited) -> str:
@@ -128,6 +129,6 @@ def _wait(event: Waited) -> str:
     return f"{allowed}: {what}" if what else allowed
 
 
-def _bytes(event: Transfer, room: int) -> str:
+def _bytes(event: Transfer, room: int, masks: Masks) -> str:
     known = b"".join(piece for piece, _ in event.payload())
-    return payload(known, room) if known else ""
+    return payload(masks.data(known), room) if known else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from systrace.messages.secrets import Spans, secret_spans
+from systrace.masking.fields import Spans
+from systrace.masking.masks import Masks
 from systrace.model import Received, Sent, Socket, Transcript, Transfer
 
 SILENCE_NS = 1_000_000_000  # a second without a byte gets a line of its own
@@ -44,9 +45,14 @@ class Flow:
     blocks: list[Block]
     data: tuple[bytes, bytes]
     secrets: tuple[Spans, Spans]
+    masks: Masks
+
+    def masked(self, sent: bool, start: int, end: int) -> bytes:
+        """A part of one direction; a secret that goes on beyond it is masked as far as it stands here."""
+        return self.masks.part(self.data[sent], self.secrets[sent], start, end)
 
 
-def flow(transcript: Transcript, show_secrets: bool = False) -> Flow:
+def flow(transcript: Transcript, masks: Masks) -> Flow:
     """The calls as blocks, secrets found across calls."""
     socket = transcript.socket
     shown = _direction(transcript) if socket is not None and socket.kind == "pipe" else None
@@ -72,8 +78,9 @@ def flow(transcript: Transcript, show_secrets: bool = False) -> Flow:
             _add(block, data[sent], known, missing, start)
         offsets[sent] += event.size
     both = bytes(data[0]), bytes(data[1])
-    secrets: tuple[Spans, Spans] = ([], []) if show_secrets else (secret_spans(both[0]), secret_spans(both[1]))
-    return Flow(blocks, both, secrets)
+    for each in both:
+        masks.learn(each)
+    return Flow(blocks, both, (masks.spans(both[0]), masks.spans(both[1])), masks)
 
 
 def _direction(transcript: Transcript) -> bool:

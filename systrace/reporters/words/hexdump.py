@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.messages.secrets import within
+from systrace.masking.fields import within
 from systrace.reporters.words.blocks import SILENCE_NS, Block, Flow
 from systrace.words import duration
 
@@ -14,15 +14,15 @@ _PRINTABLE = bytes(byte if 32 <= byte < 127 else 46 for byte in range(256))
 
 def hex_rows(sign: str, whole: Flow, block: Block) -> Iterator[str]:
     """Rows of 16 bytes; the offset counts all bytes of the direction, unknown ones too."""
-    data, spans = whole.data[block.sent], whole.secrets[block.sent]
     offset = block.offset
     before: int | None = None
     for part in block.parts:
         yield from silence(before, part.time_ns)
         before = part.time_ns
         for start in range(part.start, part.end, _ROW):
-            row = data[start : min(start + _ROW, part.end)]
-            hidden = within(spans, start, start + len(row))
+            end = min(start + _ROW, part.end)
+            row = whole.masked(block.sent, start, end)
+            hidden = within(whole.secrets[block.sent], start, end)
             yield f"{sign} {_row(offset, row, hidden)}"
             offset += len(row)
         if part.missing:
@@ -34,7 +34,6 @@ def _row(offset: int, row: bytes, hidden: list[tuple[int, int]]) -> str:
     codes, chars = row.hex(" "), row.translate(_PRINTABLE).decode("ascii")
     for start, end in hidden:
         codes = codes[: 3 * start] + "** " * (end - start) + codes[3 * end :]
-        chars = chars[:start] + "*" * (end - start) + chars[end:]
     codes = codes.rstrip()
     return f"{offset:08x}  {codes[:23]:<23}  {codes[24:]:<23}  |{chars}|"
 
