@@ -46,14 +46,14 @@ class Recording:
         A file with anything in it must show one sign of strace among its first lines.
         """
         if (kind := binary(self._beginning())) is not None:
-            return f"{self._called()}: this is {kind}, no strace log"
+            return f"{self._called()}: this is no strace log, but {kind}"
         lines = [line.strip() for line in self.head if line.strip()]
         if not lines or any(_SIGNS.search(line) or _is_summary(line) for line in self.head):
             return None
         from systrace.words import payload
 
         if (kind := text(self._beginning())) is not None:
-            return f"{self._called()}: this is {kind}, no strace log"
+            return f"{self._called()}: this is no strace log, but {kind}"
         return f"{self._called()}: this is no strace log; it begins with {payload(lines[0], 60)}"
 
     def foreign(self) -> bool:

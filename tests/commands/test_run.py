@@ -272,7 +272,7 @@ sys.exit(0 if os.system("test $(cat /etc/passwd | wc -l) -gt 1") else 1)
             time.sleep(0.005)
     _out, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert b"capture is incomplete" in err
+    assert b"recording is incomplete" in err
     assert b"ended before the job" in err
     assert "execve(" in saved.read_text()
 

@@ -72,7 +72,7 @@ def test_a_file_of_another_kind_is_named(name: str, packed: bool, tmp_path: Path
     path.write_bytes(gzip.compress(data) if packed else data)
     for command in ("parse", "events", "requests", "follow"):
         done = systrace(command, path)
-        assert (done.returncode, done.stderr.decode()) == (2, f"systrace: {path}: this is {kind}, no strace log\n")
+        assert (done.returncode, done.stderr.decode()) == (2, f"systrace: {path}: this is no strace log, but {kind}\n")
 
 
 def test_what_real_programs_write() -> None:
