@@ -14,12 +14,11 @@ from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.views.request_table import requests_table
 from systrace.reporters.views.socket_table import socket_table
 from systrace.reporters.words.clock import Clock
+from systrace.reporters.words.outcomes import COLOURS, WORDS
 from systrace.shell import word
 from systrace.words import clean, columns, cut, cut_middle, duration, encoded, safe, size, wrap
 
 _MORE_FINDINGS = 3  # beside the verdict's own
-_WORDS = {"failed": "FAILED", "hung": "HUNG", "degraded": "DEGRADED", "healthy": "HEALTHY", "inconclusive": "NOT CLEAR"}
-_COLOURS = {"failed": "red", "hung": "red", "degraded": "yellow", "healthy": "green", "inconclusive": "yellow"}
 _NOTED = ("fatal", "error", "warning")
 _SURE = {"confirmed": "proven", "likely": "likely", "possible": "a guess"}
 _SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
@@ -81,10 +80,10 @@ def one_line(analysis: Analysis) -> str:
 def _headline(analysis: Analysis, layout: Layout) -> list[str]:
     """Outcome, job, host, time and status; then one sentence, its class at the end."""
     verdict = analysis.verdict
-    word = _WORDS.get(verdict.outcome, verdict.outcome.upper())
+    word = WORDS.get(verdict.outcome, verdict.outcome.upper())
     about, (sentence, more) = ", ".join(_about(analysis, layout)), _sentence(analysis)
     lines = wrap(about or sentence, layout.width, f"{word}: ", "  ")
-    lines[0] = layout.paint(f"{word}:", _COLOURS.get(verdict.outcome, "bold")) + lines[0][len(word) + 1 :]
+    lines[0] = layout.paint(f"{word}:", COLOURS.get(verdict.outcome, "bold")) + lines[0][len(word) + 1 :]
     lines += [layout.paint(line, "bold") for line in wrap(sentence, layout.width)] if about else []
     return lines + (wrap(more, layout.width) if more else [])
 
