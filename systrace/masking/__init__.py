@@ -5,7 +5,7 @@
     argv       arguments of programs
     traced     strace's own text: the strings in a line, with their escapes
     masks      one mask of equal length for each secret of a report
-    calls      calls one after the other
+    calls      calls one after the other; `recording`: the lines of a log, and `names` in them
     report     an analysis before anybody prints it
 
 `pipeline.analyze` masks what it returns, so a new reporter has nothing to remember; what shows bytes that are not in the

@@ -16,8 +16,10 @@ from systrace.masking.fields import Spans, secret_spans, united, whole_span, wit
 from systrace.masking.traced import Place, apart, argv_places, escaped_places, string_places
 
 _LEAST = 5  # bytes: of shorter secrets only the field is masked
-_MOST = 1000  # secrets whose value is looked for elsewhere
-_LONGEST = 4096
+_MOST_BYTES = 32 << 10  # of the secrets whose value is looked for elsewhere
+_PATIENCE = 32  # new ones
+_BRANCHINGS = 3
+_LONGEST = 1024
 _CACHED = 4096
 _WORDS = frozenset(  # in use as passwords, and too common as words to be looked for elsewhere
     b"admin basic bearer default false guest localhost login mysql null password postgres public redis secret token true"
@@ -41,7 +43,8 @@ class Masks:
         self._numbers: dict[bytes, int] = {}
         self._elsewhere: dict[bytes, None] = {}
         self._pattern: re.Pattern[bytes] | None = None
-        self._stale = False
+        self._new: list[bytes] = []  # not in the pattern yet
+        self._room = _MOST_BYTES
         self._texts: dict[str, str] = {}
 
     # ------------------------------------------------------------------------------------------------------------ masks
@@ -161,9 +164,11 @@ class Masks:
         """A secret, by its value: it is masked wherever it stands from now on."""
         for value in (secret, *_within(secret)):
             fits = _LEAST <= len(value) <= _LONGEST and value.lower() not in _WORDS
-            if fits and value not in self._elsewhere and len(self._elsewhere) < _MOST:
+            if fits and value not in self._elsewhere and len(value) <= self._room:
+                self._room -= len(value)
                 self._elsewhere[value] = None
-                self._stale = True
+                self._new.append(value)
+                self._texts.clear()
 
     @property
     def count(self) -> int:
@@ -176,12 +181,15 @@ class Masks:
         return bool(self._elsewhere)
 
     def known(self, data: bytes) -> Spans:
-        """Where secrets are that were seen before."""
-        if self._stale:
-            self._pattern = re.compile(rb"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % _any_of(sorted(self._elsewhere)))
-            self._stale = False
-            self._texts.clear()
-        return [match.span() for match in self._pattern.finditer(data)] if self._pattern is not None else []
+        """Where secrets are that were seen before. New ones are looked for one by one until a pattern is worth its making."""
+        if len(self._new) > _PATIENCE + len(self._elsewhere) // 3:
+            self._pattern = _pattern_of(self._elsewhere)
+            self._new.clear()
+        found = [match.span() for match in self._pattern.finditer(data)] if self._pattern is not None else []
+        for value in self._new:
+            if value in data:
+                found += [match.span() for match in _pattern_of((value,)).finditer(data)]
+        return found
 
 
 def _within(secret: bytes) -> list[bytes]:
@@ -204,21 +212,19 @@ def _within(secret: bytes) -> list[bytes]:
     return values
 
 
-def _any_of(values: Sequence[bytes]) -> bytes:
-    """A pattern of sorted values that looks at each byte once: their common beginnings are written once, long values win."""
+def _pattern_of(values: Iterable[bytes]) -> re.Pattern[bytes]:
+    return re.compile(rb"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % _any_of(values, _BRANCHINGS))
+
+
+def _any_of(values: Iterable[bytes], depth: int) -> bytes:
+    """A pattern in which first bytes that values share are written once, so that few of many are tried; long values win."""
+    values = sorted(values, key=lambda value: -len(value))
+    if not depth or len(values) < 3:
+        return b"|".join(map(re.escape, values))
     groups: dict[bytes, list[bytes]] = {}
-    ends = False
     for value in values:
-        if value:
-            groups.setdefault(value[:1], []).append(value[1:])
-        else:
-            ends = True
-    if not groups:
-        return b""
-    if len(values) == 1:
-        return re.escape(values[0])
-    choices = b"|".join(re.escape(first) + _any_of(rest) for first, rest in groups.items())
-    return b"(?:%s)%s" % (choices, b"?" if ends else b"")
+        groups.setdefault(value[:1], []).append(value[1:])
+    return b"|".join(b"%s(?:%s)" % (re.escape(first), _any_of(rest, depth - 1)) for first, rest in groups.items())
 
 
 def _spliced(text: bytes, places: Sequence[Place], mask: Mask) -> bytes:

@@ -106,6 +106,14 @@ def test_linear_time(piece: bytes) -> None:
     assert took(64_000) < 24 * max(took(8_000), 0.002)
 
 
+def test_many_secrets_that_begin_alike() -> None:
+    masks = Masks()
+    values = [b"a" * size for size in range(5, 200)] + [b"key%04d" % number for number in range(1500)]
+    for value in values:
+        masks.note(value)
+    assert masks.known(b"x aaaaaaa key0007 aaaaaa key00077 y") == [(2, 9), (10, 17), (18, 24)]
+
+
 def test_plants_have_every_kind() -> None:
     assert {protocol for protocol, _ in PLANTS.sent} > {
         "smtp",

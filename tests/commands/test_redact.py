@@ -1,0 +1,82 @@
+"""`systrace redact`: a recording that may be passed on."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from systrace.masking.names import Names
+from systrace.masking.recording import Redaction
+from systrace.model import Analysis, Input
+from systrace.pipeline import analyze
+from systrace.rules import RULES
+from systrace.rules.pages import full_trace
+from tests.masking.planted import PLANTS, planted
+
+
+def redact(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "systrace", "redact", *map(str, words)], capture_output=True, text=True, timeout=60
+    )
+
+
+def redacted(log: str, names: bool = False) -> list[bytes]:
+    lines = log.encode().splitlines(keepends=True)
+    redaction = Redaction(Names() if names else None)
+    redaction.learn(lines)
+    return list(redaction.redacted(lines))
+
+
+def verdict(lines: list[bytes]) -> tuple[object, ...]:
+    analysis: Analysis = analyze([Input("x", lines)])
+    sizes = [(s.sent.original_len, s.received.original_len, s.app_protocol) for s in analysis.evidence.sockets.values()]
+    findings = [(f.cause, f.variant, f.severity, f.socket) for f in analysis.findings]
+    return analysis.verdict.outcome, analysis.verdict.cause, findings, sizes, analysis.evidence.health.unparsed
+
+
+def test_no_secret_is_left_and_the_verdict_stays(tmp_path: Path) -> None:
+    log, out = tmp_path / "job.strace", tmp_path / "clean.strace"
+    log.write_text(planted(20))
+    done = redact(log, "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\d+ lines, \d+ secrets masked", done.stderr)
+    text = out.read_text()
+    assert not [secret for secret in PLANTS.secrets if secret in text]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    before, after = (verdict(path.read_bytes().splitlines(keepends=True)) for path in (log, out))
+    assert before == after
+    assert redact(log, "-o", out).returncode == 2
+    assert redact(log, "-o", out, "--force").returncode == 0
+
+
+@pytest.mark.parametrize("cause", list(RULES))
+@pytest.mark.parametrize("names", [False, True])
+def test_every_rule_finds_the_same(cause: str, names: bool) -> None:
+    log = full_trace(RULES[cause].fires)
+    assert verdict(redacted(log, names))[:3] == verdict(log.encode().splitlines(keepends=True))[:3]
+
+
+def test_names() -> None:
+    names = Names()
+    line = b'connect(3, {sin_port=htons(443), sin_addr=inet_addr("10.1.2.3")}, 16) = 0'
+    line += b'"Host: api.partner.com\\r\\n" /home/' + b"joe/x.py"
+    shown = names(line)
+    assert not re.search(rb"10\.1\.2\.3|partner|joe", shown)
+    assert b"htons(443)" in shown
+    assert b'inet_addr("192.0.2.1")' in shown
+    assert shown == names(line)
+    assert names(b"127.0.0.1 ::1 libc.so.6 /tmp/a.json") == b"127.0.0.1 ::1 libc.so.6 /tmp/a.json"
+    assert len(names(b"api.partner.com")) == len(b"api.partner.com")
+
+
+def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "x.txt"
+    text.write_text("hello\n")
+    assert redact(text, "-o", tmp_path / "o").returncode == 2
+    assert redact("-", "-o", tmp_path / "o").returncode == 2
+    assert not (tmp_path / "o").exists()
