@@ -13,10 +13,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from systrace.masking.masks import Masks
-
 if TYPE_CHECKING:
     from systrace.look.nouns import Look
+    from systrace.masking.masks import Masks
 
 # Outcome of a call, as `systrace events` prints it.
 RETURNED = "returned"
@@ -900,6 +899,13 @@ class Forgotten:
     received: int = 0
 
 
+def _masks() -> Masks:
+    """Loaded with the first analysis: `--version` and the start of a job need no patterns."""
+    from systrace.masking.masks import Masks
+
+    return Masks()
+
+
 @dataclass(slots=True)
 class Evidence:
     """All that the log shows, before any judgement: what rules read."""
@@ -917,7 +923,7 @@ class Evidence:
     looks: tuple[Look, ...] = ()  # at the processes before the trace began
     repeats: Sequence[Repeat] = ()  # loops that got nowhere
     met: int = 0  # processes that strace attached to, by its own word
-    masks: Masks = field(default_factory=Masks)  # of the secrets in it
+    masks: Masks = field(default_factory=_masks)  # of the secrets in it
 
 
 @dataclass(slots=True)

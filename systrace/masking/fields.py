@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from functools import cache
 
 from systrace.errors import UsageError
 from systrace.masking.logins import login_spans
@@ -30,116 +31,119 @@ _SCHEMES = rb"(?:Basic|Bearer|Negotiate|NTLM|Digest|Token|ApiKey|GenieKey|Shared
 _PLAIN_VALUES = rb"(?!(?:true|false|null|none)\b)"  # of JSON: no secret, and no text
 # What is in the text in small letters if the pattern matches, and the pattern: its groups are the secrets. Every
 # repetition is bounded or can end in one way only: linear time.
-_PATTERNS = tuple(
-    (words, re.compile(pattern))
-    for words, pattern in (
-        (  # header fields (RFC 9110 11.6, RFC 6265), folded lines included
-            (b"cookie", *_WORDS),
-            rb"(?im)^[ \t]{0,8}[\"']?(?:(?:proxy-)?authorization|(?:set-)?cookie2?|(?:[\w-]{0,50}-|x_?)?(?:key|auth)"
-            rb"|[\w-]{0,30}"
-            + _KEY
-            + rb")[ \t]{0,8}:[ \t]{0,8}(?:"
-            + _SCHEMES
-            + rb"[ \t]{1,8})?([^\r\n]+(?:\r?\n[ \t][^\r\n]*)*)",
+_PATTERNS: tuple[tuple[tuple[bytes, ...], bytes], ...] = (
+    (  # header fields (RFC 9110 11.6, RFC 6265), folded lines included
+        (b"cookie", *_WORDS),
+        rb"(?im)^[ \t]{0,8}[\"']?(?:(?:proxy-)?authorization|(?:set-)?cookie2?|(?:[\w-]{0,50}-|x_?)?(?:key|auth)"
+        rb"|[\w-]{0,30}"
+        + _KEY
+        + rb")[ \t]{0,8}:[ \t]{0,8}(?:"
+        + _SCHEMES
+        + rb"[ \t]{1,8})?([^\r\n]+(?:\r?\n[ \t][^\r\n]*)*)",
+    ),
+    (_WORDS, rb"(?i)" + _KEY + rb"=([^&\s\"'<>;,]+)"),  # forms and queries
+    (_WORDS, rb"(?i)" + _KEY + rb"\s{0,8}=\s{0,8}(?:'([^'\r\n]+)'|\"([^\"\r\n]+)\")"),  # attributes, shells, SQL
+    (
+        (b"code=", b"key=", b"auth=", b"ticket=", b"assertion=", b"samlresponse=", b"otp=", b"hmac="),
+        rb"(?i)[?&#](?:code|key|auth|ticket|(?:client_)?assertion|samlresponse|otp|hmac)=([^&\s\"'<>;,]{4,})",
+    ),
+    (  # JSON, and a repr
+        _WORDS,
+        rb"(?is)(?:[\"']auth(?:orization)?|[\"'](?:set-)?cookie|"
+        + _KEY
+        + rb")[\"']\s{0,8}[:,]\s{0,8}(?:b?\"((?:[^\"\\]|\\.)*)|b?'([^']*)|"
+        + _PLAIN_VALUES
+        + rb"([^\s,}\]\"'\\\[{]+))",
+    ),
+    (_WORDS, rb"(?i)" + _KEY + rb"\\[\"']\s{0,8}:\s{0,8}\\\"((?:[^\"\\]|\\[^\"])*)"),  # JSON within a JSON text
+    (
+        _WORDS,
+        rb"(?im)^[ \t]{0,20}(?:- )?[\w.-]{0,30}" + _KEY + rb"[ \t]{0,8}: {1,8}[\"']?([^\s\"'&|>{\[][^\r\n\"']*)",
+    ),  # YAML
+    (_WORDS, rb"(?i)" + _KEY + rb"(?:\s[^<>]{0,200})?>([^<]+)"),  # XML
+    (  # multipart/form-data
+        _WORDS,
+        rb"(?i)" + _KEY + rb"\"[^\r\n]{0,100}\r?\n(?:[^\r\n]{1,200}\r?\n){0,4}\r?\n([^\r\n]+)",
+    ),
+    (  # SQL: CREATE USER, GRANT, SET PASSWORD, ALTER ROLE
+        (b"identified", b"password"),
+        rb"(?i)\b(?:IDENTIFIED\s{1,4}(?:WITH\s{1,4}\S{1,60}\s{1,4})?(?:BY|AS)\s{1,4}(?:PASSWORD\s{1,4})?|"
+        rb"PASSWORD\s{1,4}(?:FOR\s{1,4}\S{1,100}\s{0,4})?=\s{0,4}(?:PASSWORD\()?|PASSWORD\s{1,4}|PASSWORD\()'([^'\r\n]+)'",
+    ),
+    ((b"pass", b"acct"), rb"(?m)^(?:PASS|pass|Pass|ACCT) ([^\r\n]+)"),  # FTP, POP
+    ((b"login",), rb"(?im)^[A-Za-z][\w.]{0,15} LOGIN (?:\"[^\"\r\n]{0,200}\"|[^\s\"]{1,200}) ([^\r\n]+)"),  # IMAP
+    ((b"apop ",), rb"(?im)^APOP \S{1,200} ([0-9a-f]{32})"),
+    (  # SMTP, POP, IMAP (RFC 4954): with the command, or on the lines that follow
+        (b"auth",),
+        rb"(?im)^(?:[A-Za-z]\w{0,15} )?AUTH(?:ENTICATE)? " + _MECHANISMS + rb" ([^\s=][^\r\n]*|=[^\r\n]+)",
+    ),
+    (
+        (b"auth",),
+        rb"(?im)^(?:[A-Za-z]\w{0,15} )?AUTH(?:ENTICATE)? "
+        + _MECHANISMS
+        + rb"(?: [^\r\n]{0,500})?\r?\n([A-Za-z0-9+/=]{4,})\r?\n(?:([A-Za-z0-9+/]{3,}={1,2}|[A-Za-z0-9+/]{8,})\r?\n)?",
+    ),
+    (
+        (b"auth ",),
+        rb"(?im)^AUTH (?!(?:TLS|SSL|TLS-[CP]|" + _MECHANISMS + rb")\b)(?:\S{1,100} )?(\S[^\s]*)[ \t]*\r?$",
+    ),  # redis
+    ((b"\nauth\r",), rb"(?i)\$4\r\nAUTH\r\n\$\d{1,9}\r\n([^\r\n]*)(?:\r\n\$\d{1,9}\r\n([^\r\n]*))?"),
+    ((b"requirepass", b"masterauth"), rb"(?i)(?:requirepass|masterauth)(?:\r\n\$\d{1,9}\r\n| )([^\r\n]+)"),
+    (
+        (b"setuser",),
+        rb"(?i)SETUSER(?:\r\n\$\d{1,9}\r\n|\s)[^\r\n]{1,200}?(?:\r\n\$\d{1,9}\r\n|\s)(?:on(?:\r\n\$\d{1,9}\r\n|\s))?>([^\s]+)",
+    ),
+    (
+        (b"basic ", b"bearer ", b"negotiate ", b"ntlm "),
+        rb"(?i)(?<![a-z])(?:Basic|Bearer|Negotiate|NTLM) {1,4}([A-Za-z0-9+/=._~-]{16,})",
+    ),
+    ((b"://",), rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@"),  # userinfo of a URL
+    (
+        (b"/services/t", b"/webhook", b"/bot"),
+        (  # the path is the key: Slack, Discord, Teams, Telegram
+            rb"(?i)(?:/services/T\w{4,20}/B\w{4,20}/|/webhooks/\d{4,30}/|/bot\d{4,20}:|/webhook[a-z0-9]{0,3}/)([\w@-]{6,}(?:/IncomingWebhook/[\w/-]{6,})?)"
         ),
-        (_WORDS, rb"(?i)" + _KEY + rb"=([^&\s\"'<>;,]+)"),  # forms and queries
-        (_WORDS, rb"(?i)" + _KEY + rb"\s{0,8}=\s{0,8}(?:'([^'\r\n]+)'|\"([^\"\r\n]+)\")"),  # attributes, shells, SQL
+    ),
+    ((b"eyj",), rb"(?<![\w-])(eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"),  # a JSON web token (RFC 7519)
+    ((b"private key",), rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----([^-]+)"),
+    ((b"akia", b"asia"), rb"(?<![A-Za-z0-9])((?:AKIA|ASIA)[A-Z0-9]{16})(?![A-Za-z0-9])"),
+    (  # tokens that say whose they are
         (
-            (b"code=", b"key=", b"auth=", b"ticket=", b"assertion=", b"samlresponse=", b"otp=", b"hmac="),
-            rb"(?i)[?&#](?:code|key|auth|ticket|(?:client_)?assertion|samlresponse|otp|hmac)=([^&\s\"'<>;,]{4,})",
+            b"gh",
+            b"glpat-",
+            b"xox",
+            b"_live_",
+            b"_test_",
+            b"sk-",
+            b"aiza",
+            b"ya29.",
+            b"sg.",
+            b"npm_",
+            b"hvs.",
+            b"dop_v1",
+            b"pypi-",
         ),
-        (  # JSON, and a repr
-            _WORDS,
-            rb"(?is)(?:[\"']auth(?:orization)?|[\"'](?:set-)?cookie|"
-            + _KEY
-            + rb")[\"']\s{0,8}[:,]\s{0,8}(?:b?\"((?:[^\"\\]|\\.)*)|b?'([^']*)|"
-            + _PLAIN_VALUES
-            + rb"([^\s,}\]\"'\\\[{]+))",
-        ),
-        (_WORDS, rb"(?i)" + _KEY + rb"\\[\"']\s{0,8}:\s{0,8}\\\"((?:[^\"\\]|\\[^\"])*)"),  # JSON within a JSON text
-        (
-            _WORDS,
-            rb"(?im)^[ \t]{0,20}(?:- )?[\w.-]{0,30}" + _KEY + rb"[ \t]{0,8}: {1,8}[\"']?([^\s\"'&|>{\[][^\r\n\"']*)",
-        ),  # YAML
-        (_WORDS, rb"(?i)" + _KEY + rb"(?:\s[^<>]{0,200})?>([^<]+)"),  # XML
-        (  # multipart/form-data
-            _WORDS,
-            rb"(?i)" + _KEY + rb"\"[^\r\n]{0,100}\r?\n(?:[^\r\n]{1,200}\r?\n){0,4}\r?\n([^\r\n]+)",
-        ),
-        (  # SQL: CREATE USER, GRANT, SET PASSWORD, ALTER ROLE
-            (b"identified", b"password"),
-            rb"(?i)\b(?:IDENTIFIED\s{1,4}(?:WITH\s{1,4}\S{1,60}\s{1,4})?(?:BY|AS)\s{1,4}(?:PASSWORD\s{1,4})?|"
-            rb"PASSWORD\s{1,4}(?:FOR\s{1,4}\S{1,100}\s{0,4})?=\s{0,4}(?:PASSWORD\()?|PASSWORD\s{1,4}|PASSWORD\()'([^'\r\n]+)'",
-        ),
-        ((b"pass", b"acct"), rb"(?m)^(?:PASS|pass|Pass|ACCT) ([^\r\n]+)"),  # FTP, POP
-        ((b"login",), rb"(?im)^[A-Za-z][\w.]{0,15} LOGIN (?:\"[^\"\r\n]{0,200}\"|[^\s\"]{1,200}) ([^\r\n]+)"),  # IMAP
-        ((b"apop ",), rb"(?im)^APOP \S{1,200} ([0-9a-f]{32})"),
-        (  # SMTP, POP, IMAP (RFC 4954): with the command, or on the lines that follow
-            (b"auth",),
-            rb"(?im)^(?:[A-Za-z]\w{0,15} )?AUTH(?:ENTICATE)? " + _MECHANISMS + rb" ([^\s=][^\r\n]*|=[^\r\n]+)",
-        ),
-        (
-            (b"auth",),
-            rb"(?im)^(?:[A-Za-z]\w{0,15} )?AUTH(?:ENTICATE)? "
-            + _MECHANISMS
-            + rb"(?: [^\r\n]{0,500})?\r?\n([A-Za-z0-9+/=]{4,})\r?\n(?:([A-Za-z0-9+/]{3,}={1,2}|[A-Za-z0-9+/]{8,})\r?\n)?",
-        ),
-        (
-            (b"auth ",),
-            rb"(?im)^AUTH (?!(?:TLS|SSL|TLS-[CP]|" + _MECHANISMS + rb")\b)(?:\S{1,100} )?(\S[^\s]*)[ \t]*\r?$",
-        ),  # redis
-        ((b"\nauth\r",), rb"(?i)\$4\r\nAUTH\r\n\$\d{1,9}\r\n([^\r\n]*)(?:\r\n\$\d{1,9}\r\n([^\r\n]*))?"),
-        ((b"requirepass", b"masterauth"), rb"(?i)(?:requirepass|masterauth)(?:\r\n\$\d{1,9}\r\n| )([^\r\n]+)"),
-        (
-            (b"setuser",),
-            rb"(?i)SETUSER(?:\r\n\$\d{1,9}\r\n|\s)[^\r\n]{1,200}?(?:\r\n\$\d{1,9}\r\n|\s)(?:on(?:\r\n\$\d{1,9}\r\n|\s))?>([^\s]+)",
-        ),
-        (
-            (b"basic ", b"bearer ", b"negotiate ", b"ntlm "),
-            rb"(?i)(?<![a-z])(?:Basic|Bearer|Negotiate|NTLM) {1,4}([A-Za-z0-9+/=._~-]{16,})",
-        ),
-        ((b"://",), rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@"),  # userinfo of a URL
-        (
-            (b"/services/t", b"/webhook", b"/bot"),
-            (  # the path is the key: Slack, Discord, Teams, Telegram
-                rb"(?i)(?:/services/T\w{4,20}/B\w{4,20}/|/webhooks/\d{4,30}/|/bot\d{4,20}:|/webhook[a-z0-9]{0,3}/)([\w@-]{6,}(?:/IncomingWebhook/[\w/-]{6,})?)"
-            ),
-        ),
-        ((b"eyj",), rb"(?<![\w-])(eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*)"),  # a JSON web token (RFC 7519)
-        ((b"private key",), rb"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----([^-]+)"),
-        ((b"akia", b"asia"), rb"(?<![A-Za-z0-9])((?:AKIA|ASIA)[A-Z0-9]{16})(?![A-Za-z0-9])"),
-        (  # tokens that say whose they are
-            (
-                b"gh",
-                b"glpat-",
-                b"xox",
-                b"_live_",
-                b"_test_",
-                b"sk-",
-                b"aiza",
-                b"ya29.",
-                b"sg.",
-                b"npm_",
-                b"hvs.",
-                b"dop_v1",
-                b"pypi-",
-            ),
-            rb"(?<![\w-])((?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|[sr]k_(?:live|test)_|whsec_|sk-(?:ant-|proj-)?|AIza|ya29\.|SG\."
-            rb"|npm_|hvs\.|dop_v1_|pypi-)[\w.-]{16,})",
-        ),
-        ((b",p=",), rb",p=([A-Za-z0-9+/=]{20,})"),  # SCRAM's proof (RFC 5802)
-        (
-            (b"p\0\0",),
-            rb"(?s)(?:\A|(?<=\x00))p\x00\x00[\x00-\x0f].(?!SCRAM-)([^\x00]{1,200})\x00",
-        ),  # PostgreSQL's PasswordMessage
-        (
-            (b"\x02p", b"\x02secret", b"\x02token"),
-            rb"(?s)\x02(?:pwd|password|pass|secret|token)\x00.\x00\x00\x00([^\x00]{1,255})\x00",
-        ),  # BSON
-    )
+        rb"(?<![\w-])((?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|[sr]k_(?:live|test)_|whsec_|sk-(?:ant-|proj-)?|AIza|ya29\.|SG\."
+        rb"|npm_|hvs\.|dop_v1_|pypi-)[\w.-]{16,})",
+    ),
+    ((b",p=",), rb",p=([A-Za-z0-9+/=]{20,})"),  # SCRAM's proof (RFC 5802)
+    (
+        (b"p\0\0",),
+        rb"(?s)(?:\A|(?<=\x00))p\x00\x00[\x00-\x0f].(?!SCRAM-)([^\x00]{1,200})\x00",
+    ),  # PostgreSQL's PasswordMessage
+    (
+        (b"\x02p", b"\x02secret", b"\x02token"),
+        rb"(?s)\x02(?:pwd|password|pass|secret|token)\x00.\x00\x00\x00([^\x00]{1,255})\x00",
+    ),  # BSON
 )
 _own: tuple[re.Pattern[bytes], ...] = ()  # what the user calls a secret
 ANY_WORD = tuple(dict.fromkeys(word for words, _ in _PATTERNS for word in words))
+
+
+@cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    """When it is needed first: all of them take longer than a short report."""
+    return re.compile(pattern)
 
 
 def also_hide(patterns: list[str]) -> None:
@@ -167,10 +171,10 @@ def secret_spans(data: bytes) -> Spans:
     if there:
         for words, pattern in _PATTERNS:
             if not there.isdisjoint(words):
-                for match in pattern.finditer(data):
+                for match in _compiled(pattern).finditer(data):
                     found += [match.span(group) for group in range(1, len(match.groups()) + 1)]
-    for pattern in _own:
-        found += [match.span(match.lastindex or 0) for match in pattern.finditer(data)]
+    for own in _own:
+        found += [match.span(match.lastindex or 0) for match in own.finditer(data)]
     return united(found) if found else found
 
 

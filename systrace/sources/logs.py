@@ -50,11 +50,12 @@ class Recording:
         lines = [line.strip() for line in self.head if line.strip()]
         if not lines or any(_SIGNS.search(line) or _is_summary(line) for line in self.head):
             return None
+        from systrace.masking.masks import Masks
         from systrace.words import payload
 
         if (kind := text(self._beginning())) is not None:
             return f"{self._called()}: this is no strace log, but {kind}"
-        return f"{self._called()}: this is no strace log; it begins with {payload(lines[0], 60)}"
+        return f"{self._called()}: this is no strace log; it begins with {payload(Masks().data(lines[0]), 60)}"
 
     def foreign(self) -> bool:
         """An archive or the like, even if a log is inside."""

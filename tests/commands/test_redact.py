@@ -76,7 +76,10 @@ def test_names() -> None:
 
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "x.txt"
-    text.write_text("hello\n")
-    assert redact(text, "-o", tmp_path / "o").returncode == 2
+    text.write_text("DB_PASSWORD=abcdefgh and more\n")
+    done = redact(text, "-o", tmp_path / "o")
+    assert done.returncode == 2
+    assert "it begins with" in done.stderr
+    assert "abcdefgh" not in done.stderr
     assert redact("-", "-o", tmp_path / "o").returncode == 2
     assert not (tmp_path / "o").exists()
