@@ -222,7 +222,7 @@ def test_passive_of_what_may_not_be_looked_at_says_the_little_that_may_and_fails
         done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
         other.kill()
     assert done.returncode == 2
-    assert done.stdout.startswith("NOT CLEAR: sleep[")
+    assert done.stdout.startswith("NOT CLEAR: sleep, ")
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith(f"systrace: not looked at: process {other.pid} (sleep)")
 
