@@ -53,6 +53,7 @@ class Rule:
     no_answer: bool = False  # ... as an answer that never arrived
     content: bool = False  # what came was wrong: it explains the death of whoever read it
     gives_way: bool = False  # ... and this is left out where it does
+    apart: bool = False  # what a job's failure is called in which nobody opened a connection
     judges: bool = False  # judges the findings of the others
     harm: Harm = Harm.NONE
 

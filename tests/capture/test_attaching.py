@@ -107,7 +107,7 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
         found = Looked.at(sleeper)
         first = replace(found.analysis.findings[0], severity=severity)
         changed = replace(found, analysis=replace(found.analysis, findings=[first]))
-        monkeypatch.setattr(attaching, "looks_at", lambda _pids, changed=changed: [changed])
+        monkeypatch.setattr(attaching, "looks_at", lambda _pids, _secrets, changed=changed: [changed])
         assert attach_to(replace(OPTIONS, pids=(sleeper,), passive=True)) == failed
     assert capfd.readouterr().err == ""
 
@@ -236,7 +236,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
 def test_options_are_named_as_on_the_command_line() -> None:
     assert [field.name for field in dataclasses.fields(Options)] == (
-        "pids names wait_for passive seconds save report style tracer string_limit force".split()
+        "pids names wait_for passive seconds save report style tracer string_limit force show_secrets".split()
     )
 
 

@@ -102,10 +102,10 @@ def test_a_job_that_fails_is_told(tracer: str, tmp_path: Path) -> None:
     variables = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
     report = variables.pop("SYSTRACE_REPORT")
     assert variables == {
-        "SYSTRACE_JOB": "night", "SYSTRACE_STATUS": "7", "SYSTRACE_OUTCOME": "inconclusive",
+        "SYSTRACE_JOB": "night", "SYSTRACE_STATUS": "7", "SYSTRACE_OUTCOME": "failed",
         "SYSTRACE_CAUSE": variables["SYSTRACE_CAUSE"], "SYSTRACE_PEER": "", "SYSTRACE_RECORDING": str(saved),
     }  # fmt: skip
-    assert b"NOT CLEAR" in (tmp_path / "in").read_bytes()
+    assert b"FAILED" in (tmp_path / "in").read_bytes()
     assert not Path(report).exists()
 
 
@@ -142,4 +142,4 @@ def test_a_job_that_runs_untraced_is_told_as_well(tmp_path: Path) -> None:
         input=b"word\n", env={**os.environ, "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
     unharmed(done)
-    assert (tmp_path / "said").read_text() == "7:inconclusive\n"
+    assert (tmp_path / "said").read_text() == "7:failed\n"

@@ -75,7 +75,7 @@ def test_a_full_disk(option: str, tracer: str, tmp_path: Path) -> None:
         if option in ("--report", "--save", "--save-dir"):
             assert len(said) == 1
             assert "No space left on device" in said[0]
-        assert b"NOT CLEAR" in done.stderr
+        assert b"FAILED" in done.stderr
         left = [path.name for path in full.iterdir() if path.name != "big"]
         assert left == (["x.gz"] if option == "--live" else [])
 

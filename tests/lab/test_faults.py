@@ -194,7 +194,7 @@ def test_verdict(wanted: Case, tmp_path: Path) -> None:
         evidence = report["findings"][verdict["finding"]]["evidence"]
         assert evidence
         for proof in evidence:
-            assert proof["text"].split("(")[0] in lines[proof["line"] - 1]
+            assert proof["raw"].split("(")[0] in lines[proof["line"] - 1]
 
 
 def test_article_command_line(tmp_path: Path) -> None:

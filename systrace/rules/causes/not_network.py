@@ -38,7 +38,7 @@ _WAITS = {
 }
 
 
-@rule("not-network", judges=True, endless=True, harm=Harm.REST, ends=("stdio", "helper", "disk-full"),
+@rule("not-network", judges=True, apart=True, endless=True, harm=Harm.REST, ends=("stdio", "helper", "disk-full"),
       fires="9 1.0 flock(3, LOCK_EX <unfinished ...>\n9 60.0 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1} ---\n"
       "9 60.1 +++ killed by SIGTERM +++",
       silent="9 1.0 nanosleep({tv_sec=3, tv_nsec=0}, NULL) = 0 <3.0>\n" + FINE)  # fmt: skip

@@ -37,7 +37,8 @@ def judge(case: Case, findings: list[Draft]) -> Verdict:
         return benign
     apart = offline(case)
     if apart:
-        return Verdict("failed", "not-network", None, None, apart)
+        cause = next(cause for cause, each in RULES.items() if each.apart)
+        return Verdict("failed", cause, None, None, apart)
     why = unknown(case)
     return _inconclusive(why) if why else Verdict("healthy", "healthy", None, None, _healthy(case))
 
