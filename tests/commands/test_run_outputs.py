@@ -180,7 +180,7 @@ def test_the_null_device_is_nothing(option: str) -> None:
     assert unharmed(done) == []
     after = Path("/dev/null").stat()
     assert (before.st_mode, before.st_uid, before.st_ino) == (after.st_mode, after.st_uid, after.st_ino)
-    assert (b"NOT CLEAR" in done.stderr) is (option != "--report")
+    assert (b"FAILED" in done.stderr) is (option != "--report")
 
 
 @pytest.mark.parametrize("option", OPTIONS)
@@ -198,10 +198,10 @@ def test_a_pipe_without_a_reader_is_not_waited_for(option: str, tmp_path: Path) 
             "--live": [],
         }[option]
     )
-    assert b"NOT CLEAR" in done.stderr
+    assert b"FAILED" in done.stderr
 
 
-@pytest.mark.parametrize(("option", "word"), [("--report", b"NOT CLEAR"), ("--live", b"exits with 7")])
+@pytest.mark.parametrize(("option", "word"), [("--report", b"FAILED"), ("--live", b"exits with 7")])
 def test_a_pipe_with_a_reader(option: str, word: bytes, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE) as reader:
@@ -221,14 +221,14 @@ def test_a_reader_that_stops_reading_holds_nobody_up(tmp_path: Path) -> None:
     done = job("--report", tmp_path / "pipe")
     os.close(reader)
     assert unharmed(done) == [f"cannot write {tmp_path}/pipe: nobody reads it: the report goes to standard error"]
-    assert b"NOT CLEAR" in done.stderr
+    assert b"FAILED" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("option", "word", "said"),
     [
         ("--save", b"", "it is a device, no file"),
-        ("--report", b"NOT CLEAR", None),
+        ("--report", b"FAILED", None),
         ("--live", b"exits with 7", None),
     ],
 )
@@ -261,7 +261,7 @@ def test_standard_output_by_name(name: str, tmp_path: Path) -> None:
         done = job("--report", name, stdout=file, stderr=subprocess.PIPE, capture_output=False)
         assert done.returncode == 7
     text = out.read_bytes()
-    assert text.startswith(b"out\nword\nout\nword\nNOT CLEAR")
+    assert text.startswith(b"out\nword\nout\nword\nFAILED")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -277,8 +277,8 @@ def test_events_and_report_into_one_inherited_descriptor(tmp_path: Path) -> None
     with os.fdopen(reader, "rb") as pipe:
         text = pipe.read()
     assert b"exits with 7" in text
-    assert b"NOT CLEAR" in text
-    assert (tmp_path / "both").read_bytes().startswith(b"NOT CLEAR")
+    assert b"FAILED" in text
+    assert (tmp_path / "both").read_bytes().startswith(b"FAILED")
 
 
 def test_another_name_keeps_the_old_file(tmp_path: Path) -> None:

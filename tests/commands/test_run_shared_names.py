@@ -47,8 +47,8 @@ def test_the_same_file_twice(one: str, other: str, way: str, tmp_path: Path) -> 
     said = unharmed(job(one, first, other, str(second)))
     assert said == [f"{other} {second} is the same file as {one}: {INSTEAD[other]}"]
     text = first.read_bytes()
-    assert text.startswith(b"# systrace: ") if one == "--save" else b"NOT CLEAR" in text
-    assert text.count(b"NOT CLEAR") == (one == "--report")
+    assert text.startswith(b"# systrace: ") if one == "--save" else b"FAILED" in text
+    assert text.count(b"FAILED") == (one == "--report")
 
 
 @root
