@@ -185,22 +185,18 @@ def without_holes(text: str) -> str:
     >>> without_holes("job waited an unknown time for data, which came an unknown time after; no answer for an unknown time")
     'job waited for data, which came some time after; no answer'
     """
-    if _UNKNOWN not in text:
-        return text
-    for pattern, instead in _HOLES:
-        text = pattern.sub(instead, text)
+    if _UNKNOWN in text:
+        for pattern, instead in _HOLES:
+            text = re.sub(pattern.replace("@", _UNKNOWN), instead, text)
     return text
 
 
-_HOLES = tuple(
-    (re.compile(pattern.replace("@", _UNKNOWN)), instead)
-    for pattern, instead in (
-        (r":? @ so far", ""),
-        (r" \(@\)", ""),
-        (r" (?:for|in|within|of) @", ""),
-        (r" @ (?=after|before|later)", " some time "),
-        (r" @(?= (?:for|in|on)\b)", ""),
-    )
+_HOLES = (
+    (r":? @ so far", ""),
+    (r" \(@\)", ""),
+    (r" (?:for|in|within|of) @", ""),
+    (r" @ (?=after|before|later)", " some time "),
+    (r" @(?= (?:for|in|on)\b)", ""),
 )
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systrace import words
-from systrace.words import ascii_only, clean, columns, cut, cut_middle, encoded, payload, safe, wrap
+from systrace.words import ascii_only, clean, columns, cut, cut_middle, encoded, payload, safe, without_holes, wrap
 
 
 @pytest.mark.parametrize(
@@ -142,3 +142,16 @@ def test_what_is_kept_is_safe_too(raw: bytes | str) -> None:
 
 def test_long_text_is_kept_in_part() -> None:
     assert len(clean(b"x" * 10_000, 50)) == 50
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("it waited an unknown time for data, came an unknown time after", "it waited for data, came some time after"),
+        ("no answer for an unknown time, failed (an unknown time)", "no answer, failed"),
+        ("sleeps on purpose: an unknown time so far", "sleeps on purpose"),
+        ("waited 5 s (an unknown timer)", "waited 5 s (an unknown timer)"),
+    ],
+)
+def test_what_nobody_knows_is_left_out(text: str, shown: str) -> None:
+    assert without_holes(text) == shown

@@ -56,6 +56,7 @@ class Options:
     string_limit: str
     force: bool = False
     show_secrets: bool = False
+    utc: bool = False
 
 
 class ToFile:
@@ -225,7 +226,7 @@ def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -
     for look in looks:
         if several and for_people:
             to.write(encoded(f"== {look.who} ==\n\n"))
-        report = look.report(options.style, to.layout())
+        report = look.report(options.style, replace(to.layout(), utc=options.utc))
         to.write(report + b"\n" if for_people and look is not looks[-1] else report)
     for look in looks:
         if look.refused:
@@ -248,12 +249,9 @@ def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float
         recording.add(*_lines(roots))
         spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
         stack.callback(spool.close)
-        analyst = Analyst(
-            recording.path,
-            _work(recording.name, options.style, to.layout(), options.show_secrets),
-            set(),
-            prepare=prepare,
-        )
+        layout = replace(to.layout(), utc=options.utc, saved_as=recording.saved_as)
+        work = _work(recording.name, options.style, layout, options.show_secrets)
+        analyst = Analyst(recording.path, work, set(), prepare=prepare)
         stack.callback(analyst.close)
         living, family = _family(roots, {os.getpid(), spool.pid, analyst.pid})
         looked = recording.length

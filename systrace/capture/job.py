@@ -197,7 +197,8 @@ class Course:
             request, output=recording.fifo, environment=keys.environment() if keys else None, heir=spool.heir
         )
         keepalives = Keepalives(plan.keepalive) if plan.keepalive else None
-        analyst = _analyst(recording, plan, ReportTo(plan.report).layout(), keys)
+        layout = replace(ReportTo(plan.report).layout(), utc=plan.options.utc, saved_as=recording.saved_as)
+        analyst = _analyst(recording, plan, layout, keys)
         stack.callback(analyst.close)
         watcher = _watcher(recording, self._live, keepalives, plan.options.show_secrets)
         if watcher is not None:

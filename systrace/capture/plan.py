@@ -50,6 +50,7 @@ class Options:
     on_failure: str | None = None
     strict: bool = False
     show_secrets: bool = False
+    utc: bool = False
 
 
 @dataclass(slots=True)

@@ -115,6 +115,11 @@ class Recording:
         return cls(path, "the trace", directory, descriptor, complaint=complaint)
 
     @property
+    def saved_as(self) -> str:
+        """The file that it will be; "" where it is not kept."""
+        return self.final.named if self.final is not None else ""
+
+    @property
     def fifo(self) -> Path:
         """Where the tracer writes."""
         return self.directory / FIFO

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName
+from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName, Utc
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
@@ -55,6 +55,7 @@ def attach(
     ] = None,
     style: Style = "table",
     show_secrets: ShowSecrets = False,
+    utc: Utc = False,
     tracer: TracerName = None,
     string_limit: Strings = "4096",
 ) -> None:
@@ -71,6 +72,7 @@ def attach(
         report=report,
         style=style,
         show_secrets=show_secrets,
+        utc=utc,
         tracer=tracer,
         string_limit=string_limit,
         force=force,

@@ -45,3 +45,6 @@ def table_or_json(style: str) -> str:
 
         raise UsageError(f"there is no format {style!r}: choose table or json")
     return style
+
+
+Utc = Annotated[bool, typer.Option("--utc", help="Times in UTC, not in this machine's zone.")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, completing, say
-from systrace.commands.options import Output, ShowSecrets
+from systrace.commands.options import Output, ShowSecrets, Utc
 
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
@@ -47,7 +47,7 @@ def parse(
         typer.Option("--each", help="Of several recordings, the full reports (as with --all, --requests, --socket)."),
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The proof as strace printed it, not in words.")] = False,
-    utc: Annotated[bool, typer.Option("--utc", help="Times in UTC, not in this machine's zone.")] = False,
+    utc: Utc = False,
     requests: Annotated[bool, typer.Option("--requests", help="Add the HTTP requests to the table.")] = False,
     limits: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Your own idle limits (TOML): [[limit]] with product, idle_s.")
@@ -105,7 +105,7 @@ def parse(
     if len(found) > 1 and not in_full:
         from systrace.commands.reading.survey import survey
 
-        whole = survey(found, complaints, where, analysed)
+        whole = survey(found, complaints, where, analysed, utc)
     else:
         whole = show_found(found, complaints, where, show)
     raise typer.Exit(int(failed) if whole else 2)

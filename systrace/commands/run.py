@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app
-from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName
+from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName, Utc
 from systrace.keepalive import ADVISED
 
 HELP = """Run COMMAND and report on its sockets when it ends.
@@ -59,6 +59,7 @@ def run(
     ] = None,
     style: Style = "table",
     show_secrets: ShowSecrets = False,
+    utc: Utc = False,
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
     on_failure: Annotated[
         str | None, typer.Option(metavar="CMD", help="Shell command to run when the job fails or the verdict is bad.")
@@ -111,6 +112,7 @@ def run(
         report=report,
         style=style,
         show_secrets=show_secrets,
+        utc=utc,
         quiet=quiet,
         verdict_status=verdict_status,
         timeout=timeout,

@@ -22,6 +22,9 @@ class Layout:
     requests: bool = False  # --requests
     raw: bool = False  # --raw: evidence as strace printed it
     utc: bool = False  # --utc
+    saved_as: str | None = (
+        None  # of a capture under way: the file that the recording will be; "" where it won't be kept
+    )
 
     @staticmethod
     def of(out: BinaryIO, everything: bool = False, requests: bool = False) -> Layout:

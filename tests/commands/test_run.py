@@ -321,3 +321,22 @@ def test_nothing_is_left_behind(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     run("--", "true", env=environment)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("options", "zone"), [((), "+0900"), (("--utc",), "UTC")])
+def test_times_are_this_machine_s_or_utc(options: tuple[str, ...], zone: str) -> None:
+    done = run(*options, "--", "sh", "-c", "exit 3", env=os.environ | {"TZ": "XXX-9", "COLUMNS": "200"})
+    assert f" {zone}, exit status 3" in done.stderr.decode().splitlines()[0]
+
+
+@pytest.mark.parametrize("save", [True, False])
+def test_where_the_recording_is(save: bool, tmp_path: Path) -> None:
+    """Named for the next command, though it has that name only after the report."""
+    saved = tmp_path / "t.gz"
+    refused = 'import socket; socket.create_connection(("127.0.0.1", 1))'
+    options: list[str | Path] = ["--save", saved] if save else []
+    done = run(*options, *python(refused), env=os.environ | {"COLUMNS": "300"})
+    said = done.stderr.decode()
+    assert (f"More: systrace follow {saved} --socket S1, systrace explain connect-refused" in said) == save
+    assert ("Not saved: add --save FILE" in said) != save
+    assert saved.exists() == save

@@ -20,7 +20,9 @@ from systrace.words import encoded
 Analyse = Callable[[Recording], tuple[Analysis, str | None]]
 
 
-def survey(found: list[Recording], complaints: Sequence[str], where: Place | None, analyse: Analyse) -> bool:
+def survey(
+    found: list[Recording], complaints: Sequence[str], where: Place | None, analyse: Analyse, utc: bool = False
+) -> bool:
     """Write the overview of several recordings; each is let go of, in `found` too, before the next is read.
 
     Args:
@@ -28,6 +30,7 @@ def survey(found: list[Recording], complaints: Sequence[str], where: Place | Non
         complaints: about logs that are none of these.
         where: the place for the overview, None for standard output.
         analyse: the analysis of one, and what is wrong with it all the same, which counts as not read.
+        utc: times in UTC, not in this machine's zone.
 
     Returns:
         Whether all could be read.
@@ -41,7 +44,7 @@ def survey(found: list[Recording], complaints: Sequence[str], where: Place | Non
             found.reverse()
             while found:
                 recording = found.pop()
-                rows.append(_row(recording, analyse))
+                rows.append(_row(recording, analyse, utc))
                 finished([each.name for each in recording.inputs])
         troubled = [each.reason for each in rows if not each.outcome]
         if len(troubled) == len(rows):
@@ -54,9 +57,9 @@ def survey(found: list[Recording], complaints: Sequence[str], where: Place | Non
     return not troubled
 
 
-def _row(recording: Recording, analyse: Analyse) -> Row:
+def _row(recording: Recording, analyse: Analyse, utc: bool) -> Row:
     try:
         analysis, complaint = analyse(recording)
     except SystraceError as error:
         return unread(recording.name, str(error))
-    return row(recording.name, analysis) if complaint is None else unread(recording.name, complaint)
+    return row(recording.name, analysis, utc) if complaint is None else unread(recording.name, complaint)

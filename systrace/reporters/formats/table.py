@@ -48,7 +48,7 @@ def render(analysis: Analysis, layout: Layout) -> str:
     """The whole report as text."""
     verdict, findings = analysis.verdict, analysis.findings
     blocks = [_headline(analysis, layout)]
-    page = _Page(analysis, Clock.of(analysis.evidence.source, layout.utc), _log_of(analysis))
+    page = _Page(analysis, Clock.of(analysis.evidence.source, layout.utc), _log_of(analysis, layout))
     first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
     if first is None and verdict.outcome in ("failed", "inconclusive"):
         blocks.append(_last_words(_failed(analysis), "", page, layout))
@@ -111,7 +111,8 @@ def _about(analysis: Analysis, layout: Layout) -> list[str]:
     host = source.facts.get("host")
     words = [f"{name} on {clean(str(host), 60)}" if name and host else name]
     words.append(Clock.of(source, layout.utc).span(source.first_ns, source.last_ns))
-    return [word for word in (*words, _end(job)) if word]
+    status = source.facts.get("exit_status")
+    return [word for word in (*words, _end(job, status if isinstance(status, int) else None)) if word]
 
 
 def _first(analysis: Analysis) -> Process | None:
@@ -119,13 +120,14 @@ def _first(analysis: Analysis) -> Process | None:
     return first if first is not None and first.traced and first.command else None
 
 
-def _end(job: Process | None) -> str:
+def _end(job: Process | None, status: int | None) -> str:
     """How the first process ended."""
     if job is None:
         return ""
     if job.signal is not None:
         return f"killed by {job.signal}"
-    return "had not ended" if job.exit_code is None else f"exit status {job.exit_code}"
+    code = job.exit_code if job.exit_code is not None else status  # systrace itself waited for it
+    return "had not ended" if code is None else f"exit status {code}"
 
 
 def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: _Page) -> list[str]:
@@ -282,18 +284,15 @@ def _more(analysis: Analysis, page: _Page, first: int | None, layout: Layout) ->
         looks.append(f"systrace follow {page.log} --socket {safe(analysis.findings[first].socket or '')}")
     if first is not None:
         looks.append(f"systrace explain {safe(analysis.findings[first].cause)}")
-    recorded = "systrace_version" in analysis.evidence.source.facts
-    lost = (
-        ["Not saved: add --save FILE to keep the recording."]
-        if recorded and page.log == "LOG" and first is not None
-        else []
-    )
+    lost = "Not saved: add --save FILE to keep the recording." if layout.saved_as == "" and first is not None else ""
     text = f"More: {', '.join(looks)}" if looks else ""
-    return [line for each in (text, *lost) if each for line in wrap(each, layout.width, "", "  ")]
+    return [line for each in (text, lost) if each for line in wrap(each, layout.width, "", "  ")]
 
 
-def _log_of(analysis: Analysis) -> str:
+def _log_of(analysis: Analysis, layout: Layout) -> str:
     """For a command: the file of a report, if it is one and not standard input or what is about to be deleted."""
+    if layout.saved_as:
+        return word(layout.saved_as)
     files = analysis.evidence.source.files
     return word(files[0]) if len(files) == 1 and Path(files[0]).is_file() else "LOG"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from systrace.model import Analysis, Source
+from systrace.model import Analysis
 from systrace.reporters.layout import Layout
+from systrace.reporters.words.clock import Clock
 from systrace.reporters.words.outcomes import COLOURS, WORDS
 from systrace.words import ascii_only, columns, cut, cut_middle, duration, safe, wrap
 
@@ -56,11 +56,11 @@ _LAST_LEFT = 2  # verdict and cause stay, whatever the width
 _TELLING = {"job", "start"}  # with both, a row is told from the others as a rule
 
 
-def row(name: str, analysis: Analysis) -> Row:
+def row(name: str, analysis: Analysis, utc: bool = False) -> Row:
     """The line of one recording."""
     verdict, source = analysis.verdict, analysis.evidence.source
     first = next(iter(analysis.evidence.processes.values()), None)
-    start, zone = _start(source)
+    start, zone = Clock.of(source, utc).start()
     span = None if source.first_ns is None or source.last_ns is None else source.last_ns - source.first_ns
     address = verdict.peer or ""
     return Row(
@@ -87,20 +87,6 @@ def _named(analysis: Analysis, address: str) -> str:
         if socket.name and socket.peer is not None and str(socket.peer) == address:
             return socket.name if socket.peer.port is None else f"{socket.name}:{socket.peer.port}"
     return ""
-
-
-def _start(source: Source) -> tuple[str, str]:
-    """When the log begins, with the zone of this machine's clock; a time of day is of the zone where it was recorded."""
-    if source.first_ns is None or source.style.clock not in ("epoch", "time-of-day"):
-        return "-", ""
-    seconds = source.first_ns // 10**9
-    if source.style.clock == "time-of-day":
-        return f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}", ""
-    try:
-        local = datetime.fromtimestamp(seconds).astimezone()
-    except (OverflowError, OSError, ValueError):  # no year has this number
-        return "-", ""
-    return f"{local:%m-%d %H:%M:%S}", local.tzname() or ""
 
 
 def overview(rows: Sequence[Row], layout: Layout) -> list[str]:

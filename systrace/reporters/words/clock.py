@@ -31,6 +31,14 @@ class Clock:
             return f"+{(ns - (self.first_ns or 0)) / _S:.3f} s"
         return f"{self._parts(ns, '%H:%M:%S')}.{ns // 1_000_000 % 1000:03}"
 
+    def start(self) -> tuple[str, str]:
+        """When the log begins, short, and the zone; a time of day is of the zone where it was recorded."""
+        if self.first_ns is None or self.kind not in ("epoch", "time-of-day"):
+            return "-", ""
+        if self.kind == "time-of-day":
+            return self._parts(self.first_ns, "%H:%M:%S"), ""
+        return self._parts(self.first_ns, "%m-%d %H:%M:%S"), "UTC" if self.utc else self._parts(self.first_ns, "%Z")
+
     def span(self, first_ns: int | None, last_ns: int | None) -> str:
         """`2026-11-28 02:00:01 to 02:06:52 +0100`, as much of it as the log knows."""
         if first_ns is None or last_ns is None or self.kind not in ("epoch", "time-of-day"):

@@ -23,6 +23,7 @@ _WHOLE_SENTENCE = re.compile(
 _FRAME = re.compile(
     r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
 )
+_HOST = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*|[\w-]+(?:\.[\w-]+)*")  # an address or a name
 _BYTES = re.compile(r"\\x[0-9a-f]{2}|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
 
 # Words of a program that dies of an exception or of its own fault.
@@ -57,10 +58,9 @@ class Said:
 
     def without(self, others: frozenset[str], own: frozenset[str]) -> Said:
         """The same without lines that name one of the other hosts and none of its own: they are not of this peer."""
-        if not others or not any(host in self.text for host in others):
-            return self
         lines = self.text.splitlines(keepends=True)
-        kept = [line for line in lines if not _names(line, others) or _names(line, own)]
+        named = [set(_HOST.findall(line)) for line in lines]
+        kept = [line for line, hosts in zip(lines, named, strict=True) if hosts & own or not hosts & others]
         return Said("".join(kept), self.events, self.cut)
 
     def line(self, words: str = "") -> str:
@@ -73,11 +73,6 @@ class Said:
                 found = found or next((line for line in reversed(among) if pattern.search(line)), "")
             found = found or (among[-1] if among else "")
         return printable(found.strip().encode("utf-8", "replace"), 200)
-
-
-def _names(line: str, hosts: frozenset[str]) -> bool:
-    """Whether one of the hosts stands in the line, as a word of its own."""
-    return any(re.search(rf"(?<![\w.-]){re.escape(host)}(?![\w-]|\.\w)", line) for host in hosts if host in line)
 
 
 def _is_words(line: str) -> bool:

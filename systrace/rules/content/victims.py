@@ -142,9 +142,14 @@ def _file_readers(case: Case) -> dict[int, list[tuple[Process, int]]]:
     return found
 
 
+@once
+def _known_readers(case: Case) -> set[int]:
+    return {reader.pid for readers in _file_readers(case).values() for reader, _ in readers}
+
+
 def _read_others(case: Case, process: Process) -> bool:
     """It is known whose answers it read, from files: not those of a receiver that wrote none of them."""
-    return any(reader is process for readers in _file_readers(case).values() for reader, _ in readers)
+    return process.pid in _known_readers(case)
 
 
 def _read_elsewhere(case: Case, reader: Process, process: Process) -> bool:

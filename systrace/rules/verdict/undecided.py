@@ -78,12 +78,19 @@ def unknown(case: Case) -> str:
 
 
 def offline(case: Case) -> str:
-    """The job failed and nobody in it had opened a connection, in a log that would show one: what to say of it, or ""."""
+    """The job failed and nobody in it had opened a connection, in a log that would show one: what to say of it, or "".
+
+    One to a process of this host (a database's UNIX socket) counts as one; syslog's does not.
+    """
     root, evidence = case.job(), case.evidence
     if root is None or case.fate(root) not in ("failed", "killed") or case.stops_early or evidence.health.torn:
         return ""
-    seen = case.shows(SOCKETS) and all(process.traced for process in evidence.processes.values())
-    if not seen or evidence.forgotten.made or any(s.is_network for s in evidence.sockets.values()):
+    traced = all(process.traced for process in evidence.processes.values())
+    if not case.shows(SOCKETS) or case.only_failures or not traced or evidence.forgotten.made:
+        return ""
+    if any(
+        s.is_network or (s.family == "unix" and s.type != "dgram" and s.sent.calls) for s in evidence.sockets.values()
+    ):
         return ""
     how = f"ended with exit status {root.exit_code}" if root.signal is None else f"was killed by {root.signal}"
     return f"{case.name_of(root)} {how}, and nobody in it had opened a connection: not the network.{hints(case, root)}"

@@ -34,5 +34,6 @@ def test_lines_that_name_another_host_are_not_of_this_peer() -> None:
     said = Said(
         "ValueError: b.example sent rubbish\nno rows from a.example\nb.example and a.example differ\nfailed: 192.0.2.71\n"
     )
-    left = said.without(frozenset(("b.example", "192.0.2.7")), frozenset(("a.example",)))
+    said.text += "refused by 2001:db8::7\nvisit b.example:8080.\n"
+    left = said.without(frozenset(("b.example", "192.0.2.7", "2001:db8::7")), frozenset(("a.example",)))
     assert left.text.splitlines() == ["no rows from a.example", "b.example and a.example differ", "failed: 192.0.2.71"]

@@ -319,3 +319,48 @@ def test_a_connect_under_way_at_the_end_is_not_well(later: list[str], outcome: s
     )
     assert analysis.verdict.outcome == outcome
     assert ("192.0.2.7:80" in analysis.verdict.headline) == (outcome == "inconclusive")
+
+
+_LOCAL = '{{sa_family=AF_UNIX, sun_path="/run/{}.sock"}}, 110'
+
+
+@pytest.mark.parametrize(
+    ("calls", "cause"),
+    [
+        ([], "not-network"),
+        (
+            [
+                "7 1.1 socket(AF_UNIX, SOCK_DGRAM, 0) = 3 <0.001>",
+                f"7 1.2 connect(3, {_LOCAL.format('log')}) = 0 <0.001>",
+                '7 1.3 sendto(3, "<13>job: no config", 18, 0, NULL, 0) = 18 <0.001>',
+            ],
+            "not-network",
+        ),
+        (
+            [
+                "7 1.1 socket(AF_UNIX, SOCK_STREAM, 0) = 3 <0.001>",
+                f"7 1.2 connect(3, {_LOCAL.format('db')}) = 0 <0.001>",
+                '7 1.3 sendto(3, "hello", 5, 0, NULL, 0) = 5 <0.001>',
+                '7 1.4 recvfrom(3, "hello", 99, 0, NULL, NULL) = 5 <0.001>',
+            ],
+            "inconclusive",
+        ),
+        ([f"7 1.1 socket({_STREAM}) = 3 <0.001>", f"7 1.2 connect(3, {_TO % (80, 7)}) = 0 <0.001>"], "inconclusive"),
+    ],
+)
+def test_a_job_that_failed_without_a_connection_is_not_the_network(calls: list[str], cause: str) -> None:
+    """In a log in which sockets are recorded; a process of this host at the other end is somebody, too."""
+    analysis = judged(
+        '7 1.0 execve("/bin/job", ["job"], 0x1 /* 1 vars */) = 0 <0.001>',
+        "7 1.0 socket(AF_UNIX, SOCK_STREAM, 0) = 4 <0.001>",
+        *calls,
+        "7 1.9 exit_group(3) = ?",
+        "7 1.9 +++ exited with 3 +++",
+    )
+    assert analysis.verdict.cause == cause
+    assert ("not the network" in analysis.verdict.headline) == (cause == "not-network")
+
+
+def test_a_log_that_shows_no_sockets_does_not_say_that_there_were_none() -> None:
+    analysis = judged('7 1.0 openat(AT_FDCWD, "a", O_RDONLY) = 3 <0.001>', "7 1.9 +++ exited with 3 +++")
+    assert analysis.verdict.cause == "inconclusive"
