@@ -5,6 +5,7 @@ Paths are compared as the log prints them: a file that is reached by a symbolic 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -42,8 +43,9 @@ def _writers(case: Case, path: str, before: int) -> Iterator[Process]:
         if (path, before) in seen:
             continue
         seen.add((path, before))
-        earlier = [one for one in _writings(case).get(_name(path), []) if one.at <= before and _same(one.path, path)]
-        last = max(earlier, key=lambda one: one.at, default=None)
+        writings = _writings(case).get(_name(path), [])
+        earlier = range(bisect_right(writings, before, key=lambda one: one.at) - 1, -1, -1)
+        last = next((writings[at] for at in earlier if _same(writings[at].path, path)), None)
         if last is None:
             continue
         if last.former:
@@ -65,7 +67,7 @@ class _Writing:
 
 @once
 def _writings(case: Case) -> dict[str, list[_Writing]]:
-    """By the last part of the path."""
+    """By the last part of the path, in order."""
     found: dict[str, list[_Writing]] = {}
     for process in case.evidence.processes.values():
         for use in process.files:
@@ -77,6 +79,8 @@ def _writings(case: Case) -> dict[str, list[_Writing]]:
             if output.path.startswith("/"):  # standard output, which a shell above it has opened
                 writing = _Writing(case.at(output.event), process, output.path)
                 found.setdefault(_name(output.path), []).append(writing)
+    for writings in found.values():
+        writings.sort(key=lambda one: one.at)
     return found
 
 
