@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from systrace import model
 from systrace.model import Event, Evidence, Finding, Message, Process
-from systrace.words import payload, seconds
+from systrace.words import is_binary, payload, seconds
 
 _DATA = 120  # columns of payload
 
@@ -29,7 +29,11 @@ class Story:
         self._evidence = evidence
         self._socket = evidence.sockets.get(finding.socket or "")
         self._messages = {id(event): message for message in self._carried(finding) for event in message.events[:1]}
-        self._outputs = {id(output.event): output for pid in self._pids(finding) for output in _outputs(evidence, pid)}
+        waits = self._socket.waits if self._socket is not None else []
+        self._begun = {id(span.events[0]): span for span in waits if span.calls > 1}
+        self._last = {id(span.events[-1]) for span in waits if span.calls > 1}
+        self._to_write = {id(event) for span in waits if span.direction == "w" for event in span.events}
+        self._outputs = {id(o.event): (o, rest) for pid in self._pids(finding) for o, rest in _outputs(evidence, pid)}
 
     def _carried(self, finding: Finding) -> Iterator[Message]:
         """The messages of the sockets that this is about; of pieces, the first call tells."""
@@ -44,14 +48,20 @@ class Story:
         process = self._evidence.processes.get(self._evidence.owners.get(event.record.tid, -1))
         words = _WORDS.get(type(event))
         direction, text = words(self, event) if words is not None else ("", "")
-        return Told(_name(process), direction, text)
+        return Told(_name(process), direction, text or _plainly(event.record))
+
+    def _nothing(self, event: Event, came: bool = False) -> str:
+        """What a wait brought that ended without result."""
+        if id(event) in self._to_write:
+            return "could not send"
+        return "nothing came" if came else "nothing"
 
     # --------------------------------------------------------------------------------------------------- what was done
 
     def _sent(self, event: model.Sent) -> tuple[str, str]:
-        record, output = event.record, self._outputs.get(id(event))
+        record, (output, rest) = event.record, self._outputs.get(id(event), (None, b""))
         if output is not None or event.fd == 2:
-            data = payload(_known(event).strip(), _DATA)
+            data = payload((_known(event) + rest).strip(), _DATA)
             to = "" if event.fd == 2 or output is None or not output.path.startswith("/") else f" in {output.path}"
             return "said", f"said{to}: {data}"
         if record.errno is not None:
@@ -80,8 +90,11 @@ class Story:
         message = self._messages.get(id(event))
         bytes_ = f"{event.size} byte{'' if event.size == 1 else 's'}"
         if message is not None and message.summary:
-            return f"{message.summary} ({bytes_})"
+            part = " in its first call" if len(message.events) > 1 else ""
+            return f"{message.summary.rstrip(': ')} ({bytes_}{part})"
         data = _known(event)
+        if message is None and is_binary(data[:_DATA]):
+            return f"{bytes_} (binary)"
         return f"{bytes_}: {payload(data, _DATA)}" if data else bytes_
 
     def _connected(self, event: model.Connected) -> tuple[str, str]:
@@ -98,29 +111,51 @@ class Story:
         return "sent", f"connected to {to}{took}"
 
     def _waited(self, event: model.Waited) -> tuple[str, str]:
-        record = event.record
+        record, span = event.record, self._begun.get(id(event))
+        if span is not None:
+            times = (
+                f"{span.calls} waits{_lasted(span.duration_ns, ', ')} in all" if span.end_ns is not None else "waits"
+            )
+            return "waited", f"{self._nothing(event, came=True)}: {times} ({record.syscall})"
         lasted = _lasted(
             record.duration_ns if record.duration_ns is not None else event.limit_ns if event.timed_out else None,
             " for ",
         )
         if event.timed_out:
             limit = f"its limit of {seconds(event.limit_ns)}" if event.limit_ns is not None else "its limit"
-            return "waited", f"nothing{lasted}: {limit} ran out ({record.syscall})"
+            last = "the last of these waits" if id(event) in self._last else f"{self._nothing(event)}{lasted}"
+            return "waited", f"{last}: {limit} ran out ({record.syscall})"
         if record.pending or record.outcome == model.RESTARTED:
             limit = "with no limit" if event.limit_ns is None else f"at most {seconds(event.limit_ns)}"
-            return "waited", f"waits{lasted}, {limit}; nothing came ({record.syscall})"
+            nothing = self._nothing(event, came=True)
+            return "waited", f"waits{lasted}, {limit}; {nothing} ({record.syscall})"
         if record.errno is not None:
             return "waited", f"its wait was broken off{lasted}: {_error(record.errno)}"
         return "waited", f"was told that something had come{lasted.replace(' for ', ' after ')} ({record.syscall})"
+
+
+def _plainly(record: model.Record) -> str:
+    """A call of which nothing else is to be told: that it failed, or did not return."""
+    if record.errno is not None:
+        return f"{record.syscall} failed: {_error(record.errno)}"
+    if record.pending and record.syscall:
+        return f"is in {record.syscall}, which does not return"
+    return ""
 
 
 def _name(process: Process | None) -> str:
     return process.command if process is not None else ""
 
 
-def _outputs(evidence: Evidence, pid: int | None) -> list[model.Output]:
+def _outputs(evidence: Evidence, pid: int | None) -> Iterator[tuple[model.Output, bytes]]:
+    """What a process wrote to people, each with what followed it on its line: some programs write a letter a call."""
     process = evidence.processes.get(pid) if pid is not None else None
-    return list(process.output) if process is not None else []
+    rest: dict[int, bytes] = {}
+    for output in reversed(process.output if process is not None else []):
+        follows = rest.get(output.fd, b"")
+        yield output, b"" if b"\n" in output.data else follows
+        line = output.data.partition(b"\n")[0]
+        rest[output.fd] = line if b"\n" in output.data else (line + follows)[:_DATA]
 
 
 def _known(event: model.Transfer) -> bytes:
@@ -155,6 +190,12 @@ def _got(_story: Story, event: model.OptionGot) -> tuple[str, str]:
     return ("received", f"its connect failed: {_error(event.error)}") if event.error else ("", "")
 
 
+def _bound(_story: Story, event: model.Bound) -> tuple[str, str]:
+    if event.record.errno is None or event.local is None:
+        return "", ""
+    return "", f"could not take the local address {event.local}: {_error(event.record.errno)}"
+
+
 def _set(_story: Story, event: model.OptionSet) -> tuple[str, str]:
     return "", f"set {event.name} to {event.value}" if event.value is not None else f"set {event.name}"
 
@@ -182,6 +223,7 @@ _WORDS: dict[type[Event], Callable[[Story, Any], tuple[str, str]]] = {
     model.Reaped: _reaped,
     model.OptionGot: _got,
     model.OptionSet: _set,
+    model.Bound: _bound,
     model.Closed: _closed,
     model.Executed: _executed,
     model.Printed: _printed,

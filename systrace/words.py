@@ -61,6 +61,12 @@ def clean(raw: bytes | str, limit: int = 400) -> str:
     return safe(text if len(text) <= limit else text[: limit - 1] + "…")
 
 
+def is_binary(data: bytes) -> bool:
+    """Whether a quarter of it or more is nothing that people read."""
+    text = data.decode("utf-8", "replace")
+    return sum(not (c.isprintable() or c in _NAMED) or c == "\ufffd" for c in text) * 4 >= max(len(text), 1)
+
+
 def payload(data: bytes, width: int) -> str:
     """The first bytes of a transfer in quotes, cut to `width` columns; line ends as \\r and \\n."""
     text = data[: 4 * width].decode("utf-8", "backslashreplace")

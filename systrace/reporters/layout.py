@@ -17,7 +17,8 @@ class Layout:
 
     width: int = PIPED_WIDTH
     colour: bool = False
-    fitted: bool = False  # table rows are cut to the width: a person looks at a terminal
+    fitted: bool = False  # table rows are cut to the width: a person looks at a terminal, or COLUMNS is set
+    piped: bool = False  # no terminal: a URL stays whole all the same
     everything: bool = False  # --all
     requests: bool = False  # --requests
     raw: bool = False  # --raw: evidence as strace printed it
@@ -35,9 +36,11 @@ class Layout:
         except (OSError, ValueError):  # no descriptor (a buffer), or a pipe
             terminal, on_terminal = 0, False
         wanted = os.environ.get("COLUMNS", "")
-        width = int(wanted) if wanted.isascii() and wanted.isdigit() and int(wanted) else terminal or PIPED_WIDTH
+        asked = int(wanted) if wanted.isascii() and wanted.isdigit() else 0
+        width = asked or terminal or PIPED_WIDTH
         colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-        return Layout(min(max(width, _NARROWEST), _WIDEST), colour, on_terminal, everything, requests)
+        fitted = on_terminal or bool(asked)
+        return Layout(min(max(width, _NARROWEST), _WIDEST), colour, fitted, not on_terminal, everything, requests)
 
     def paint(self, text: str, colour: str) -> str:
         """Text in a colour of SGR (ECMA-48); text must be safe already."""

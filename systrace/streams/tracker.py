@@ -44,7 +44,7 @@ class Tracker(Books):
             ended = time_ns if duration is None else time_ns + duration
             if self.last_ns is None:
                 self.last_ns = time_ns
-            if self.first_ns is None:
+            if self.first_ns is None or time_ns < self.first_ns:  # a call that began first may end last
                 self.first_ns = time_ns
             if ended > self.last_ns:
                 self.last_ns = ended

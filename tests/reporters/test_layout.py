@@ -45,9 +45,9 @@ def test_no_colour_where_none_is_wanted(
 
 def test_a_buffer_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    assert Layout.of(io.BytesIO()) == Layout(100)
+    assert Layout.of(io.BytesIO()) == Layout(100, piped=True)
     with (tmp_path / "out").open("wb") as out:
-        assert Layout.of(out, everything=True) == Layout(100, everything=True)
+        assert Layout.of(out, everything=True) == Layout(100, piped=True, everything=True)
 
 
 @pytest.mark.parametrize(("value", "width"), [("120", 120), ("0", 100), ("wide", 100), ("7", 40), ("", 100)])

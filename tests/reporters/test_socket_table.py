@@ -23,8 +23,8 @@ def test_the_socket_of_the_verdict_is_first_and_the_healthy_are_counted(analyse:
     lines = socket_table(analyse(logs["many"] + logs["refused"].replace("9 17000001", "9 17000021")), Layout(200))
     assert lines[2].split()[0] == "S41"
     assert lines[2].endswith("refused")
-    assert len(lines) == 2 + 12 + 1
-    assert lines[-1] == "  and 29 sockets without anything remarkable: --all"
+    assert len(lines) == 2 + 12
+    assert lines[0] == "Sockets (29 unremarkable: --all)"
 
 
 def test_all(analyse: Analyse, logs: dict[str, str]) -> None:

@@ -216,7 +216,6 @@ class Tls(StreamDecoder):
 
     def _alert(self, from_client: bool, data: bytes, event: Transfer | None, out: list[Message]) -> None:
         start, end = times(event, event)
-        who = "client" if from_client else "server"
         if len(data) != 2 and (len(data) < 2 or data[0] not in (1, 2)):
             level, code, name = "", None, "encrypted"
         else:  # two bytes are in clear: sealed ones are longer; of another level it is as bad (RFC 8446 6.2)
@@ -225,7 +224,7 @@ class Tls(StreamDecoder):
         out.append(
             TlsAlert(
                 *("tls", self.socket.uid, direction(self.socket, from_client), start, end),
-                f"{who}'s {level} alert: {name}".replace("  ", " "),
+                f"{level} TLS alert: {name}".strip(),
                 complete=True,
                 events=span(event, event),
                 level=level,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from systrace.model import Analysis, Finding, Line, Output, Process, Step
 from systrace.reporters import reporter
@@ -26,6 +26,9 @@ _FEW = 3  # likely causes, checks, changes
 _JOB = 60  # columns of a command
 _TEXT = 240  # columns of one piece of proof
 _NARROW = 60  # columns below which continued lines are not set under their text
+
+
+T = TypeVar("T")
 
 
 @reporter
@@ -61,7 +64,7 @@ def render(analysis: Analysis, layout: Layout) -> str:
         hidden = len(others) - len(shown)
         lead = "and " if first is not None else ""
         blocks.append([f"{lead}{hidden} {'more ' if lead else ''}note{'s' if hidden > 1 else ''}: --all"])
-    blocks += [socket_table(analysis, layout), _foot(analysis, layout) + _more(analysis, page, first, layout)]
+    blocks.append(socket_table(analysis, layout) + _foot(analysis, layout) + _more(analysis, page, first, layout))
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
@@ -84,8 +87,19 @@ def _headline(analysis: Analysis, layout: Layout) -> list[str]:
     about, (sentence, more) = ", ".join(_about(analysis, layout)), _sentence(analysis)
     lines = wrap(about or sentence, layout.width, f"{word}: ", "  ")
     lines[0] = layout.paint(f"{word}:", COLOURS.get(verdict.outcome, "bold")) + lines[0][len(word) + 1 :]
-    lines += [layout.paint(line, "bold") for line in wrap(sentence, layout.width)] if about else []
-    return lines + (wrap(more, layout.width) if more else [])
+    if about:
+        lines += _paragraph(sentence, more, layout)
+    elif more:
+        lines += wrap(more, layout.width)
+    return lines
+
+
+def _paragraph(sentence: str, more: str, layout: Layout) -> list[str]:
+    """The sentence in bold, what follows it in the same paragraph."""
+    bold, both = wrap(sentence, layout.width), wrap(f"{sentence} {more}".strip(), layout.width)
+    painted = [layout.paint(line, "bold") for line in bold]
+    shared = both[len(bold) - 1][len(bold[-1]) :] if len(both) >= len(bold) else ""
+    return [*painted[:-1], f"{painted[-1]}{shared}", *both[len(bold) :]]
 
 
 def _sentence(analysis: Analysis) -> tuple[str, str]:
@@ -134,28 +148,40 @@ def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: 
     """A block; findings beside the main one lose the length of their lists, not their sense."""
     many = 99 if layout.everything else 8 if main else 3
     few = 99 if layout.everything else _FEW
-    lines = [] if headline else _title(finding, layout)
+    again = page.again(finding)
+    lines = [] if headline else _title(finding, layout, _places(finding) if again else "")
     if headline and finding.summary.rstrip(".") not in headline:
         lines += wrap(finding.summary, layout.width)
-    lines += _evidence(finding.lines, layout, many, page)
+    if not again or layout.everything:
+        lines += _evidence(finding.lines, layout, many, page)
     if main:
         process = page.analysis.evidence.processes.get(finding.pid or -1)
-        lines += _last_words(process, " ".join(line.raw for line in finding.lines), page, layout)
-    lines += _list("Most likely", finding.causes, layout, few)
-    lines += _commands([page.dated(step, finding) for step in finding.next_steps], layout, few, page.log)
-    lines += _list("Change", finding.remedy, layout, few)
+        quoted = any(line.direction == "said" for line in finding.lines)
+        lines += [] if quoted else _last_words(process, " ".join(line.raw for line in finding.lines), page, layout)
+    lines += _list("Most likely", page.new(finding.causes), layout, few)
+    steps = page.new([page.dated(step, finding) for step in finding.next_steps])
+    lines += _commands(steps, layout, few, page.log)
+    lines += _list("Change", page.new(finding.remedy), layout, few)
     if finding.refuted_by and main:
         lines += wrap(page.dated(Step(why=finding.refuted_by), finding).why, layout.width, "Wrong if: ", "  ")
     return lines
 
 
-def _title(finding: Finding, layout: Layout) -> list[str]:
+def _places(finding: Finding) -> str:
+    """The lines that prove what needs no proof in full."""
+    numbers = sorted({line.line for line in finding.lines})
+    shown = ", ".join(map(str, numbers[:_FEW])) + (", ..." if len(numbers) > _FEW else "")
+    return f"line{'' if len(numbers) == 1 else 's'} {shown}" if numbers else ""
+
+
+def _title(finding: Finding, layout: Layout, places: str = "") -> list[str]:
     kind = f"{finding.cause}/{finding.variant}" if finding.variant else finding.cause
     lead = {"fatal": "Also", "error": "Also", "warning": "Note"}.get(finding.severity, "Note")
     times = f" ({finding.count} times)" if finding.count > 1 else ""
     sure = _SURE.get(finding.confidence, finding.confidence)
     colour = {"fatal": "red", "error": "red", "warning": "yellow"}.get(finding.severity, "bold")
-    text = f"{finding.summary}{times} [{kind}; {sure}]"
+    about = "; ".join(each for each in (kind, sure, places) if each)
+    text = f"{finding.summary}{times} [{about}]"
     return [layout.paint(line, colour) for line in wrap(text, layout.width, f"{lead}: ", "  ")]
 
 
@@ -166,13 +192,25 @@ class _Page:
     analysis: Analysis
     clock: Clock
     log: str  # the recording's name for a command, or LOG
+    said: set[object] = field(default_factory=set)  # causes, steps and changes that stand above
+
+    def new(self, items: Sequence[T]) -> list[T]:
+        """Those that were not said of an earlier finding."""
+        fresh = [item for item in items if item not in self.said]
+        self.said.update(fresh)
+        return fresh
+
+    def again(self, finding: Finding) -> bool:
+        """Whether the same was said of another peer, or at another time."""
+        return not self.new([(finding.cause, finding.variant, finding.pid)])
 
     def dated(self, step: Step, finding: Finding) -> Step:
         """The very second, in place of the words for it."""
         moment = self.clock.moment(finding.end_ns if finding.end_ns is not None else finding.time_ns)
         if not moment:
             return step
-        why = step.why.replace("at that second", f"at {moment}").replace("of that time", f"of {moment}")
+        why = step.why.replace("from that second on", f"from {self.clock.moment(finding.time_ns) or moment} on")
+        why = why.replace("at that second", f"at {moment}").replace("of that time", f"of {moment}")
         return replace(step, why=why.replace("at that time", f"at {moment}"))
 
 
@@ -248,6 +286,8 @@ def _place(line: Line) -> str:
 def _list(title: str, items: Sequence[str], layout: Layout, many: int) -> list[str]:
     if not items:
         return []
+    if len(items) == 1:
+        return wrap(items[0], layout.width, f"{title}: ", "  ")
     out = [title]
     for item in items[:many]:
         out += wrap(item, layout.width, "  - ", "    ")

@@ -29,7 +29,9 @@ def requests_table(analysis: Analysis, layout: Layout) -> list[str]:
     lines = [layout.paint("Requests", "bold"), layout.paint(f"{header}  type, URL", "dim")]
     for begin, row in zip(table, rows, strict=True):
         note = f"  [{safe(row.error)}]" if row.error not in ("", "clipped") else ""
-        what = _what(row, layout.width - columns(header) - 2 - len(note) if layout.fitted else None)
+        what = _what(
+            row, layout.width - columns(header) - 2 - len(note) if layout.fitted and not layout.piped else None
+        )
         bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
         line = f"{begin}  {what}{note}"
         lines.append(layout.paint(line, "red") if bad else line)
@@ -51,7 +53,7 @@ def _as_wide_as_fits(cells: list[list[str]], layout: Layout) -> list[str]:
     kept = [i for i in range(len(_HEADERS)) if i not in _RARE or any(row[i] != "-" for row in cells)]
     text = _laid_out(cells, kept)
     for spare in _SPARE:
-        if layout.fitted and columns(text[0]) + 2 + _URL_AT_LEAST > layout.width and spare in kept:
+        if layout.fitted and not layout.piped and columns(text[0]) + 2 + _URL_AT_LEAST > layout.width and spare in kept:
             kept.remove(spare)
             text = _laid_out(cells, kept)
     return text

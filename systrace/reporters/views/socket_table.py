@@ -11,6 +11,7 @@ from systrace.words import columns, cut, cut_middle, duration, safe, size, wrap
 
 _MOST = 12  # sockets shown without --all
 _MOST_REMARKABLE = 30
+_END = 12  # of "how it ended" at least
 _BETWEEN = 2  # columns between columns
 _SEVERITIES = ("fatal", "error", "warning", "info")
 
@@ -32,7 +33,7 @@ _COLUMNS = (
     _Column("out", right=True),
     _Column("in", right=True),
     _Column("silence", right=True),
-    _Column("how it ended", 12),
+    _Column("how it ended"),
 )
 _SPARE = (2, 4, 7, 5, 6, 3)  # left out one after the other where the terminal is too narrow; never peer and end
 
@@ -43,17 +44,23 @@ def socket_table(analysis: Analysis, layout: Layout) -> list[str]:
     shown = everything if layout.everything else _chosen(analysis, everything)
     if not everything:
         return []
-    lines = [layout.paint("Sockets", "bold")] if shown else []
-    if shown:
-        lines += _laid_out([_cells(socket, analysis.evidence) for socket in shown], layout)
+    rest = _left_out(everything, shown)
+    if not shown:
+        return wrap(rest, layout.width)
+    title = layout.paint("Sockets", "bold") + (f" ({rest})" if rest else "")
+    return [title, *_laid_out([_cells(socket, analysis.evidence) for socket in shown], layout)]
+
+
+def _left_out(everything: list[Socket], shown: list[Socket]) -> str:
+    """How many are not in the table, and whether something is to be seen in them."""
     hidden = len(everything) - len(shown)
-    if hidden:
-        what = "socket" if hidden == 1 else "sockets"
-        lead = f"  and {hidden} {what}" if shown else f"{hidden} {what},"
-        left_out = any(s.is_network and is_remarkable(s) for s in everything if s not in shown)
-        rest = f"{lead.strip()} {'more' if left_out else 'without anything remarkable'}: --all"
-        lines += wrap(rest, layout.width, "  " if shown else "", "  ")
-    return lines
+    if not hidden:
+        return ""
+    what = "socket" if hidden == 1 else "sockets"
+    more = any(s.is_network and is_remarkable(s) for s in everything if s not in shown)
+    if shown:
+        return f"{hidden} more: --all" if more else f"{hidden} unremarkable: --all"
+    return f"{hidden} {what}, {'more' if more else 'without anything remarkable'}: --all"
 
 
 def _chosen(analysis: Analysis, sockets: list[Socket]) -> list[Socket]:
@@ -111,6 +118,9 @@ def _laid_out(rows: list[list[str]], layout: Layout) -> list[str]:
         if layout.fitted and sum(widths) + _BETWEEN * len(kept) > layout.width and spare in kept:
             kept.remove(spare)
             widths = _widths(rows, kept, layout)
+    over = sum(widths) + _BETWEEN * len(kept) - layout.width
+    if layout.fitted and over > 0:
+        widths[-1] = max(_END, widths[-1] - over)  # how each ended is what this is read for: cut when all else is
     cells = [[_fit(row[i], width, _COLUMNS[i].middle) for i, width in zip(kept, widths, strict=True)] for row in rows]
     text = tabulate(
         [[_COLUMNS[i].header for i in kept], *cells],  # as a row: tabulate makes columns wider for its own headers

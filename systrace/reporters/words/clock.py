@@ -49,7 +49,12 @@ class Clock:
         day = "%Y-%m-%d %H:%M:%S"
         if self._parts(first_ns, "%Y-%m-%d") != self._parts(last_ns, "%Y-%m-%d"):
             until = self._parts(last_ns, day)
-        return f"{self._parts(first_ns, day)} to {until} {self._parts(first_ns, '%z') if not self.utc else 'UTC'}"
+        if first_ns // _S == last_ns // _S:
+            return f"{self._parts(first_ns, day)} {self._zone(first_ns)}"
+        return f"{self._parts(first_ns, day)} to {until} {self._zone(first_ns)}"
+
+    def _zone(self, first_ns: int) -> str:
+        return "UTC" if self.utc else self._parts(first_ns, "%z")
 
     def _parts(self, ns: int, form: str) -> str:
         plain = self.utc or self.kind != "epoch"  # a time of day is a zone's already

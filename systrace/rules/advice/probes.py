@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from systrace.messages.http import HttpRequest
-from systrace.model import Endpoint, Socket, Step
+from systrace.model import Endpoint, Process, Socket, Step
 from systrace.rules.case.index import where
 from systrace.shell import word
 
+_HOLE = re.compile(r"\b(?:HOST|PORT|PID|CHILD)\b")
 _REPEATABLE = ("GET", "HEAD", "OPTIONS")  # safe methods, RFC 9110 9.2.1
+
+
+def number(process: Process | None) -> str:
+    """The process id for a command: of one that has ended, that of the next of its name; PID where nothing is known."""
+    if process is None or (process.exit_event is None and not process.pid):
+        return "PID"
+    if process.exit_event is None:
+        return str(process.pid)
+    return f"$(pgrep -nf {word(process.command)})" if process.command else "PID"
+
+
+def watch(process: Process | None, why: str) -> Step:
+    """A look at a process that waits, now or the next time."""
+    if process is not None and process.exit_event is not None and process.command:
+        return Step(f"systrace attach --passive --name {word(process.command)}", f"the next time it hangs: {why}")
+    return Step(f"systrace attach --passive {number(process)}", f"while it hangs: {why}")
+
+
+def complete(steps: Sequence[Step]) -> list[Step]:
+    """Without commands that somebody would have to fill in; what they are good for is said all the same."""
+    kept = [Step(why=step.why) if _HOLE.search(step.command) else step for step in steps]
+    return [step for step in kept if step.command or step.why]
 
 
 def knock(peer: Endpoint | None, *, datagrams: bool = False, port: str = "PORT", why: str = "") -> Step:
@@ -31,8 +57,14 @@ def ask_again(socket: Socket, request: HttpRequest | None, *, clock: str = "") -
         return []
     head = " -I" if request.method == "HEAD" else ""
     if clock:
-        return [Step(f"curl -so /dev/null{head} -w '{clock}\\n' {word(request.url)}", "the same with a clock")]
+        return [Step(f"curl -so /dev/null{head} -w '{clock}\\n' {word(request.url)}")]
     return [Step(f"curl -sv{head} {word(request.url)} | head -c 600", "save what comes and look at it")]
+
+
+def is_repeatable(socket: Socket) -> bool:
+    """Whether what was asked last may be asked again without doing anything twice."""
+    request = last_request(socket)
+    return request is not None and request.method in _REPEATABLE
 
 
 def last_request(socket: Socket) -> HttpRequest | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from systrace.calls.errnos import WOULD_BLOCK
 from systrace.model import Blocked, Draft, Event, Received, Repeat, Socket, Step, Waited
+from systrace.rules.advice.probes import number
 from systrace.rules.case.index import SECOND, Case
 from systrace.words import seconds
 
@@ -31,10 +32,10 @@ def polled(case: Case, cause: str) -> Iterator[Draft]:
         finding.causes = [
             f"child {child} does not end" if child else "a lock file, a flag or a result that does not come"
         ]
-        pid = process.pid or "PID"
+        pid = number(process)
         finding.next_steps = [
             Step(
-                f"pstree -p {pid}; systrace attach {child} --passive" if child else f"strace -f -e trace=file -p {pid}"
+                f"pstree -p {pid}; systrace attach --passive {child}" if child else f"strace -f -e trace=file -p {pid}"
             )
         ]
         finding.remedy = ["give the loop a limit, and let it say what it waits for"]

@@ -113,6 +113,9 @@ def connect_refused(case: Case) -> Iterator[Draft]:
             "a firewall rule REJECTs (a security group never does: it drops)",
         ]
         finding.next_steps = [Step(f"ss -ltnp 'sport = :{port}'", f"on {host}"), knock(attempt.peer)]
+        if attempt.peer is not None and attempt.peer.is_local:
+            finding.causes[1:] = ["it listens on another port or address"]
+            finding.next_steps = [Step(f"ss -ltnp 'sport = :{port}'", "on this host: who listens")]
         finding.remedy = ["start the service or correct address and port; let the job wait for it with back-off"]
         finding.refuted_by = "a successful connect to the same address and port at the same time"
         yield finding

@@ -26,6 +26,27 @@ _TLS_EXITS = {"curl": (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 9
 _NO_REQUEST = frozenset(
     {*range(52), *(finished + alerts for finished in (53, 69) for alerts in (0, 18, 19, 36, 37, 38))}
 )
+_UNTRUSTED = "it is signed by a CA that this host does not know: self-signed, or its intermediate is not sent"
+_PROXY = "a proxy in the path presents its own certificate"
+_NO_COMMON = "client and server have no TLS version or cipher in common"
+# What a fatal alert says of the fault, RFC 8446 6.2.
+_FAULTS = {
+    40: (_NO_COMMON, "the server wants a client certificate"),
+    42: ("the certificate is damaged, or its signature does not fit", _PROXY),
+    44: ("the certificate was revoked",),
+    45: ("the certificate is expired, or one of its chain", "this host's clock is wrong"),
+    48: (_UNTRUSTED, _PROXY),
+    70: ("client and server have no TLS version in common",),
+    71: ("the server asks for stronger ciphers than the client has",),
+    112: ("the server does not know the name that was asked for (SNI)",),
+    116: ("the server wants a client certificate, and none was sent",),
+    120: ("client and server have no application protocol in common (ALPN)",),
+}
+_UNKNOWN_FAULT = (
+    "the certificate is expired, self-signed, for another name, or signed by a CA that this host does not know",
+    f"{_NO_COMMON}, or a client certificate is wanted",
+    _PROXY,
+)
 _HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 10 <0.0001>\n'
 
 
@@ -142,14 +163,13 @@ def _failed(
     finding.variant, finding.confidence = variant, "confirmed" if variant in _IN_CLEAR else "likely"
     finding.summary = f"{case.name_of(who.receiver)}{told}; {effect(case, who, _TLS_WORDS)}."
     hello = next((m for m in socket.messages if isinstance(m, TlsHello) and m.client), None)
-    name = (hello.sni if hello is not None else None) or socket.name or "HOST"
-    finding.causes = [
-        "the certificate is expired, self-signed, for another name, or signed by a CA that this host does not know",
-        "client and server have no TLS version or cipher in common, or a client certificate is wanted",
-        "a proxy in the path presents its own certificate",
-    ]
+    name = (hello.sni if hello is not None else None) or socket.name
+    alert = next((m for m in socket.messages if isinstance(m, TlsAlert) and m.refuses), None)
+    finding.causes = list(_FAULTS.get(alert.code or 0, _UNKNOWN_FAULT) if alert is not None else _UNKNOWN_FAULT)
     finding.next_steps = [
-        Step(f"openssl s_client -connect {word(str(socket.peer))} -servername {word(name)} </dev/null")
+        Step(
+            f"openssl s_client -connect {word(str(socket.peer))}{f' -servername {word(name)}' if name else ''} </dev/null"
+        )
     ]
     finding.remedy = ["renew or correct the certificate; update this host's CA bundle; don't turn verification off"]
     finding.refuted_by = "the same handshake succeeding from this host with the same CA bundle"

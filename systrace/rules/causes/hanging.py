@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from systrace.calls import SOCKET_OPTIONS, WRITES
 from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import DETACHED, Draft, Fault, Sent, Socket, Step
-from systrace.rules.advice.remedies import advise_local, keepalive_remedies, timeout_remedies
+from systrace.rules.advice.probes import watch
+from systrace.rules.advice.remedies import advise_local, keepalive_remedies, lost_on_path, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.polling import asked_in_vain
 from systrace.rules.case.stalls import Stall
@@ -59,12 +60,14 @@ def hung_read(case: Case) -> Iterator[Draft]:
         )
         finding.causes = [
             "the server is working, stuck, or has lost the request",
-            "the connection is gone on the path and nobody told this side (no keepalive probes)",
+            lost_on_path(
+                stall.socket, "the connection is gone on the path and nobody told this side (no keepalive probes)"
+            ),
         ]
         finding.next_steps = [
             Step(f"tcpdump -ni any host {host} and port {port}", "while it hangs: does anything come at all?")
             if hung_at_attach(stall) and port
-            else Step("systrace attach PID --passive", "while it hangs: is anything outstanding, is keepalive on?"),
+            else watch(stall.process, "is anything outstanding, is keepalive on?"),
             Step(f"ss -tn 'sport = :{port}'", f"on {host}: its side of this connection; its log for this request")
             if port and port != "0"
             else Step(why="on the peer: its side of this connection; its log for this request"),
@@ -93,7 +96,7 @@ def _polled(case: Case) -> Iterator[Draft]:
             f"to receive, is told EAGAIN and pauses, {repeat.rounds} times in this log, with no limit that the log shows."
         )
         finding.causes = ["the server is working, stuck, or has lost the request"]
-        finding.next_steps = [Step("systrace attach PID --passive", "is anything outstanding, is keepalive on?")]
+        finding.next_steps = [watch(process, "is anything outstanding, is keepalive on?")]
         finding.remedy = ["give the loop a limit", *keepalive_remedies(case, process, socket)]
         finding.refuted_by = "an answer that would have come had the job been left alone"
         yield finding
@@ -135,7 +138,7 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
         fits = matching_limits(case, stall.waited_ns, stall.socket)
         finding.summary = (
             f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
-            f"{case.label(stall.socket)} that never came ({how_it_ended(stall)}); keepalive "
+            f"{case.label(stall.socket)} ({how_it_ended(stall)}); keepalive "
             f"{_keepalive_words(case, stall.socket)}. {fits}"
         )
         _idle_advice(case, finding, stall.socket)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from systrace.calls import LOOPS
 from systrace.calls.errnos import WOULD_BLOCK
 from systrace.model import Draft, Event, Received, Repeat, Sent, Socket, Step, Waited
+from systrace.rules.advice.probes import number
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -53,7 +54,7 @@ def busy_loop(case: Case) -> Iterator[Draft]:
             "the loop does not handle this result",
             "another thread or process has already taken the data",
         ]
-        pid = process.pid if process is not None and process.pid else "PID"
+        pid = number(process)
         finding.next_steps = [
             Step(f"ls -l /proc/{pid}/fd", "what these descriptors are"),
             Step("py-spy dump, jstack or gdb -p", "the line of the program that loops"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from systrace.calls import LOOPS, WRITES
 from systrace.model import Draft, Process, Span, Step, Transfer, Waited
+from systrace.rules.advice.probes import number, watch
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.plumbing import broken_plumbing
 from systrace.rules.case.polling import polled
@@ -136,10 +137,10 @@ def blocked_unknown(case: Case) -> Iterator[Draft]:
         f"{case.name_of(process)} was blocked in {which}{lasted} when the log ended. What that is was settled before the log "
         "begins: a socket, a pipe, a terminal or a file."
     )
-    pid = process.pid or "PID"
+    pid = number(process)
     finding.causes = ["a peer that does not answer, a pipe whose other end is idle, or a lock: the log cannot tell"]
     finding.next_steps = [
-        Step(f"systrace attach {pid} --passive", "names what it waits for, without stopping it"),
+        watch(process, "names what it waits for, and stops nothing"),
         Step(f"ls -l /proc/{pid}/fd; ss -tnp | grep pid={pid}"),
     ]
     finding.remedy = ["record from the start (systrace run), or with -yy, which names descriptors"]
@@ -224,10 +225,10 @@ def _still(case: Case, process: Process, span: Span) -> bool:
 
 
 def _look(span: Span, process: Process) -> Step:
-    pid = process.pid or "PID"
+    pid = number(process)
     return {
-        "lock": Step("cat /proc/locks; fuser -v FILE"),
+        "lock": Step("cat /proc/locks", "the holder's process id is in the fifth column"),
         "stdin": Step(f"ls -l /proc/{pid}/fd/0", "then run the job with </dev/null"),
-        "child": Step(f"pstree -p {pid}; systrace attach CHILD --passive"),
+        "child": Step(f"pstree -p {pid}; cat /proc/{pid}/stack"),
         "pipe": Step(f"ls -l /proc/{pid}/fd; lsof -p {pid} | grep FIFO"),
-    }.get(span.kind, Step(f"systrace attach {pid} --passive; cat /proc/{pid}/stack"))
+    }.get(span.kind, watch(process, "what it waits for"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.model import Attempt, Draft, Event, Socket, Step
+from systrace.rules.advice.probes import number
 from systrace.rules.case.index import Case, where
 from systrace.rules.examples import FAIL, FINE, connects
 from systrace.rules.rule import Phase, rule
@@ -40,10 +41,10 @@ def fd_exhaustion(case: Case) -> Iterator[Draft]:
             + f" no free descriptor{opened}; what fails after this follows from it."
         )
         finding.causes = ["descriptors are opened and not closed (a leak)", "the limit is too low for the work"]
-        pid = process.pid or "PID"
+        pid = number(process)
         finding.next_steps = [Step(f"ls /proc/{pid}/fd | wc -l; prlimit --nofile --pid {pid}")]
         finding.remedy = ["close what is opened", "ulimit -n / LimitNOFILE= higher, if the number is right"]
-        finding.refuted_by = "free descriptors in /proc/PID/fd at that time"
+        finding.refuted_by = "free descriptors of that process at that time"
         yield finding
 
 

@@ -8,7 +8,7 @@ from systrace.calls import LOOPS
 from systrace.model import Draft, Step
 from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.probes import ask_again, knock, last_request
-from systrace.rules.advice.remedies import advise_local, timeout_remedies
+from systrace.rules.advice.remedies import advise_local, lost_on_path, on_this_host, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import died_of_limit, gave_up_on_stream, is_slow_transfer, last_moment
@@ -74,15 +74,16 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             lost = "the request or its answer was lost or filtered on the way: UDP repeats nothing by itself"
         finding.causes = [
             "the server is slow for this request, or stuck",
-            lost,
+            lost_on_path(stall.socket, lost),
             f"the limit of {seconds(limit)} is too short for what was asked",
         ]
-        in_log = "did it arrive, how long did it take, was the answer sent?"
         finding.next_steps = [
-            Step(why=f"look up this request in the server's access log: {in_log}"),
-            *ask_again(stall.socket, last_request(stall.socket), clock="%{time_starttransfer}"),
-            knock(stall.socket.peer, datagrams=stall.socket.type == "dgram", port="0"),
+            Step(why="the server's log from that second on: did the request arrive, was it answered, when?"),
+            *ask_again(stall.socket, last_request(stall.socket), clock="first byte after %{time_starttransfer} s"),
         ]
+        if not case.connected(stall.socket):
+            datagrams = stall.socket.type == "dgram"
+            finding.next_steps.append(knock(stall.socket.peer, datagrams=datagrams, port="0"))
         finding.remedy = timeout_remedies(case, stall.process, stall.socket)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
         yield finding
@@ -144,7 +145,7 @@ def slow_transfer(case: Case) -> Iterator[Draft]:
         )
         finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
         finding.next_steps = [
-            *ask_again(socket, last_request(socket), clock="%{speed_download} %{time_total}"),
+            *ask_again(socket, last_request(socket), clock="%{speed_download} bytes/s, %{time_total} s"),
             Step(f"ss -tnoi dst {where(socket.peer)[0]}", "while it transfers: retrans, cwnd"),
         ]
         finding.remedy = ["raise the limit on the whole transfer (curl --max-time), or fetch in smaller parts"]
@@ -208,8 +209,10 @@ def send_blocked(case: Case) -> Iterator[Draft]:
         finding.causes = [
             "the peer's program does not read (stuck, overloaded)",
             "both sides write first and nobody reads: a deadlock",
-            "packets are lost on the path (then ss shows retransmissions, not a persist timer)",
         ]
+        if not on_this_host(stall.socket):
+            lost = "packets are lost on the path (then ss shows retransmissions, not a persist timer)"
+            finding.causes.append(lost)
         finding.next_steps = [
             Step(f"ss -tnoi dst {host}", "Send-Q > 0; timer:(persist) = peer not reading, timer:(on) = path")
         ]

@@ -209,8 +209,12 @@ def effect(case: Case, who: Victim, words: str = "") -> str:
 def _words(said: Said, words: str) -> list[Event]:
     """The calls that wrote the sentence quoted."""
     line = said.line(words).encode("utf-8", "replace")
-    exact = [e for e in said.events if line and line[:40] in _data(e)]
-    return exact[-1:] or [e for e in said.events if e.record.raw][-1:]
+    begun = b"".join(map(_data, said.events)).rfind(line[:40]) if line else -1
+    for event in said.events if begun >= 0 else ():  # some programs write a message in parts
+        begun -= len(_data(event))
+        if begun < 0:
+            return [event]
+    return [e for e in said.events if e.record.raw][-1:]
 
 
 def _data(event: Event) -> bytes:
