@@ -398,6 +398,20 @@ def test_what_was_made_good_before_a_log_ends() -> None:
     assert judged(*again, "9 1.5 +++ exited with 0 +++").verdict.cause == "recovered-error"
 
 
+@pytest.mark.parametrize(("signal", "cause"), [("SIGPIPE", "inconclusive"), ("SIGWINCH", "read-timeout")])
+def test_a_write_that_failed_unseen(signal: str, cause: str) -> None:
+    """Neither clock nor waits: an answer that did not come is a guess, unless SIGPIPE tells of a failure that is hidden."""
+    verdict = judged(
+        *(line.split(" ", 2)[2].rpartition(" <")[0] for line in _WORKED[:2]),
+        'sendto(3, "ab", 2, 0, NULL, 0) = 2',
+        'recvfrom(3, "ok", 8192, 0, NULL, NULL) = 2',
+        'sendto(3, "cd", 2, 0, NULL, 0) = 2',
+        f"--- {signal} {{si_signo={signal}, si_code=SI_USER, si_pid=9, si_uid=0}} ---",
+        "+++ exited with 255 +++",
+    ).verdict
+    assert verdict.cause == cause
+
+
 _SYSLOG = [
     "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK, 0) = 3",
     'connect(3, {sa_family=AF_UNIX, sun_path="/var/run/nscd/socket"}, 110) = -1 ENOENT (No such file or directory)',
@@ -419,3 +433,18 @@ def test_nobody_had_opened_a_connection_of_those_in_the_log(before: str, after: 
     """A failing shell of which the log shows no child's calls."""
     lines = [*_SYSLOG, *after, "+++ exited with 7 +++"]
     assert judged(*(before + line for line in lines)).verdict.cause == cause
+
+
+@pytest.mark.parametrize(("waited", "cause"), [("0.0102", "inconclusive"), ("5.0001", "read-timeout")])
+def test_a_timer_that_the_log_does_not_show(waited: str, cause: str) -> None:
+    """alarm(2) counts whole seconds: what ends a wait after 10 ms is a profiler's tick as well as a deadline."""
+    end = 1.2 + float(waited)
+    verdict = judged(
+        *_WORKED[:3],
+        f"9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <{waited}>",
+        f"9 {end:.4f} --- SIGALRM {{si_signo=SIGALRM, si_code=SI_KERNEL}} ---",
+        f"9 {end + 0.001:.4f} rt_sigreturn({{mask=[]}}) = -1 EINTR (Interrupted system call) <0.0001>",
+        f"9 {end + 0.002:.4f} close(3) = 0 <0.0001>",
+        f"9 {end + 0.003:.4f} +++ exited with 1 +++",
+    ).verdict
+    assert verdict.cause == cause, verdict.headline
