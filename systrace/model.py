@@ -876,6 +876,7 @@ class Style:
     others: bool = False  # among them calls that are neither of the network nor of processes
     succeeded: bool = False  # a call did
     failed: bool = False
+    let_go: bool = False  # strace left a task that lived on ("<detached ...>", "Process N detached")
 
 
 @dataclass(slots=True)

@@ -123,6 +123,7 @@ class Irregular:
             yield from self._wait_for_end(half)
             return
         if text.endswith(_DETACHED):
+            self._style.let_go = True
             half.text = text[: -len(_DETACHED)].rstrip()
             if half.call is not None:
                 yield self._record(half, half.text, None, None, DETACHED, None, b"")
@@ -322,6 +323,7 @@ class Irregular:
         if message[2] == b"attached":
             self.threads.attached(tid, b"with" in message[0] or b"interrupt to quit" in message[0])
         elif message[2] == b"detached":
+            self._style.let_go = True
             self.threads.gone(tid)
         else:
             return

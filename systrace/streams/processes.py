@@ -16,6 +16,7 @@ from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
 
 _IDLE_SIGNALS = frozenset(("SIGWINCH", "SIGCHLD", "SIGURG", "SIGIO"))
+_ALARM_NS = 900_000_000  # alarm(2) counts whole seconds; what ends a wait sooner may be any timer
 _TICKS = frozenset(("SIGPROF", "SIGVTALRM"))  # setitimer(2): of processor time
 
 
@@ -112,22 +113,28 @@ def reaped(books: Books, task: Task, event: model.Reaped) -> None:
 def signalled(books: Books, task: Task, event: model.Signalled) -> None:
     of_timer = event.signal == "SIGALRM" or (event.code == "SI_TIMER" and event.signal not in _TICKS)
     timer = books.timers.get(task.process.pid) if of_timer else None
-    deadline = of_timer and (timer is None or not timer[2].periodic)  # a profiler's tick ends no wait on purpose
+    ticks = _ticks(task) if timer is None else timer[2].periodic  # a profiler's tick ends no wait on purpose
     for span in task.last_wait:
         if not span.events[-1].record.interrupted:
             continue
-        if not deadline:
+        if not of_timer or ticks:
             span.broken_by = event.signal if event.code != "SI_TKILL" else ""  # threads of a runtime, among themselves
             continue
         span.timed_out, span.limit_source = True, event.signal
         if timer is not None:
             span.limit_ns = timer[1]
             span.events = [timer[2], *span.events]
-    if timer is None and of_timer:
+    if timer is None and of_timer and not ticks:
         task.process.signals = grown(task.process.signals, event)
     elif not of_timer and event.signal not in _IDLE_SIGNALS and len(task.process.signals) < 32:
         task.process.signals = grown(task.process.signals, event)
         _sent_by(books, task, event)
+
+
+def _ticks(task: Task) -> bool:
+    """Whether a timer that the log does not show ended the thread's wait sooner than alarm(2) can."""
+    waited = [span.events[-1].record.duration_ns for span in task.last_wait if span.events[-1].record.interrupted]
+    return any(each is not None and each < _ALARM_NS for each in waited)
 
 
 def _sent_by(books: Books, task: Task, event: model.Signalled) -> None:

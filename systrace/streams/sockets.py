@@ -199,8 +199,9 @@ def connected(books: Books, task: Task, event: model.Connected) -> None:
 
 
 def is_another(socket: Socket, event: model.Connected) -> bool:
-    """The number was reused: a socket keeps its family, and one that has carried data does not begin anew (EISCONN), unless
-    AF_UNSPEC undoes its connection (connect(2)).
+    """The number was reused: a socket keeps its family, one that has carried data, be it one way, does not
+    begin anew with another peer (EISCONN), unless AF_UNSPEC undoes its connection (connect(2)), and one of datagrams has
+    nothing to wait for (EINPROGRESS).
     """
     if event.peer is None or event.peer.family == "unspec":
         return False
@@ -208,7 +209,9 @@ def is_another(socket: Socket, event: model.Connected) -> bool:
     if here is not None and there is not None and here != there:
         return True
     begins = event.record.errno is None or event.record.errno == "EINPROGRESS"
-    used = socket.type == "stream" and bool(socket.sent.calls and socket.received.calls)
+    if socket.type == "dgram" and event.record.errno == "EINPROGRESS":
+        return True
+    used = socket.type == "stream" and bool(socket.sent.calls or socket.received.calls)
     return used and begins and not event.record.pending and event.peer != socket.peer
 
 

@@ -133,11 +133,13 @@ def test_what_is_said(lines: list[str], cause: str, peer: str | None) -> None:
 
 
 def test_a_torn_log_is_not_healthy() -> None:
-    """Its last line has no end, and nobody was blocked in a call; a log that merely stops says nothing failed."""
+    """Its last line has no end, and nobody was blocked in a call; one that stops between two lines lacks the job's end, too."""
     for at in (f"{START}.000000 ", ""):  # with and without a clock
         text = f'9 {at}connect(3, {_TO % 80}) = 0 <0.1>\n9 {at}close(3) = 0 <0.1>\n9 {at}write(2, "Trace'
-        for log, cause in ((text, "inconclusive"), (text[: text.rindex("9 ")], "healthy")):
-            assert analyze([Input("log", log.encode().splitlines(keepends=True))]).verdict.cause == cause
+        for log, how in ((text, "breaks off"), (text[: text.rindex("9 ")], "ends before")):
+            verdict = analyze([Input("log", log.encode().splitlines(keepends=True))]).verdict
+            assert verdict.cause == "inconclusive"
+            assert how in verdict.headline
 
 
 _THREAD = "clone3({flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD, child_tid=0x7f}strace: Process 11 attached\n"

@@ -138,6 +138,29 @@ def test_a_second_connect_on_a_number(follow: Follow, second: str, sockets_seen:
     assert len(sockets(tracker)) == sockets_seen
 
 
+@pytest.mark.parametrize(
+    "end", ['"", 9, 0, NULL, NULL) = 0', "0x1, 9, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable)"]
+)
+def test_a_connection_that_ended_is_not_the_next_one(follow: Follow, end: str) -> None:
+    """The log hides close and socket, and the peer never sent a byte: what follows is another's, a look-up's for one."""
+    to = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.%d")}, 16) = 0 <0.1>'
+    tracker = follow(
+        f'1 0 connect(3, {to % (80, 1)}\n1 1 sendto(3, "a", 1, 0, NULL, 0) = 1 <0.1>\n'
+        f"1 2 recvfrom(3, {end} <0.1>\n1 3 connect(3, {to % (53, 2)}"
+    )
+    assert [str(s.peer) for s in sockets(tracker)] == ["192.0.2.1:80", "192.0.2.2:53"]
+
+
+def test_a_socket_of_datagrams_has_nothing_to_wait_for(follow: Follow) -> None:
+    """EINPROGRESS is of a connection: a resolver's number was closed unseen, and came back."""
+    to = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.%d")}, 16)'
+    tracker = follow(
+        f"1 0 socket(AF_INET, SOCK_DGRAM, 0) = 3 <0.1>\n1 1 connect(3, {to % (53, 2)} = 0 <0.1>\n"
+        f"1 2 connect(3, {to % (80, 1)} = -1 EINPROGRESS (Operation now in progress) <0.1>"
+    )
+    assert [(s.type, str(s.peer)) for s in sockets(tracker)] == [("dgram", "192.0.2.2:53"), ("stream", "192.0.2.1:80")]
+
+
 def test_the_ends_of_a_pair_are_known_by_their_inodes(follow: Follow) -> None:
     """A child that was traced late uses an end that its parent made: no socket of its own."""
     tracker = follow(

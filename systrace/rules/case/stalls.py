@@ -223,6 +223,8 @@ def _inferred(case: Case, socket: Socket, process: Process | None) -> Stall | No
         return None  # what came would not be in the log
     if (waited is None and not _awaits_answer(socket)) or (process is not None and process.signal in _OWN_FAULTS):
         return None  # that it did wait nothing tells
+    if waited is None and process is not None and any(each.signal == "SIGPIPE" for each in process.signals):
+        return None  # some write failed that this log hides, and what it gave up was perhaps that
     ended = _deadly_signal(case, process) or ("log end" if fate == "open" else "exit")
     direction = "w" if socket.unsent else "r"
     events = [request, *exit_of(process)]

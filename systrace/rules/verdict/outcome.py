@@ -6,7 +6,7 @@ from systrace.model import Draft, Verdict
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import RULES, Harm
 from systrace.rules.verdict.by_attach import ended_by_attach
-from systrace.rules.verdict.undecided import may_cope, offline, unknown
+from systrace.rules.verdict.undecided import end_missing, may_cope, offline, unknown
 from systrace.words import seconds
 
 _DEAR_NS = 10 * SECOND  # lost before something else worked: the next run may have a limit that is shorter
@@ -33,7 +33,8 @@ def judge(case: Case, findings: list[Draft]) -> Verdict:
             _soften(case, findings)
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
     benign = _benign(case, findings)
-    if benign is not None and not (benign.outcome == "healthy" and case.stops_early):  # healthy until then
+    until_then = case.stops_early or end_missing(case)  # healthy, as far as the log goes
+    if benign is not None and not (benign.outcome == "healthy" and until_then):
         return benign
     apart = offline(case)
     if apart:

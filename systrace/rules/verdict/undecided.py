@@ -52,6 +52,7 @@ def _goes_on(case: Case, finding: Draft, process: Process) -> bool:
     )
 
 
+_OWN = {"strace_options", "calls"}  # facts that every recording of systrace's own has, one or the other
 _AGAIN = "Record again with systrace run -- COMMAND (or strace -f -ttt -T -y -s 65535 -o FILE COMMAND)."
 
 
@@ -71,7 +72,7 @@ def unknown(case: Case) -> str:
     how = f"exit status {root.exit_code}" if root.signal is None else root.signal
     text = f"{case.name_of(root)} ended with {how}, and no network call in this log explains it."
     text += hints(case, root)
-    if health.limits and not {"strace_options", "calls"} & case.evidence.source.facts.keys():
+    if health.limits and not _OWN & case.evidence.source.facts.keys():
         # of systrace's own recordings another one would show no more
         text += f" This log hides much: {health.limits[0]}. {_AGAIN}"
     return text
@@ -85,8 +86,7 @@ def offline(case: Case) -> str:
     root, evidence = case.job(), case.evidence
     if root is None or case.fate(root) not in ("failed", "killed") or case.stops_early or evidence.health.torn:
         return ""
-    traced = all(process.traced for process in evidence.processes.values())
-    if not case.shows(SOCKETS) or case.only_failures or not traced or evidence.forgotten.made:
+    if not case.shows(SOCKETS) or case.only_failures or not _shows_everybody(case) or evidence.forgotten.made:
         return ""
     if any(
         s.is_network or (s.family == "unix" and s.type != "dgram" and s.sent.calls) for s in evidence.sockets.values()
@@ -94,6 +94,27 @@ def offline(case: Case) -> str:
         return ""
     how = f"ended with exit status {root.exit_code}" if root.signal is None else f"was killed by {root.signal}"
     return f"{case.name_of(root)} {how}, and nobody in it had opened a connection: not the network.{hints(case, root)}"
+
+
+def _shows_everybody(case: Case) -> bool:
+    """Whether the calls of all processes of the job are in the log, as far as it tells: whoever it began was traced, nobody
+    else's end was reported to it (SIGCHLD, wait4), and somebody's calls would be seen: without the column of pids (-f) and
+    without forks, children leave no trace in a log.
+    """
+    processes, style = case.evidence.processes, case.evidence.source.style
+    if not case.sees_close and style.pid == "none" and len(case.evidence.source.files) == 1:
+        return False
+    return all(p.traced and p.child_statuses.keys() <= processes.keys() for p in processes.values())
+
+
+def end_missing(case: Case) -> bool:
+    """The job's end is not in a log that owes it: a tracer stays until the program ends (strace(1)), unless it was attached to
+    it or let it go. Whoever cut the log may have cut off the failure, too.
+    """
+    root, source = case.job(), case.evidence.source
+    if root is None or case.fate(root) != "open" or case.attached or source.style.let_go:
+        return False
+    return not _OWN & source.facts.keys()  # of our own recordings it is known why they end (`Case.stops_early`)
 
 
 def _stops_early(case: Case) -> str:
@@ -177,13 +198,20 @@ def _unfinished(case: Case, root: Process) -> str:
             f"{name} still had connections open when the log ended, and -e trace=network hides whether it waited on them. "
             f"{_AGAIN}"
         )
+    return _breaks_off(case, name)
+
+
+def _breaks_off(case: Case, name: str) -> str:
+    """The log was cut, in a line or between two, before the job's end; or ""."""
     at_work = _at_work(case) if case.evidence.health.torn else None
-    if at_work is None:
-        return ""
-    return (
-        f"The log breaks off while {case.name_of(at_work)} is at work: how it ended is unknown. Nothing had failed until "
-        "then."
-    )
+    if at_work is not None:
+        return (
+            f"The log breaks off while {case.name_of(at_work)} is at work: how it ended is unknown. Nothing had failed until "
+            "then."
+        )
+    if end_missing(case):
+        return f"The log ends before {name} does: how it ended is not in it. Nothing had failed until then."
+    return ""
 
 
 def _gets_nothing(repeat: Repeat) -> bool:
