@@ -669,6 +669,7 @@ class Output:
 
 MOST_OUTPUT = 96
 MOST_FILES = 64
+MOST_UNOPENED = 8
 
 
 @dataclass(slots=True)
@@ -694,6 +695,7 @@ class Process:
     faults: Sequence[Event] = ()  # EMFILE and other resource errors
     opened_files: AbstractSet[str] = frozenset()  # libraries and modules, for naming the client
     files: Sequence[FileOpened | Renamed] = ()  # the last MOST_FILES files with data that it opened, or gave a new name
+    unopened: Sequence[FileOpened] = ()  # the last MOST_UNOPENED that it could not open, but for the system's
     traced: bool = True  # False: only heard of (no -f)
     child_statuses: dict[int, tuple[int | None, str | None]] = field(default_factory=dict)
     ns_pid: int | None = None  # as its parent knows it, where that lives in another PID namespace than the tracer

@@ -119,7 +119,10 @@ class Lookup:
         socket = description.socket
         if socket is None or socket.kind == "pipe":
             return facts is None
-        if facts is None or ((facts[0] == "unix") != (socket.family == "unix") and socket.family != "unknown"):
+        if facts is None:
+            return False
+        known = "unknown" not in (facts[0], socket.family)  # `socket:[inode]`, all that -y writes, tells no family
+        if known and (facts[0] == "unix") != (socket.family == "unix"):
             return False
         inode = note_inode(note)
         if inode is not None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from systrace.model import (
     MOST_FILES,
     MOST_OUTPUT,
+    MOST_UNOPENED,
     RESTARTED,
     Event,
     Fault,
@@ -125,6 +126,13 @@ def add_output(task: Task, output: Output) -> None:
     task.process.output = outputs = grown(task.process.output, output)
     if len(outputs) > MOST_OUTPUT:
         del outputs[0]
+
+
+def add_unopened(task: Task, event: FileOpened) -> None:
+    """A file with data could not be opened."""
+    task.process.unopened = files = grown(task.process.unopened, event)
+    if len(files) > MOST_UNOPENED:
+        del files[0]
 
 
 def add_file(task: Task, event: FileOpened | Renamed) -> None:

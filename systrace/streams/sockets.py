@@ -14,7 +14,7 @@ from systrace.streams.books import Books
 from systrace.streams.descriptors import Description
 from systrace.streams.forgetting import failed, forget, never_used
 from systrace.streams.growing import grown
-from systrace.streams.marks import add_fault, add_file, add_span, end_wait
+from systrace.streams.marks import add_fault, add_file, add_span, add_unopened, end_wait
 from systrace.streams.states import after
 from systrace.streams.tasks import Task
 from systrace.streams.timeline import note, thin
@@ -112,6 +112,8 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
         add_span(books, task, event, "file", None, event.path)
     if event.fd < 0:
         _no_descriptor(task, event)
+        if event.record.errno and event.kind == "file" and not event.path.startswith(_OF_THE_SYSTEM):
+            add_unopened(task, event)
         return
     if event.kind == "file" and not event.path.startswith(_OF_THE_SYSTEM):
         add_file(task, event)

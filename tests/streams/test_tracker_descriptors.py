@@ -170,6 +170,16 @@ def test_the_ends_of_a_pair_are_known_by_their_inodes(follow: Follow) -> None:
     assert [(s.uid, s.inode, s.sent.original_len) for s in sockets(tracker)] == [("S1", 70, 0), ("S2", 71, 4)]
 
 
+def test_a_bare_inode_is_of_any_family(follow: Follow) -> None:
+    """`-y` writes `socket:[70]` for a UNIX socket, too: it is the one that socket(2) made, and no second one."""
+    tracker = follow(
+        "1 0 socket(AF_UNIX, SOCK_STREAM, 0) = 3<socket:[70]> <0.1>\n"
+        '1 1 connect(3<socket:[70]>, {sa_family=AF_UNIX, sun_path="/run/x"}, 110) = 0 <0.1>\n'
+        '1 2 write(3<socket:[70]>, "ab", 2) = 2 <0.1>'
+    )
+    assert [(s.uid, str(s.peer), s.sent.original_len) for s in sockets(tracker)] == [("S1", "unix:/run/x", 2)]
+
+
 def test_the_first_process_gets_its_number_late() -> None:
     """strace -p 77 without -f, on a terminal: what was used before its last line is its own."""
     to = '{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16'

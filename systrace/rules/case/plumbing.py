@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from errno import errorcode
 
 from systrace.calls import PIPES
 from systrace.model import Draft, Event, Process, Sent, Step
@@ -26,7 +28,11 @@ def broken_plumbing(case: Case, cause: str) -> Iterator[Draft]:
         finding.summary = (
             f"{case.name_of(process)}: {text} ({event.record.errno or 'end of file'}). No network is involved."
         )
-        if variant == "disk-full":
+        if variant == "unopened":
+            finding.causes = ["the file is not there (yet), is named wrongly, or the job's user may not open it"]
+            finding.next_steps = [Step("ls -ld", "the file and each folder above it, as the job's user")]
+            finding.remedy = ["repair the path or the rights; check them before the work begins"]
+        elif variant == "disk-full":
             finding.causes = ["the file system is full, or a quota is"]
             finding.next_steps = [Step("df -h; df -i; quota -s")]
             finding.remedy = ["make room, or write elsewhere"]
@@ -43,7 +49,7 @@ def breaks(case: Case) -> Iterator[tuple[Process, Event, str, str]]:
     for process in case.evidence.processes.values():
         if case.fate(process) not in ("failed", "killed"):
             continue
-        found = [*_of_files(case, process), *_of_channels(case, process)]
+        found = [*_of_files(case, process), *_of_channels(case, process), *_of_unopened(case, process)]
         if not found:
             continue
         event, variant, text = max(found, key=lambda each: case.at(each[0]))
@@ -63,6 +69,33 @@ def _of_files(case: Case, process: Process) -> Iterator[tuple[Event, str, str]]:
                 event.fd, f"the pipe at descriptor {event.fd}"
             )
             yield event, "stdio" if event.fd in (1, 2) else "helper", f"nobody reads {where} any more"
+
+
+def _of_unopened(case: Case, process: Process) -> Iterator[tuple[Event, str, str]]:
+    """Files that it could not open, and said so in its last words; the job's status is its own."""
+    if not process.unopened or not _gave_status(case, process):
+        return
+    for event in process.unopened:
+        words = _REASONS.get(event.record.errno or "", "")
+        said = (o for o in process.output if o.fd == _STDERR and case.at(o.event) >= case.at(event))
+        text = b"".join(output.data for output in said).decode("utf-8", "replace").lower()
+        name = event.path.rpartition("/")[2].lower()
+        if name and words and any(name in line and words in line for line in text.splitlines()):
+            yield event, "unopened", f"{event.path} could not be opened, as its last words say"
+
+
+_REASONS = {name: os.strerror(number).lower() for number, name in errorcode.items()}  # as programs print them
+
+
+def _gave_status(case: Case, process: Process) -> bool:
+    """It is the job, or the child that ended last, and the job ended with its status."""
+    root, end = case.root_of(process), case.end_of(process)
+    if root is None or root is process:
+        return True
+    ends = [case.end_of(other) for other in case.descendants(root) if other is not process]
+    return (
+        root.exit_code == process.exit_code and end is not None and all(other is None or other <= end for other in ends)
+    )
 
 
 def _is_pipe(case: Case, event: Sent) -> bool:

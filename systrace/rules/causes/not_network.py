@@ -39,7 +39,7 @@ _WAITS = {
 }
 
 
-@rule("not-network", judges=True, apart=True, endless=True, harm=Harm.REST, ends=("stdio", "helper", "disk-full"),
+@rule("not-network", judges=True, apart=True, endless=True, harm=Harm.REST, ends=("stdio", "helper", "disk-full", "unopened"),
       fires="9 1.0 flock(3, LOCK_EX <unfinished ...>\n9 60.0 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1} ---\n"
       "9 60.1 +++ killed by SIGTERM +++",
       silent="9 1.0 nanosleep({tv_sec=3, tv_nsec=0}, NULL) = 0 <3.0>\n" + FINE)  # fmt: skip
@@ -51,8 +51,9 @@ def not_network(case: Case) -> Iterator[Draft]:
         `message` (a semaphore or queue), `event` (its own loop), `linger` (SO_LINGER), `supervisor` (a seccomp filter's),
         `deadlock` (a circle, or both ends of one pipe), `polling` (it looks again and again, and sleeps in between). Or it
         failed of local plumbing: `stdio` (nobody reads its output any more), `helper` (at the other end of its pipe or
-        socketpair: gone), `disk-full`. Of a running process (attach) also how it stands: `stopped`, `frozen`, `traced`,
-        `cpu`, `running`, `zombie`, `ended`, `kernel`, `hidden`, `other`; and `unread-data`.
+        socketpair: gone), `disk-full`, `unopened` (a file, as its last words say). Of a running process (attach) also how it
+        stands: `stopped`, `frozen`, `traced`, `cpu`, `running`, `zombie`, `ended`, `kernel`, `hidden`, `other`; and
+        `unread-data`.
     Why it matters: the network is not to blame; look at the holder of the lock, the child, the terminal.
     What proves it: the unfinished call and how long it had lasted.
     Not this: a parent that waits for a child which itself hangs on a socket: then the child's wait is the cause.

@@ -13,7 +13,7 @@ from systrace.rules.content import body_defects, http_defects
 from systrace.rules.content.answers import Answer, answers
 from systrace.rules.content.defect import Defect
 from systrace.rules.content.passed_on import unpacked
-from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS, Said
+from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS, Said, own_words
 from systrace.rules.content.victims import PROMPT_NS, Victim, complainer, content, is_last_word, victim
 
 _MOST = 400  # answers with a defect that are looked at, from the end
@@ -57,6 +57,7 @@ def _all(case: Case) -> list[Draft]:
             continue
         blamed = _blamed(case, answer)
         if blamed is None:
+            recovered += [_recovered_part(case, answer)] if _fetched_again(case, answer) else []
             continue
         who, defect = blamed
         fits = who.said.has(defect.words)
@@ -77,7 +78,10 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
         return None
     asked = answer.response.request
     own = _hosts_of(answer.socket) | ({re.sub(r":\d+$", "", asked.host)} if asked else set())
-    who.said = who.said.without(_hosts(case) - own, frozenset(own))
+    others = _hosts(case) - own
+    who.said = who.said.without(others, frozenset(own))
+    if not who.said.text and not who.said.elsewhere:  # silent since: its last words are older than this answer
+        who.said.elsewhere = Said(own_words(case, who.process)).without(others, frozenset(own)).elsewhere
     for judge in _JUDGES:
         defect = judge(answer, who)
         if defect is not None and _decisive(case, answer, who, defect):
@@ -87,12 +91,15 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
 
 @once
 def _hosts(case: Case) -> frozenset[str]:
-    """Addresses and names of all that the log shows as peers on the network."""
+    """Addresses and names of all that the log shows as peers on the network, without and with their ports."""
     return frozenset(host for socket in case.clients if socket.is_network for host in _hosts_of(socket))
 
 
 def _hosts_of(socket: Socket) -> set[str]:
-    return {host for host in (socket.peer.host if socket.peer else "", socket.name) if host}
+    if socket.peer is None:
+        return {socket.name} if socket.name else set()
+    hosts = {host for host in (socket.peer.host, socket.name) if host}
+    return hosts | {f"{host}:{socket.peer.port}" for host in hosts} | {str(socket.peer)}
 
 
 def _swallowed(case: Case, answer: Answer) -> Victim | None:
@@ -119,6 +126,17 @@ def _made_good(answer: Answer) -> bool:
     return any(other.response.status < 400 and other.response.complete for other in answer.repeated)
 
 
+def _fetched_again(case: Case, answer: Answer) -> bool:
+    """Its receiver failed, as the answer was cut, and a later process of the job got the whole of the same, or its rest."""
+    if case.fate(answer.process) != "failed" or http_defects.truncated(answer, None) is None:
+        return False
+    return any(
+        other.key == answer.key and other.at > answer.at and other.response.status < 300 and other.response.complete
+        for other in answers(case)
+        if other.process is not answer.process and case.same_job(answer.process, other.process)
+    )
+
+
 def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
     if defect.cause == "encoded-body" and answer.response.body is not None and unpacked(case, answer.response.body):
@@ -129,6 +147,8 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
         return False  # they may be its own words: only a reader's complaint of them tells
     if case.fate(who.process) == "ok":
         return defect.cause == "truncated-response" and not who.said.has(EXCEPTION_WORDS)
+    if re.search(TRANSPORT_WORDS, who.said.elsewhere):
+        return False  # the last that it said is of a failure at another host
     silent = not who.said.text or who.said.cut
     if not silent and (not defect.proof or who.said.has(TRANSPORT_WORDS)):
         return False  # it complains of something else
@@ -221,6 +241,19 @@ def _data(event: Event) -> bytes:
     if isinstance(event, Transfer):
         return next((known for known, _ in event.payload()), b"")
     return event.data if isinstance(event, Printed) else b""
+
+
+def _recovered_part(case: Case, answer: Answer) -> Draft:
+    response = answer.response
+    finding = case.finding("truncated-response", answer.socket, list(response.events), answer.process)
+    finding.severity, finding.confidence, finding.recovered = "info", "confirmed", "retry"
+    finding.summary = (
+        f"{case.name_of(answer.process)}: the answer of {case.label(answer.socket)} to {answer.url} was cut; a later try "
+        "got the rest."
+    )
+    finding.remedy = ["nothing to do for this run; the server's log says why it ended early"]
+    finding.refuted_by = "the second try not having been for the same thing"
+    return finding
 
 
 def _recovered(case: Case, answer: Answer) -> Draft:

@@ -44,8 +44,8 @@ class Answer:
 
     @property
     def repeated(self) -> list[Answer]:
-        """Later answers to the same request."""
-        return [other for other in self.same if other.index > self.index]
+        """Later answers to the same request: one that carries other data is of another row, order or document."""
+        return [other for other in self.same if other.index > self.index and not _asks_other(self, other)]
 
     @property
     def url(self) -> str:
@@ -70,6 +70,13 @@ def answers(case: Case) -> list[Answer]:
             answer.same = by_key.setdefault(answer.key, [])
             answer.same.append(answer)
     return found
+
+
+def _asks_other(one: Answer, other: Answer) -> bool:
+    """The bodies of both requests are known to the last byte, and they differ."""
+    asked = [answer.response.request for answer in (one, other)]
+    known = [r.body.data() for r in asked if r is not None and r.complete and r.body is not None and r.body.whole]
+    return len(known) == len(asked) and known[0] != known[1]
 
 
 def _all_answers(case: Case) -> Iterator[Answer]:

@@ -24,6 +24,7 @@ _FRAME = re.compile(
     r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
 )
 _HOST = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*|[\w-]+(?:\.[\w-]+)*")  # an address or a name
+_ADDRESS = re.compile(r"(?:[\w-]+(?:\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]):\d{1,5}\b")  # a host and its port
 _BYTES = re.compile(r"\\x[0-9a-f]{2}|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
 
 # Words of a program that dies of an exception or of its own fault.
@@ -47,6 +48,7 @@ class Said:
     text: str = ""
     events: list[Event] = field(default_factory=list)
     cut: bool = False  # `-s` hides a part of it
+    elsewhere: str = ""  # the last line, where it was left out as it names another host only
 
     def has(self, pattern: str) -> bool:
         """Whether the words fit."""
@@ -57,11 +59,13 @@ class Said:
         return pattern if self.has(pattern) else None
 
     def without(self, others: frozenset[str], own: frozenset[str]) -> Said:
-        """The same without lines that name one of the other hosts and none of its own: they are not of this peer."""
+        """The same without lines that name others (`host`, `host:port`) and none of its own: they are not of this peer."""
         lines = self.text.splitlines(keepends=True)
-        named = [set(_HOST.findall(line)) for line in lines]
-        kept = [line for line, hosts in zip(lines, named, strict=True) if hosts & own or not hosts & others]
-        return Said("".join(kept), self.events, self.cut)
+        kept = [all(_is_of(set(names.findall(line)), others, own) for names in (_HOST, _ADDRESS)) for line in lines]
+        elsewhere = lines[-1] if lines and not kept[-1] else ""
+        return Said(
+            "".join(line for line, keep in zip(lines, kept, strict=True) if keep), self.events, self.cut, elsewhere
+        )
 
     def line(self, words: str = "") -> str:
         """The sentence that says most, for quoting, one with these words if there is; "" when nothing was said."""
@@ -73,6 +77,11 @@ class Said:
                 found = found or next((line for line in reversed(among) if pattern.search(line)), "")
             found = found or (among[-1] if among else "")
         return printable(found.strip().encode("utf-8", "replace"), 200)
+
+
+def _is_of(named: set[str], others: frozenset[str], own: frozenset[str]) -> bool:
+    """What a line names is its own, or nobody that is known."""
+    return bool(named & own) or not named & others
 
 
 def _is_words(line: str) -> bool:

@@ -108,13 +108,21 @@ def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
     fate, job_fate = case.fate(process), case.job_fate(process)
     if _ended_on_purpose(case, process) or (RULES[finding.cause].of_connect and _scans(case, socket)):
         return "purpose"
-    if "ok" in (fate, job_fate) and _went_on(case, finding, socket, process):
+    went_on = _went_on(case, finding, socket, process)
+    if went_on and ("ok" in (fate, job_fate) or _failed_of_a_file(case, finding, process)):
         return "survived"
     all_well = fate == job_fate == "ok"
     if all_well and RULES[finding.cause].of_connect and _was_to_be_silent(process, _noticed(finding)):
         return "survived"
     root = case.root_of(process)
     return "let pass" if fate == "failed" and root is not process and case.fate(root) == "ok" else ""
+
+
+def _failed_of_a_file(case: Case, finding: Draft, process: Process | None) -> bool:
+    """After this it died of a file that it could not open, as its own last words say."""
+    after = _noticed(finding)
+    ends = [event for other, event, variant, _ in breaks(case) if other is process and variant == "unopened"]
+    return after is not None and any(case.at(event) >= after for event in ends)
 
 
 def _scans(case: Case, socket: Socket) -> bool:

@@ -42,3 +42,36 @@ def test_a_refused_connection_says_it_better() -> None:
         " = -1 ECONNREFUSED (Connection refused) <0.01>\n"
     )
     assert analysed(refused + FULL + DIED).verdict.cause == "connect-refused"
+
+
+def _http(at: str, port: int, result: str) -> str:
+    to = f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("192.0.2.7")}}, 16'
+    return f"9 {at}1 socket(AF_INET, SOCK_STREAM, 0) = 3 <0.001>\n9 {at}2 connect(3, {to}) = {result} <0.001>\n"
+
+
+_ROWS = (
+    _http("1.1", 80, "-1 ECONNREFUSED (Connection refused)") + "9 1.13 close(3) = 0 <0.001>\n" + _http("1.2", 81, "0")
+    + '9 1.3 sendto(3, "GET / HTTP/1.1\\r\\n\\r\\n", 18, 0, NULL, 0) = 18 <0.001>\n'
+    '9 1.4 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n[]", 99, 0, NULL, NULL) = 40 <0.001>\n'
+    '9 1.5 openat(AT_FDCWD, "/out/rows.json", O_WRONLY|O_CREAT, 0666) = -1 ENOENT (No such file or directory) <0.001>\n'
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("No such file or directory: '/out/rows.json'", "not-network"),
+        ("cannot reach the server", "connect-refused"),  # the file is one that it could do without
+        ("No such file or directory: 'elsewhere'", "connect-refused"),
+    ],
+)
+def test_a_file_that_was_not_there_is_what_it_says_it_failed_of(said: str, cause: str) -> None:
+    """A refused connect before, and rows from another server after it: the last words name the file, not a peer."""
+    words = f'9 1.6 write(2, "{said}\\n", {len(said) + 1}) = {len(said) + 1} <0.001>\n'
+    verdict = analysed(_ROWS + words + DIED).verdict
+    assert (verdict.outcome, verdict.cause) == ("failed", cause)
+
+
+def test_a_file_that_a_job_did_without_is_no_failure() -> None:
+    words = '9 1.6 write(2, "/out/rows.json: No such file or directory\\n", 42) = 42 <0.001>\n'
+    assert analysed(_ROWS + words + "9 3.0 +++ exited with 0 +++\n").verdict.outcome == "healthy"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.http_job import HTML, ask, blamed, connect, got, judged, left, wrote
+from tests.rules.http_job import HTML, ask, blamed, connect, forked, got, judged, left, wrote
 
 
 def test_a_retry_that_works_is_said_and_blames_nobody() -> None:
@@ -131,3 +131,45 @@ def test_words_that_the_log_cuts_speak_for_nothing_else() -> None:
     )
     (finding,) = blamed(analysis)
     assert finding.cause == "http-error-status"
+
+
+def _posted(time: float, body: str) -> str:
+    text = f"POST /orders HTTP/1.1\\r\\nHost: api\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}"
+    size = len(text.replace("\\r\\n", "12"))
+    return f'9 {time} sendto(3, "{text}", {size}, 0, NULL, 0) = {size} <0.001>'
+
+
+@pytest.mark.parametrize(("second", "causes"), [("id=4", ["http-error-status"]), ("id=3", [])])
+def test_another_row_to_the_same_url_is_no_retry(second: str, causes: list[str]) -> None:
+    """One row of many is refused; the one after it is stored at the same URL, and made nothing good."""
+    analysis = judged(
+        connect(9, 1.3), _posted(1.4, "id=3"), got(9, 1.5, "422 Unprocessable Entity", "no"),
+        _posted(1.6, second), got(9, 1.7, "201 Created", "ok"), wrote(9, 1.8, "row 3: 422"), left(9, 1.9, 1),
+    )  # fmt: skip
+    assert [f.cause for f in blamed(analysis)] == causes
+
+
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [("connect ECONNREFUSED 192.0.2.7:81", "connect-refused"), ("checked 192.0.2.7:81", "http-error-status")],
+)
+def test_who_had_complained_of_another_peer_notified_after_failing(words: str, cause: str) -> None:
+    """One process: a connect is refused, it says so, posts to a hook that answers 500, and ends with 1."""
+    refused = connect(9, 1.1, port=81).replace("= 0", "= -1 ECONNREFUSED (Connection refused)")
+    analysis = judged(
+        refused, "9 1.15 close(3) = 0 <0.001>", wrote(9, 1.2, words), connect(9, 1.3),
+        ask(9, 1.4, "/hook", method="POST"), got(9, 1.5, "500 Internal Server Error", "no"), left(9, 1.6, 1),
+    )  # fmt: skip
+    assert analysis.verdict.cause == cause
+
+
+@pytest.mark.parametrize(("again", "cause"), [("206 Partial Content", "recovered-error"), ("404 Not Found", "healthy")])
+def test_a_cut_answer_that_a_later_process_fetched_is_told(again: str, cause: str) -> None:
+    """`curl -o part URL || curl -C - -o part URL`: the rest came, and the job ended well."""
+    analysis = judged(
+        forked(9, 10, 1.0, "curl"), connect(10, 1.3), ask(10, 1.4, "/big"), got(10, 1.5, "200 OK", "abc", length=900),
+        '10 1.6 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.001>', left(10, 1.7, 18),
+        forked(9, 11, 2.0, "curl"), connect(11, 2.3), ask(11, 2.4, "/big"), got(11, 2.5, again, "xyz"), left(11, 2.7),
+        left(9, 3.0),
+    )  # fmt: skip
+    assert (analysis.verdict.outcome, analysis.verdict.cause) == ("healthy", cause)
