@@ -108,8 +108,8 @@ def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
     fate, job_fate = case.fate(process), case.job_fate(process)
     if _ended_on_purpose(case, process) or (RULES[finding.cause].of_connect and _scans(case, socket)):
         return "purpose"
-    went_on = _went_on(case, finding, socket, process)
-    if went_on and ("ok" in (fate, job_fate) or _failed_of_a_file(case, finding, process)):
+    other_end = "ok" in (fate, job_fate) or _failed_of_a_file(case, finding, process)
+    if other_end and _went_on(case, finding, socket, process):
         return "survived"
     all_well = fate == job_fate == "ok"
     if all_well and RULES[finding.cause].of_connect and _was_to_be_silent(process, _noticed(finding)):
