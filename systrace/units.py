@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from systrace.errors import UsageError
 
+Number = TypeVar("Number", int, float)
 LONGEST_SECONDS = 2_000_000.0  # poll(2) counts milliseconds in 31 bits
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -49,6 +52,18 @@ def size(text: str) -> int:
     if found is None:
         raise UsageError(f"{_shown(text)} is no size: write 500k, 64M or 2G")
     return int(float(found[1]) * _BYTES[found[2].lower()])
+
+
+def named(option: str, read: Callable[[str], Number], text: str) -> Number:
+    """What an option's text says; a complaint about it names the option.
+
+    Raises:
+        UsageError: see `read`.
+    """
+    try:
+        return read(text)
+    except UsageError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def _shown(text: str) -> str:

@@ -34,7 +34,7 @@ from systrace.rules.look.interrupting import interrupted_by_attach
 from systrace.settings import settings
 from systrace.tracers import Capture, Request, Tracer
 from systrace.tracers.waiting import Running, pidfd, tracer_of, wait_any
-from systrace.units import seconds
+from systrace.units import named, seconds
 from systrace.words import encoded, safe
 
 _STANDS_STILL = "it is stopped or frozen, and makes no call until it goes on"
@@ -92,7 +92,7 @@ def attach_to(options: Options) -> int:
     """
     with _in_one_line(), _output(options) as to, _in_one_line():
         style_of(options.style)
-        limit = seconds(options.seconds) if options.seconds is not None else None
+        limit = named("--for", seconds, options.seconds) if options.seconds is not None else None
         string_limit(options.string_limit)
         targets.check(options.pids, options.names, options.wait_for)
         return _attach(options, limit, to)

@@ -18,7 +18,7 @@ from systrace.errors import CaptureError, CommandError, SystraceError, UsageErro
 from systrace.outputs import Place, distinct, place
 from systrace.settings import Settings, settings
 from systrace.tracers import TRACERS, Tracer
-from systrace.units import seconds, size
+from systrace.units import named, seconds, size
 
 SHORTEST = 64  # bytes of a string that tell anything
 
@@ -93,13 +93,13 @@ def plan_of(options: Options) -> Plan:
     style_of(options.style)
     if options.save is not None and options.save_dir is not None:
         raise UsageError("--save names a file, --save-dir a directory: choose one")
-    if options.keep is not None and options.save is not None:
+    if options.keep is not None and (options.save is not None or not (options.save_dir or known.text("save-dir"))):
         raise UsageError("--keep works only with --save-dir")
     if options.keepalive:
         Keepalives.parse(options.keepalive)
     keep = options.keep or known.text("keep")
-    timeout = seconds(options.timeout) if options.timeout is not None else None
-    limit = size(options.max_size) if options.max_size is not None else None
+    timeout = named("--timeout", seconds, options.timeout) if options.timeout is not None else None
+    limit = named("--max-size", size, options.max_size) if options.max_size is not None else None
     usable, reasons = tracers_for(tracer_named(options.tracer))
     if options.strict and reasons and (options.tracer is not None or not usable):
         raise CaptureError("; ".join(reasons))
@@ -127,7 +127,7 @@ def string_limit(text: str) -> int:
     Raises:
         UsageError: no size, or one that shows nothing of use.
     """
-    count = size(text)
+    count = named("--string-limit", size, text)
     if not SHORTEST <= count < 1 << 30:
         raise UsageError(f"--string-limit {text}: at least {SHORTEST} bytes, at most 1G")
     return count

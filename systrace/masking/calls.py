@@ -18,6 +18,12 @@ _OPEN = re.compile(
     rb"|(?:pass|pwd|secret|token|key|auth|cookie)[\w-]{0,20}[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:basic |bearer )?\Z"
     rb"|\A\x05[\x01-\x05][\x00-\x05]{1,5}\Z"
 )
+# A header, a JSON string or a request's first line that is not at its end: the next call goes on with it.
+_CUT = re.compile(
+    rb"(?:\A|\n)[\w-]{1,64}:[ \t][^\r\n]{0,%d}\Z|[\"'][\w-]{1,64}[\"']\s{0,4}:\s{0,4}\"[^\"\r\n]{0,%d}\Z"
+    rb"|\A[A-Z]{3,7} [^\s]{0,%d}\Z" % (_TAIL, _TAIL, _TAIL)
+)
+_SPELLED = re.compile(rb"\\x[2-7][0-9a-f]")  # strace -x, -xx: letters, too
 _MAYBE_OPEN = (b"AUTH", b"auth", b"\\5", b"x05", b':"', b'="', b': "', b'r "', b'c "')
 # What a binary login looks like with strace's escapes; only then the strings are read.
 _BINARY = re.compile(
@@ -49,11 +55,12 @@ class CallMasks:
         key = (record.tid, args[: args.find(b",")], record.syscall)
         before = self._tails.pop(key, b"") if self._tails else b""
         low = args.lower()
-        likely = before or any(word in low for word in ANY_WORD) or (b"\\" in args and _BINARY.search(args) is not None)
-        if likely:
+        spelled = b"\\x" in args and _SPELLED.search(args) is not None
+        likely = before or spelled or any(word in low for word in ANY_WORD)
+        if likely or (b"\\" in args and _BINARY.search(args) is not None):
             found = list(string_places(args, self.masks.spans) if not before else self._after(before, args))
-            if before or any(sign in args for sign in _MAYBE_OPEN):
-                self._keep(key, before, args)
+            if before or spelled or found or any(sign in args for sign in _MAYBE_OPEN):
+                self._keep(key, before, args, found)
             return self._noted(found)
         return list(string_places(args, self.masks.known)) if self.masks.any_known else []
 
@@ -76,10 +83,13 @@ class CallMasks:
         places = list(escaped_places(args, start, end, find))
         return places + [p for p in string_places(args, self.masks.spans) if p[0] > end]
 
-    def _keep(self, key: tuple[int, bytes, str], before: bytes, args: bytes) -> None:
+    def _keep(self, key: tuple[int, bytes, str], before: bytes, args: bytes, found: list[Place]) -> None:
         first = next(iter(string_places(args, lambda data: [(0, len(data))])), None)
-        tail = (before + first[2])[-_TAIL:] if first is not None else b""
-        if _OPEN.search(tail) is not None:
+        if first is None or args.startswith(b'"...', first[1]):  # what -s has cut off is in no call
+            return
+        tail = (before + first[2])[-_TAIL:]
+        to_the_end = any(end == first[1] for _start, end, _secret in found)
+        if _OPEN.search(tail) is not None or (to_the_end and _CUT.search(tail) is not None):
             if len(self._tails) >= _MOST_TAILS:
                 self._tails.clear()
             self._tails[key] = tail

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 
@@ -11,6 +12,7 @@ from systrace.capture.live import words
 from systrace.errors import UsageError
 from systrace.masking.calls import CallMasks
 from systrace.masking.masks import Masks
+from systrace.masking.recording import Redaction
 from systrace.model import Analysis, Event, Input, Keep, Transcript
 from systrace.pipeline import analyze, raw_records
 from systrace.reporters import REPORTERS
@@ -111,3 +113,41 @@ def test_no_live_line_has_one() -> None:
     watch(iter(planted().encode().splitlines()), see)
     assert len(said) > 100
     assert not found("\n".join(said).encode())
+
+
+HEADER = [
+    b'9 1.0 write(3, "GET / HTTP/1.1\\r\\nX-Api-Key: abcd", 30) = 30\n',
+    b'9 1.1 write(3, "efgh12345678\\r\\n\\r\\n", 16) = 16\n',
+]
+JSON = [
+    b'9 1.0 write(3, "{\\"password\\": \\"abcd", 17) = 17\n',
+    b'9 1.1 write(3, "efgh12345678\\", \\"a\\": 1}", 22) = 22\n',
+]
+
+
+@pytest.mark.parametrize("lines", [HEADER, JSON])
+def test_a_secret_that_two_calls_carry_is_masked_in_both(lines: list[bytes]) -> None:
+    masked = b"".join(Redaction().redacted(lines))
+    assert b"abcd" not in masked
+    assert b"efgh12345678" not in masked
+    assert len(masked) == len(b"".join(lines))
+
+
+def test_what_ends_with_its_call_takes_nothing_from_the_next() -> None:
+    body = b'9 1.0 write(3, "POST / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\ntoken=abcdefgh", 42) = 42\n'
+    after = b'9 1.1 write(3, "GET /other HTTP/1.1\\r\\n\\r\\n", 23) = 23\n'
+    first, second = Redaction().redacted([body, after])
+    assert b"abcdefgh" not in first
+    assert second == after
+
+
+def test_strings_in_hexadecimal_hide_nothing_from_the_masker() -> None:
+    """strace -xx spells letters, too."""
+    request = b"POST / HTTP/1.1\r\nAuthorization: Bearer sk-live-0123456789\r\n\r\npassword=hunter2hunter2&user=bob1"
+    spelled = "".join(f"\\x{byte:02x}" for byte in request)
+    line = f'9 1.0 write(3, "{spelled}", {len(request)}) = {len(request)}\n'.encode()
+    masked = next(Redaction().redacted([line]))
+    plain = re.sub(rb"\\x(..)", lambda found: bytes((int(found[1], 16),)), masked)
+    assert b"user=bob1" in plain
+    assert b"sk-live-0123456789" not in plain
+    assert b"hunter2hunter2" not in plain

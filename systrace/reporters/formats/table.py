@@ -25,6 +25,7 @@ _SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 _FEW = 3  # likely causes, checks, changes
 _JOB = 60  # columns of a command
 _TEXT = 240  # columns of one piece of proof
+_RAW = 600  # ... of one that is a call: half of it for addresses and flags
 _NARROW = 60  # columns below which continued lines are not set under their text
 
 
@@ -237,7 +238,8 @@ def _evidence(lines: Sequence[Line], layout: Layout, many: int, page: _Page) -> 
 def _row(lead: str, text: str, place: str, layout: Layout) -> list[str]:
     """Text within its columns, and the place at the right of its last line; below it where there is no room."""
     indent = " " * min(len(lead), 4 if layout.width < _NARROW else 99)
-    wrapped = wrap(text if columns(text) <= _TEXT else cut_middle(text, _TEXT), layout.width, lead, indent)
+    most = _RAW if layout.raw else _TEXT
+    wrapped = wrap(text if columns(text) <= most else cut_middle(text, most), layout.width, lead, indent)
     lines = [part for line in wrapped for part in _folded(line, layout.width, indent)]
     room = layout.width - columns(lines[-1]) - columns(place)
     if room >= 2:
