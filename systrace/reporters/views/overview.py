@@ -108,7 +108,7 @@ def _table(rows: Sequence[Row], layout: Layout) -> list[str]:
     for each in rows:
         if not each.outcome:
             line = f"{NOT_READ:<{widths[0]}}  {_shown(each.reason)}"
-            lines.append(layout.paint(cut(line, layout.width) if layout.fitted else line, "yellow"))
+            lines.append(layout.paint(_whole_in_a_pipe(line, layout), "yellow"))
             continue
         cell = next(readable)
         line, word = _line(cell, chosen, widths), cell["verdict"].rstrip()
@@ -207,10 +207,14 @@ def _counted(title: str, each: Iterable[str], layout: Layout) -> Iterator[str]:
     yield layout.paint(title, "bold")
     for text, count in counts[:_MOST]:
         line = f"{count:>4}  {_shown(text)}"
-        yield cut(line, layout.width) if layout.fitted else line
+        yield _whole_in_a_pipe(line, layout)
     if len(counts) > _MOST:
         yield f"      and {len(counts) - _MOST} more"
 
 
 def _next(layout: Layout) -> list[str]:
     return wrap("One full report: systrace parse FILE. All of them: --each.", layout.width, "", "  ")
+
+
+def _whole_in_a_pipe(line: str, layout: Layout) -> str:
+    return cut(line, layout.width) if layout.fitted and not layout.piped else line

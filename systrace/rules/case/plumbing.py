@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from errno import errorcode
 
 from systrace.calls import PIPES
-from systrace.model import Draft, Event, Process, Sent, Step
-from systrace.rules.case.index import Case
+from systrace.model import Draft, Event, Process, Sent, Socket, Step
+from systrace.rules.case.index import Case, once
 
 _FULL = {"ENOSPC": "no space is left on the device", "EDQUOT": "the disk quota is used up", "EROFS": "it is read-only"}
 _STDERR = 2
@@ -103,11 +103,20 @@ def _is_pipe(case: Case, event: Sent) -> bool:
     return b"<pipe:" in event.record.raw or case.shows(PIPES)
 
 
+@once
+def _pairs(case: Case) -> dict[int, list[Socket]]:
+    """The socketpairs of each process."""
+    found: dict[int, list[Socket]] = {}
+    for socket in case.evidence.sockets.values():
+        process = case.process(socket) if socket.role == "pair" and socket.kind != "pipe" else None
+        if process is not None:
+            found.setdefault(process.pid, []).append(socket)
+    return found
+
+
 def _of_channels(case: Case, process: Process) -> Iterator[tuple[Event, str, str]]:
     """Socketpairs: the other end belongs to a helper of the job's own."""
-    for socket in case.evidence.sockets.values():
-        if socket.role != "pair" or socket.kind == "pipe" or case.process(socket) is not process:
-            continue
+    for socket in _pairs(case).get(process.pid, ()):
         for fault in socket.faults:
             if fault.errno in _GONE:
                 yield fault.event, "helper", "the child or helper at the other end of its socketpair is gone"
