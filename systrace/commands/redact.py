@@ -42,6 +42,8 @@ def redact(
     where = output_place(output, [log])
     if where is not None and where.kind == "file" and not force:
         raise UsageError(f"{output} is there: name another file, or add --force")
+    if not Path(log).exists() and log != "-":
+        raise InputError(f"{log}: no such file")
     if not Path(log).is_file():
         raise UsageError(f"{log}: redact reads a file twice: name a file")
     redaction = Redaction(Names() if redact_names else None)

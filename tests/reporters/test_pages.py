@@ -71,7 +71,9 @@ def pages(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     parts = []
     for plain in (False, True):
         monkeypatch.setattr(words, "ascii_only", lambda plain=plain: plain)
-        parts += [f"===== {width} columns{', ASCII' if plain else ''}\n{page(name, width)}" for width in WIDTHS]
+        for width in WIDTHS:
+            title = f"===== {width} columns{', ASCII' if plain else ''}"
+            parts.append(f"{title}\n{words.encoded(page(name, width)).decode('ascii' if plain else 'utf-8')}")
     return "\n".join(parts)
 
 
@@ -98,3 +100,8 @@ def test_one_cause_is_one_page(name: str, width: int) -> None:
 
 def test_there_are_twenty() -> None:
     assert len(NAMES) == 20
+
+
+@pytest.mark.parametrize("name", ["read-timeout", "tls-error", "refused-postgres"])
+def test_a_time_out_a_certificate_and_a_refusal_are_25_lines(name: str) -> None:
+    assert page(name, 100).count("\n") <= 25

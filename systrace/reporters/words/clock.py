@@ -45,7 +45,8 @@ class Clock:
             return ""
         until = self._parts(last_ns, "%H:%M:%S")
         if self.kind == "time-of-day":
-            return f"{self._parts(first_ns, '%H:%M:%S')} to {until} (its own clock)"
+            began = self._parts(first_ns, "%H:%M:%S")
+            return f"{began if began == until else f'{began} to {until}'} (its own clock)"
         day = "%Y-%m-%d %H:%M:%S"
         if self._parts(first_ns, "%Y-%m-%d") != self._parts(last_ns, "%Y-%m-%d"):
             until = self._parts(last_ns, day)
