@@ -93,8 +93,10 @@ def plan_of(options: Options) -> Plan:
     style_of(options.style)
     if options.save is not None and options.save_dir is not None:
         raise UsageError("--save names a file, --save-dir a directory: choose one")
-    if options.keep is not None and (options.save is not None or not (options.save_dir or known.text("save-dir"))):
-        raise UsageError("--keep works only with --save-dir")
+    if options.keep is not None:
+        Keep.parse(options.keep)
+        if options.save is not None or not (options.save_dir or known.text("save-dir")):
+            raise UsageError("--keep works only with --save-dir")
     if options.keepalive:
         Keepalives.parse(options.keepalive)
     keep = options.keep or known.text("keep")

@@ -184,7 +184,10 @@ def test_a_pipe_and_a_device_take_the_report(sleeper: int, tmp_path: Path) -> No
 def test_how_long_in_words(sleeper: int, word: str, said: str | None) -> None:
     done = attach(sleeper, "--for", word)
     if said is None:
-        assert (done.returncode, done.stderr) == (2, f"systrace: {word} is no duration: write 30s, 5m, 2h or 1d\n")
+        assert (done.returncode, done.stderr) == (
+            2,
+            f"systrace: --for: {word} is no duration: write 30s, 5m, 2h or 1d\n",
+        )
     else:
         assert done.returncode == 0
         assert f"tracing 1 process {said}; Ctrl-C ends it earlier" in done.stderr
