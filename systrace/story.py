@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno as numbers
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from systrace import model
@@ -33,7 +33,11 @@ class Story:
         self._begun = {id(span.events[0]): span for span in waits if span.calls > 1}
         self._last = {id(span.events[-1]) for span in waits if span.calls > 1}
         self._to_write = {id(event) for span in waits if span.direction == "w" for event in span.events}
-        self._outputs = {id(o.event): (o, rest) for pid in self._pids(finding) for o, rest in _outputs(evidence, pid)}
+        self._outputs = {
+            id(output.event): (outputs, at)
+            for outputs in (_outputs(evidence, pid) for pid in self._pids(finding))
+            for at, output in enumerate(outputs)
+        }
 
     def _carried(self, finding: Finding) -> Iterator[Message]:
         """The messages of the sockets that this is about; of pieces, the first call tells."""
@@ -59,11 +63,11 @@ class Story:
     # --------------------------------------------------------------------------------------------------- what was done
 
     def _sent(self, event: model.Sent) -> tuple[str, str]:
-        record, (output, rest) = event.record, self._outputs.get(id(event), (None, b""))
-        if output is not None or event.fd == 2:
-            data = payload((_known(event) + rest).strip(), _DATA)
-            to = "" if event.fd == 2 or output is None or not output.path.startswith("/") else f" in {output.path}"
-            return "said", f"said{to}: {data}"
+        record, (outputs, at) = event.record, self._outputs.get(id(event), ((), 0))
+        if outputs or event.fd == 2:
+            path = outputs[at].path if outputs and event.fd != 2 else ""
+            data = payload((_known(event) + _rest_of_line(outputs[at:])).strip(), _DATA)
+            return "said", f"said{f' in {path}' if path.startswith('/') else ''}: {data}"
         if record.errno is not None:
             return "sent", f"could not send: {_error(record.errno)}"
         if event.record.pending:
@@ -147,15 +151,19 @@ def _name(process: Process | None) -> str:
     return process.command if process is not None else ""
 
 
-def _outputs(evidence: Evidence, pid: int | None) -> Iterator[tuple[model.Output, bytes]]:
-    """What a process wrote to people, each with what followed it on its line: some programs write a letter a call."""
+def _outputs(evidence: Evidence, pid: int | None) -> Sequence[model.Output]:
     process = evidence.processes.get(pid) if pid is not None else None
-    rest: dict[int, bytes] = {}
-    for output in reversed(process.output if process is not None else []):
-        follows = rest.get(output.fd, b"")
-        yield output, b"" if b"\n" in output.data else follows
-        line = output.data.partition(b"\n")[0]
-        rest[output.fd] = line if b"\n" in output.data else (line + follows)[:_DATA]
+    return process.output if process is not None else ()
+
+
+def _rest_of_line(outputs: Sequence[model.Output]) -> bytes:
+    """What followed the first of these on its line: some programs write a letter a call."""
+    line = b""
+    for output in outputs:
+        if b"\n" in line or len(line) > _DATA:
+            break
+        line += output.data if output.fd == outputs[0].fd else b""
+    return line.partition(b"\n")[0][len(outputs[0].data) :] if outputs else b""
 
 
 def _known(event: model.Transfer) -> bytes:

@@ -43,7 +43,8 @@ def test_the_first_command_prints_a_verdict() -> None:
     assert done.returncode == 0
     assert "nightly_export: no report today" in done.stderr
     report = " ".join(done.stderr.split())
-    assert re.search(r"FAILED: [^\[]* exit status 1 \S+ waited 6\.\d+ s for the answer to its request", report)
+    # curl's 6 s count from before its connect: on a loaded machine less is left for the answer
+    assert re.search(r"FAILED: [^\[]* exit status 1 \S+ waited [56]\.\d+ s for the answer to its request", report)
     assert "[read-timeout/no-answer; proven]" in report
     assert done.stdout.endswith("(exit status 1: the job's own)\n")
 

@@ -109,3 +109,47 @@ def test_the_proof_of_every_rule_is_told_or_shown(cause: str) -> None:
             assert line.text.strip()
             assert "\n" not in line.told
             assert line.raw
+
+
+def lines_of(log: str, cause: str) -> list[str]:
+    """The evidence of the first finding of that cause, in words."""
+    analysis = analyze([Input("log", full_trace(log).encode().splitlines(keepends=True))])
+    return [line.told for line in next(f for f in analysis.findings if f.cause == cause).lines]
+
+
+def test_waits_in_a_row_are_told_as_one() -> None:
+    polls = "".join(f"9 {at}.2 poll([{{fd=3, events=POLLIN}}], 1, 1000) = 0 (Timeout) <1.0>\n" for at in range(1, 5))
+    request = asks(r"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+    told = lines_of(
+        connects("0 <0.01>", 80) + request + polls + "9 5.2 close(3) = 0 <0.1>\n9 5.3 +++ exited with 1 +++",
+        "read-timeout",
+    )
+    assert told[1:3] == [
+        "nothing came: 4 waits, 4.00 s in all (poll)",
+        "the last of these waits: its limit of 1.00 s ran out (poll)",
+    ]
+
+
+def test_a_wait_to_send_is_no_wait_for_data() -> None:
+    assert "could not send for 5.00 s: its limit of 5.00 s ran out (poll)" in lines_of(
+        RULES["send-blocked"].fires, "send-blocked"
+    )
+
+
+def test_a_call_that_failed_is_told_without_its_arguments() -> None:
+    assert lines_of(RULES["bind-conflict"].fires, "bind-conflict") == [
+        "could not take the local address 0.0.0.0:8080: address already in use (EADDRINUSE)"
+    ]
+    assert lines_of(RULES["fd-exhaustion"].fires, "fd-exhaustion") == ["socket failed: too many open files (EMFILE)"]
+
+
+def test_a_line_that_was_written_letter_by_letter_is_one() -> None:
+    words = "SSL: certificate expired"
+    letters = "".join(f'9 2.{at:02} write(2, "{letter}", 1) = 1 <0.001>\n' for at, letter in enumerate(words))
+    alert = "".join(RULES["tls-error"].fires.splitlines(keepends=True)[:-1])
+    log = alert + letters + '9 2.9 write(2, "\\n", 1) = 1 <0.1>\n9 3.0 +++ exited with 1 +++'
+    assert f'said: "{words}"' in lines_of(log, "tls-error")
+
+
+def test_what_nobody_can_read_is_counted_only() -> None:
+    assert told(r'recvfrom(3, "\1\2\300\377", 99, 0, NULL, NULL) = 4 <0.1>').text == "received 4 bytes (binary)"

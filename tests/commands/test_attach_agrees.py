@@ -190,12 +190,14 @@ def test_what_goes_on_in_restart_syscall_is_the_same_to_the_look_and_to_both_tra
             assert brief.poll() is None
         brief.send_signal(signal.SIGINT)  # at once: perhaps before the call was seen
         ended = json.loads(brief.communicate(timeout=60)[0])
-    time.sleep(HANG_SECONDS)  # the attach woke it
+    while tracer_of(process.pid) or not (status_field(process.pid, "State") or "").startswith("S"):
+        time.sleep(0.01)  # the attach woke it: it waits from now on
+    time.sleep(HANG_SECONDS)
     done = subprocess.run([*words, "--for", "1"], capture_output=True, timeout=60, check=False, text=True)
     traced = json.loads(done.stdout)
     first = done.stderr.splitlines()[0]
     assert "it sleeps on purpose, at most 29" in first if kind == "sleep" else f" in {kind}" in first
-    for report, least in ((traced, HANG_SECONDS + 0.5), (ended, HANG_SECONDS)):
+    for report, least in ((traced, HANG_SECONDS + 1), (ended, HANG_SECONDS)):
         outcome = "healthy" if kind == "sleep" else "hung"
         assert (report["verdict"]["outcome"], report["verdict"]["cause"]) == (outcome, LIMITED[kind][0])
         assert report["findings"][0]["duration_s"] >= least

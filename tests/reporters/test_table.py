@@ -237,3 +237,20 @@ def test_clock_times_are_this_machine_s_unless_asked_otherwise(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_a_finding_like_one_above_is_a_title(refused: Analysis) -> None:
+    same = [finding("main", "fatal", peer=f"192.0.2.{at}:80", summary=f"refused by {at}") for at in (1, 2)]
+    text = render(with_findings(refused, *same, finding("other", remedy=["another remedy"])), Layout(100))
+    assert "Also: refused by 2 [main; likely; line 7]" in text
+    assert text.count("Proof") == 2
+    assert [text.count(each) for each in ("a cause", "ss -tn", "a remedy", "another remedy")] == [1, 1, 1, 1]
+
+
+def test_the_log_begins_with_the_call_that_began_first(analyse: Analyse) -> None:
+    """It may end last."""
+    log = "8 1700000001.000000 flock(3, LOCK_EX <unfinished ...>\n9 1700000050.000000 exit_group(0) = ?\n"
+    log += "8 1700000060.000000 <... flock resumed>) = 0 <59.000000>\n8 1700000060.100000 +++ exited with 0 +++\n"
+    analysis = analyse(log)
+    assert "Read 4 lines" in render(analysis, Layout(100))
+    assert "over 59.1 s" in render(analysis, Layout(100))

@@ -10,7 +10,9 @@ from systrace.model import Endpoint, Process, Socket, Step
 from systrace.rules.case.index import where
 from systrace.shell import word
 
-_HOLE = re.compile(r"\b(?:HOST|PORT|PID|CHILD)\b")
+# Words of `where` and `number` for what the log does not tell, not those of an address or a path in it.
+_HOLE = re.compile(r"(?:(?<![^\s:=])|(?<=/proc/))(?:HOST|PORT|PID)(?![^\s:;|/'])")
+_URL = re.compile(r"\S*://\S*")
 _REPEATABLE = ("GET", "HEAD", "OPTIONS")  # safe methods, RFC 9110 9.2.1
 
 
@@ -27,13 +29,15 @@ def watch(process: Process | None, why: str) -> Step:
     """A look at a process that waits, now or the next time."""
     if process is not None and process.exit_event is not None and process.command:
         return Step(f"systrace attach --passive --name {word(process.command)}", f"the next time it hangs: {why}")
-    return Step(f"systrace attach --passive {number(process)}", f"while it hangs: {why}")
+    pid = number(process)
+    if pid == "PID":
+        return Step(why=f"the next time it hangs, systrace attach --passive with its process id: {why}")
+    return Step(f"systrace attach --passive {pid}", f"while it hangs: {why}")
 
 
 def complete(steps: Sequence[Step]) -> list[Step]:
-    """Without commands that somebody would have to fill in; what they are good for is said all the same."""
-    kept = [Step(why=step.why) if _HOLE.search(step.command) else step for step in steps]
-    return [step for step in kept if step.command or step.why]
+    """Without those that somebody would have to fill in."""
+    return [step for step in steps if not _HOLE.search(_URL.sub("", f"{step.command}\n{step.why}"))]
 
 
 def knock(peer: Endpoint | None, *, datagrams: bool = False, port: str = "PORT", why: str = "") -> Step:

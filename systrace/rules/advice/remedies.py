@@ -68,8 +68,8 @@ def advise_local(case: Case, finding: Draft, socket: Socket) -> None:
         "both ends wait for each other: a deadlock",
     ]
     finding.next_steps = [
-        Step("ss -xp", "who holds the other end: by the inode (/proc/PID/fd shows it)"),
-        Step("systrace attach ITS_PID --passive", "what that process does"),
+        Step("ss -xp", "who holds the other end: by the inode (ls -l /proc/*/fd shows it)"),
+        Step(why="then systrace attach --passive to that process: what it does"),
     ]
     finding.remedy = timeout_remedies(case, case.process(socket), socket)
     finding.refuted_by = "the other end acting by itself shortly after"

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from errno import errorcode
 
 from systrace.calls import PIPES
-from systrace.model import Draft, Event, Process, Sent, Socket, Step
+from systrace.model import Draft, Event, FileOpened, Process, Sent, Socket, Step
 from systrace.rules.case.index import Case, once
+from systrace.shell import word
 
 _FULL = {"ENOSPC": "no space is left on the device", "EDQUOT": "the disk quota is used up", "EROFS": "it is read-only"}
 _STDERR = 2
@@ -30,7 +31,8 @@ def broken_plumbing(case: Case, cause: str) -> Iterator[Draft]:
         )
         if variant == "unopened":
             finding.causes = ["the file is not there (yet), is named wrongly, or the job's user may not open it"]
-            finding.next_steps = [Step("ls -ld", "the file and each folder above it, as the job's user")]
+            path = event.path if isinstance(event, FileOpened) else "/"
+            finding.next_steps = [Step(f"namei -l {word(path)}", "as the job's user: it and each folder above it")]
             finding.remedy = ["repair the path or the rights; check them before the work begins"]
         elif variant == "disk-full":
             finding.causes = ["the file system is full, or a quota is"]
@@ -44,8 +46,13 @@ def broken_plumbing(case: Case, cause: str) -> Iterator[Draft]:
         yield finding
 
 
-def breaks(case: Case) -> Iterator[tuple[Process, Event, str, str]]:
+@once
+def breaks(case: Case) -> list[tuple[Process, Event, str, str]]:
     """The processes that failed after such a failure, and did nothing else since: the call, its variant, and in words."""
+    return list(_breaks(case))
+
+
+def _breaks(case: Case) -> Iterator[tuple[Process, Event, str, str]]:
     for process in case.evidence.processes.values():
         if case.fate(process) not in ("failed", "killed"):
             continue
@@ -92,10 +99,14 @@ def _gave_status(case: Case, process: Process) -> bool:
     root, end = case.root_of(process), case.end_of(process)
     if root is None or root is process:
         return True
-    ends = [case.end_of(other) for other in case.descendants(root) if other is not process]
-    return (
-        root.exit_code == process.exit_code and end is not None and all(other is None or other <= end for other in ends)
-    )
+    return root.exit_code == process.exit_code and end is not None and end >= _last_ends(case).get(root.pid, end)
+
+
+@once
+def _last_ends(case: Case) -> dict[int, int]:
+    """When the last child of each job ended, by the job's process id, in the order of `Case.at`."""
+    ends = {root.pid: [case.end_of(other) for other in case.descendants(root)] for root in case.roots()}
+    return {pid: max((end for end in each if end is not None), default=0) for pid, each in ends.items()}
 
 
 def _is_pipe(case: Case, event: Sent) -> bool:

@@ -42,6 +42,7 @@ _FAULTS = {
     116: ("the server wants a client certificate, and none was sent",),
     120: ("client and server have no application protocol in common (ALPN)",),
 }
+_OF_CERTIFICATES = (42, 43, 44, 45, 46, 48)
 _UNKNOWN_FAULT = (
     "the certificate is expired, self-signed, for another name, or signed by a CA that this host does not know",
     f"{_NO_COMMON}, or a client certificate is wanted",
@@ -172,5 +173,9 @@ def _failed(
         )
     ]
     finding.remedy = ["renew or correct the certificate; update this host's CA bundle; don't turn verification off"]
+    if alert is not None and alert.code in _FAULTS and alert.code not in _OF_CERTIFICATES:
+        finding.remedy = [
+            "let both sides agree on what the alert names: version, ciphers, server name, client certificate"
+        ]
     finding.refuted_by = "the same handshake succeeding from this host with the same CA bundle"
     return finding

@@ -96,7 +96,10 @@ def _held(wait: Wait) -> Judgement | None:
         return None
     headline = f"{wait.subject}: a seccomp filter has handed this call to its supervisor, which has not decided"
     causes = ["the supervisor (container runtime, sandbox) is stuck, stopped or overloaded"]
-    steps = [Step(why="look at the container runtime or sandbox that started it; cat /proc/PID/stack  # as root")]
+    steps = [
+        Step(why="look at the container runtime or sandbox that started it"),
+        Step(f"cat /proc/{wait.thread.tid}/stack", "as root"),
+    ]
     return _endless(wait, "supervisor", 78, headline, causes=causes, next_steps=steps, refuted_by="the call returns")
 
 
@@ -181,7 +184,7 @@ def _futex(wait: Wait) -> Judgement:
     if circle:
         chain = " -> ".join(map(str, [*circle, circle[0]])) if len(circle) > 1 else "itself"
         text = f"{wait.subject}: the mutex it waits for is held in a circle ({chain})"
-        where = "gdb -p PID, thread apply all bt shows where"
+        where = f"gdb -p {wait.thread.tid}, thread apply all bt shows where"
         return _deadlock(wait, text, f"take the locks in one order everywhere; {where}")
     known = detail.startswith(("mutex", "end of"))
     what = f"the {detail}" if known else "a lock, condition or another thread of the process"
@@ -280,5 +283,6 @@ def _disk(wait: Wait, descriptor: Descriptor | None) -> Judgement:
     what = descriptor.target if descriptor is not None else wait.call.detail or "a file system or device"
     headline = f"{wait.subject}: it waits for {what} (disk, NFS or another device), state {wait.thread.state}"
     causes = ["an NFS or EBS volume that does not answer, a full I/O queue"]
-    steps = [Step("dmesg | tail; iostat -x 1 3; findmnt -T PATH; cat /proc/PID/stack", "as root")]
+    where = f"findmnt -T {word(descriptor.target)}; " if descriptor is not None else ""
+    steps = [Step(f"dmesg | tail; iostat -x 1 3; {where}cat /proc/{wait.thread.tid}/stack", "as root")]
     return _endless(wait, "disk", 62, headline, causes=causes, next_steps=steps, refuted_by="the call returns")

@@ -95,7 +95,10 @@ def _running(process: ProcessState, thread: Thread) -> Judgement:
     if share < _BUSY:
         return _bare(process, thread, 9, "running", f"{name} is running: it was awake when we looked")
     text = f"{name} is busy: it used {share * 100:.0f} % of a CPU while we looked, in its own code, not in a wait"
-    steps = [Step("py-spy dump, jstack or gdb -p for the source line"), Step("strace -c -f -p PID for five seconds")]
+    steps = [
+        Step(why="py-spy dump, jstack or gdb -p: the line of the program"),
+        Step(f"timeout 5 strace -c -f -p {process.pid}", "which calls it makes"),
+    ]
     return _bare(process, thread, 58, "cpu", text, severity="warning", next_steps=steps)
 
 

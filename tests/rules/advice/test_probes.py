@@ -7,8 +7,8 @@ import shlex
 import pytest
 
 from systrace.messages.http import HttpRequest
-from systrace.model import Endpoint, Socket
-from systrace.rules.advice.probes import ask_again, knock
+from systrace.model import Endpoint, Exited, Process, Record, Socket, Step
+from systrace.rules.advice.probes import ask_again, complete, knock, number, watch
 
 PEER = Endpoint("inet", "192.0.2.7", 3128)
 
@@ -50,3 +50,39 @@ def test_datagrams_are_probed_by_datagrams() -> None:
     assert knock(PEER).command == "nc -vz -w5 192.0.2.7 3128"
     assert knock(PEER, datagrams=True).command == "nc -vzu -w5 192.0.2.7 3128"
     assert knock(None, port="0").command == "nc -vz -w5 HOST 0"
+
+
+def process(command: str, ended: bool) -> Process:
+    found = Process(7, argv=(command,) if command else ())
+    if ended:
+        found.exit_event = Exited(
+            Record(0, 1, 7, None, None, "", b"", None, None, "", b""), 1, None, whole=True, final=True
+        )
+    return found
+
+
+def test_a_process_that_has_ended_is_looked_for_by_its_name() -> None:
+    assert number(process("job.sh", ended=False)) == "7"
+    assert number(process("my job", ended=True)) == "$(pgrep -nf 'my job')"
+    assert watch(process("job.sh", ended=False), "x").command == "systrace attach --passive 7"
+    assert watch(process("job.sh", ended=True), "x").command == "systrace attach --passive --name job.sh"
+    for unknown in (None, process("", ended=True)):
+        assert number(unknown) == "PID"
+        assert not watch(unknown, "x").command
+        assert complete([watch(unknown, "x")])
+
+
+@pytest.mark.parametrize(
+    ("command", "why", "kept"),
+    [
+        ("nc -vz -w5 HOST 80", "", False),
+        ("ss -tn 'sport = :PORT'", "", False),
+        ("ls /proc/PID/fd", "", False),
+        ("ss -tn", "on HOST: its side", False),
+        ("curl -sv 'http://api.example/HOST/PORT?id=PID' | head", "", True),  # the words of a request
+        ("ls -l /srv/HOST/x.sock", "", True),
+        ("nc -vz -w5 192.0.2.7 80", "on 192.0.2.7", True),
+    ],
+)
+def test_nobody_has_to_fill_in_a_command(command: str, why: str, kept: bool) -> None:
+    assert bool(complete([Step(command, why)])) == kept

@@ -44,3 +44,28 @@ def test_the_process_at_the_other_end_is_what_to_look_at(call: str, direction: s
 def test_without_a_look_before_it_is_standard_input_that_somebody_gave() -> None:
     lines = [READ.replace("100.1", "90.1"), "9 101.000000 +++ exited with 0 +++"]
     assert analyze([Input("log", [each.encode() for each in lines])]).verdict.outcome == "healthy"
+
+
+CALLS = """9 1700000000.9 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("%s")}, 16) = 0 <0.01>
+9 1700000001.1 sendto(3, "%s / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 27, 0, NULL, 0) = 27 <0.01>
+9 1700000001.2 poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.005>
+9 1700000006.4 +++ exited with 1 +++
+"""
+CURL = '9 1700000000.1 execve("/usr/bin/curl", ["curl", "a"], 0x7ff /* 3 vars */) = 0 <0.01>\n'
+
+
+@pytest.mark.parametrize(("host", "remote"), [("192.0.2.7", True), ("127.0.0.1", False)])
+def test_no_path_loses_what_stays_on_this_host(host: str, remote: bool) -> None:
+    finding = analyze([Input("log", (CALLS % (host, "GET")).encode().splitlines(keepends=True))]).findings[0]
+    assert finding.cause == "read-timeout"
+    assert any("something on the path" in cause for cause in finding.causes) == remote
+    assert any("that port leads on" in cause for cause in finding.causes) != remote
+    assert not any(step.command.startswith("nc ") for step in finding.next_steps)  # the port had answered
+
+
+@pytest.mark.parametrize(("method", "harmless"), [("GET", True), ("POST", False)])
+def test_what_may_be_asked_again(method: str, harmless: bool) -> None:
+    log = CURL + CALLS % ("192.0.2.7", method)
+    remedies = analyze([Input("log", log.encode().splitlines(keepends=True))]).findings[0].remedy
+    assert any("does no harm" in remedy for remedy in remedies) == harmless
+    assert any("may have succeeded" in remedy for remedy in remedies) != harmless

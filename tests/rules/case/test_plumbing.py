@@ -68,8 +68,10 @@ _ROWS = (
 def test_a_file_that_was_not_there_is_what_it_says_it_failed_of(said: str, cause: str) -> None:
     """A refused connect before, and rows from another server after it: the last words name the file, not a peer."""
     words = f'9 1.6 write(2, "{said}\\n", {len(said) + 1}) = {len(said) + 1} <0.001>\n'
-    verdict = analysed(_ROWS + words + DIED).verdict
+    analysis = analysed(_ROWS + words + DIED)
+    verdict, finding = analysis.verdict, analysis.findings[0]
     assert (verdict.outcome, verdict.cause) == ("failed", cause)
+    assert any(step.command == "namei -l /out/rows.json" for step in finding.next_steps) == (cause == "not-network")
 
 
 def test_a_file_that_a_job_did_without_is_no_failure() -> None:

@@ -7,31 +7,15 @@ import re
 
 import pytest
 
-from systrace.model import Analysis, Input
-from systrace.pipeline import analyze
-
-_TO = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.%d")}, 16'
-_REFUSED = "-1 ECONNREFUSED (Connection refused) <0.001>"
-_STREAM, _DGRAM = "AF_INET, SOCK_STREAM, IPPROTO_TCP", "AF_INET, SOCK_DGRAM, IPPROTO_UDP"
-
-
-def judged(*lines: str, torn: str = "") -> Analysis:
-    """The analysis of a log of these lines, each with a thread and seconds; `torn` is a last line without its end."""
-    clock = re.compile(r"^((?:\d+ )?)(\d+)\.(\d+)")
-    text = "".join(clock.sub(_clock, line) + "\n" for line in lines) + clock.sub(_clock, torn)
-    return analyze([Input("log", text.encode().splitlines(keepends=True))])
-
-
-def _clock(found: re.Match[str]) -> str:
-    return f"{found[1]}{1_700_000_000 + int(found[2])}.{found[3]:0<6}"
+from tests.rules.verdict.short_logs import DGRAM, REFUSED, STANDS, STREAM, TO, judged
 
 
 def refused(tid: int, at: int, host: int = 7, code: int = 1) -> list[str]:
     """A child that is refused and fails of it."""
     return [
         f"8 {at}.0 clone(child_stack=NULL, flags=SIGCHLD) = {tid} <0.0001>",
-        f"{tid} {at}.1 socket({_STREAM}) = 3 <0.0001>",
-        f"{tid} {at}.2 connect(3, {_TO % (80, host)}) = {_REFUSED}",
+        f"{tid} {at}.1 socket({STREAM}) = 3 <0.0001>",
+        f"{tid} {at}.2 connect(3, {TO % (80, host)}) = {REFUSED}",
         f"{tid} {at}.3 +++ exited with {code} +++",
         f"8 {at}.4 wait4(-1, [{{WIFEXITED(s) && WEXITSTATUS(s) == {code}}}], 0, NULL) = {tid} <0.0001>",
     ]
@@ -70,7 +54,7 @@ def test_a_datagram_socket_that_listens_is_owed_nothing(code: int, cause: str) -
     """Nobody was asked: silence is what a listener hears most of the time."""
     tick = "poll([{fd=3, events=POLLIN}], 1, 700) = 0 (Timeout) <0.7>"
     verdict = judged(
-        f"9 1.0 socket({_DGRAM}) = 3 <0.0001>",
+        f"9 1.0 socket({DGRAM}) = 3 <0.0001>",
         '9 1.1 bind(3, {sa_family=AF_INET, sin_port=htons(514), sin_addr=inet_addr("127.0.0.1")}, 16) = 0 <0.0001>',
         f"9 1.2 {tick}", f"9 2.0 {tick}", f"9 2.8 +++ exited with {code} +++",
     ).verdict  # fmt: skip
@@ -81,8 +65,8 @@ def test_a_datagram_socket_that_listens_is_owed_nothing(code: int, cause: str) -
 def test_a_connect_whose_end_the_options_hide(code: int, cause: str) -> None:
     """-e trace=network hides epoll_wait and write: that no outcome is seen proves nothing of a job that ended well."""
     verdict = judged(
-        f"9 1.0 socket({_STREAM}) = 3 <0.0001>",
-        f"9 1.1 connect(3, {_TO % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
+        f"9 1.0 socket({STREAM}) = 3 <0.0001>",
+        f"9 1.1 connect(3, {TO % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.0001>",
         f"9 4.2 +++ exited with {code} +++",
     ).verdict
     assert verdict.cause == cause
@@ -92,9 +76,9 @@ def test_children_of_a_network_log_are_of_one_job() -> None:
     """One SIGCHLD stands for two children that ended together; the next try worked."""
     chld = "--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=%d, si_uid=0, si_status=%d, si_utime=0, si_stime=0} ---"
     verdict = judged(
-        f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (80, 7)}) = {_REFUSED}",
+        f"9 1.0 socket({STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {TO % (80, 7)}) = {REFUSED}",
         "10 1.2 +++ exited with 1 +++", "9 1.3 +++ exited with 1 +++", f"8 1.4 {chld % (10, 1)}",
-        f"11 2.0 socket({_STREAM}) = 3 <0.0001>", f"11 2.1 connect(3, {_TO % (80, 7)}) = 0 <0.001>",
+        f"11 2.0 socket({STREAM}) = 3 <0.0001>", f"11 2.1 connect(3, {TO % (80, 7)}) = 0 <0.001>",
         "12 2.2 +++ exited with 0 +++", "11 2.3 +++ exited with 0 +++", f"8 2.4 {chld % (12, 0)}",
         "8 2.5 +++ exited with 0 +++",
     ).verdict  # fmt: skip
@@ -108,7 +92,7 @@ def test_a_loop_that_untraced_threads_share() -> None:
     """The same with a connection: edge-triggered, any thread may be the one that reads; level-triggered, this one waits."""
     thread = "clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 11 <0.0001>"
     log = [
-        f"1.0 {thread}", f"1.1 socket({_STREAM}) = 3 <0.0001>", f"1.2 connect(3, {_TO % (80, 7)}) = 0 <0.0001>",
+        f"1.0 {thread}", f"1.1 socket({STREAM}) = 3 <0.0001>", f"1.2 connect(3, {TO % (80, 7)}) = 0 <0.0001>",
         "1.3 epoll_create1(EPOLL_CLOEXEC) = 4 <0.0001>",
         "1.4 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN|%s, data={u32=3, u64=3}}) = 0 <0.0001>",
         '1.5 write(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 27) = 27 <0.0001>',
@@ -125,7 +109,7 @@ def test_what_untraced_threads_may_have_read(threads: bool) -> None:
     thread = "clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 11 <0.0001>"
     log = [
         f"1.0 {thread}" if threads else "1.0 getpid() = 9 <0.0001>",
-        f"1.1 socket({_DGRAM}) = 3 <0.0001>", f"1.2 connect(3, {_TO % (53, 7)}) = 0 <0.0001>",
+        f"1.1 socket({DGRAM}) = 3 <0.0001>", f"1.2 connect(3, {TO % (53, 7)}) = 0 <0.0001>",
         "1.3 epoll_create1(EPOLL_CLOEXEC) = 4 <0.0001>",
         "1.4 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLIN, data={u32=3, u64=3}}) = 0 <0.0001>",
         f"1.5 write(3, {_QUESTION}, 21) = 21 <0.0001>",
@@ -139,7 +123,7 @@ def test_what_untraced_threads_may_have_read(threads: bool) -> None:
 def test_a_question_cut_short_by_a_signal(at: str, cause: str) -> None:
     """Nobody is late within milliseconds."""
     verdict = judged(
-        f"9 1.0 socket({_DGRAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (53, 7)}) = 0 <0.0001>",
+        f"9 1.0 socket({DGRAM}) = 3 <0.0001>", f"9 1.1 connect(3, {TO % (53, 7)}) = 0 <0.0001>",
         f"9 1.2 sendto(3, {_QUESTION}, 21, MSG_NOSIGNAL, NULL, 0) = 21 <0.0001>",
         f"9 {at} --- SIGUSR1 {{si_signo=SIGUSR1, si_code=SI_USER, si_pid=7, si_uid=0}} ---",
         f"9 {at} +++ killed by SIGUSR1 +++",
@@ -152,9 +136,9 @@ def test_a_port_that_the_process_holds_itself(own: bool) -> None:
     """An FTP client tries its control connection's port for the data, and takes another."""
     mine = '{sa_family=AF_INET, sin_port=htons(%d), sin_addr=inet_addr("192.0.2.10")}'
     verdict = judged(
-        f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (21, 7)}) = 0 <0.001>",
+        f"9 1.0 socket({STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {TO % (21, 7)}) = 0 <0.001>",
         f"9 1.2 getsockname(3, {mine % (37396 if own else 37397)}, [16]) = 0 <0.0001>",
-        f"9 1.3 socket({_STREAM}) = 4 <0.0001>",
+        f"9 1.3 socket({STREAM}) = 4 <0.0001>",
         f"9 1.4 bind(4, {mine % 37396}, 16) = -1 EADDRINUSE (Address already in use) <0.0001>",
         "9 1.5 +++ exited with 1 +++",
     ).verdict  # fmt: skip
@@ -166,11 +150,11 @@ def test_the_data_port_that_a_cut_reply_names(hides: bool) -> None:
     """-s 32 hides the port of a 227; a connect to the same host is to it all the same."""
     reply = '"227 Entering Passive Mode (192,0"...' if hides else '"227 Entering Passive Mode (192,0,2,7,195,80)\\r\\n"'
     verdict = judged(
-        f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (21, 7)}) = 0 <0.001>",
+        f"9 1.0 socket({STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {TO % (21, 7)}) = 0 <0.001>",
         '9 1.2 read(3, "220 files\\r\\n", 1024) = 11 <0.0001>', '9 1.3 write(3, "PASV\\r\\n", 6) = 6 <0.0001>',
         f"9 1.4 read(3, {reply}, 1024) = 46 <0.0001>", '9 1.5 write(3, "NLST\\r\\n", 6) = 6 <0.0001>',
-        f"9 1.6 socket({_STREAM}) = 4 <0.0001>",
-        f"9 1.7 connect(4, {_TO % (50000, 7)}) = -1 ETIMEDOUT (Connection timed out) <3.0>", "9 4.8 close(4) = 0 <0.0001>",
+        f"9 1.6 socket({STREAM}) = 4 <0.0001>",
+        f"9 1.7 connect(4, {TO % (50000, 7)}) = -1 ETIMEDOUT (Connection timed out) <3.0>", "9 4.8 close(4) = 0 <0.0001>",
         "9 4.9 select(8, [3], NULL, NULL, {tv_sec=3, tv_usec=0}) = 0 (Timeout) <3.0>", "9 8.0 +++ exited with 1 +++",
     ).verdict  # fmt: skip
     assert (verdict.cause, verdict.peer) == ("data-channel-blocked", "192.0.2.7:50000")
@@ -183,7 +167,7 @@ def test_a_wait_that_is_armed_once_and_taken_back(answered: bool) -> None:
     said = ['9 3.0 recvfrom(3, "17\\n", 64, 0, NULL, NULL) = 3 <0.0001>'] if answered else []
     verdict = judged(
         "9 1.0 clone(child_stack=0x7f00, flags=CLONE_VM|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 10 <0.0001>",
-        f"9 1.1 socket({_STREAM}) = 3 <0.0001>", f"9 1.2 connect(3, {_TO % (7001, 7)}) = 0 <0.001>",
+        f"9 1.1 socket({STREAM}) = 3 <0.0001>", f"9 1.2 connect(3, {TO % (7001, 7)}) = 0 <0.001>",
         "9 1.3 epoll_create1(EPOLL_CLOEXEC) = 4 <0.0001>",
         "9 1.35 epoll_ctl(4, EPOLL_CTL_ADD, 3, {events=EPOLLONESHOT, data={u32=3, u64=3}}) = 0 <0.0001>",
         "10 1.4 epoll_wait(4,  <unfinished ...>", '9 1.5 sendto(3, "Q\\n", 2, 0, NULL, 0) = 2 <0.0001>',
@@ -193,10 +177,6 @@ def test_a_wait_that_is_armed_once_and_taken_back(answered: bool) -> None:
         "9 3.9 +++ exited with 3 +++",
     ).verdict  # fmt: skip
     assert verdict.cause == ("inconclusive" if answered else "read-timeout")
-
-
-_SENT = '9 1.2 sendto(3, "GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n", 27, 0, NULL, 0) = 27 <0.0001>'
-_STANDS = [f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (80, 7)}) = 0 <0.0001>", _SENT]
 
 
 @pytest.mark.parametrize("clock", [True, False])
@@ -213,7 +193,7 @@ _STANDS = [f"9 1.0 socket({_STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {_TO % (8
 def test_a_log_cut_within_a_call(clock: bool, end: str, cause: str) -> None:
     """What strace was writing is no wait; only the end of the log at a call's entry may be one."""
     lines = [
-        *_STANDS,
+        *STANDS,
         *([] if "sendto" not in end else ['9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\n", 9, 0, 0, 0) = 9 <0.1>']),
     ]
     torn = f"9 1.5 {end}"
@@ -236,14 +216,14 @@ def test_other_threads_of_a_torn_process_may_wait() -> None:
 )
 def test_what_was_ready_is_not_waited_for(ready: str, cause: str) -> None:
     """The program died of something else before it looked at what had come."""
-    verdict = judged(*_STANDS, f"9 1.3 poll([{{fd=3, events=POLLIN}}], 1, 2000) = {ready} <2.0>",
+    verdict = judged(*STANDS, f"9 1.3 poll([{{fd=3, events=POLLIN}}], 1, 2000) = {ready} <2.0>",
                      "9 3.4 close(3) = 0 <0.0001>", "9 3.5 +++ exited with 1 +++").verdict  # fmt: skip
     assert verdict.cause == cause
 
 
 def test_whoever_says_goodbye_waits_for_no_answer() -> None:
     """A TLS alert ends the connection; its sender failed of what it tells."""
-    log = [f"9 socket({_STREAM}) = 3", f"9 connect(3, {_TO % (443, 7)}) = 0", "9 sendto(3, %s, MSG_NOSIGNAL, NULL, 0) = 7",
+    log = [f"9 socket({STREAM}) = 3", f"9 connect(3, {TO % (443, 7)}) = 0", "9 sendto(3, %s, MSG_NOSIGNAL, NULL, 0) = 7",
            "9 +++ exited with 60 +++"]  # fmt: skip
     receives = '9 recvfrom(4, "x", 9, 0, NULL, NULL) = 1'  # so they are recorded
     for said, cause in ((r'"\25\3\3\0\2\2-", 7', "tls-error"), ('"LIST 7\\n", 7', "read-timeout")):
@@ -265,14 +245,14 @@ def test_a_wait_that_strace_met_half_way_may_be_for_a_socket() -> None:
 
 def test_a_process_that_goes_on_elsewhere_may_cope() -> None:
     """The log breaks off while the program already talks to another mirror."""
-    refused = [f"9 0.1 socket({_STREAM}) = 4 <0.0001>", f"9 0.2 connect(4, {_TO % (80, 9)}) = {_REFUSED}"]
+    refused = [f"9 0.1 socket({STREAM}) = 4 <0.0001>", f"9 0.2 connect(4, {TO % (80, 9)}) = {REFUSED}"]
     torn = '9 1.5 recvfrom(3, "HTTP/1.1 200 O'
-    assert judged(*refused, *_STANDS, torn=torn).verdict.cause in ("inconclusive", "fallback-ok")
+    assert judged(*refused, *STANDS, torn=torn).verdict.cause in ("inconclusive", "fallback-ok")
     assert judged(*refused, torn='9 1.5 write(2, "refused').verdict.cause == "connect-refused"
 
 
 _PING = [
-    f"9 2.0 socket({_STREAM}) = 3 <0.0001>", f"9 2.1 connect(3, {_TO % (80, 7)}) = 0 <0.001>",
+    f"9 2.0 socket({STREAM}) = 3 <0.0001>", f"9 2.1 connect(3, {TO % (80, 7)}) = 0 <0.001>",
     '9 2.2 sendto(3, "PING", 4, 0, NULL, 0) = 4 <0.0001>', '9 2.3 recvfrom(3, "PONG", 9, 0, NULL, NULL) = 4 <0.1>',
     "9 2.5 close(3) = 0 <0.0001>",
 ]  # fmt: skip
@@ -308,143 +288,12 @@ def test_who_stood_still_all_the_while_is_told_by_the_snapshot() -> None:
 def test_a_connect_under_way_at_the_end_is_not_well(later: list[str], named: bool) -> None:
     """Unless another connection is at work since: of two addresses that are raced the slower one may stay open."""
     analysis = judged(
-        f"7 1.0 connect(4, {_TO % (80, 8)}) = 0 <0.001>",
-        f"7 1.1 socket({_STREAM}) = 5 <0.001>",
+        f"7 1.0 connect(4, {TO % (80, 8)}) = 0 <0.001>",
+        f"7 1.1 socket({STREAM}) = 5 <0.001>",
         "7 1.2 epoll_ctl(9, EPOLL_CTL_ADD, 5, {events=EPOLLIN, data={u32=5, u64=5}}) = 0 <0.001>",
-        f"7 1.3 connect(5, {_TO % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.001>",
+        f"7 1.3 connect(5, {TO % (80, 7)}) = -1 EINPROGRESS (Operation now in progress) <0.001>",
         *later,
         "7 1.9 getpid() = 7 <0.001>",
     )
     assert analysis.verdict.outcome == "inconclusive"  # the end of the job is not there either
     assert ("192.0.2.7:80" in analysis.verdict.headline) == named
-
-
-_LOCAL = '{{sa_family=AF_UNIX, sun_path="/run/{}.sock"}}, 110'
-
-
-@pytest.mark.parametrize(
-    ("calls", "cause"),
-    [
-        ([], "not-network"),
-        (
-            [
-                "7 1.1 socket(AF_UNIX, SOCK_DGRAM, 0) = 3 <0.001>",
-                f"7 1.2 connect(3, {_LOCAL.format('log')}) = 0 <0.001>",
-                '7 1.3 sendto(3, "<13>job: no config", 18, 0, NULL, 0) = 18 <0.001>',
-            ],
-            "not-network",
-        ),
-        (
-            [
-                "7 1.1 socket(AF_UNIX, SOCK_STREAM, 0) = 3 <0.001>",
-                f"7 1.2 connect(3, {_LOCAL.format('db')}) = 0 <0.001>",
-                '7 1.3 sendto(3, "hello", 5, 0, NULL, 0) = 5 <0.001>',
-                '7 1.4 recvfrom(3, "hello", 99, 0, NULL, NULL) = 5 <0.001>',
-            ],
-            "inconclusive",
-        ),
-        ([f"7 1.1 socket({_STREAM}) = 3 <0.001>", f"7 1.2 connect(3, {_TO % (80, 7)}) = 0 <0.001>"], "inconclusive"),
-    ],
-)
-def test_a_job_that_failed_without_a_connection_is_not_the_network(calls: list[str], cause: str) -> None:
-    """In a log in which sockets are recorded; a process of this host at the other end is somebody, too."""
-    analysis = judged(
-        '7 1.0 execve("/bin/job", ["job"], 0x1 /* 1 vars */) = 0 <0.001>',
-        "7 1.0 socket(AF_UNIX, SOCK_STREAM, 0) = 4 <0.001>",
-        *calls,
-        "7 1.9 exit_group(3) = ?",
-        "7 1.9 +++ exited with 3 +++",
-    )
-    assert analysis.verdict.cause == cause
-    assert ("not the network" in analysis.verdict.headline) == (cause == "not-network")
-
-
-def test_a_log_that_shows_no_sockets_does_not_say_that_there_were_none() -> None:
-    analysis = judged('7 1.0 openat(AT_FDCWD, "a", O_RDONLY) = 3 <0.001>', "7 1.9 +++ exited with 3 +++")
-    assert analysis.verdict.cause == "inconclusive"
-
-
-_WORKED = (
-    f"9 1.0 socket({_STREAM}) = 3 <0.0001>",
-    f"9 1.1 connect(3, {_TO % (80, 7)}) = 0 <0.001>",
-    '9 1.2 sendto(3, "GET / HTTP/1.0\\r\\n\\r\\n", 18, 0, NULL, 0) = 18 <0.0001>',
-    '9 1.3 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok", 8192, 0, NULL, NULL) = 40 <0.01>',
-    "9 1.4 close(3) = 0 <0.0001>",
-)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "cause"),
-    [
-        ([], [], "inconclusive"),
-        ([], ["9 1.5 +++ exited with 0 +++"], "healthy"),
-        (["strace: Process 9 attached"], [], "healthy"),
-        ([], ["9 4.5 poll([{fd=5, events=POLLIN}], 1, 500 <detached ...>"], "healthy"),
-        ([], ["strace: Process 9 detached"], "healthy"),
-    ],
-)
-def test_a_log_without_the_end_of_its_job(before: list[str], after: list[str], cause: str) -> None:
-    """A tracer stays until the program ends, unless it was attached to it or let it go; whoever cut off the end may have cut
-    off the failure."""
-    verdict = judged(*before, *_WORKED, *after).verdict
-    assert (verdict.outcome, verdict.cause) == (cause, cause)
-
-
-def test_what_was_made_good_before_a_log_ends() -> None:
-    """A later try worked, and how the job ended is not in the log: it may have failed of the first."""
-    failed = [f"9 0.1 socket({_STREAM}) = 3 <0.0001>", f"9 0.2 connect(3, {_TO % (80, 7)}) = {_REFUSED}"]
-    again = [*failed, "9 0.3 close(3) = 0 <0.0001>", *_WORKED]
-    assert judged(*again).verdict.outcome == "inconclusive"
-    assert judged(*again, "9 1.5 +++ exited with 0 +++").verdict.cause == "recovered-error"
-
-
-@pytest.mark.parametrize(("signal", "cause"), [("SIGPIPE", "inconclusive"), ("SIGWINCH", "read-timeout")])
-def test_a_write_that_failed_unseen(signal: str, cause: str) -> None:
-    """Neither clock nor waits: an answer that did not come is a guess, unless SIGPIPE tells of a failure that is hidden."""
-    verdict = judged(
-        *(line.split(" ", 2)[2].rpartition(" <")[0] for line in _WORKED[:2]),
-        'sendto(3, "ab", 2, 0, NULL, 0) = 2',
-        'recvfrom(3, "ok", 8192, 0, NULL, NULL) = 2',
-        'sendto(3, "cd", 2, 0, NULL, 0) = 2',
-        f"--- {signal} {{si_signo={signal}, si_code=SI_USER, si_pid=9, si_uid=0}} ---",
-        "+++ exited with 255 +++",
-    ).verdict
-    assert verdict.cause == cause
-
-
-_SYSLOG = [
-    "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK, 0) = 3",
-    'connect(3, {sa_family=AF_UNIX, sun_path="/var/run/nscd/socket"}, 110) = -1 ENOENT (No such file or directory)',
-]
-_CHILD = (
-    "--- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=9, si_uid=0, si_status=7, si_utime=0, si_stime=0} ---"
-)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "cause"),
-    [
-        ("", [], "inconclusive"),  # no pids: children leave no trace
-        ("8 ", [_CHILD], "inconclusive"),  # what failed was done by somebody whose calls are not here
-        ("8 ", [], "not-network"),
-    ],
-)
-def test_nobody_had_opened_a_connection_of_those_in_the_log(before: str, after: list[str], cause: str) -> None:
-    """A failing shell of which the log shows no child's calls."""
-    lines = [*_SYSLOG, *after, "+++ exited with 7 +++"]
-    assert judged(*(before + line for line in lines)).verdict.cause == cause
-
-
-@pytest.mark.parametrize(("waited", "cause"), [("0.0102", "inconclusive"), ("5.0001", "read-timeout")])
-def test_a_timer_that_the_log_does_not_show(waited: str, cause: str) -> None:
-    """alarm(2) counts whole seconds: what ends a wait after 10 ms is a profiler's tick as well as a deadline."""
-    end = 1.2 + float(waited)
-    verdict = judged(
-        *_WORKED[:3],
-        f"9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <{waited}>",
-        f"9 {end:.4f} --- SIGALRM {{si_signo=SIGALRM, si_code=SI_KERNEL}} ---",
-        f"9 {end + 0.001:.4f} rt_sigreturn({{mask=[]}}) = -1 EINTR (Interrupted system call) <0.0001>",
-        f"9 {end + 0.002:.4f} close(3) = 0 <0.0001>",
-        f"9 {end + 0.003:.4f} +++ exited with 1 +++",
-    ).verdict
-    assert verdict.cause == cause, verdict.headline
