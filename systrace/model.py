@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from systrace.look.nouns import Look
+    from systrace.look.nouns import Look, Reading
     from systrace.masking.masks import Masks
 
 # Outcome of a call, as `systrace events` prints it.
@@ -620,6 +620,7 @@ class Socket:
     other_end: str | None = None  # uid of the other end of a socketpair or pipe
     messages: Sequence[Message] = ()  # bounded: see decoders.keeping
     dropped_messages: int = 0  # decoded and not kept
+    readings: Sequence[tuple[Reading, Fact]] = ()  # what the kernel said of it while it was waited for
     app_protocol: str | None = None  # http, tls, dns, ... once content proved it
 
     @property

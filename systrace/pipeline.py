@@ -12,6 +12,7 @@ from systrace.decoders.conversation import Decoding
 from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
 from systrace.idle_limits import Limit
+from systrace.look.telling import tells
 from systrace.masking.masks import Masks
 from systrace.masking.report import evidence_text, mask_analysis
 from systrace.model import (
@@ -171,4 +172,7 @@ def evidence_lines(evidence: Evidence, finding: Finding) -> list[Line]:
 def _in_words(event: Event, evidence: Evidence, finding: Finding) -> str:
     """What a line of a snapshot, with all its sockets, says about the one in question."""
     socket = evidence.sockets.get(finding.socket or "")
-    return snapshot_of(event, socket) if type(event) is Fact and socket is not None else ""
+    if type(event) is not Fact or socket is None:
+        return ""
+    said = next((reading for reading, line in socket.readings if line is event), None)
+    return f"kernel: {tells(said)}" if said is not None else snapshot_of(event, socket)

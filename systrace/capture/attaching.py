@@ -23,6 +23,7 @@ from systrace.capture.recording import Recording
 from systrace.capture.reporting import ReportTo, complain
 from systrace.capture.signals import Relay
 from systrace.capture.spool import Spool
+from systrace.capture.watching import Watcher
 from systrace.errors import CaptureError, SystraceError
 from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import still_running
@@ -264,9 +265,12 @@ def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float
         spool.end_with_us(capture.tracer_pid)
         relay.start(lambda number, _sender, _tty: _stop(capture, number))
         complain(_under_way(len(family), limit))
+        watcher = Watcher(pids, spool.note)
+        watcher.start()
         ended = _wait(capture, living, limit)
         broken = capture.fault() if ended else None  # a tracer that was killed ends the waiting, too
         capture.stop()
+        watcher.finish()
         spooled = spool.finish()
         fault = "; ".join(each for each in (broken or capture.fault(), spooled.fault) if each) or None
         if broken is not None and any(still_running(snapshot) for snapshot in roots):

@@ -26,6 +26,7 @@ from systrace.capture.reporting import ReportTo, complain, words
 from systrace.capture.signals import Relay, delivered
 from systrace.capture.spool import Spool, Spooled
 from systrace.capture.tls_keys import KeyFile
+from systrace.capture.watching import Watcher
 from systrace.errors import CaptureError, CommandError, SystraceError
 from systrace.outputs import appending
 from systrace.tracers import Capture, Request, Tracer, untraced
@@ -116,7 +117,10 @@ class Course:
         if session.keepalives is not None:
             session.keepalives.start()
         self._pass_signals_on(capture)
+        watcher = Watcher([capture.pid], session.spool.note)
+        watcher.start()
         status = capture.wait(plan.timeout)
+        watcher.finish()
         spooled = session.spool.finish()
         fault = _fault(capture, spooled, session.spool)
         if not fault and status is not None and spooled.ended and not session.recording.shows_end_of(capture.pid):

@@ -88,6 +88,10 @@ class Spool:
         """The tracer is attached to processes that can do without: end it should systrace itself be killed."""
         self._ask({"attached": tracer_pid})
 
+    def note(self, line: bytes) -> None:
+        """Put a `#` line into the recording at the next end of a line of the tracer's."""
+        self._ask({"note": line.decode("ascii")})
+
     def finish(self) -> Spooled:
         """The job is over: wait for its last lines, then let the spooler forget what still comes."""
         self.opened()
@@ -219,6 +223,7 @@ class _Spooler:
         self._take: Callable[[bytes], None] = self._head
         self._pending = b""
         self._attached = 0
+        self._notes: list[bytes] = []
 
     def serve(self) -> None:
         """Copy until the tracer's end; then wait for the parent's last word."""
@@ -238,7 +243,9 @@ class _Spooler:
             if self.control in ready:
                 if not self._obey():
                     break
+                self._insert()
             elif size := self._copy():
+                self._insert()
                 nap_ms = min(NAP_MS, nap_ms * 2) if size < capacity // 16 else max(1, nap_ms // 4)
                 nap.poll(nap_ms)
         self._drop_until_end()
@@ -270,6 +277,16 @@ class _Spooler:
         if not size:
             self._end()
         return size
+
+    def _insert(self, *, last: bool = False) -> None:
+        """The parent's notes, where no line of the tracer's is under way: a call that blocks has begun its line."""
+        if not self._notes or (self._take != self._write and not last):
+            return
+        with contextlib.suppress(OSError):
+            whole = os.pread(self.target, 1, self._state.written - 1) == b"\n"
+            if whole or last:
+                notes, self._notes = self._notes, []
+                self._take(b"\n" * (not whole) + b"".join(notes))
 
     def _room(self) -> int:
         return sys.maxsize if self._limit is None else self._limit - self._state.written
@@ -337,8 +354,12 @@ class _Spooler:
         if "attached" in message:
             self._attached = message["attached"]
             return True
+        if "note" in message:
+            self._notes.append(message["note"].encode() + b"\n")
+            return True
         if "finish" in message:
             self._settle()
+            self._insert(last=True)
             with contextlib.suppress(OSError):
                 os.write(self.control, json.dumps(asdict(self._state)).encode())
             self._take = self._count

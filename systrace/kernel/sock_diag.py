@@ -10,7 +10,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from systrace.kernel.addresses import ip_endpoint, unix_endpoint
@@ -22,6 +22,7 @@ from systrace.model import Endpoint
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _DUMP_REQUEST = 0x301  # NLM_F_REQUEST | NLM_F_ROOT | NLM_F_MATCH
+_REQUEST = 0x1  # NLM_F_REQUEST: one socket
 _DONE, _ERROR = 3, 2
 _HEADER = struct.Struct("=IHHII")
 _INET = struct.Struct("=BBBB 2s2s 16s 16s I 2I IIIII")  # struct inet_diag_msg, 72 bytes
@@ -35,6 +36,7 @@ _ALL_BUT_TIME_WAIT = 0x3FFF & ~(1 << _TIME_WAIT)
 STATES = ("", "established", "syn-sent", "syn-received", "fin-wait-1", "fin-wait-2", "time-wait", "close", "close-wait",
           "last-ack", "listen", "closing", "syn-received", "bound")  # net/tcp_states.h  # fmt: skip
 TIMERS = ("", "on", "keepalive", "timewait", "persist")  # as ss(8) names them
+_PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _MAPPED = bytes(10) + b"\xff\xff"
 _LISTEN, _ANY = 10, bytes(16)
 
@@ -58,6 +60,7 @@ class Row:
     peer_inode: int | None = None
     type: str = ""
     accepted: bool = False  # a socket of this namespace listens on its local address
+    key: bytes = b""  # what `again` asks for it by: addresses, ports and the kernel's cookie
 
 
 def namespace_socket(pid: int) -> socket.socket:
@@ -93,6 +96,34 @@ def _dump(sock: socket.socket, request: bytes) -> Iterator[bytes]:
             at += (length + 3) & ~3
 
 
+def listening(sock: socket.socket) -> list[Row]:
+    """All TCP listeners: `unread` is how many connections wait to be accepted, `unsent` how many may."""
+    rows = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        request = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 0, 1 << _LISTEN)
+        try:
+            rows += [_inet_row(body, "tcp", None) for body in _dump(sock, request)]
+        except OSError:
+            continue
+    return rows
+
+
+def again(sock: socket.socket, key: bytes) -> Row | None:
+    """A TCP socket of an earlier answer as it is now, held by a program or not; None when the kernel has forgotten it.
+
+    It costs the kernel one look-up, where `inet_rows` goes through all sockets of the namespace.
+    """
+    family, ident = key[0], key[1:]
+    request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 1 << (_ATTR_TCP_INFO - 1), 0x3FFF) + ident
+    try:
+        sock.send(_HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST, 1, 0) + request)
+        data = sock.recv(1 << 16)
+    except OSError:
+        return None
+    length, kind, _, _, _ = _HEADER.unpack_from(data)
+    return _inet_row(data[_HEADER.size : length], "tcp", None) if kind == _SOCK_DIAG_BY_FAMILY else None
+
+
 def _attributes(body: bytes, at: int) -> dict[int, bytes]:
     found = {}
     while at + _ATTRIBUTE.size <= len(body):
@@ -104,10 +135,11 @@ def _attributes(body: bytes, at: int) -> dict[int, bytes]:
     return found
 
 
-def inet_rows(sock: socket.socket, inodes: set[int]) -> list[Row]:
+def inet_rows(sock: socket.socket, inodes: set[int], protocols: Sequence[str] = tuple(_PROTOCOLS)) -> list[Row]:
     """TCP and UDP sockets with these inodes; a loopback peer's inode is filled in where it is on this host."""
     bodies: dict[str, list[bytes]] = {}
-    for protocol, number in (("tcp", socket.IPPROTO_TCP), ("udp", socket.IPPROTO_UDP)):
+    for protocol in protocols:
+        number = _PROTOCOLS[protocol]
         for family in (socket.AF_INET, socket.AF_INET6):
             request = struct.pack("=BBBxI48x", family, number, 1 << (_ATTR_TCP_INFO - 1), _ALL_BUT_TIME_WAIT)
             try:
@@ -164,6 +196,7 @@ def _inet_row(body: bytes, protocol: str, peer_inode: int | None) -> Row:
         unsent=unsent,
         tcp=tcp_info(attributes.get(_ATTR_TCP_INFO, b"")),
         peer_inode=peer_inode,
+        key=body[:1] + body[4:52],
     )
 
 

@@ -36,7 +36,7 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from systrace.look.nouns import Descriptor, End, FileLock, Limit, Look, ProcessState, SocketState, Thread
+from systrace.look.nouns import Descriptor, End, FileLock, Limit, Look, ProcessState, Reading, SocketState, Thread
 
 PREFIX = b"# systrace: "
 _PER_LINE = 16  # items: keeps a line far below what any reader of logs would cut
@@ -113,6 +113,19 @@ def _joined(first: Mapping[str, Any], lists: dict[str, list[Any]]) -> Look | Non
         sysctls={str(name): int(value) for name, value in first.get("sysctls", {}).items()},
         limits=tuple(_read(Limit, item) for item in lists.get("limits", [])),
     )
+
+
+def line_of(reading: Reading) -> bytes:
+    """One line, `# systrace: {"reading": {...}}`, without a newline; its names are those of `look.nouns`."""
+    return PREFIX + json.dumps({"reading": _plain(reading)}, separators=(",", ":")).encode("ascii")
+
+
+def reading_of(value: object) -> Reading | None:
+    """The reading of such a line (the value of `reading`); None where it is none."""
+    try:
+        return _read(Reading, value) if isinstance(value, dict) else None
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):  # not as we write it
+        return None
 
 
 # ------------------------------------------------------------------------------------------------- nouns <-> JSON

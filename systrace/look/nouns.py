@@ -143,6 +143,34 @@ class SocketState:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """What the kernel said of one socket while a thread waited for it under the eyes of a tracer, or after its close."""
+
+    time_ns: int  # epoch
+    pid: int
+    tid: int
+    call: str  # that the thread is blocked in
+    waited_ns: int  # since the wait was noticed: it may have begun up to a second before
+    socket: SocketState
+    closed: bool = False  # no program holds it any more: what the kernel goes on doing for it
+    listener: Backlog | None = None  # the peer's, where it is on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """The queue of a listening socket (listen(2))."""
+
+    waiting: int
+    most: int
+    elsewhere: bool = False  # it is in another network namespace of this machine
+
+    @property
+    def full(self) -> bool:
+        """No further connection is taken (sk_acceptq_is_full, include/net/sock.h)."""
+        return self.waiting > self.most
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessState:
     """One process of the tree."""
 

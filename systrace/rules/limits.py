@@ -9,6 +9,7 @@ from pathlib import Path
 from systrace.idle_limits import Limit, known, nat_s, read
 from systrace.model import Socket
 from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.stalls import Stall
 
 _TOLERANCE = 1.02  # timers run late by up to 2 %
 
@@ -41,6 +42,23 @@ def silent_limit_ns(case: Case, socket: Socket) -> int | None:
     """
     fitting = [limit.idle_s for limit in _silent(case, socket) if limit.users or limit.idle_s >= nat_s()]
     return int(min(fitting) * SECOND) if fitting else None
+
+
+def goes_far(socket: Socket) -> bool:
+    """A connection to another host."""
+    return socket.type == "stream" and socket.peer is not None and not socket.peer.is_local
+
+
+def limit_passed(case: Case, socket: Socket, silence_ns: int | None) -> bool:
+    """Whether something on the path may have forgotten the connection in that time."""
+    limit = silent_limit_ns(case, socket) if goes_far(socket) else None
+    return limit is not None and silence_ns is not None and silence_ns >= limit
+
+
+def forgotten(case: Case, stall: Stall) -> bool:
+    """Such a silence came before what was never acknowledged: the last request, or the end that was sent after the wait."""
+    before = stall.socket.turn.idle_before_ns if stall.socket.turn is not None else None
+    return limit_passed(case, stall.socket, before) or limit_passed(case, stall.socket, stall.waited_ns)
 
 
 def matching_limits(case: Case, silence_ns: int | None, socket: Socket) -> str:

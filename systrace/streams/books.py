@@ -38,6 +38,7 @@ class Books:
         self.spans: list[Span] = []
         self.facts: dict[str, Any] = {}
         self.snapshots: list[dict[str, Any]] = []  # lines of looks
+        self.read_of: dict[int, Socket] = {}  # by inode: sockets that the kernel was asked about
         self.looked_ns: int | None = None  # when the snapshot was taken
         self.forgotten = 0  # sockets
         self.forgotten_connections = Forgotten()

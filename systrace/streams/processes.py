@@ -11,6 +11,7 @@ from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
 from systrace.streams.forgetting import ended
 from systrace.streams.growing import grown
+from systrace.streams.readings import adopt_reading
 from systrace.streams.snapshots import adopt_snapshot, nanoseconds
 from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
@@ -172,6 +173,9 @@ def fact(books: Books, task: Task | None, event: model.Fact) -> None:
             pass  # not as we write it: damaged, or made by somebody else
         books.snapshots.append(event.values["snapshot"])
         books.looked_ns = nanoseconds(event.values["snapshot"].get("time"))
+        return
+    if "reading" in event.values:
+        adopt_reading(books, event)
         return
     books.facts.update(event.values)
 

@@ -205,6 +205,16 @@ def dead_path(lab: Lab) -> None:
     lab.firewall("forward drop")
 
 
+def lost_syn_acks(lab: Lab, port: int) -> None:
+    """The client's SYN arrives, the server's answer to it does not, as where the way back has a hole."""
+    lab.firewall(f"forward tcp sport {port} tcp flags & (syn|ack) == (syn|ack) drop")
+
+
+def narrow_path(lab: Lab, kbytes: int = 1000) -> None:
+    """A policer on the way to the server lets this much through a second, so that an upload takes its time."""
+    lab.firewall(f'forward oifname "out0" limit rate over {kbytes} kbytes/second burst 64 kbytes drop')
+
+
 def few_ports(lab: Lab, first: int = 40000, last: int = 40007) -> None:
     """The client has only these local ports, and TIME_WAIT holds each for a minute."""
     lab.client.sysctl(net__ipv4__ip_local_port_range=f"{first} {last}", net__ipv4__tcp_tw_reuse=0)
@@ -216,5 +226,16 @@ def give_up_early(lab: Lab, *, syn_retries: int = 1, retries: int = 3) -> None:
 
 
 FAULTS: dict[str, Callable[..., None]] = {
-    fault.__name__: fault for fault in (drop_syn, reject, dead_dns, forgetful_nat, dead_path, few_ports, give_up_early)
+    fault.__name__: fault
+    for fault in (
+        drop_syn,
+        reject,
+        dead_dns,
+        forgetful_nat,
+        dead_path,
+        lost_syn_acks,
+        narrow_path,
+        few_ports,
+        give_up_early,
+    )
 }

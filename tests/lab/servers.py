@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE
+from subprocess import PIPE, Popen
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -79,6 +79,16 @@ def slow(peer: socket.socket, seconds: float) -> None:
 
 
 @behaviour
+def thinking(peer: socket.socket, seconds: float) -> None:
+    """A line protocol: `OK` for the first line at once, for each later one after `seconds`."""
+    wait = 0.0
+    while request(peer):
+        time.sleep(wait)
+        peer.sendall(b"OK\n")
+        wait = seconds
+
+
+@behaviour
 def echo(peer: socket.socket, _: float) -> None:
     """A line protocol: `OK` for each line."""
     while request(peer):
@@ -125,6 +135,13 @@ def smtp_banner(peer: socket.socket, _: float) -> None:
     peer.sendall(b"220 mail.example.net ESMTP\r\n")
     while request(peer):
         peer.sendall(b"500 5.5.1 Command unrecognized\r\n")
+
+
+@behaviour
+def reading(peer: socket.socket, _: float) -> None:
+    """Reads whatever comes, to its end, and says nothing."""
+    while peer.recv(65536):
+        pass
 
 
 @behaviour
@@ -186,13 +203,42 @@ def ready(address: str, port: int) -> None:
 
 
 @contextmanager
-def running(namespace: "Namespace", name: str, address: str, port: int, number: float = 0) -> Iterator[None]:
-    """A server in `namespace` for the time of the block; entered once it listens."""
+def running(namespace: "Namespace", name: str, address: str, port: int, number: float = 0) -> Iterator[Popen[str]]:
+    """A server in `namespace` for the time of the block; entered once it listens. Yields its process."""
     argv = [sys.executable, "-I", str(Path(__file__).resolve()), name, f"{address}:{port}", str(number)]
     with namespace.popen(*argv, stdout=PIPE, text=True) as process:
         try:
             if process.stdout is None or not process.stdout.readline().startswith("ready "):
                 raise RuntimeError(f"server {name} on {address}:{port} did not start")
+            yield process
+        finally:
+            process.kill()
+
+
+FILL = """
+import socket, sys, time
+kept = []
+while True:
+    kept.append(socket.socket())
+    kept[-1].settimeout(1)
+    try:
+        kept[-1].connect((sys.argv[1], int(sys.argv[2])))
+    except TimeoutError:
+        break
+kept.pop().close()
+print("ready", flush=True)
+time.sleep(3600)
+"""
+
+
+@contextmanager
+def filled(namespace: "Namespace", address: str, port: int) -> Iterator[None]:
+    """Connections from `namespace` that take every place in the queue of a `not-accepting` server."""
+    argv = [sys.executable, "-I", "-S", "-c", FILL, address, str(port)]
+    with namespace.popen(*argv, stdout=PIPE, text=True) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != "ready\n":
+                raise RuntimeError(f"the queue of {address}:{port} could not be filled")
             yield
         finally:
             process.kill()

@@ -10,8 +10,11 @@ from systrace.messages.replies import Request
 from systrace.model import Draft, Event, Fault, OptionGot, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, where
-from systrace.rules.case.stalls import exit_of
+from systrace.rules.case.kernel_word import Word, heed, word_on
+from systrace.rules.case.stalls import Stall, exit_of
+from systrace.rules.case.waits import base, how_it_ended, stalls
 from systrace.rules.examples import FAIL, FINE, REQUEST, replies
+from systrace.rules.limits import forgotten
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -285,18 +288,45 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
             f"{case.user(socket)}: the connection to {case.label(socket)} stood, then the kernel gave it up "
             f"with {fault.errno} after {seconds(finding.duration_ns)}: {why}; no end and no reset came."
         )
-        finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
-        host, _ = where(socket.peer)
-        finding.next_steps = [
-            Step(f"ping -c3 {host}; ip route get {host}"),
-            Step(why="the peer's uptime and logs at that time"),
-        ]
-        finding.remedy = [
-            "TCP_USER_TIMEOUT of 30-60 s to notice sooner",
-            *keepalive_remedies(case, case.process(socket), socket)[:1],
-        ]
-        finding.refuted_by = "an acknowledgement of the peer in a packet capture of that time"
+        _path_advice(case, finding, socket)
         yield finding
+    for direction in "rw":
+        for stall in stalls(case, direction):
+            word = word_on(stall)
+            if word is not None and word.lost and not forgotten(case, stall):
+                yield _unheard(case, stall, word)
+
+
+def _unheard(case: Case, stall: Stall, word: Word) -> Draft:
+    """The wait was ended before the kernel gave up, and the kernel had said by then that nothing came back."""
+    finding = base(case, "peer-vanished", stall)
+    finding.variant = "keepalive" if word.kind == "unanswered probes" else "retransmission"
+    what = (
+        "its keepalive probes went unanswered"
+        if finding.variant == "keepalive"
+        else "what was sent was never acknowledged"
+    )
+    finding.summary = (
+        f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} on its connection to {case.label(stall.socket)} "
+        f"({how_it_ended(stall)}): {what}. The path, or the peer's host, is dead; its program is not at fault."
+    )
+    _path_advice(case, finding, stall.socket)
+    heed(finding, word)
+    return finding
+
+
+def _path_advice(case: Case, finding: Draft, socket: Socket) -> None:
+    finding.causes = ["the peer's host died or was stopped", "the path died: NAT, firewall state, route"]
+    host, _ = where(socket.peer)
+    finding.next_steps = [
+        Step(f"ping -c3 {host}; ip route get {host}"),
+        Step(why="the peer's uptime and logs at that time"),
+    ]
+    finding.remedy = [
+        "TCP_USER_TIMEOUT of 30-60 s to notice sooner",
+        *keepalive_remedies(case, case.process(socket), socket)[:1],
+    ]
+    finding.refuted_by = "an acknowledgement of the peer in a packet capture of that time"
 
 
 def _may_never_have_stood(socket: Socket, fault: Fault) -> bool:

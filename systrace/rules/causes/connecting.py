@@ -10,6 +10,7 @@ from systrace.model import Attempt, Connected, Draft, Endpoint, Socket, Step
 from systrace.rules.advice.probes import knock
 from systrace.rules.case.datagrams import rejection
 from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.kernel_word import Word, heed, word_on_attempt
 from systrace.rules.examples import connects, exits
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, Phase, rule
@@ -230,7 +231,24 @@ def _timeout(case: Case, socket: Socket, attempt: Attempt) -> Draft | None:
     else:
         return None
     _silence_advice(finding, attempt.peer)
+    word = word_on_attempt(socket, attempt)
+    if word is not None and word.kind == "backlog":
+        _full_queue(finding, word)
+    heed(finding, word)
     return finding
+
+
+def _full_queue(finding: Draft, word: Word) -> None:
+    """The listener is on this machine: its own queue tells why it does not answer."""
+    finding.variant = "queue"
+    finding.causes = [
+        "the server's program does not accept: stuck, stopped or too busy",
+        "its listen(2) backlog is too small",
+    ]
+    place = " in its network namespace" if word.reading.listener is not None and word.reading.listener.elsewhere else ""
+    port = word.reading.socket.peer.port if word.reading.socket.peer is not None else 0
+    finding.next_steps = [Step(f"ss -ltnp 'sport = :{port}'", f"on this host{place}: Recv-Q over Send-Q")]
+    finding.remedy = ["repair the server's program; raise its listen backlog and net.core.somaxconn"]
 
 
 def _given_up_by_kernel(case: Case, socket: Socket, attempt: Attempt) -> Draft:

@@ -10,11 +10,12 @@ from systrace.model import DETACHED, Draft, Fault, Sent, Socket, Step
 from systrace.rules.advice.probes import watch
 from systrace.rules.advice.remedies import advise_local, keepalive_remedies, lost_on_path, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.kernel_word import Word, heed, word_on
 from systrace.rules.case.polling import asked_in_vain
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.examples import REQUEST, exits, replies
-from systrace.rules.limits import matching_limits, silent_limit_ns
+from systrace.rules.limits import forgotten, goes_far, limit_passed, matching_limits, silent_limit_ns
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -47,7 +48,8 @@ def hung_read(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "hung-read")
     for stall in stalls(case, "r"):
-        if not _is_hang(case, stall) or _idle_limit_fits(case, stall):
+        word = word_on(stall)
+        if not _is_hang(case, stall) or _idle_limit_fits(case, stall, word) or (word is not None and word.lost):
             continue
         finding = base(case, "hung-read", stall)
         finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
@@ -77,6 +79,11 @@ def hung_read(case: Case) -> Iterator[Draft]:
             *keepalive_remedies(case, stall.process, stall.socket),
         ]
         finding.refuted_by = "an answer that would have come had the job been left alone"
+        clear = word is not None and word.network_clear and stall.phase != "idle"
+        if word is not None and clear:
+            finding.causes = [word.its_program]
+            finding.next_steps = [step for step in finding.next_steps if not step.command.startswith("tcpdump")]
+        heed(finding, word, proves=clear)
         advise_local(case, finding, stall.socket)
         yield finding
     yield from _polled(case)
@@ -131,7 +138,12 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "idle-timeout")
     for stall in stalls(case, "r"):
-        if not _is_hang(case, stall) or not _idle_limit_fits(case, stall):
+        word = word_on(stall)
+        if word is not None and word.lost:
+            if forgotten(case, stall):
+                yield _forgotten(case, stall, word)
+            continue
+        if not _is_hang(case, stall) or not _idle_limit_fits(case, stall, word):
             continue
         finding = base(case, "idle-timeout", stall)
         finding.variant, finding.confidence = "waiting", "likely" if case.shows(SOCKET_OPTIONS) else "possible"
@@ -170,7 +182,7 @@ def _after_silence(case: Case) -> Iterator[Draft]:
 def _error_after_silence(case: Case, socket: Socket) -> Fault | None:
     """The error that met a request after a silence as long as a limit on the path."""
     fault, limit = case.first_error(socket), silent_limit_ns(case, socket)
-    if fault is None or limit is None or not _goes_far(socket) or case.end_of_file(socket):
+    if fault is None or limit is None or not goes_far(socket) or case.end_of_file(socket):
         return None
     if fault.idle_ns is None or fault.idle_ns < limit * 0.98 or fault.answered:
         return None
@@ -178,11 +190,6 @@ def _error_after_silence(case: Case, socket: Socket) -> Fault | None:
         return None  # when the last request went out is not in the log
     told = fault.errno in ("ECONNRESET", "ETIMEDOUT") or (fault.errno == "EPIPE" and fault.unanswered)
     return fault if told else None
-
-
-def _goes_far(socket: Socket) -> bool:
-    """A connection to another host."""
-    return socket.type == "stream" and socket.peer is not None and not socket.peer.is_local
 
 
 def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
@@ -224,9 +231,27 @@ def _only_reads(case: Case, stall: Stall) -> bool:
     return not any(isinstance(e, Sent) and owners.get(e.record.tid) == pid for e in stall.socket.timeline)
 
 
-def _idle_limit_fits(case: Case, stall: Stall) -> bool:
-    limit = silent_limit_ns(case, stall.socket) if _goes_far(stall.socket) else None
-    return limit is not None and stall.waited_ns is not None and stall.waited_ns >= limit
+def _idle_limit_fits(case: Case, stall: Stall, word: Word | None) -> bool:
+    if word is not None and word.alive:
+        return False  # something on the path still knows the connection
+    return limit_passed(case, stall.socket, stall.waited_ns)
+
+
+def _forgotten(case: Case, stall: Stall, word: Word) -> Draft:
+    """The first packet after the silence was never acknowledged: the kernel proves what the calls only suggest."""
+    socket = stall.socket
+    finding = base(case, "idle-timeout", stall)
+    before = socket.turn.idle_before_ns if socket.turn is not None else None
+    silence = before if limit_passed(case, socket, before) else stall.waited_ns
+    finding.variant = "silent"
+    finding.summary = (
+        f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(silence)}; what was sent after "
+        f"that was never acknowledged; keepalive {_keepalive_words(case, socket)}. {matching_limits(case, silence, socket)}"
+    )
+    _idle_advice(case, finding, socket)
+    finding.causes = finding.causes[:1]
+    heed(finding, word)
+    return finding
 
 
 def _own_limit(stall: Stall) -> str:

@@ -10,6 +10,7 @@ from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.probes import ask_again, knock, last_request
 from systrace.rules.advice.remedies import advise_local, lost_on_path, on_this_host, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.kernel_word import heed, word_on
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import died_of_limit, gave_up_on_stream, is_slow_transfer, last_moment
 from systrace.rules.case.waits import base, how_it_ended, stalls, what
@@ -53,8 +54,8 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             stall.phase = "middle"
         if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
             continue
-        by = _given_up_by(case, stall)
-        if not by:
+        by, word = _given_up_by(case, stall), word_on(stall)
+        if not by or (word is not None and word.lost):
             continue
         finding = base(case, "read-timeout", stall)
         limit = stall.limit_ns or stall.waited_ns
@@ -72,9 +73,13 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         lost = "the server or something on the path lost the connection without a word"
         if stall.socket.type == "dgram":
             lost = "the request or its answer was lost or filtered on the way: UDP repeats nothing by itself"
+        clear = word is not None and word.network_clear
         finding.causes = [
-            "the server is slow for this request, or stuck",
-            lost_on_path(stall.socket, lost),
+            *(
+                [word.its_program]
+                if word is not None and clear
+                else ["the server is slow for this request, or stuck", lost_on_path(stall.socket, lost)]
+            ),
             f"the limit of {seconds(limit)} is too short for what was asked",
         ]
         finding.next_steps = [
@@ -86,6 +91,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             finding.next_steps.append(knock(stall.socket.peer, datagrams=datagrams, port="0"))
         finding.remedy = timeout_remedies(case, stall.process, stall.socket)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
+        heed(finding, word, proves=clear)
         yield finding
 
 
@@ -191,7 +197,8 @@ def send_blocked(case: Case) -> Iterator[Draft]:
             continue
         if stall.waited_ns is not None and stall.waited_ns < SECOND // 2 and stall.ended != "limit" and not stall.cut:
             continue  # a call that was under way at attach and at detach has lasted longer than the log
-        if stall.ended in ("close", "exit") and case.fate(stall.process) == "ok":
+        word = word_on(stall)
+        if (stall.ended in ("close", "exit") and case.fate(stall.process) == "ok") or (word is not None and word.lost):
             continue
         finding = base(case, "send-blocked", stall)
         if stall.ended == "limit":
@@ -210,7 +217,7 @@ def send_blocked(case: Case) -> Iterator[Draft]:
             "the peer's program does not read (stuck, overloaded)",
             "both sides write first and nobody reads: a deadlock",
         ]
-        if not on_this_host(stall.socket):
+        if not on_this_host(stall.socket) and (word is None or word.kind != "window"):
             lost = "packets are lost on the path (then ss shows retransmissions, not a persist timer)"
             finding.causes.append(lost)
         finding.next_steps = [
@@ -218,5 +225,7 @@ def send_blocked(case: Case) -> Iterator[Draft]:
         ]
         finding.remedy = ["repair the reader; send in smaller parts; set TCP_USER_TIMEOUT to notice a dead path"]
         finding.refuted_by = "an open window of the peer in a packet capture of that time"
+        if word is not None and word.kind == "window":
+            heed(finding, word)
         advise_local(case, finding, stall.socket)
         yield finding

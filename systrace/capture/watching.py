@@ -1,0 +1,261 @@
+"""The kernel's word on the waits of a traced job, asked while they last: nothing of the job is stopped, read or signalled.
+
+A thread of systrace looks twice a second, and less often where a look is dear: it sleeps `_REST` times as long as it
+worked. Of each socket that is waited for, a reading goes into the recording once the wait has lasted a second, again
+after pauses that double, whenever the kernel's word changes, and when the wait is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from systrace.capture.process_tree import descendants
+from systrace.tracers.waiting import Running
+
+if TYPE_CHECKING:
+    from systrace.kernel.listeners import Listeners
+    from systrace.kernel.sock_diag import Row
+    from systrace.kernel.waiting import Awaited, Tables
+
+FIRST_NS = 900_000_000  # a wait that lasts as long is worth a word
+_PAUSE_S = 0.5
+_REST = 250  # times the cost of a look: at most 0.4 % of a processor
+_LONGEST_S = 60.0
+_LAST_WORD_S = 1.5  # how long the kernel is asked what became of a closed connection
+_SOON_S = 0.05
+_LATE_NS = 1_100_000_000  # before a call's own limit: there is a look in that time
+_REPEATED = 2  # times that the end was sent again: not a lost packet, a lost connection
+_SOCKETS = 8  # that one look tells about, the most telling first
+_LONGEST_PAUSE_NS = 3_600_000_000_000
+Write = Callable[[bytes], None]
+
+
+@dataclass(slots=True)
+class Watched:
+    """A wait for a socket, as long as it lasts."""
+
+    awaited: Awaited
+    row: Row
+    namespace: int
+    since_ns: int  # monotonic: noticed, or something came
+    pause_ns: int = FIRST_NS
+    due_ns: int = 0
+    word: tuple[object, ...] = ()  # what the last reading said, as far as a change is worth another
+    told: bool = False
+    listeners: Listeners | None = None
+    late: bool = False  # the reading shortly before the program's own limit is made
+
+
+class Watcher:
+    """Follows the waits of processes and their descendants, in a thread of its own."""
+
+    def __init__(self, pids: Iterable[int], write: Write, observers: Iterable[Callable[[], None]] = ()) -> None:
+        """`write` takes a line of the recording; `observers` are called after each look."""
+        self._roots = tuple(pids)
+        self._write = write
+        self._observers = tuple(observers)
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waits: dict[tuple[int, int, int], Watched] = {}  # by thread, descriptor, inode
+        self._known: dict[int, Running] = {}
+        self.refused: set[int] = set()  # processes whose calls the kernel does not tell
+        self.tables_refused = False
+
+    def start(self) -> None:
+        """Begin. The thread has the signal mask of the caller."""
+        self._thread = threading.Thread(target=self._serve, name="watcher", daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """The job is over: the last words about what it waited for, for a second and a half at most."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(_LAST_WORD_S + 1.0)
+            self._thread = None
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # the job's processors are the job's
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        if self._over.wait(_PAUSE_S):
+            return  # a short job pays nothing
+        from systrace.kernel.waiting import Tables
+
+        tables = Tables()
+        try:
+            while True:
+                began = time.thread_time()
+                self._look(tables)
+                for each in self._observers:
+                    each()
+                cost = time.thread_time() - began
+                if self._over.wait(min(max(_PAUSE_S, cost * _REST), _LONGEST_S)):
+                    break
+            self._last_words(tables, list(self._waits.values()))
+        finally:
+            self.tables_refused = tables.refused
+            tables.close()
+
+    # ------------------------------------------------------------------------------------------------------ one look
+
+    def _look(self, tables: Tables) -> None:
+        now = time.monotonic_ns()
+        found = self._awaited()
+        current = {(each.tid, each.fd, each.inode): each for each in found}
+        ended = [watched for key, watched in self._waits.items() if key not in current]
+        self._waits = {key: watched for key, watched in self._waits.items() if key in current}
+        self._enter(tables, {key: each for key, each in current.items() if key not in self._waits}, now)
+        telling = [each for each in self._waits.values() if self._refresh(tables, each, now)]
+        for watched in sorted(telling, key=_urgency, reverse=True)[:_SOCKETS]:
+            self._tell(watched, now)
+        self._last_words(tables, ended)
+
+    def _processes(self) -> list[int]:
+        """The job's, with those that it has let go (daemons) as long as they live."""
+        for root in self._roots:
+            with contextlib.suppress(ProcessLookupError):
+                self._known.setdefault(root, Running.of(root))
+            for each in descendants(root):
+                self._known[each.pid] = each
+        self._known = {pid: each for pid, each in self._known.items() if _lives(each)}
+        return list(self._known)
+
+    def _awaited(self) -> list[Awaited]:
+        from systrace.kernel.waiting import awaited
+
+        found = []
+        for pid in self._processes():
+            try:
+                found += awaited(pid)
+            except PermissionError:
+                self.refused.add(pid)
+        return found
+
+    def _enter(self, tables: Tables, fresh: dict[tuple[int, int, int], Awaited], now: int) -> None:
+        by_pid: dict[int, set[int]] = {}
+        for each in fresh.values():
+            by_pid.setdefault(each.pid, set()).add(each.inode)
+        rows = {pid: tables.find(pid, inodes) for pid, inodes in by_pid.items()}
+        for key, each in fresh.items():
+            row = rows[each.pid].get(each.inode)
+            if row is not None and row.state != "listen":
+                self._waits[key] = Watched(each, row, tables.namespace(each.pid), now, due_ns=now + FIRST_NS)
+
+    def _refresh(self, tables: Tables, watched: Watched, now: int) -> bool:
+        """Ask again; whether there is something to tell."""
+        row = _now(tables, watched)
+        if row is None:
+            return False
+        if _moved(watched.row, row):
+            watched.since_ns, watched.pause_ns, watched.due_ns, watched.late = now, FIRST_NS, now + FIRST_NS, False
+        watched.row = row
+        if now - watched.since_ns < FIRST_NS or not _counts(watched):
+            return False
+        limit = watched.awaited.limit_ns
+        if limit is not None and not watched.late and now + _LATE_NS >= watched.since_ns + limit:
+            watched.late = True
+            return True
+        return now >= watched.due_ns or (watched.told and _word(row) != watched.word)
+
+    def _tell(self, watched: Watched, now: int, *, closed: bool = False) -> None:
+        from systrace.kernel.waiting import state_of
+        from systrace.look.lines import line_of
+        from systrace.look.nouns import Reading
+
+        awaited = watched.awaited
+        state = state_of(awaited.pid, awaited.fd, watched.row)
+        waited = now - watched.since_ns
+        queue = None
+        if state.state == "syn-sent" and state.peer is not None:
+            from systrace.kernel.listeners import Listeners
+
+            watched.listeners = watched.listeners or Listeners(state.peer, awaited.pid)
+            queue = watched.listeners.full()
+        reading = Reading(time.time_ns(), awaited.pid, awaited.tid, awaited.call, waited, state, closed, queue)
+        self._write(line_of(reading))
+        watched.told, watched.word = True, _word(watched.row)
+        watched.pause_ns = min(watched.pause_ns * 2, _LONGEST_PAUSE_NS)
+        watched.due_ns = now + watched.pause_ns
+
+    # --------------------------------------------------------------------------------------------------- what is over
+
+    def _last_words(self, tables: Tables, ended: list[Watched]) -> None:
+        """Of connections whose wait is over: do they still stand, and was their end, once sent, acknowledged?"""
+        deadline = time.monotonic() + _LAST_WORD_S
+        waiting = [each for each in ended if time.monotonic_ns() - each.since_ns >= FIRST_NS and _counts(each)]
+        while waiting:
+            waiting = [each for each in waiting if not self._last_word(tables, each, final=time.monotonic() > deadline)]
+            if waiting:
+                time.sleep(_SOON_S)
+
+    def _last_word(self, tables: Tables, watched: Watched, *, final: bool) -> bool:
+        """Whether the last is said, or there will be none."""
+        row = tables.again(watched.namespace, watched.row)
+        if row is None:
+            return True
+        if row.inode:  # still held by a program
+            moved, watched.row = _moved(watched.row, row), row
+            if watched.told and not moved:
+                self._tell(watched, time.monotonic_ns())
+            return True
+        if (
+            row.tcp is not None
+            and watched.row.tcp is not None
+            and row.tcp.bytes_received != watched.row.tcp.bytes_received
+        ):
+            return True  # the wait was answered
+        lost = (row.retransmits or 0) >= _REPEATED
+        if row.state in ("fin-wait-1", "closing", "last-ack") and not lost and not final:
+            return False  # it has just been sent
+        row.inode = watched.row.inode
+        watched.row = row
+        if lost or row.state in ("fin-wait-2", "time-wait", "closing"):
+            self._tell(watched, time.monotonic_ns(), closed=True)
+        return True
+
+
+def _lives(process: Running) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        return Running.of(process.pid) == process
+    return False
+
+
+def _now(tables: Tables, watched: Watched) -> Row | None:
+    if watched.row.key:
+        return tables.again(watched.namespace, watched.row)
+    awaited = watched.awaited
+    return tables.find(awaited.pid, {awaited.inode}).get(awaited.inode)
+
+
+def _moved(before: Row, now: Row) -> bool:
+    """Something came from the peer, or was taken by it, since."""
+    if before.tcp is None or now.tcp is None:
+        return before.state != now.state or before.unread != now.unread or (before.unsent or 0) > (now.unsent or 0)
+    figures = [(each.bytes_received, each.bytes_acked, each.state) for each in (before.tcp, now.tcp)]
+    return figures[0] != figures[1]
+
+
+def _counts(watched: Watched) -> bool:
+    """Something is owed: a connection is to be made, data or an acknowledgement to come; a server's rest is none."""
+    row = watched.row
+    if row.state == "syn-sent" or row.timer in ("on", "persist") or row.unsent:
+        return True
+    if row.accepted:
+        return False
+    return watched.awaited.alone or row.tcp is None or row.tcp.last_data_sent_ms <= row.tcp.last_data_received_ms
+
+
+def _word(row: Row) -> tuple[object, ...]:
+    tcp = row.tcp
+    return row.state, row.timer, bool(row.retransmits), bool(tcp is not None and tcp.probes), bool(row.unsent)
+
+
+def _urgency(watched: Watched) -> tuple[bool, bool, int]:
+    row = watched.row
+    received = row.tcp.last_data_received_ms if row.tcp is not None else 0
+    return bool(row.retransmits), bool(row.unsent), received
