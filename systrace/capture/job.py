@@ -8,32 +8,32 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systrace.capture.analyst import AnalysisFailed, Analyst
+from systrace.capture.analysts import end_showing, reporting_analyst, say_failures, showing_analyst
 from systrace.capture.choosing import header, wanted_calls
-from systrace.capture.concluding import Conclusion, conclude, prepare, watch
+from systrace.capture.concluding import Conclusion
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.keeping import prune
-from systrace.capture.live import Printer, at_end, follow, in_passing
 from systrace.capture.notifying import notify
 from systrace.capture.plan import Options, Plan, plan_of
 from systrace.capture.recording import Recording
 from systrace.capture.reporting import ReportTo, complain, words
 from systrace.capture.signals import Relay, delivered
 from systrace.capture.spool import Spool, Spooled
+from systrace.capture.stalling import Killer, Moments
+from systrace.capture.status_line import StatusLine
 from systrace.capture.tls_keys import KeyFile
-from systrace.capture.watching import Watcher
+from systrace.capture.watching import Observer, Watcher
 from systrace.errors import CaptureError, CommandError, SystraceError
-from systrace.outputs import appending
+from systrace.outputs import appending, write_all
 from systrace.tracers import Capture, Request, Tracer, untraced
 
 if TYPE_CHECKING:
-    from systrace.model import Event
-    from systrace.reporters.layout import Layout
+    from systrace.capture.looking import Looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class Course:
         self._session: Session | None = None
         self._live: int | None = None
         self._tracer = ""
+        self._line = StatusLine()
+        self._moments: Moments | None = None
 
     def go(self) -> tuple[int, bool]:
         """See `run_job`."""
@@ -117,10 +119,11 @@ class Course:
         if session.keepalives is not None:
             session.keepalives.start()
         self._pass_signals_on(capture)
-        watcher = Watcher([capture.pid], session.spool.note)
+        watcher = Watcher([capture.pid], session.spool.note, self._observers(session, capture))
         watcher.start()
         status = capture.wait(plan.timeout)
         watcher.finish()
+        self._line.clear()
         spooled = session.spool.finish()
         fault = _fault(capture, spooled, session.spool)
         if not fault and status is not None and spooled.ended and not session.recording.shows_end_of(capture.pid):
@@ -133,9 +136,9 @@ class Course:
             capture.stop()
         session.analyst.hurry()
         if session.watcher is not None:
-            _end(session.watcher)
+            end_showing(session.watcher)
         if session.keepalives is not None:
-            _say_failures(session.keepalives)
+            say_failures(session.keepalives)
         failed = self._report(session, fault, status)
         if status is None:
             status = capture.wait()
@@ -202,12 +205,41 @@ class Course:
         )
         keepalives = Keepalives(plan.keepalive) if plan.keepalive else None
         layout = replace(ReportTo(plan.report).layout(), utc=plan.options.utc, saved_as=recording.saved_as)
-        analyst = _analyst(recording, plan, layout, keys)
+        analyst = reporting_analyst(recording, plan, layout, keys)
         stack.callback(analyst.close)
-        watcher = _watcher(recording, self._live, keepalives, plan.options.show_secrets)
+        watcher = showing_analyst(recording, self._live, keepalives, plan.options.show_secrets)
         if watcher is not None:
             stack.callback(watcher.close)
         return Session(recording, spool, analyst, watcher, keepalives, keys), request
+
+    def _observers(self, session: Session, capture: Capture) -> list[Observer]:
+        """Who looks on while the job runs."""
+        plan = self._plan
+
+        def tell(looked: Looked, stalled: bool) -> None:
+            self._tell(session, looked, stalled=stalled)
+
+        self._moments = Moments(capture.pid, tell, after_s=plan.stall, secrets=plan.options.show_secrets)
+        observers: list[Observer] = [self._moments.watch]
+        if plan.stall_kill is not None:
+            observers.append(Killer(self._moments, plan.stall_kill, session.spool.note).watch)
+        if not plan.quiet and StatusLine.possible():
+            observers.append(self._line.watch)
+        return observers
+
+    def _tell(self, session: Session, looked: Looked, *, stalled: bool) -> None:
+        """The report of this moment, to whoever gets reports."""
+        self._line.clear()
+        to = ReportTo(self._plan.report)
+        report = looked.report(self._options.style, replace(to.layout(), utc=self._options.utc))
+        to.write(report)
+        if self._live is not None:
+            with contextlib.suppress(OSError):
+                write_all(self._live, report)
+        if stalled and self._options.on_stall is not None:
+            verdict = looked.analysis.verdict
+            conclusion = Conclusion(report, "", False, True, verdict.outcome, verdict.cause, verdict.peer or "")
+            self._notify(None, conclusion, session.recording.path if session.recording.saved else None, "--on-stall")
 
     def _open_live(self) -> int | None:
         if self._plan.live is None:
@@ -230,7 +262,14 @@ class Course:
             return
         self._relayed = True
         path = self._session.recording.path if self._session is not None else None
-        self._relay.start(lambda number, sender, tty: _relay(capture, path, number, sender, tty))
+
+        def take(number: signal.Signals, sender: int, tty: bool) -> None:
+            if number == signal.SIGUSR1 and self._moments is not None:
+                self._moments.now()
+            else:
+                _relay(capture, path, number, sender, tty)
+
+        self._relay.start(take)
 
     # ---------------------------------------------------------------------------------------------------- the end
 
@@ -281,9 +320,12 @@ class Course:
         brief = conclusion.healthy and conclusion.line and not to.is_file
         to.write(encoded(conclusion.line.rstrip("\n") + "\n") if brief else conclusion.report)
 
-    def _notify(self, status: int | None, conclusion: Conclusion, where: Path | None) -> None:
-        """Tell whoever is to be told of a job that failed, or of a verdict of severity error or fatal."""
-        if self._options.on_failure is None or not (status or conclusion.failed):
+    def _notify(
+        self, status: int | None, conclusion: Conclusion, where: Path | None, option: str = "--on-failure"
+    ) -> None:
+        """Tell whoever is to be told of a job that failed or stalled, or of a verdict of severity error or fatal."""
+        command = self._options.on_stall if option == "--on-stall" else self._options.on_failure
+        if command is None or not (status or conclusion.failed):
             return
         facts = {
             "job": self._plan.job,
@@ -295,7 +337,7 @@ class Course:
             "report": ReportTo(self._plan.report).path,
         }
         directory = self._session.recording.directory if self._session is not None else None
-        complaint = notify(self._options.on_failure, conclusion.report, facts, directory)
+        complaint = notify(command, conclusion.report, facts, directory, option)
         if complaint:
             complain(complaint)
 
@@ -315,51 +357,6 @@ def _facts(options: Options, head: dict[str, Any]) -> dict[str, Any]:
     """The first line of the recording."""
     asked = {"tls_keys": options.tls_keys, "one_cpu": options.one_cpu, "job": options.job}
     return {"command": options.command, **head} | {name: value for name, value in asked.items() if value}
-
-
-def _analyst(recording: Recording, plan: Plan, layout: Layout, keys: KeyFile | None) -> Analyst:
-    def work(lines: Iterator[bytes]) -> bytes:
-        path = keys.path if keys is not None else None
-        return conclude(recording.name, lines, plan.options.style, layout, path, plan.limits, plan.options.show_secrets)
-
-    return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
-
-
-def _watcher(recording: Recording, live: int | None, keepalives: Keepalives | None, secrets: bool) -> Analyst | None:
-    """Who follows the job as it runs; nobody unless asked for."""
-    if live is None and keepalives is None:
-        return None
-
-    def work(lines: Iterator[bytes]) -> bytes:
-        printer = Printer(live, secrets) if live is not None else None
-
-        def see(event: Event) -> None:
-            if keepalives is not None:
-                keepalives.see(event)
-            if printer is not None:
-                printer(event)
-
-        watch(lines, see)
-        if printer is not None:
-            printer.close()
-        return b""
-
-    writer = keepalives.writer if keepalives is not None else None
-    kept = {descriptor for descriptor in (live, writer) if descriptor is not None}
-    return Analyst(recording.path, work, kept, reader=follow)
-
-
-def _end(watcher: Analyst) -> None:
-    try:
-        watcher.finish()
-    except AnalysisFailed as error:
-        complain(f"--live stopped: {error}")
-
-
-def _say_failures(keepalives: Keepalives) -> None:
-    complaint = keepalives.complaint()
-    if complaint:
-        complain(complaint)
 
 
 def _relay(capture: Capture, recording: Path | None, number: signal.Signals, sender: int, tty: bool) -> None:

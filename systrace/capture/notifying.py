@@ -1,4 +1,4 @@
-"""`--on-failure CMD`: somebody is told, and whatever becomes of that, the job's status stays what it is."""
+"""`--on-failure CMD`, `--on-stall CMD`: somebody is told, and whatever becomes of that, the job's status stays what it is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GRACE_S = 2.0
 PREFIX = "SYSTRACE_"
 
 
-def notify(command: str, report: bytes, facts: Mapping[str, str], directory: Path | None) -> str | None:
+def notify(command: str, report: bytes, facts: Mapping[str, str], directory: Path | None, option: str) -> str | None:
     """Run a shell command with the report on its standard input and the facts in its environment.
 
     What it prints goes to standard error. `SYSTRACE_REPORT` names a file with the report where no fact does; it is in
@@ -30,7 +30,8 @@ def notify(command: str, report: bytes, facts: Mapping[str, str], directory: Pat
             with contextlib.suppress(OSError), open(path, "xb", opener=_private) as file:
                 file.write(report)
                 variables[f"{PREFIX}REPORT"] = str(path)
-        return _run(command, report, {**os.environ, **variables})
+        complaint = _run(command, report, {**os.environ, **variables})
+        return f"{option} {complaint}" if complaint is not None else None
     finally:
         if path is not None:
             with contextlib.suppress(OSError):
@@ -48,18 +49,18 @@ def _run(command: str, report: bytes, variables: Mapping[str, str]) -> str | Non
             preexec_fn=_listen,
         )  # fmt: skip
     except OSError as error:
-        return f"--on-failure could not be started: {error.strerror}"
+        return f"could not be started: {error.strerror}"
     try:
         process.communicate(report, timeout=LONGEST_S)
     except subprocess.TimeoutExpired:
         _end(process)
-        return f"--on-failure had not ended after {LONGEST_S:.0f} s and was stopped"
+        return f"had not ended after {LONGEST_S:.0f} s and was stopped"
     except OSError:  # it does not read
         process.wait()
     status = process.returncode
     if status < 0:
-        return f"--on-failure was killed by {signal.Signals(-status).name}"
-    return f"--on-failure ended with {status}" if status else None
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with {status}" if status else None
 
 
 def _listen() -> None:

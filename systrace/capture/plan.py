@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,9 @@ class Options:
     limits: str | None = None
     job: str | None = None
     on_failure: str | None = None
+    stall: str | None = None
+    stall_kill: str | None = None
+    on_stall: str | None = None
     strict: bool = False
     show_secrets: bool = False
     utc: bool = False
@@ -61,6 +65,8 @@ class Plan:
     program: str
     job: str
     timeout: float | None
+    stall: float | None
+    stall_kill: signal.Signals | None
     limit: int | None
     string_limit: int
     keep: Keep | None
@@ -77,6 +83,30 @@ class Plan:
     def directory(self) -> Path | None:
         """Of `--save-dir`."""
         return self.save.path.parent if self.save is not None and self.options.save is None else None
+
+
+def _stall(options: Options) -> tuple[float | None, signal.Signals | None]:
+    """After which silence of the whole job, and the signal that then ends it.
+
+    Raises:
+        UsageError: no duration, no signal, or nothing to begin with.
+    """
+    after = named("--stall", seconds, options.stall) if options.stall is not None else None
+    if after is None and (options.stall_kill is not None or options.on_stall is not None):
+        raise UsageError("--stall-kill and --on-stall need --stall TIME")
+    return after, signal_named(options.stall_kill) if options.stall_kill is not None else None
+
+
+def signal_named(text: str) -> signal.Signals:
+    """`TERM`, `SIGTERM`, `15`.
+
+    Raises:
+        UsageError: there is no such signal.
+    """
+    name = text.upper().removeprefix("SIG")
+    with contextlib.suppress(KeyError, ValueError):
+        return signal.Signals(int(name)) if name.isdecimal() else signal.Signals[f"SIG{name}"]
+    raise UsageError(f"--stall-kill: there is no signal {text!r}: write TERM, INT, KILL")
 
 
 def plan_of(options: Options) -> Plan:
@@ -110,6 +140,7 @@ def plan_of(options: Options) -> Plan:
         find(options.command[0]),
         job_name(options.command, options.job),
         timeout,
+        *_stall(options),
         limit,
         string_limit(options.string_limit),
         _keep(keep, given=options.keep is not None),

@@ -34,6 +34,7 @@ _REPEATED = 2  # times that the end was sent again: not a lost packet, a lost co
 _SOCKETS = 8  # that one look tells about, the most telling first
 _LONGEST_PAUSE_NS = 3_600_000_000_000
 Write = Callable[[bytes], None]
+Observer = Callable[["Watcher"], None]
 
 
 @dataclass(slots=True)
@@ -55,8 +56,8 @@ class Watched:
 class Watcher:
     """Follows the waits of processes and their descendants, in a thread of its own."""
 
-    def __init__(self, pids: Iterable[int], write: Write, observers: Iterable[Callable[[], None]] = ()) -> None:
-        """`write` takes a line of the recording; `observers` are called after each look."""
+    def __init__(self, pids: Iterable[int], write: Write, observers: Iterable[Observer] = ()) -> None:
+        """`write` takes a line of the recording; `observers` are called after each look, in the watching thread."""
         self._roots = tuple(pids)
         self._write = write
         self._observers = tuple(observers)
@@ -64,8 +65,46 @@ class Watcher:
         self._thread: threading.Thread | None = None
         self._waits: dict[tuple[int, int, int], Watched] = {}  # by thread, descriptor, inode
         self._known: dict[int, Running] = {}
+        self._tables: Tables | None = None
         self.refused: set[int] = set()  # processes whose calls the kernel does not tell
         self.tables_refused = False
+
+    @property
+    def processes(self) -> list[Running]:
+        """Those of the job, as of the last look."""
+        return list(self._known.values())
+
+    @property
+    def moved(self) -> dict[int, tuple[int | None, int | None]]:
+        """Bytes received and acknowledged, by inode, of the connections that are waited for."""
+        rows = {each.row.inode: each.row.tcp for each in self._waits.values()}
+        return {inode: (tcp.bytes_received, tcp.bytes_acked) for inode, tcp in rows.items() if tcp is not None}
+
+    @property
+    def longest(self) -> Watched | None:
+        """The longest wait that something is owed in."""
+        owed = [each for each in self._waits.values() if _counts(each)]
+        return min(owed, key=lambda each: each.since_ns, default=None)
+
+    @property
+    def connections(self) -> int:
+        """How many TCP connections the job has open; asked of the kernel now."""
+        if self._tables is None:
+            return 0
+        from systrace.kernel.waiting import sockets_of
+
+        found: set[int] = set()
+        for process in self.processes:
+            inodes = sockets_of(process.pid)
+            found |= {
+                row.inode for row in self._tables.find(process.pid, inodes).values() if row.state == "established"
+            }
+        return len(found)
+
+    @property
+    def over(self) -> threading.Event:
+        """Set when the job has ended."""
+        return self._over
 
     def start(self) -> None:
         """Begin. The thread has the signal mask of the caller."""
@@ -86,13 +125,13 @@ class Watcher:
             return  # a short job pays nothing
         from systrace.kernel.waiting import Tables
 
-        tables = Tables()
+        tables = self._tables = Tables()
         try:
             while True:
                 began = time.thread_time()
                 self._look(tables)
-                for each in self._observers:
-                    each()
+                for observer in self._observers:
+                    observer(self)
                 cost = time.thread_time() - began
                 if self._over.wait(min(max(_PAUSE_S, cost * _REST), _LONGEST_S)):
                     break

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import signal
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from systrace.commands import app
 from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName, Utc
@@ -24,6 +26,9 @@ few of its calls may fail with ENOSYS in that instant (not with --no-seccomp). A
 embedded tracer where kernel.yama.ptrace_scope is 1. Children that outlive the command keep running and are not recorded
 any more. A set-user-id program (sudo, ping) does not get its rights while it is traced, but for --no-seccomp as root.
 
+A report of the moment comes when SIGUSR1 is sent to systrace (the job does not get that signal), and with --stall when
+the job hangs: when no thread of it has got on, and none sleeps, computes, serves or waits within a limit of its own.
+
 --on-failure runs a shell command when the job fails or the verdict is bad: the report is its standard input, and
 SYSTRACE_JOB, _STATUS, _OUTCOME, _CAUSE, _PEER, _REPORT and _RECORDING are in its environment.
 
@@ -37,8 +42,38 @@ ONE_CPU = """Keep job and tracer on one processor: tracing then slows most jobs 
 several processors at once: they see one."""
 
 
+class _Run(TyperCommand):
+    """`--stall-kill` may stand alone: it means TERM, unless a signal follows."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's."""
+        return super().parse_args(
+            ctx, signal_filled_in(args, {name for p in self.params if not _flag(p) for name in p.opts})
+        )
+
+
+def _flag(parameter: Any) -> bool:
+    return bool(getattr(parameter, "is_flag", False))
+
+
+def signal_filled_in(args: list[str], valued: set[str]) -> list[str]:
+    """The arguments with `--stall-kill=TERM` in place of a bare one; those of the job stay as they are."""
+    at = 0
+    while at < len(args) and args[at].startswith("-") and args[at] != "--":
+        if args[at] == "--stall-kill":
+            following = args[at + 1] if at + 1 < len(args) else ""
+            name = following.upper().removeprefix("SIG")
+            known = name.isdecimal() or f"SIG{name}" in signal.Signals.__members__
+            return [*args[:at], f"--stall-kill={following if known else 'TERM'}", *args[at + 1 + known :]]
+        at += 2 if args[at] in valued else 1
+    return args
+
+
 @app.command(
-    help=HELP, short_help="Run a job, and say what went wrong.", context_settings={"allow_interspersed_args": False}
+    cls=_Run,
+    help=HELP,
+    short_help="Run a job, and say what went wrong.",
+    context_settings={"allow_interspersed_args": False},
 )
 def run(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
@@ -63,6 +98,17 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
     on_failure: Annotated[
         str | None, typer.Option(metavar="CMD", help="Shell command to run when the job fails or the verdict is bad.")
+    ] = None,
+    stall: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Report at once when the job has only waited in vain for so long (5m)."),
+    ] = None,
+    stall_kill: Annotated[
+        str | None,
+        typer.Option(metavar="[SIGNAL]", help="Then end it: TERM unless another is named, KILL after 10 s."),
+    ] = None,
+    on_stall: Annotated[
+        str | None, typer.Option(metavar="CMD", help="Shell command to run when it has stalled, as --on-failure.")
     ] = None,
     job: Annotated[
         str | None, typer.Option(metavar="NAME", help="The job's name in files and for --on-failure.")
@@ -127,6 +173,9 @@ def run(
         limits=limits,
         job=job,
         on_failure=on_failure,
+        stall=stall,
+        stall_kill=stall_kill,
+        on_stall=on_stall,
         strict=strict,
     )
     status, failed = run_job(options)

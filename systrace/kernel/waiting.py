@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -66,6 +67,18 @@ def _sockets(pid: int, tid: int, call: Call) -> list[Awaited]:
             continue
         if match is not None:
             found.append(Awaited(pid, tid, call.name, fd, int(match[1]), len(call.fds) == 1, call.limit_ns))
+    return found
+
+
+def sockets_of(pid: int) -> set[int]:
+    """The inodes of all sockets that the process holds."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                match = _SOCKET.fullmatch(os.readlink(f"/proc/{pid}/fd/{number}"))  # noqa: PTH115
+                if match is not None:
+                    found.add(int(match[1]))
     return found
 
 

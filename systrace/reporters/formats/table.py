@@ -126,8 +126,11 @@ def _about(analysis: Analysis, layout: Layout) -> list[str]:
     host = source.facts.get("host")
     words = [f"{name} on {clean(str(host), 60)}" if name and host else name]
     words.append(Clock.of(source, layout.utc).span(source.first_ns, source.last_ns))
-    status = source.facts.get("exit_status")
-    return [word for word in (*words, _end(job, status if isinstance(status, int) else None)) if word]
+    status, by = source.facts.get("exit_status"), source.facts.get("stall_kill")
+    words.append(_end(job, status if isinstance(status, int) else None))
+    if isinstance(by, str):
+        words.append(f"ended by systrace with {clean(by, 20)} because it had stalled (--stall-kill)")
+    return [word for word in words if word]
 
 
 def _first(analysis: Analysis) -> Process | None:
