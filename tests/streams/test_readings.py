@@ -52,6 +52,9 @@ def test_another_peer_or_local_end_is_another_socket() -> None:
 
 
 def test_before_the_connect_an_end_is_unknown() -> None:
+    """bind(2) to port 0 leaves the choice to the kernel."""
+    bound = '9 0.9 bind(3, {sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr("10.0.0.5")}, 16) = 0\n'
+    assert told("9 0.8 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3\n", bound, OPEN, reading(), END) == [[5]]
     assert told(OPEN, reading(local=Endpoint("inet", "0.0.0.0", 0)), END) == [[5]]
 
 
