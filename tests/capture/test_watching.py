@@ -1,0 +1,244 @@
+"""Readings of really blocked processes; nothing of those that owe and are owed nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from systrace.capture import watching
+from systrace.capture.watching import Watcher
+from systrace.kernel import procfs
+from systrace.look.lines import PREFIX, reading_of
+from systrace.look.nouns import Reading
+from systrace.look.telling import tells
+from tests.kernel.conftest import Hang, Until, hang, lab, until
+
+__all__ = ["hang", "lab", "until"]  # fixtures
+pytestmark = pytest.mark.real
+SECOND = 10**9
+QUIET = ("sleep", "busy", "fed", "futex", "accept", "pipe")
+
+
+class Watch:
+    """A watcher, what it wrote, and what it cost."""
+
+    def __init__(self, *pids: int) -> None:
+        self.readings: list[Reading] = []
+        self.looks = 0
+        self.cpu_s = 0.0
+        self.began = time.monotonic()
+        self.watcher = Watcher(pids, self._take, [self._looked])
+        self.watcher.start()
+
+    def _take(self, line: bytes) -> None:
+        reading = reading_of(json.loads(line.removeprefix(PREFIX))["reading"])
+        assert reading is not None
+        self.readings.append(reading)
+
+    def _looked(self) -> None:
+        self.looks += 1
+        self.cpu_s = time.thread_time()
+
+    def of(self, pid: int) -> list[Reading]:
+        return [each for each in self.readings if each.pid == pid]
+
+
+Watching = Callable[..., Watch]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watching]:
+    """`watch(pid, ...)`: finished afterwards."""
+    made: list[Watch] = []
+
+    def start(*pids: int) -> Watch:
+        made.append(Watch(*pids))
+        return made[-1]
+
+    yield start
+    for each in made:
+        each.watcher.finish()
+
+
+@pytest.fixture
+def silent() -> Iterator[tuple[str, int]]:
+    """A server that accepts and never answers, nor closes."""
+    kept: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
+
+        def accept() -> None:
+            try:
+                while True:
+                    kept.append(listener.accept()[0])
+            except OSError:
+                return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield listener.getsockname()[:2]
+        listener.shutdown(socket.SHUT_RDWR)
+    for each in kept:
+        each.close()
+
+
+def ask(hang: Hang, address: tuple[str, int]) -> Any:
+    victim = hang("ask", *address, "1")
+    victim.settle("recvfrom")
+    return victim
+
+
+def test_a_silent_server(hang: Hang, watch: Watching, silent: tuple[str, int], until: Until) -> None:
+    """A reading after a second, others after pauses that double; the close, and that the peer's host acknowledged it."""
+    victim = ask(hang, silent)
+    seen = watch(victim.pid)
+    until(lambda: len(seen.readings) >= 3)
+    for each in seen.readings:
+        assert (each.pid, each.tid, each.call, each.closed) == (victim.pid, victim.pid, "recvfrom", False)
+        assert (each.socket.fd, each.socket.state, each.socket.unsent) == (int(victim.words[0]), "established", 0)
+        assert str(each.socket.peer) == f"127.0.0.1:{silent[1]}"
+        assert abs(each.time_ns - time.time_ns()) < 60 * SECOND
+        assert each.socket.tcp is not None
+    waited = [each.waited_ns for each in seen.readings]
+    assert waited[0] >= watching.FIRST_NS
+    assert waited[1] - waited[0] >= 2 * watching.FIRST_NS
+    assert waited[2] - waited[1] >= 4 * watching.FIRST_NS
+    victim.process.kill()
+    until(lambda: seen.readings[-1].closed)
+    last = seen.readings[-1]
+    assert (last.socket.state, last.socket.inode) == ("fin-wait-2", seen.readings[0].socket.inode)
+    assert not last.socket.retransmits
+
+
+def test_the_last_word_comes_when_the_job_is_over(
+    hang: Hang, watch: Watching, silent: tuple[str, int], until: Until
+) -> None:
+    victim = ask(hang, silent)
+    seen = watch(victim.pid)
+    until(lambda: bool(seen.readings))
+    victim.process.kill()
+    victim.process.wait()
+    seen.watcher.finish()
+    assert seen.readings[-1].closed
+
+
+def test_an_answer_ends_the_wait_without_a_word(hang: Hang, watch: Watching, until: Until) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        victim = hang("ask", *listener.getsockname(), "1")
+        with listener.accept()[0] as server:
+            victim.settle("recvfrom")
+            seen = watch(victim.pid)
+            until(lambda: bool(seen.readings))
+            server.sendall(b"answer")
+            assert victim.line() == "answer answer\n"
+            victim.process.wait()
+            seen.watcher.finish()
+    assert not any(each.closed for each in seen.readings)
+
+
+def test_descendants_and_several_roots(hang: Hang, watch: Watching, silent: tuple[str, int], until: Until) -> None:
+    parent = hang("ask", *silent, "1", prefix=("sh", "-c", '"$@"; true', "sh"))
+    child = next(pid for pid in procfs.tree(parent.pid) if pid != parent.pid)
+    other = ask(hang, silent)
+    seen = watch(parent.pid, other.pid)
+    until(lambda: bool(seen.of(child)) and bool(seen.of(other.pid)))
+
+
+def test_who_rests_works_or_is_served_is_not_mentioned(
+    hang: Hang, watch: Watching, silent: tuple[str, int], until: Until
+) -> None:
+    """Sleeping, computing, fed with data, a server without clients, one with an idle client."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = hang("serve", port)
+    quiet = [hang(kind) for kind in QUIET]
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"silent")  # its thread waits for more of it
+        until(lambda: len(procfs.task_ids(server.pid)) == 2)
+        asking = ask(hang, silent)
+        seen = watch(asking.pid, server.pid, *(each.pid for each in quiet))
+        until(lambda: len(seen.of(asking.pid)) >= 2)
+        until(lambda: seen.looks >= 5)
+        names = {each.pid: kind for each, kind in zip(quiet, QUIET, strict=True)} | {server.pid: "serve"}
+        assert {names[each.pid]: tells(each) for each in seen.readings if each.pid != asking.pid} == {}
+
+
+def test_a_short_job_costs_nothing(hang: Hang, silent: tuple[str, int]) -> None:
+    victim = ask(hang, silent)
+    seen = Watch(victim.pid)
+    seen.watcher.finish()
+    assert (seen.looks, seen.readings) == (0, [])
+    Watcher([victim.pid], seen.readings.append).finish()  # type: ignore[arg-type]  # never started
+
+
+def test_a_process_that_is_gone(watch: Watching, until: Until) -> None:
+    seen = watch(2**22 + 1)
+    until(lambda: seen.looks >= 2)
+    assert seen.readings == []
+
+
+def test_a_limit_of_the_programs_own_gets_a_reading_just_before(
+    hang: Hang, watch: Watching, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the pauses would have left the last seconds out."""
+    monkeypatch.setattr(watching, "_LONGEST_PAUSE_NS", 600 * SECOND)
+    victim = hang("epoll_raw")  # of 3 s
+    victim.settle("epoll_wait")
+    seen = watch(victim.pid)
+    assert victim.line().startswith("result 0")
+    seen.watcher.finish()
+    held = [each for each in seen.readings if not each.closed]
+    assert held, "asked at all"
+    assert held[-1].waited_ns >= watching.FIRST_NS
+
+
+def test_a_refused_process_is_remembered(
+    hang: Hang, watch: Watching, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from systrace.kernel import waiting
+
+    def refuse(pid: int) -> list[waiting.Awaited]:
+        raise PermissionError(pid)
+
+    monkeypatch.setattr(waiting, "awaited", refuse)
+    victim = hang("recv")
+    seen = watch(victim.pid)
+    until(lambda: seen.watcher.refused == {victim.pid})
+    assert seen.readings == []
+
+
+def test_a_thousand_quiet_connections(
+    hang: Hang, watch: Watching, silent: tuple[str, int], until: Until, record_property: Callable[[str, object], None]
+) -> None:
+    """In one epoll set: under a hundredth of a processor, and few lines a look."""
+    victim = hang("epoll_many", *silent, 1000)
+    victim.settle("epoll_wait")
+    before = time.process_time()
+    seen = watch(victim.pid)
+    until(lambda: bool(seen.readings) and time.monotonic() - seen.began >= 12, pause=0.5, limit=120)
+    elapsed = time.monotonic() - seen.began
+    share, whole = seen.cpu_s / elapsed, (time.process_time() - before) / elapsed
+    record_property("watcher", f"{share:.3%} thread, {whole:.3%} process, {seen.looks} looks in {elapsed:.1f} s")
+    print(f"{share:.3%} thread, {whole:.3%} process, {seen.looks} looks in {elapsed:.1f} s, {len(seen.readings)} lines")  # noqa: T201
+    assert share < 0.01
+    assert len(seen.readings) <= watching._SOCKETS * seen.looks
+    by_inode: dict[int, int] = {}
+    for each in seen.readings:
+        by_inode[each.socket.inode] = by_inode.get(each.socket.inode, 0) + 1
+    assert max(by_inode.values()) <= 4  # doubling pauses: 0.9, 2.7, 6.3 s, ...
+
+
+def test_the_lines_of_one_wait_grow_with_the_logarithm_of_its_time() -> None:
+    """A day of waiting is some forty lines: pauses double up to an hour."""
+    pause, at, lines = watching.FIRST_NS, watching.FIRST_NS, 0
+    while at < 86_400 * SECOND:
+        lines += 1
+        pause = min(pause * 2, watching._LONGEST_PAUSE_NS)
+        at += pause
+    assert lines < 45
+    assert os.getpid() > 0
