@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
 import socket
 import threading
 import time
@@ -14,9 +14,9 @@ import pytest
 
 from systrace.capture import watching
 from systrace.capture.watching import Watcher
-from systrace.kernel import procfs
+from systrace.kernel import procfs, waiting
 from systrace.look.lines import PREFIX, reading_of
-from systrace.look.nouns import Reading
+from systrace.look.nouns import Backlog, Reading
 from systrace.look.telling import tells
 from tests.kernel.conftest import Hang, Until, hang, lab, until
 
@@ -32,7 +32,7 @@ class Watch:
     def __init__(self, *pids: int) -> None:
         self.readings: list[Reading] = []
         self.looks = 0
-        self.cpu_s = 0.0
+        self.costs: list[tuple[float, float]] = []  # after each look: seconds since the start, of a processor
         self.began = time.monotonic()
         self.watcher = Watcher(pids, self._take, [self._looked])
         self.watcher.start()
@@ -44,7 +44,7 @@ class Watch:
 
     def _looked(self) -> None:
         self.looks += 1
-        self.cpu_s = time.thread_time()
+        self.costs.append((time.monotonic() - self.began, time.thread_time()))
 
     def of(self, pid: int) -> list[Reading]:
         return [each for each in self.readings if each.pid == pid]
@@ -168,6 +168,49 @@ def test_who_rests_works_or_is_served_is_not_mentioned(
         assert {names[each.pid]: tells(each) for each in seen.readings if each.pid != asking.pid} == {}
 
 
+def test_a_wait_in_slices_is_one_wait(hang: Hang, watch: Watching, until: Until) -> None:
+    victim = hang("poll_slices")
+    seen = watch(victim.pid)
+    until(lambda: any(each.waited_ns > 2 * SECOND for each in seen.readings))
+
+
+def test_a_connect_to_a_full_queue_of_this_machine(hang: Hang, watch: Watching, until: Until) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, socket.socket() as first:
+        first.connect(listener.getsockname())
+        victim = hang("connect", *listener.getsockname())
+        victim.settle("connect")
+        seen = watch(victim.pid)
+        until(lambda: bool(seen.readings))
+    reading = seen.readings[0]
+    assert (reading.call, reading.socket.state, reading.listener) == ("connect", "syn-sent", Backlog(1, 0))
+
+
+def test_what_is_not_taken_by_the_peer(hang: Hang, watch: Watching, until: Until) -> None:
+    victim = hang("send")
+    victim.settle("sendto")
+    seen = watch(victim.pid)
+    until(lambda: any(each.socket.timer == "persist" for each in seen.readings))
+    assert seen.readings[-1].call == "sendto"
+    assert seen.readings[-1].socket.unsent
+
+
+@pytest.mark.xfail(reason="the number of sockets is bounded in a look, not for those whose wait is over", strict=True)
+def test_the_end_of_many_waits_is_told_of_a_few(
+    hang: Hang, watch: Watching, silent: tuple[str, int], until: Until
+) -> None:
+    """A job that is killed with a thousand connections: a burst of a thousand lines."""
+    victim = hang("epoll_many", *silent, 100)
+    victim.settle("epoll_wait")
+    seen = watch(victim.pid)
+    until(lambda: bool(seen.readings))
+    victim.process.kill()
+    victim.process.wait()
+    seen.watcher.finish()
+    closed = [each for each in seen.readings if each.closed]
+    assert closed
+    assert len(closed) <= watching._SOCKETS
+
+
 def test_a_short_job_costs_nothing(hang: Hang, silent: tuple[str, int]) -> None:
     victim = ask(hang, silent)
     seen = Watch(victim.pid)
@@ -182,26 +225,65 @@ def test_a_process_that_is_gone(watch: Watching, until: Until) -> None:
     assert seen.readings == []
 
 
-def test_a_limit_of_the_programs_own_gets_a_reading_just_before(
-    hang: Hang, watch: Watching, until: Until, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the pauses would have left the last seconds out."""
-    monkeypatch.setattr(watching, "_LONGEST_PAUSE_NS", 600 * SECOND)
-    victim = hang("epoll_raw")  # of 3 s
+class Steps:
+    """A watcher whose looks are taken one by one, at the times that a test says; its wait began at 0."""
+
+    def __init__(self, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lines: list[bytes] = []
+        self.watcher = Watcher([pid], self.lines.append)
+        self.tables = waiting.Tables()
+        self.now = time.monotonic_ns()
+        self.start = self.now
+        monkeypatch.setattr("systrace.capture.watching.time.monotonic_ns", lambda: self.now)
+
+    def told_at(self, *seconds: float) -> list[float]:
+        """When there was a reading."""
+        found = []
+        for each in seconds:
+            self.now, before = self.start + round(each * SECOND), len(self.lines)
+            self.watcher._look(self.tables)
+            found += [each] * (len(self.lines) - before)
+        return found
+
+
+EVERY_HALF = [each / 2 for each in range(41)]
+
+
+def test_pauses_double(hang: Hang, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = hang("recv")
+    victim.settle("recvfrom")
+    steps = Steps(victim.pid, monkeypatch)
+    assert steps.told_at(*EVERY_HALF) == [1.0, 3.0, 7.0, 14.5]
+    steps.tables.close()
+
+
+def test_a_limit_of_the_programs_own_gets_a_reading_just_before(hang: Hang, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the pauses would have left the last seconds out: the same and one more."""
+    victim = hang("epoll_limit", 13)
     victim.settle("epoll_wait")
-    seen = watch(victim.pid)
-    assert victim.line().startswith("result 0")
-    seen.watcher.finish()
-    held = [each for each in seen.readings if not each.closed]
-    assert held, "asked at all"
-    assert held[-1].waited_ns >= watching.FIRST_NS
+    steps = Steps(victim.pid, monkeypatch)
+    assert steps.told_at(*[each for each in EVERY_HALF if each < 13]) == [1.0, 3.0, 7.0, 12.0]
+    steps.tables.close()
+
+
+def test_what_changes_is_told_at_once(hang: Hang, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And each thing that came begins the wait anew."""
+    victim = hang("recv")
+    victim.settle("recvfrom")
+    steps = Steps(victim.pid, monkeypatch)
+    assert steps.told_at(0.0, 0.5, 1.0, 1.5, 2.0) == [1.0]
+    (watched,) = steps.watcher._waits.values()
+    watched.word = ("established", "on", True, False, True)  # as if it had been so
+    assert steps.told_at(2.5, 2.6) == [2.5]
+    assert watched.row.tcp is not None
+    watched.row = dataclasses.replace(watched.row, tcp=dataclasses.replace(watched.row.tcp, bytes_received=77))
+    assert steps.told_at(6.0, 6.5, 7.0, 8.0) == [7.0]
+    steps.tables.close()
 
 
 def test_a_refused_process_is_remembered(
     hang: Hang, watch: Watching, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from systrace.kernel import waiting
-
     def refuse(pid: int) -> list[waiting.Awaited]:
         raise PermissionError(pid)
 
@@ -212,21 +294,18 @@ def test_a_refused_process_is_remembered(
     assert seen.readings == []
 
 
-def test_a_thousand_quiet_connections(
-    hang: Hang, watch: Watching, silent: tuple[str, int], until: Until, record_property: Callable[[str, object], None]
-) -> None:
-    """In one epoll set: under a hundredth of a processor, and few lines a look."""
+def test_a_thousand_quiet_connections(hang: Hang, watch: Watching, silent: tuple[str, int], until: Until) -> None:
+    """In one epoll set: under a hundredth of a processor, and few lines a look.
+
+    Imports are not in the figure: some 0.1 s, once, of what the report needs in any case.
+    """
     victim = hang("epoll_many", *silent, 1000)
     victim.settle("epoll_wait")
-    before = time.process_time()
     seen = watch(victim.pid)
-    until(lambda: bool(seen.readings) and time.monotonic() - seen.began >= 12, pause=0.5, limit=120)
-    elapsed = time.monotonic() - seen.began
-    share, whole = seen.cpu_s / elapsed, (time.process_time() - before) / elapsed
-    record_property("watcher", f"{share:.3%} thread, {whole:.3%} process, {seen.looks} looks in {elapsed:.1f} s")
-    print(f"{share:.3%} thread, {whole:.3%} process, {seen.looks} looks in {elapsed:.1f} s, {len(seen.readings)} lines")  # noqa: T201
-    assert share < 0.01
-    assert len(seen.readings) <= watching._SOCKETS * seen.looks
+    until(lambda: len(seen.costs) >= 2 and seen.costs[-1][0] >= 10, pause=0.2, limit=200)
+    (_, worked), (elapsed, _) = seen.costs[-2:]  # looks and the rests after them
+    assert worked / elapsed < 0.01, f"{worked:.3f} s in {elapsed:.1f} s"
+    assert len(seen.readings) <= watching._SOCKETS * (seen.looks + 1)
     by_inode: dict[int, int] = {}
     for each in seen.readings:
         by_inode[each.socket.inode] = by_inode.get(each.socket.inode, 0) + 1
@@ -241,4 +320,3 @@ def test_the_lines_of_one_wait_grow_with_the_logarithm_of_its_time() -> None:
         pause = min(pause * 2, watching._LONGEST_PAUSE_NS)
         at += pause
     assert lines < 45
-    assert os.getpid() > 0

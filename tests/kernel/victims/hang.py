@@ -264,6 +264,17 @@ def epoll_many() -> None:
     poller.poll(600)
 
 
+def epoll_limit() -> None:
+    """Again and again for as many seconds."""
+    client, _server = pair()
+    client.sendall(b"?")
+    poller = select.epoll()
+    poller.register(client, select.EPOLLIN)
+    ready(poller.fileno(), client.fileno())
+    while not poller.poll(float(sys.argv[2])):
+        pass
+
+
 def fed() -> None:
     """Gets a byte ten times a second."""
     client, server = pair()
