@@ -14,11 +14,12 @@ import pytest
 
 from systrace.capture import watching
 from systrace.capture.watching import Watcher
-from systrace.kernel import procfs, waiting
+from systrace.kernel import procfs, sock_diag, waiting
 from systrace.look.lines import PREFIX, reading_of
 from systrace.look.nouns import Backlog, Reading
 from systrace.look.telling import tells
 from tests.kernel.conftest import Hang, Until, hang, lab, until
+from tests.look.readings import TCP
 
 __all__ = ["hang", "lab", "until"]  # fixtures
 pytestmark = pytest.mark.real
@@ -264,6 +265,33 @@ def test_a_limit_of_the_programs_own_gets_a_reading_just_before(hang: Hang, monk
     steps = Steps(victim.pid, monkeypatch)
     assert steps.told_at(*[each for each in EVERY_HALF if each < 13]) == [1.0, 3.0, 7.0, 12.0]
     steps.tables.close()
+
+
+ASKED = dataclasses.replace(TCP, last_data_sent_ms=5000, last_data_received_ms=6000)
+ANSWERED = dataclasses.replace(TCP, last_data_sent_ms=6000, last_data_received_ms=5000)
+
+
+@pytest.mark.parametrize(
+    ("alone", "figures", "counts"),
+    [
+        (False, {"tcp": ASKED}, True),
+        (False, {"tcp": ANSWERED}, False),  # a pool of connections at rest
+        (True, {"tcp": ANSWERED}, True),  # it waits for that one
+        (False, {}, True),  # of the text tables: nothing is known of it
+        (True, {"tcp": ASKED, "accepted": True}, False),  # a server's rest
+        (False, {"tcp": ASKED, "accepted": True, "unsent": 9}, True),
+        (False, {"tcp": ANSWERED, "accepted": True, "timer": "persist"}, True),
+        (False, {"tcp": ANSWERED, "accepted": True, "timer": "on"}, True),
+        (False, {"tcp": ANSWERED, "timer": "keepalive"}, False),
+        (False, {"tcp": ANSWERED, "state": "syn-sent"}, True),
+    ],
+)
+def test_what_counts_as_owed(alone: bool, figures: dict[str, Any], counts: bool) -> None:
+    row = sock_diag.Row(7, "inet", "tcp", "established", None, None)
+    for name, each in figures.items():
+        setattr(row, name, each)
+    awaited = waiting.Awaited(9, 9, "recvfrom", 3, 7, alone)
+    assert watching._counts(watching.Watched(awaited, row, 1, 0)) == counts
 
 
 def test_what_changes_is_told_at_once(hang: Hang, monkeypatch: pytest.MonkeyPatch) -> None:

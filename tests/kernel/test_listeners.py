@@ -59,14 +59,9 @@ def test_one_that_listens_on_all_addresses(stack: ExitStack, until: Until) -> No
 
 
 def test_the_one_on_that_very_address_takes_precedence(stack: ExitStack, until: Until) -> None:
-    wide = socket.socket()
-    stack.enter_context(wide)
-    wide.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    wide.bind(("0.0.0.0", 0))
-    narrow = stack.enter_context(socket.socket())
-    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    narrow.bind(("127.0.0.2", wide.getsockname()[1]))
-    narrow.listen(1)
+    wide = stack.enter_context(socket.create_server(("0.0.0.0", 0), backlog=9, reuse_port=True))
+    address = ("127.0.0.2", wide.getsockname()[1])
+    narrow = stack.enter_context(socket.create_server(address, backlog=1, reuse_port=True))
     fill(stack, narrow.getsockname(), 2)
     until(lambda: Listeners(peer(narrow, "127.0.0.2"), os.getpid()).full() == Backlog(2, 1))
     assert Listeners(peer(narrow, "127.0.0.1"), os.getpid()).full() is None
