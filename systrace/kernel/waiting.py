@@ -108,7 +108,10 @@ class Tables:
     def again(self, namespace: int, row: sock_diag.Row) -> sock_diag.Row | None:
         """A socket of `find` as it is now, though its process may have gone; None: nobody knows it any more."""
         netlink = self._opened.get(namespace)
-        return sock_diag.again(netlink, row.key) if netlink is not None and row.key else None
+        now = sock_diag.again(netlink, row.key) if netlink is not None and row.key else None
+        if now is not None:
+            now.accepted = row.accepted  # which only the whole table tells
+        return now
 
     def close(self) -> None:
         """Let all go."""

@@ -163,6 +163,8 @@ def _read(kind: Any, value: Any) -> Any:
         return kind(**{name: _read(hints[name], each) for name, each in value.items() if name in known})
     if kind in (int, str, bool, float) and not isinstance(value, (int, float) if kind is float else kind):
         raise TypeError(f"{value!r} is no {kind.__name__}")
+    if kind in (int, float) and not abs(value) < 1 << 64:
+        raise ValueError("more than the kernel counts")
     return value
 
 

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
+import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -276,3 +279,157 @@ def test_a_tracer_finds_a_reader_though_keeper_and_spooler_are_dead(tmp_path: Pa
     os.close(writer)
     os.close(target)
     spool.close()
+
+
+# -------------------------------------------------------------------------------------------------------------- notes
+
+NOTE = b'# systrace: {"reading": {"pid": 5}}'
+LINE = b"5 1.000000001 read(3, 4) = 1\n"
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.005)
+
+
+def heard(one: Pipe) -> None:
+    """Return once the spooler has taken what it was told."""
+    eventually(lambda: fcntl.ioctl(one.spool._control, termios.TIOCOUTQ, bytes(4)) == bytes(4))
+
+
+@pytest.mark.parametrize("limit", [None, 100_000], ids=["spliced", "copied"])
+def test_a_note_waits_for_the_end_of_a_line(pipe: Callable[..., Pipe], limit: int | None) -> None:
+    one = pipe(limit=limit)
+    one.writer.write(JOB + b"5 1.0 read(3, ")
+    eventually(lambda: one.text() == JOB + b"5 1.0 read(3, ")
+    one.spool.note(NOTE)
+    heard(one)
+    one.writer.write(b'"half')
+    eventually(lambda: one.text() == JOB + b'5 1.0 read(3, "half')
+    one.writer.write(b'", 4) = 4\n')
+    whole = JOB + b'5 1.0 read(3, "half", 4) = 4\n' + NOTE + b"\n"
+    eventually(lambda: one.text() == whole)
+    one.spool.note(NOTE)  # nothing is under way: at once
+    eventually(lambda: one.text() == whole + NOTE + b"\n")
+    one.writer.close()
+    done = one.spool.finish()
+    assert (done.fault, done.lost) == ("", 0)
+    assert done.written == len(b"# head\n" + one.text())
+
+
+def test_a_note_comes_at_the_end_in_any_case(pipe: Callable[..., Pipe]) -> None:
+    one = pipe()
+    one.writer.write(JOB + b"5 1.0 read(3, ")
+    one.spool.note(NOTE)
+    one.spool.note(NOTE)
+    done = one.spool.finish()
+    assert one.text() == JOB + b"5 1.0 read(3, \n" + (NOTE + b"\n") * 2
+    assert done.written == len(b"# head\n" + one.text())
+
+
+def test_a_note_before_the_first_line_waits_for_it(pipe: Callable[..., Pipe]) -> None:
+    """Until the launcher is over nothing is the job's."""
+    one = pipe()
+    one.spool.note(NOTE)
+    heard(one)
+    one.writer.write(SHIM)
+    one.spool.note(NOTE)
+    heard(one)
+    assert one.text() == b""
+    one.writer.write(JOB)
+    eventually(lambda: one.text() == JOB + (NOTE + b"\n") * 2)
+
+
+def test_a_note_of_a_job_without_any_line_is_kept(pipe: Callable[..., Pipe]) -> None:
+    one = pipe()
+    one.spool.note(NOTE)
+    one.writer.close()
+    assert one.spool.finish().ended
+    assert one.text() == NOTE + b"\n"
+
+
+def test_notes_are_dropped_when_the_recording_is_full(pipe: Callable[..., Pipe]) -> None:
+    one = pipe(limit=1000)
+    for _ in range(100):
+        one.writer.write(LINE)
+    eventually(lambda: one.text() == LINE * ((1000 - 7) // len(LINE)))
+    one.spool.note(NOTE)
+    heard(one)
+    one.writer.write(LINE)
+    one.writer.close()
+    done = one.spool.finish()
+    assert one.text().replace(LINE, b"") == b""
+    assert done.written == len(b"# head\n" + one.text())
+    assert "limit of 1000 bytes" in done.fault
+
+
+def test_a_note_that_no_longer_fits_ends_the_recording(pipe: Callable[..., Pipe]) -> None:
+    one = pipe(limit=7 + len(LINE) + 10)
+    one.writer.write(LINE)
+    eventually(lambda: one.text() == LINE)
+    one.spool.note(NOTE)
+    heard(one)
+    one.writer.write(LINE)
+    one.writer.close()
+    assert "limit" in one.spool.finish().fault
+    assert one.text() == LINE
+
+
+def test_many_notes_while_much_is_written(pipe: Callable[..., Pipe]) -> None:
+    """From another thread, as the watcher's come; the tracer's writes end anywhere."""
+    one = pipe()
+    text = b"".join(b"5 1.%09d read(3, %d) = 1\n" % (i, i) for i in range(50_000))
+    notes = [NOTE + b" %d" % i for i in range(500)]
+
+    def tell() -> None:
+        for note in notes:
+            one.spool.note(note)
+            time.sleep(0.0005)
+
+    telling = threading.Thread(target=tell)
+    telling.start()
+    for at in range(0, len(text), 4001):
+        one.writer.write(text[at : at + 4001])
+    telling.join()
+    one.writer.close()
+    done = one.spool.finish()
+    lines = one.text().split(b"\n")
+    assert [line for line in lines if line.startswith(b"#")] == notes
+    assert b"\n".join(line for line in lines if not line.startswith(b"#")) == text
+    assert (done.lost, done.written) == (0, len(b"# head\n" + one.text()))
+
+
+def test_notes_for_a_spooler_that_died_harm_nobody(pipe: Callable[..., Pipe]) -> None:
+    one = pipe()
+    one.writer.write(JOB)
+    eventually(lambda: one.text() == JOB)
+    killed = spooler_of(one)
+    ended = pidfd(killed)
+    assert ended is not None
+    os.kill(killed, signal.SIGKILL)
+    assert wait_any([ended], 60)
+    os.close(ended)
+    for _ in range(100):
+        one.spool.note(NOTE)
+        one.writer.write(LINE)
+    one.writer.close()
+    assert "was killed" in one.spool.finish().fault
+    assert one.text() == JOB
+
+
+def test_notes_when_keeper_and_spooler_are_dead_harm_nobody(pipe: Callable[..., Pipe]) -> None:
+    one = pipe()
+    spoolers = [pidfd(spooler_of(one))]
+    os.kill(one.spool.pid, signal.SIGKILL)
+    os.waitpid(one.spool.pid, 0)
+    for each in spoolers:
+        assert each is not None
+        signal.pidfd_send_signal(each, signal.SIGKILL)
+        assert wait_any([each], 60)
+        os.close(each)
+    for _ in range(1000):
+        one.spool.note(NOTE)
+    assert "was killed" in one.spool.finish().fault
+    one.spool.note(NOTE)

@@ -238,6 +238,67 @@ def sigwait() -> None:
     signal.pause()
 
 
+def selects() -> None:
+    client, server = pair()
+    ready(client.fileno(), server.fileno())
+    select.select([client, server], [], [], 300.0)
+
+
+def poll_raw() -> None:
+    """poll of libc with a limit, so that a stop and SIGCONT go on with it by restart_syscall(2)."""
+    client, _server = pair()
+    poll_list = client.fileno().to_bytes(4, "little") + select.POLLIN.to_bytes(4, "little")
+    ready(client.fileno())
+    ctypes.CDLL(None).poll(poll_list, 1, 300_000)
+
+
+def epoll_many() -> None:
+    """Connections that have asked and wait for an answer, all of one epoll set."""
+    host, port, count = sys.argv[2:5]
+    poller = select.epoll()
+    connections = [socket.create_connection((host, int(port))) for _ in range(int(count))]
+    for each in connections:
+        each.sendall(b"?")
+        poller.register(each, select.EPOLLIN)
+    ready(poller.fileno(), *(each.fileno() for each in connections[:100]))
+    poller.poll(600)
+
+
+def epoll_limit() -> None:
+    """Again and again for as many seconds."""
+    client, _server = pair()
+    client.sendall(b"?")
+    poller = select.epoll()
+    poller.register(client, select.EPOLLIN)
+    ready(poller.fileno(), client.fileno())
+    while not poller.poll(float(sys.argv[2])):
+        pass
+
+
+def fed() -> None:
+    """Gets a byte ten times a second."""
+    client, server = pair()
+
+    def feed() -> None:
+        while True:
+            server.sendall(b".")
+            time.sleep(0.1)
+
+    threading.Thread(target=feed, daemon=True).start()
+    ready(client.fileno())
+    while client.recv(1):
+        pass
+
+
+def deaf() -> None:
+    """Listens and never accepts, its queue filled by itself where it is told to."""
+    host, port, backlog, own = sys.argv[2:6]
+    listener = socket.create_server((host, int(port)), backlog=int(backlog))
+    full = [socket.create_connection(listener.getsockname()) for _ in range(int(own))]
+    ready(len(full))
+    time.sleep(600)
+
+
 def unread() -> None:
     client, server = pair()
     server.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\x1b[2Jevil")
