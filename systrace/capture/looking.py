@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from systrace.capture.concluding import report_of
 from systrace.capture.reporting import complain
@@ -28,9 +28,10 @@ class Looked:
     analysis: Analysis
 
     @classmethod
-    def at(cls, pid: int, secrets: bool = False) -> Looked:
-        """Raises CaptureError: there is none."""
-        return cls.of(take(pid), secrets)
+    def at(cls, pid: int, secrets: bool = False, long_s: float | None = None) -> Looked:
+        """`long_s`: see `Look.long_s`. Raises CaptureError: there is none."""
+        look = take(pid)
+        return cls.of(look if long_s is None else replace(look, long_s=long_s), secrets)
 
     @classmethod
     def of(cls, look: Look, secrets: bool = False) -> Looked:

@@ -14,7 +14,9 @@ GRACE_S = 2.0
 PREFIX = "SYSTRACE_"
 
 
-def notify(command: str, report: bytes, facts: Mapping[str, str], directory: Path | None, option: str) -> str | None:
+def notify(
+    command: str, report: bytes, facts: Mapping[str, str], directory: Path | None, option: str = "--on-failure"
+) -> str | None:
     """Run a shell command with the report on its standard input and the facts in its environment.
 
     What it prints goes to standard error. `SYSTRACE_REPORT` names a file with the report where no fact does; it is in

@@ -355,7 +355,8 @@ class _Spooler:
             self._attached = message["attached"]
             return True
         if "note" in message:
-            self._notes.append(message["note"].encode() + b"\n")
+            if self._take != self._count:  # a recording that has stopped takes no more
+                self._notes.append(message["note"].encode() + b"\n")
             return True
         if "finish" in message:
             self._settle()

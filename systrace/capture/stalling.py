@@ -91,7 +91,7 @@ class Moments:
             from systrace.capture.looking import Looked
 
             with self._one:
-                return Looked.at(self._pid, self._secrets)
+                return Looked.at(self._pid, self._secrets, self.after_s)
         except Exception as error:  # noqa: BLE001 (the job goes on, whatever fails here)
             complain(f"no report of this moment: {words(error)}")
             return None

@@ -42,7 +42,7 @@ class StatusLine:
 
         text = f"systrace: {duration(int((now - self._began) * 1e9))}, {_connections(watcher)}{_wait(watcher.longest, now)}"
         with contextlib.suppress(OSError):
-            width = os.get_terminal_size(self._descriptor).columns
+            width = os.get_terminal_size(self._descriptor).columns or 80
             line = cut(safe(text), max(width - 1, 1)) if columns(text) >= width else safe(text)
             os.write(self._descriptor, _CLEAR + encoded(line))
             self._shown = True

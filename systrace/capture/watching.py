@@ -16,21 +16,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from systrace.capture.process_tree import descendants
+from systrace.capture.reporting import complain, words
 from systrace.tracers.waiting import Running
 
 if TYPE_CHECKING:
     from systrace.kernel.listeners import Listeners
     from systrace.kernel.sock_diag import Row
-    from systrace.kernel.waiting import Awaited, Tables
+    from systrace.kernel.waiting import Awaited, Sets, Tables
 
 FIRST_NS = 900_000_000  # a wait that lasts as long is worth a word
 _PAUSE_S = 0.5
-_REST = 250  # times the cost of a look: at most 0.4 % of a processor
+_REST = 330  # times the cost of a look: at most 0.3 % of a processor
 _LONGEST_S = 60.0
+_FIRST_REST_S = 5.0  # the first look has all the imports to do, too
 _LAST_WORD_S = 1.5  # how long the kernel is asked what became of a closed connection
 _SOON_S = 0.05
 _LATE_NS = 1_100_000_000  # before a call's own limit: there is a look in that time
 _REPEATED = 2  # times that the end was sent again: not a lost packet, a lost connection
+_WATCHED = 64  # of one process
+_PASSED_NS = 10_000_000_000  # then the whole table is asked again
 _SOCKETS = 8  # that one look tells about, the most telling first
 _LONGEST_PAUSE_NS = 3_600_000_000_000
 Write = Callable[[bytes], None]
@@ -64,8 +68,12 @@ class Watcher:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._waits: dict[tuple[int, int, int], Watched] = {}  # by thread, descriptor, inode
+        self._passed: dict[
+            tuple[int, int, int], int
+        ] = {}  # no TCP connections, or none worth a look: when that was seen
         self._known: dict[int, Running] = {}
         self._tables: Tables | None = None
+        self._sets: Sets = {}
         self.refused: set[int] = set()  # processes whose calls the kernel does not tell
         self.tables_refused = False
 
@@ -123,9 +131,16 @@ class Watcher:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         if self._over.wait(_PAUSE_S):
             return  # a short job pays nothing
+        try:
+            self._follow()
+        except Exception as error:  # noqa: BLE001 (nobody is to suffer from a mistake of ours)
+            complain(f"the kernel is asked no more about the job's waits: {words(error)}")
+
+    def _follow(self) -> None:
         from systrace.kernel.waiting import Tables
 
         tables = self._tables = Tables()
+        longest = _FIRST_REST_S
         try:
             while True:
                 began = time.thread_time()
@@ -133,8 +148,9 @@ class Watcher:
                 for observer in self._observers:
                     observer(self)
                 cost = time.thread_time() - began
-                if self._over.wait(min(max(_PAUSE_S, cost * _REST), _LONGEST_S)):
+                if self._over.wait(min(max(_PAUSE_S, cost * _REST), longest)):
                     break
+                longest = _LONGEST_S
             self._last_words(tables, list(self._waits.values()))
         finally:
             self.tables_refused = tables.refused
@@ -148,7 +164,9 @@ class Watcher:
         current = {(each.tid, each.fd, each.inode): each for each in found}
         ended = [watched for key, watched in self._waits.items() if key not in current]
         self._waits = {key: watched for key, watched in self._waits.items() if key in current}
-        self._enter(tables, {key: each for key, each in current.items() if key not in self._waits}, now)
+        self._passed = {key: at for key, at in self._passed.items() if key in current and now - at < _PASSED_NS}
+        fresh = {key: each for key, each in current.items() if key not in self._waits and key not in self._passed}
+        self._enter(tables, fresh, now)
         telling = [each for each in self._waits.values() if self._refresh(tables, each, now)]
         for watched in sorted(telling, key=_urgency, reverse=True)[:_SOCKETS]:
             self._tell(watched, now)
@@ -170,7 +188,7 @@ class Watcher:
         found = []
         for pid in self._processes():
             try:
-                found += awaited(pid)
+                found += awaited(pid, self._sets)
             except PermissionError:
                 self.refused.add(pid)
         return found
@@ -179,11 +197,13 @@ class Watcher:
         by_pid: dict[int, set[int]] = {}
         for each in fresh.values():
             by_pid.setdefault(each.pid, set()).add(each.inode)
-        rows = {pid: tables.find(pid, inodes) for pid, inodes in by_pid.items()}
+        rows = {pid: tables.find(pid, inodes, _WATCHED) for pid, inodes in by_pid.items()}
         for key, each in fresh.items():
             row = rows[each.pid].get(each.inode)
             if row is not None and row.state != "listen":
                 self._waits[key] = Watched(each, row, tables.namespace(each.pid), now, due_ns=now + FIRST_NS)
+            else:
+                self._passed[key] = now
 
     def _refresh(self, tables: Tables, watched: Watched, now: int) -> bool:
         """Ask again; whether there is something to tell."""
@@ -227,6 +247,7 @@ class Watcher:
         """Of connections whose wait is over: do they still stand, and was their end, once sent, acknowledged?"""
         deadline = time.monotonic() + _LAST_WORD_S
         waiting = [each for each in ended if time.monotonic_ns() - each.since_ns >= FIRST_NS and _counts(each)]
+        waiting = sorted(waiting, key=_urgency, reverse=True)[:_SOCKETS]
         while waiting:
             waiting = [each for each in waiting if not self._last_word(tables, each, final=time.monotonic() > deadline)]
             if waiting:
@@ -253,7 +274,7 @@ class Watcher:
             return False  # it has just been sent
         row.inode = watched.row.inode
         watched.row = row
-        if lost or row.state in ("fin-wait-2", "time-wait", "closing"):
+        if lost or row.state in ("fin-wait-2", "time-wait"):
             self._tell(watched, time.monotonic_ns(), closed=True)
         return True
 

@@ -29,7 +29,8 @@ any more. A set-user-id program (sudo, ping) does not get its rights while it is
 A report of the moment comes when SIGUSR1 is sent to systrace (the job does not get that signal), and with --stall when
 the job hangs: when no thread of it has got on, and none sleeps, computes, serves or waits within a limit of its own.
 
---on-failure runs a shell command when the job fails or the verdict is bad: the report is its standard input, and
+--on-failure runs a shell command when the job fails or the verdict is bad, --on-stall when it stalls: the report is its
+standard input, and
 SYSTRACE_JOB, _STATUS, _OUTCOME, _CAUSE, _PEER, _REPORT and _RECORDING are in its environment.
 
 Exit status: the command's own (128+n for signal n), 127 when there is no such command, 126 when it can't be executed,
@@ -108,7 +109,7 @@ def run(
         typer.Option(metavar="[SIGNAL]", help="Then end it: TERM unless another is named, KILL after 10 s."),
     ] = None,
     on_stall: Annotated[
-        str | None, typer.Option(metavar="CMD", help="Shell command to run when it has stalled, as --on-failure.")
+        str | None, typer.Option(metavar="CMD", help="Shell command to run when it has stalled.")
     ] = None,
     job: Annotated[
         str | None, typer.Option(metavar="NAME", help="The job's name in files and for --on-failure.")

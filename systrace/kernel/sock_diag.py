@@ -7,6 +7,8 @@ text tables of /proc/PID/net say the same with fewer figures (no TCP_INFO).
 from __future__ import annotations
 
 import errno
+import heapq
+import itertools
 import os
 import socket
 import struct
@@ -36,9 +38,11 @@ _ALL_BUT_TIME_WAIT = 0x3FFF & ~(1 << _TIME_WAIT)
 STATES = ("", "established", "syn-sent", "syn-received", "fin-wait-1", "fin-wait-2", "time-wait", "close", "close-wait",
           "last-ack", "listen", "closing", "syn-received", "bound")  # net/tcp_states.h  # fmt: skip
 TIMERS = ("", "on", "keepalive", "timewait", "persist")  # as ss(8) names them
+_NUMBERS = itertools.count(2)  # of questions; dumps have 1
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
 _MAPPED = bytes(10) + b"\xff\xff"
-_LISTEN, _ANY = 10, bytes(16)
+_SYN_SENT, _LISTEN, _ANY = 2, 10, bytes(16)
+_AT_WORK = (1, 4)  # timers: something is repeated, or a closed window probed
 
 
 @dataclass(slots=True)
@@ -115,13 +119,16 @@ def again(sock: socket.socket, key: bytes) -> Row | None:
     """
     family, ident = key[0], key[1:]
     request = struct.pack("=BBBxI", family, socket.IPPROTO_TCP, 1 << (_ATTR_TCP_INFO - 1), 0x3FFF) + ident
+    number = next(_NUMBERS) & 0xFFFFFFFF
     try:
-        sock.send(_HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST, 1, 0) + request)
-        data = sock.recv(1 << 16)
+        sock.send(_HEADER.pack(_HEADER.size + len(request), _SOCK_DIAG_BY_FAMILY, _REQUEST, number, 0) + request)
+        while True:
+            data = sock.recv(1 << 16)
+            length, kind, _, answers, _ = _HEADER.unpack_from(data)
+            if answers == number:  # else it is what an earlier question was no longer waited for
+                return _inet_row(data[_HEADER.size : length], "tcp", None) if kind == _SOCK_DIAG_BY_FAMILY else None
     except OSError:
         return None
-    length, kind, _, _, _ = _HEADER.unpack_from(data)
-    return _inet_row(data[_HEADER.size : length], "tcp", None) if kind == _SOCK_DIAG_BY_FAMILY else None
 
 
 def _attributes(body: bytes, at: int) -> dict[int, bytes]:
@@ -135,8 +142,13 @@ def _attributes(body: bytes, at: int) -> dict[int, bytes]:
     return found
 
 
-def inet_rows(sock: socket.socket, inodes: set[int], protocols: Sequence[str] = tuple(_PROTOCOLS)) -> list[Row]:
-    """TCP and UDP sockets with these inodes; a loopback peer's inode is filled in where it is on this host."""
+def inet_rows(
+    sock: socket.socket, inodes: set[int], protocols: Sequence[str] = tuple(_PROTOCOLS), most: int | None = None
+) -> list[Row]:
+    """TCP and UDP sockets with these inodes; a loopback peer's inode is filled in where it is on this host.
+
+    `most`: of more than so many of a protocol, those on which something is owed; without the inodes of their peers.
+    """
     bodies: dict[str, list[bytes]] = {}
     for protocol in protocols:
         number = _PROTOCOLS[protocol]
@@ -149,9 +161,11 @@ def inet_rows(sock: socket.socket, inodes: set[int], protocols: Sequence[str] = 
     rows = []
     for protocol, found in bodies.items():
         mine = [body for body in found if int.from_bytes(body[68:72], "little") in inodes]
+        if most is not None and len(mine) > most:
+            mine = heapq.nlargest(most, mine, key=_urgency)
         ends = {_key(body[4:6], body[6:8], body[8:24], body[24:40]): 0 for body in mine}
         heard = {(body[4:6], _plain(body[8:24])) for body in found if body[1] == _LISTEN}
-        for body in found:  # who is at the other end: the same pair of addresses, swapped
+        for body in found if most is None else ():  # who is at the other end: the same pair of addresses, swapped
             key = _key(body[6:8], body[4:6], body[24:40], body[8:24])
             if key in ends:
                 ends[key] = int.from_bytes(body[68:72], "little")
@@ -161,6 +175,16 @@ def inet_rows(sock: socket.socket, inodes: set[int], protocols: Sequence[str] = 
             row.accepted = body[1] != _LISTEN and any((body[4:6], a) in heard for a in (_plain(body[8:24]), _ANY))
             rows.append(row)
     return rows
+
+
+def _urgency(body: bytes) -> tuple[bool, bool, int]:
+    """Something is under way or stuck; the last word was ours; how long it has been silent, in ms."""
+    trouble = body[1] == _SYN_SENT or body[2] in _AT_WORK or body[60:64] != b"\0\0\0\0"  # idiag_wqueue
+    info = _attributes(body, _INET.size).get(_ATTR_TCP_INFO, b"")
+    if len(info) < 56:
+        return trouble, False, 0
+    sent, _, received = struct.unpack_from("=3I", info, 44)
+    return trouble, sent <= received, received
 
 
 def _key(port: bytes, other_port: bytes, address: bytes, other: bytes) -> tuple[bytes, bytes, bytes, bytes]:

@@ -32,8 +32,8 @@ class Awaited:
     limit_ns: int | None = None  # of the call
 
 
-def awaited(pid: int) -> list[Awaited]:
-    """What the threads of one process wait for.
+def awaited(pid: int, sets: Sets | None = None) -> list[Awaited]:
+    """What the threads of one process wait for; `sets` remembers large epoll sets from one look to the next.
 
     Raises:
         PermissionError: the kernel does not say (ptrace access mode, proc_pid_syscall(5)).
@@ -51,11 +51,26 @@ def awaited(pid: int) -> list[Awaited]:
             call = decode(*current, machine, "", memory)
             if call.name == "restart_syscall":
                 call = decode(*current, machine, procfs.wchan_of(pid, tid), memory)
-        found += _sockets(pid, tid, call)
+        found += _sockets(pid, tid, call, sets if sets is not None else {})
     return found
 
 
-def _sockets(pid: int, tid: int, call: Call) -> list[Awaited]:
+Sets = dict[
+    tuple[int, int], tuple[bytes, list["Awaited"]]
+]  # by thread and epoll descriptor: its fdinfo, and what it means
+
+
+def _sockets(pid: int, tid: int, call: Call, sets: Sets) -> list[Awaited]:
+    if call.name not in calls.EPOLLS or call.fd is None:
+        return _named(pid, tid, call)
+    text = procfs.read(f"/proc/{pid}/fdinfo/{call.fd}") or b""
+    known = sets.get((tid, call.fd))
+    if known is None or known[0] != text or (known[1] and known[1][0].call != call.name):
+        known = sets[tid, call.fd] = text, _named(pid, tid, call)
+    return known[1]
+
+
+def _named(pid: int, tid: int, call: Call) -> list[Awaited]:
     if call.name in calls.EPOLLS and call.fd is not None:
         watched = {call.fd: procfs.epoll_interest(pid, call.fd, {})}
         call = followed(pid, call, _NOTHING, watched) or call
@@ -92,10 +107,13 @@ class Tables:
     refused: bool = False  # a namespace could not be entered: its text tables have no TCP_INFO
     _opened: dict[int, socket.socket | None] = field(default_factory=dict)
 
-    def find(self, pid: int, inodes: set[int]) -> dict[int, sock_diag.Row]:
-        """The TCP sockets with these inodes in the namespace of `pid`."""
+    def find(self, pid: int, inodes: set[int], most: int | None = None) -> dict[int, sock_diag.Row]:
+        """The TCP sockets with these inodes in the namespace of `pid`; of very many the `most` telling."""
         netlink = self._of(pid)
-        rows = sock_diag.text_rows(pid, inodes) if netlink is None else sock_diag.inet_rows(netlink, inodes, ("tcp",))
+        if netlink is None:
+            rows = sock_diag.text_rows(pid, inodes)[:most]
+        else:
+            rows = sock_diag.inet_rows(netlink, inodes, ("tcp",), most)
         return {row.inode: row for row in rows if row.protocol == "tcp"}
 
     def namespace(self, pid: int) -> int:

@@ -36,7 +36,18 @@ import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from systrace.look.nouns import Descriptor, End, FileLock, Limit, Look, ProcessState, Reading, SocketState, Thread
+from systrace.look.nouns import (
+    LONG_S,
+    Descriptor,
+    End,
+    FileLock,
+    Limit,
+    Look,
+    ProcessState,
+    Reading,
+    SocketState,
+    Thread,
+)
 
 PREFIX = b"# systrace: "
 _PER_LINE = 16  # items: keeps a line far below what any reader of logs would cut
@@ -57,6 +68,8 @@ def lines_of(look: Look) -> list[bytes]:
         ("holders", ({"inode": i, "ends": [_plain(end) for end in ends]} for i, ends in look.holders.items())),
     )
     first = {**head, "version": 2, "kernel": look.kernel, "took_ms": look.took_ns // 10**6, "sysctls": look.sysctls}
+    if look.long_s != LONG_S:
+        first["long_s"] = look.long_s
     found = [_line(first)]
     for name, items in lists:
         found += [_line({**head, name: batch}) for batch in _batches(items)]
@@ -112,6 +125,7 @@ def _joined(first: Mapping[str, Any], lists: dict[str, list[Any]]) -> Look | Non
         holders={i["inode"]: tuple(_read(End, end) for end in i["ends"]) for i in lists.get("holders", [])},
         sysctls={str(name): int(value) for name, value in first.get("sysctls", {}).items()},
         limits=tuple(_read(Limit, item) for item in lists.get("limits", [])),
+        long_s=float(first.get("long_s", LONG_S)),
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from systrace.model import Endpoint, Keepalive
 
+LONG_S = 60.0  # below this a wait without an end may just be slow: no default of a client library is shorter
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -272,6 +274,7 @@ class Look:
     holders: dict[int, tuple[End, ...]]  # who holds the pipes, and the other ends of local sockets, that are waited on
     sysctls: dict[str, int]  # in the target's network namespace
     limits: tuple[Limit, ...]
+    long_s: float = LONG_S  # from when on a wait that nothing will end counts as a hang; `run --stall` may say another
 
     @property
     def root(self) -> ProcessState:

@@ -12,6 +12,7 @@ import pytest
 
 from systrace.capture import job
 from systrace.capture.analyst import Analyst, Work
+from systrace.capture.analysts import end_showing, say_failures, showing_analyst
 from systrace.capture.job import Course, Session
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.plan import Options, Plan
@@ -27,7 +28,7 @@ BAD = b'{"line": "x failed", "healthy": false, "failed": true}\nthe whole report
 def plan(report: Place | None = None, **more: Any) -> Plan:
     """Of a job that is called x."""
     options = Options(["x"], **more)
-    return Plan(options, "/x", "x", None, None, 4096, None, options.quiet, None, [], None, report=report)
+    return Plan(options, "/x", "x", None, None, None, None, 4096, None, options.quiet, None, [], None, report=report)
 
 
 @pytest.fixture
@@ -160,10 +161,10 @@ def test_keepalive_that_could_not_be_switched_on_is_said(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     keepalives = Keepalives("60,15,4")
-    job._say_failures(keepalives)
+    say_failures(keepalives)
     assert capfd.readouterr().err == ""
     monkeypatch.setattr(Keepalives, "complaint", lambda _self: "keepalive could not be switched on: x")
-    job._say_failures(keepalives)
+    say_failures(keepalives)
     assert capfd.readouterr().err == "systrace: keepalive could not be switched on: x\n"
     os.close(keepalives.writer)
     os.close(keepalives._reader)
@@ -179,8 +180,8 @@ def test_a_watcher_that_dies_is_said(recording: Recording, capfd: pytest.Capture
     def work(_lines: Iterator[bytes]) -> bytes:
         raise ValueError("odd")
 
-    assert job._watcher(recording, None, None, False) is None
+    assert showing_analyst(recording, None, None, False) is None
     watcher = Analyst(recording.path, work, set())
-    job._end(watcher)
+    end_showing(watcher)
     watcher.close()
     assert capfd.readouterr().err.startswith("systrace: --live stopped: ValueError: odd")

@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR2])
 def test_a_signal_for_systrace_reaches_the_job(
     started: Callable[..., subprocess.Popen[bytes]], fifo: Path, number: signal.Signals
 ) -> None:

@@ -104,6 +104,7 @@ def test_all_threads_are_traced_and_let_go(tmp_path: Path) -> None:
     with target(ECHO) as process:
         settled(process)
         assert process.stdin is not None
+        stdin = process.stdin
         with Embedded().attach([Running.of(process.pid)], Request(trace, WANTED)) as capture:
             assert capture.pid == process.pid
             tasks = tasks_of(process.pid)
@@ -114,8 +115,8 @@ def test_all_threads_are_traced_and_let_go(tmp_path: Path) -> None:
             def heard() -> (
                 bool
             ):  # a call that returns at the very moment that the tracer comes is not seen: say it again
-                process.stdin.write(b"hello\n")
-                process.stdin.flush()
+                stdin.write(b"hello\n")
+                stdin.flush()
                 capture.wait(0.2)
                 return "sendto(" in trace.read_text() and ", 100, 0, NULL, NULL) = 6" in trace.read_text()
 

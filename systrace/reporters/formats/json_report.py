@@ -21,7 +21,7 @@ from systrace.reporters.shapes.shape import (
     SourceShape,
     TransactionShape,
 )
-from systrace.reporters.words.endings import silence_ns
+from systrace.reporters.words.endings import ended_by, silence_ns
 
 Since = Callable[[int | None], float | None]
 
@@ -149,6 +149,7 @@ def _source(evidence: Evidence) -> SourceShape:
             "span_s": span,
             "command": source.facts.get("command") or _first_command(evidence),
             "host": source.facts.get("host"),
+            "ended_by": ended_by(source),
         },
     )
 

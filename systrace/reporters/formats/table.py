@@ -14,6 +14,7 @@ from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.views.request_table import requests_table
 from systrace.reporters.views.socket_table import socket_table
 from systrace.reporters.words.clock import Clock
+from systrace.reporters.words.endings import ended_by
 from systrace.reporters.words.outcomes import COLOURS, WORDS
 from systrace.shell import word
 from systrace.words import clean, columns, cut, cut_middle, duration, encoded, safe, size, wrap
@@ -126,10 +127,10 @@ def _about(analysis: Analysis, layout: Layout) -> list[str]:
     host = source.facts.get("host")
     words = [f"{name} on {clean(str(host), 60)}" if name and host else name]
     words.append(Clock.of(source, layout.utc).span(source.first_ns, source.last_ns))
-    status, by = source.facts.get("exit_status"), source.facts.get("stall_kill")
+    status, by = source.facts.get("exit_status"), ended_by(source)
     words.append(_end(job, status if isinstance(status, int) else None))
-    if isinstance(by, str):
-        words.append(f"ended by systrace with {clean(by, 20)} because it had stalled (--stall-kill)")
+    if by is not None:
+        words.append(f"it had stalled and was ended by systrace ({by})")
     return [word for word in words if word]
 
 

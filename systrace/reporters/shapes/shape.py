@@ -33,6 +33,7 @@ class SourceShape(TypedDict):
     span_s: float | None
     command: Annotated[list[str] | None, "the job and its arguments"]
     host: Annotated[Any, "of the recording, if systrace made it"]
+    ended_by: Annotated[str | None, "the option of systrace that ended the job, and its signal; null as a rule"]
 
 
 class VerdictShape(TypedDict):

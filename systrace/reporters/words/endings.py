@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from systrace.model import Evidence, Fault, Socket, Span
-from systrace.words import duration
+from systrace.model import Evidence, Fault, Socket, Source, Span
+from systrace.words import clean, duration
 
 _ERRNO_WORDS = {
     "ECONNREFUSED": "refused",
@@ -32,6 +32,12 @@ _STATE_WORDS = {
     "closed": "closed",
 }
 _CLOSED_BY = {"exit": "open until exit", "exec": "closed by exec"}
+
+
+def ended_by(source: Source) -> str | None:
+    """What of systrace itself ended the job: `--stall-kill, SIGTERM`."""
+    name = source.facts.get("stall_kill")
+    return f"--stall-kill, {clean(name, 20)}" if isinstance(name, str) else None
 
 
 def errno_words(errno: str | None) -> str:

@@ -16,7 +16,6 @@ from systrace.rules.case.index import SECOND
 from systrace.rules.case.stalls import Stall
 
 _REPEATED = 2  # times: one may be a lost packet
-_SLACK_NS = SECOND  # a reading's clock and the tracer's, and the wait that was noticed a moment before its call
 _LEFT_OPEN_NS = 60 * SECOND  # no path that is known forgets a connection sooner
 
 
@@ -84,7 +83,7 @@ def heed(finding: Draft, word: Word | None, *, proves: bool = True) -> None:
 
 
 def _word(socket: Socket, since_ns: int | None, waited_ns: int | None) -> Word | None:
-    found = [each for each in socket.readings if since_ns is None or each[0].time_ns >= since_ns - _SLACK_NS]
+    found = [each for each in socket.readings if since_ns is None or each[0].time_ns >= since_ns]
     waiting = next((each for each in reversed(found) if not each[0].closed), None)
     end = next((each for each in reversed(found) if each[0].closed), None)
     last = waiting or end

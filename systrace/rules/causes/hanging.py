@@ -112,6 +112,7 @@ def _polled(case: Case) -> Iterator[Draft]:
 @rule(
     "idle-timeout",
     endless=True,
+    ends=("unacknowledged",),
     on_path=True,
     no_answer=True,
     over=("reset-by-peer", "stale-connection", "broken-pipe", "peer-vanished"),
@@ -127,7 +128,8 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
     """Something on the path (NAT gateway, load balancer, firewall) seems to have forgotten the connection while it idled.
 
     What it is: variant `waiting`: a wait of 350 s or more without keepalive; variant `reset`: after such a silence the
-        next packet was answered by a reset; variant `silent`: after it, nothing came back at all.
+        next packet was answered by a reset; variant `silent`: after it, nothing came back at all; `unacknowledged`: the
+        same, until the program's own limit ended the wait: the kernel says so.
     Why it matters: neither end is at fault and neither is told: a waiting reader waits for ever, and curl cannot
         reproduce it because curl turns keepalive on.
     What proves it: the silence before the failure, keepalive off (or its first probe later than the limit), and no end of
@@ -243,7 +245,7 @@ def _forgotten(case: Case, stall: Stall, word: Word) -> Draft:
     finding = base(case, "idle-timeout", stall)
     before = socket.turn.idle_before_ns if socket.turn is not None else None
     silence = before if limit_passed(case, socket, before) else stall.waited_ns
-    finding.variant = "silent"
+    finding.variant = "silent" if _is_hang(case, stall) else "unacknowledged"
     finding.summary = (
         f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(silence)}; what was sent after "
         f"that was never acknowledged; keepalive {_keepalive_words(case, socket)}. {matching_limits(case, silence, socket)}"

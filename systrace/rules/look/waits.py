@@ -11,8 +11,6 @@ from systrace.model import Draft
 from systrace.rules.look.wording import name_of, socket_line, thread_line, who
 from systrace.words import roughly
 
-_LONG_S = 60.0  # below this a wait without an end may just be slow (no default of a client library is shorter)
-
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -91,7 +89,7 @@ class Wait:
 
     def severity(self, *, endless: bool) -> str:
         """Fatal when nothing will end it and it has lasted; else a warning: it may just be slow."""
-        if endless and self.seconds is not None and self.seconds >= _LONG_S:
+        if endless and self.seconds is not None and self.seconds >= self.snapshot.long_s:
             return "fatal"
         return "warning"
 
