@@ -30,8 +30,7 @@ A report of the moment comes when SIGUSR1 is sent to systrace (the job does not 
 the job hangs: when no thread of it has got on, and none sleeps, computes, serves or waits within a limit of its own.
 
 --on-failure runs a shell command when the job fails or the verdict is bad, --on-stall when it stalls: the report is its
-standard input, and
-SYSTRACE_JOB, _STATUS, _OUTCOME, _CAUSE, _PEER, _REPORT and _RECORDING are in its environment.
+standard input, and SYSTRACE_JOB, _STATUS, _OUTCOME, _CAUSE, _PEER, _REPORT and _RECORDING are in its environment.
 
 Exit status: the command's own (128+n for signal n), 127 when there is no such command, 126 when it can't be executed,
 2 for options that make no sense; see --verdict-status.

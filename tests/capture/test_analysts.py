@@ -11,10 +11,10 @@ from systrace.capture.recording import Recording
 from systrace.reporters.layout import Layout
 
 LINES = (
-    b'77 1795000000.0 execve("/bin/true", ["true"], 0x1 /* 0 vars */) = 0 <0.1>\n'
-    b"77 1795000000.1 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.1>\n"
-    b'77 1795000000.1 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16) = 0 <0.1>\n'
-    b"77 1795000000.2 +++ exited with 0 +++\n"
+    b'77 1795000000.000000 execve("/bin/true", ["true"], 0x1 /* 0 vars */) = 0 <0.1>\n'
+    b"77 1795000000.100000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.1>\n"
+    b'77 1795000000.100000 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.1")}, 16) = 0 <0.1>\n'
+    b"77 1795000000.200000 +++ exited with 0 +++\n"
 )
 
 
