@@ -275,7 +275,9 @@ def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float
         fault = "; ".join(each for each in (broken or capture.fault(), spooled.fault) if each) or None
         if broken is not None and any(still_running(snapshot) for snapshot in roots):
             ended = False
-        recording.end({"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost})
+        recording.end(
+            {"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost, **watcher.unseen}
+        )
         return _report(to, recording, analyst, fault, () if ended else roots)
 
 

@@ -128,7 +128,7 @@ class Course:
         fault = _fault(capture, spooled, session.spool)
         if not fault and status is not None and spooled.ended and not session.recording.shows_end_of(capture.pid):
             fault = f"{self._tracer} ended before the job: the recording stops there"
-        ended = {"exit_status": status, "fault": fault, "lost_bytes": spooled.lost}
+        ended = {"exit_status": status, "fault": fault, "lost_bytes": spooled.lost, **watcher.unseen}
         keys = session.keys
         session.recording.end(ended, keys.lines() if keys is not None and session.recording.saved else ())
         if status is None:
@@ -264,8 +264,9 @@ class Course:
         path = self._session.recording.path if self._session is not None else None
 
         def take(number: signal.Signals, sender: int, tty: bool) -> None:
-            if number == signal.SIGUSR1 and self._moments is not None:
-                self._moments.now()
+            if number == signal.SIGUSR1:
+                if self._moments is not None:
+                    self._moments.now()
             else:
                 _relay(capture, path, number, sender, tty)
 

@@ -33,6 +33,7 @@ _LAST_WORD_S = 1.5  # how long the kernel is asked what became of a closed conne
 _SOON_S = 0.05
 _LATE_NS = 1_100_000_000  # before a call's own limit: there is a look in that time
 _REPEATED = 2  # times that the end was sent again: not a lost packet, a lost connection
+_SHOWN = 3
 _WATCHED = 64  # of one process
 _PASSED_NS = 10_000_000_000  # then the whole table is asked again
 _SOCKETS = 8  # that one look tells about, the most telling first
@@ -108,6 +109,18 @@ class Watcher:
                 row.inode for row in self._tables.find(process.pid, inodes).values() if row.state == "established"
             }
         return len(found)
+
+    @property
+    def unseen(self) -> dict[str, list[str]]:
+        """What the kernel did not tell us, for the last line of a recording; empty as a rule."""
+        found = []
+        if self.refused:
+            pids = ", ".join(str(pid) for pid in sorted(self.refused)[:_SHOWN])
+            more = f" and {len(self.refused) - _SHOWN} more" if len(self.refused) > _SHOWN else ""
+            found.append(f"what processes {pids}{more} wait for (set-user-id, or another user's)")
+        if self.tables_refused:
+            found.append("what is acknowledged in a network namespace that only root may enter")
+        return {"unwatched": found} if found else {}
 
     @property
     def over(self) -> threading.Event:

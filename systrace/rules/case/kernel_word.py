@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from systrace.look.nouns import Reading
-from systrace.look.telling import tells
 from systrace.model import Attempt, Draft, Fact, Socket
 from systrace.rules.case.index import SECOND
 from systrace.rules.case.stalls import Stall
@@ -30,7 +29,7 @@ class Word:
 
     kind: str
     reading: Reading
-    event: Fact
+    events: tuple[Fact, ...]
     closed: Reading | None = None  # what became of the end that was sent at its close
     alive: bool = False  # the peer's host was heard of after the last data: by a probe's answer or that of the end
     waited_ns: int | None = None
@@ -56,8 +55,39 @@ class Word:
 
     @property
     def text(self) -> str:
-        """The kernel's word as a sentence."""
-        return f"The kernel, {tells(self.reading)}{f'; {tells(self.closed)}' if self.closed is not None else ''}."
+        """The kernel's word as a sentence; the readings themselves are evidence."""
+        state, end = self.reading.socket, self.closed or (self.reading if self.reading.closed else None)
+        if self.kind == "unacknowledged":
+            return f"The kernel: {self._lost}."
+        if self.kind == "unanswered probes":
+            probes = state.tcp.probes if state.tcp is not None else 0
+            return f"The kernel: {probes} keepalive probes went unanswered."
+        if self.kind in ("connecting", "backlog"):
+            full = ": the listener's queue is full" if self.kind == "backlog" else ""
+            count = (state.retransmits or 0) + 1
+            return f"The kernel: {count} SYN{'s' * (count > 1)} sent, none answered{full}."
+        if self.kind == "window":
+            return f"The kernel: {state.unsent or 0} bytes wait, the peer's window is closed, and its host answers."
+        later = ""
+        if self.alive:
+            later = ", the end (FIN) at the close too" if end is not None else ", keepalive probes too"
+        if self.kind == "unasked":
+            return f"The kernel: nothing had been sent; the peer's host answers{later.removesuffix(' too')}."
+        return f"The kernel: the peer's host has acknowledged all that was sent{later}."
+
+    @property
+    def _lost(self) -> str:
+        """What nobody acknowledged."""
+        state, said = self.reading.socket, []
+        if not self.reading.closed and state.timer == "persist":
+            said.append(
+                f"{state.tcp.probes if state.tcp is not None else 0} probes of its closed window went unanswered"
+            )
+        elif not self.reading.closed and state.retransmits:
+            said.append(f"{state.unsent or 0} bytes were sent {state.retransmits + 1} times and never acknowledged")
+        if self.closed is not None or self.reading.closed:
+            said.append("the end (FIN) that was sent at the close was never acknowledged")
+        return ", and ".join(said)
 
 
 def word_on(stall: Stall) -> Word | None:
@@ -77,7 +107,7 @@ def heed(finding: Draft, word: Word | None, *, proves: bool = True) -> None:
     if word is None:
         return
     finding.summary = f"{finding.summary} {word.text}"
-    finding.evidence = [*finding.evidence, word.event]
+    finding.evidence = [*finding.evidence, *word.events]
     if proves:
         finding.confidence = "confirmed"
 
@@ -89,15 +119,15 @@ def _word(socket: Socket, since_ns: int | None, waited_ns: int | None) -> Word |
     last = waiting or end
     if last is None:
         return None
-    reading, event = last
+    reading, events = last[0], tuple(each[1] for each in (waiting, end) if each is not None)
     after = end[0] if end is not None and waiting is not None else None
     if end is not None and (end[0].socket.retransmits or 0) >= _REPEATED:
-        return Word("unacknowledged", reading, event, after)
+        return Word("unacknowledged", reading, events, after)
     sent = "acknowledged" if socket.sent.calls else "unasked"
     kind = _kind(reading) if waiting is not None else sent
     if end is not None and kind in ("unacknowledged", "unanswered probes", ""):
         kind = sent  # it came through in the end
-    return Word(kind, reading, event, after, end is not None or _answers_probes(reading), waited_ns) if kind else None
+    return Word(kind, reading, events, after, end is not None or _answers_probes(reading), waited_ns) if kind else None
 
 
 def _kind(reading: Reading) -> str:

@@ -7,6 +7,7 @@ from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpStray
 from systrace.messages.tls import NO_KEYS, TlsHello, TlsRecords
 from systrace.model import Evidence, Process
+from systrace.words import clean
 
 # Calls of strace's %network and %process, and what such a log shows by itself: if there is nothing but these,
 # `-e trace=network` hid the rest; a single other call shows that it did not.
@@ -60,6 +61,9 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
     if "strace_options" in facts or "calls" in facts:  # systrace's own recording: its options are known
         if facts.get("plain_files") is False:
             hidden.append("the embedded tracer leaves out reads and writes of plain files")
+        unwatched = facts.get("unwatched")
+        if isinstance(unwatched, list):
+            hidden += [f"the kernel could not be asked {clean(str(each), 200)}" for each in unwatched[:2]]
         return hidden
     if network_only(evidence):
         hidden.append(
