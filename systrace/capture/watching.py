@@ -63,7 +63,10 @@ class Watcher:
 
     def __init__(self, pids: Iterable[int], write: Write, observers: Iterable[Observer] = ()) -> None:
         """`write` takes a line of the recording; `observers` are called after each look, in the watching thread."""
-        self._roots = tuple(pids)
+        self._known: dict[int, Running] = {}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                self._known[pid] = Running.of(pid)  # now: later the number may be a stranger's
         self._write = write
         self._observers = tuple(observers)
         self._over = threading.Event()
@@ -72,7 +75,6 @@ class Watcher:
         self._passed: dict[
             tuple[int, int, int], int
         ] = {}  # no TCP connections, or none worth a look: when that was seen
-        self._known: dict[int, Running] = {}
         self._tables: Tables | None = None
         self._sets: Sets = {}
         self.refused: set[int] = set()  # processes whose calls the kernel does not tell
@@ -187,12 +189,12 @@ class Watcher:
 
     def _processes(self) -> list[int]:
         """The job's, with those that it has let go (daemons) as long as they live."""
-        for root in self._roots:
-            with contextlib.suppress(ProcessLookupError):
-                self._known.setdefault(root, Running.of(root))
-            for each in descendants(root):
-                self._known[each.pid] = each
         self._known = {pid: each for pid, each in self._known.items() if _lives(each)}
+        found: dict[int, Running] = {}
+        for known in self._known:  # parents come first, so most are found with their family
+            if known not in found:
+                found |= {each.pid: each for each in descendants(known)}
+        self._known |= found
         return list(self._known)
 
     def _awaited(self) -> list[Awaited]:
