@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from systrace.messages.http import HttpResponse
-from systrace.model import Message, Socket
+from systrace.model import DETACHED, Message, Sent, Socket
 from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.kernel_word import Word
 from systrace.rules.case.stalls import Stall
 from systrace.rules.content.victims import is_last_word
+
+_OWN_LIMIT_NS = SECOND // 20
+_HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
 
 
 def only_watched(stall: Stall) -> bool:
@@ -70,3 +74,62 @@ def open_answer(socket: Socket) -> Message | None:
         if message.direction == "received":
             return None if message.complete else message
     return None
+
+
+def given_up_by(case: Case, stall: Stall) -> str:
+    """What made the program give up: its `limit`, an `alarm`, `itself` (it closed or exited, and failed), or ""."""
+    waited = stall.waited_ns
+    if stall.ended == "limit" and (waited is None or waited >= _OWN_LIMIT_NS):
+        socket = stall.socket
+        if (
+            stall.phase == "greeting"
+            and socket.inherited
+            and not socket.closed_by
+            and case.fate(stall.process) == "open"
+        ):
+            return ""  # whether anything was owed the log does not show, nor that the program minded
+        unproven = waited is None and stall.phase == "middle" and case.fate(stall.process) == "ok"
+        return "limit" if not unproven else ""  # without a clock a tick of its loop looks like its limit
+    if stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM":
+        return "alarm"
+    left = stall.ended in ("close", "exit") and (waited is None or waited >= SECOND)
+    return "itself" if left and case.fate(stall.process) == "failed" else ""
+
+
+def is_hang(case: Case, stall: Stall) -> bool:
+    """Nothing in the program ended the wait, nor would have."""
+    if stall.ended in ("limit", "close", "exit", "signal SIGALRM") or stall.limit_source == "SIGALRM":
+        return False
+    if stall.ended.startswith("broken"):
+        return False
+    fate = case.fate(stall.process)
+    pushed = _only_reads(case, stall)
+    if stall.span is not None and stall.span.events[-1].record.outcome == DETACHED:
+        return True
+    if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
+        return True
+    if stall.phase == "idle" and (stall.waited_ns or 0) < 30 * SECOND and fate != "killed":
+        return False
+    if stall.phase == "idle" and stall.limit_ns is not None:
+        return False
+    return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
+
+
+def _only_reads(case: Case, stall: Stall) -> bool:
+    """The waiting process never sends on this connection: it waits for more, or for the end (`cat </dev/tcp/...`)."""
+    owners, pid = case.evidence.owners, stall.process.pid if stall.process is not None else None
+    return not any(isinstance(e, Sent) and owners.get(e.record.tid) == pid for e in stall.socket.timeline)
+
+
+def path_died(case: Case, stall: Stall, word: Word | None) -> bool:
+    """The kernel says that the path or the peer's host was dead, and the program minded: that outweighs what it did then."""
+    return word is not None and word.lost and _minded(case, stall)
+
+
+def _minded(case: Case, stall: Stall) -> bool:
+    """The program gave the wait up, hung in it, or failed: what it leaves behind when all is well is no loss."""
+    if stall.phase == "idle" and not (gave_up_on_stream(case, stall) or died_of_limit(case, stall)):
+        return False
+    if stall.direction == "w":
+        return stall.ended not in ("close", "exit") or case.fate(stall.process) != "ok"
+    return bool(given_up_by(case, stall)) or is_hang(case, stall)

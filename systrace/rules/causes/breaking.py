@@ -12,6 +12,7 @@ from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.kernel_word import Word, heed, word_on
 from systrace.rules.case.stalls import Stall, exit_of
+from systrace.rules.case.unfinished import path_died
 from systrace.rules.case.waits import base, how_it_ended, stalls
 from systrace.rules.examples import FAIL, FINE, REQUEST, replies
 from systrace.rules.limits import forgotten
@@ -293,7 +294,7 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
     for direction in "rw":
         for stall in stalls(case, direction):
             word = word_on(stall)
-            if word is not None and word.lost and not forgotten(case, stall):
+            if word is not None and path_died(case, stall, word) and not forgotten(case, stall):
                 yield _unheard(case, stall, word)
 
 

@@ -6,21 +6,20 @@ from collections.abc import Iterator
 
 from systrace.calls import SOCKET_OPTIONS, WRITES
 from systrace.keepalive import KEEPALIVE_IDLE_S
-from systrace.model import DETACHED, Draft, Fault, Sent, Socket, Step
+from systrace.model import Draft, Fault, Socket, Step
 from systrace.rules.advice.probes import watch
 from systrace.rules.advice.remedies import advise_local, keepalive_remedies, lost_on_path, timeout_remedies
-from systrace.rules.case.index import SECOND, Case, where
+from systrace.rules.case.index import Case, where
 from systrace.rules.case.kernel_word import Word, heed, word_on
 from systrace.rules.case.polling import asked_in_vain
 from systrace.rules.case.stalls import Stall
+from systrace.rules.case.unfinished import is_hang, path_died
 from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.examples import REQUEST, exits, replies
 from systrace.rules.limits import forgotten, goes_far, limit_passed, matching_limits, silent_limit_ns
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
-
-_HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
 
 
 @rule(
@@ -49,7 +48,7 @@ def hung_read(case: Case) -> Iterator[Draft]:
     yield from looked(case, "hung-read")
     for stall in stalls(case, "r"):
         word = word_on(stall)
-        if not _is_hang(case, stall) or _idle_limit_fits(case, stall, word) or (word is not None and word.lost):
+        if not is_hang(case, stall) or _idle_limit_fits(case, stall, word) or path_died(case, stall, word):
             continue
         finding = base(case, "hung-read", stall)
         finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
@@ -141,11 +140,11 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
     yield from looked(case, "idle-timeout")
     for stall in stalls(case, "r"):
         word = word_on(stall)
-        if word is not None and word.lost:
+        if word is not None and path_died(case, stall, word):
             if forgotten(case, stall):
                 yield _forgotten(case, stall, word)
             continue
-        if not _is_hang(case, stall) or not _idle_limit_fits(case, stall, word):
+        if not is_hang(case, stall) or not _idle_limit_fits(case, stall, word):
             continue
         finding = base(case, "idle-timeout", stall)
         finding.variant, finding.confidence = "waiting", "likely" if case.shows(SOCKET_OPTIONS) else "possible"
@@ -209,30 +208,6 @@ def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
     finding.refuted_by = "a successful exchange after a longer silence on the same path"
 
 
-def _is_hang(case: Case, stall: Stall) -> bool:
-    if stall.ended in ("limit", "close", "exit", "signal SIGALRM") or stall.limit_source == "SIGALRM":
-        return False
-    if stall.ended.startswith("broken"):
-        return False
-    fate = case.fate(stall.process)
-    pushed = _only_reads(case, stall)
-    if stall.span is not None and stall.span.events[-1].record.outcome == DETACHED:
-        return True
-    if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
-        return True
-    if stall.phase == "idle" and (stall.waited_ns or 0) < 30 * SECOND and fate != "killed":
-        return False
-    if stall.phase == "idle" and stall.limit_ns is not None:
-        return False
-    return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
-
-
-def _only_reads(case: Case, stall: Stall) -> bool:
-    """The waiting process never sends on this connection: it waits for more, or for the end (`cat </dev/tcp/...`)."""
-    owners, pid = case.evidence.owners, stall.process.pid if stall.process is not None else None
-    return not any(isinstance(e, Sent) and owners.get(e.record.tid) == pid for e in stall.socket.timeline)
-
-
 def _idle_limit_fits(case: Case, stall: Stall, word: Word | None) -> bool:
     if word is not None and word.alive:
         return False  # something on the path still knows the connection
@@ -245,7 +220,7 @@ def _forgotten(case: Case, stall: Stall, word: Word) -> Draft:
     finding = base(case, "idle-timeout", stall)
     before = socket.turn.idle_before_ns if socket.turn is not None else None
     silence = before if limit_passed(case, socket, before) else stall.waited_ns
-    finding.variant = "silent" if _is_hang(case, stall) else "unacknowledged"
+    finding.variant = "silent" if is_hang(case, stall) else "unacknowledged"
     finding.summary = (
         f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(silence)}; what was sent after "
         f"that was never acknowledged; keepalive {_keepalive_words(case, socket)}. {matching_limits(case, silence, socket)}"

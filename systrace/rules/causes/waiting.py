@@ -12,14 +12,19 @@ from systrace.rules.advice.remedies import advise_local, lost_on_path, on_this_h
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.kernel_word import heed, word_on
 from systrace.rules.case.stalls import Stall
-from systrace.rules.case.unfinished import died_of_limit, gave_up_on_stream, is_slow_transfer, last_moment
+from systrace.rules.case.unfinished import (
+    died_of_limit,
+    gave_up_on_stream,
+    given_up_by,
+    is_slow_transfer,
+    last_moment,
+    path_died,
+)
 from systrace.rules.case.waits import base, how_it_ended, stalls, what
 from systrace.rules.examples import OPEN, REQUEST, exits, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
-
-_OWN_LIMIT_NS = SECOND // 20
 
 
 @rule(
@@ -54,8 +59,8 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             stall.phase = "middle"
         if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
             continue
-        by, word = _given_up_by(case, stall), word_on(stall)
-        if not by or (word is not None and word.lost):
+        by, word = given_up_by(case, stall), word_on(stall)
+        if not by or path_died(case, stall, word):
             continue
         finding = base(case, "read-timeout", stall)
         limit = stall.limit_ns or stall.waited_ns
@@ -93,26 +98,6 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
         heed(finding, word, proves=clear)
         yield finding
-
-
-def _given_up_by(case: Case, stall: Stall) -> str:
-    """What made the program give up: its `limit`, an `alarm`, `itself` (it closed or exited, and failed), or ""."""
-    waited = stall.waited_ns
-    if stall.ended == "limit" and (waited is None or waited >= _OWN_LIMIT_NS):
-        socket = stall.socket
-        if (
-            stall.phase == "greeting"
-            and socket.inherited
-            and not socket.closed_by
-            and case.fate(stall.process) == "open"
-        ):
-            return ""  # whether anything was owed the log does not show, nor that the program minded
-        unproven = waited is None and stall.phase == "middle" and case.fate(stall.process) == "ok"
-        return "limit" if not unproven else ""  # without a clock a tick of its loop looks like its limit
-    if stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM":
-        return "alarm"
-    left = stall.ended in ("close", "exit") and (waited is None or waited >= SECOND)
-    return "itself" if left and case.fate(stall.process) == "failed" else ""
 
 
 @rule(
@@ -198,7 +183,7 @@ def send_blocked(case: Case) -> Iterator[Draft]:
         if stall.waited_ns is not None and stall.waited_ns < SECOND // 2 and stall.ended != "limit" and not stall.cut:
             continue  # a call that was under way at attach and at detach has lasted longer than the log
         word = word_on(stall)
-        if (stall.ended in ("close", "exit") and case.fate(stall.process) == "ok") or (word is not None and word.lost):
+        if (stall.ended in ("close", "exit") and case.fate(stall.process) == "ok") or path_died(case, stall, word):
             continue
         finding = base(case, "send-blocked", stall)
         if stall.ended == "limit":

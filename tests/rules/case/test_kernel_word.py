@@ -282,3 +282,14 @@ def word_kinds(*readings: Reading) -> list[str]:
     analysis = gives_up(*readings)
     case = Case(analysis.evidence)
     return [word.kind for stall in stalls(case, "r") for word in [word_on(stall)] if word is not None]
+
+
+def test_what_a_well_ended_job_leaves_behind_is_no_loss() -> None:
+    """A farewell that nobody acknowledges, or a pooled connection that is gone at the exit: nothing was lost by it."""
+    bye = (
+        "9 40.2 close(3) = 0 <0.0001>",
+        "9 40.3 +++ exited with 0 +++",
+    )
+    wait = "9 10.9 poll([{fd=3, events=POLLIN}], 1, -1) = 1 ([{fd=3, revents=POLLIN}]) <2.0>"
+    analysis = judged(OPEN, wait, reading(12.0), reading(41.5, **FIN_LOST), *bye)
+    assert not [each for each in analysis.findings if each.cause in ("peer-vanished", "idle-timeout")]
