@@ -418,11 +418,3 @@ def test_the_one_to_blame(wanted: Scene, tracer: str, tmp_path: Path) -> None:
         assert re.fullmatch(wanted.variant, first["variant"]), first["summary"]
     assert re.search(r'^# systrace: \{"reading": ?', text, re.MULTILINE)
     assert told(again(recording, options)) == told(report)
-
-
-@pytest.mark.parametrize("wanted", SCENES)
-def test_the_fault_is_there(wanted: Scene, tmp_path: Path) -> None:
-    """The scenes themselves, with nobody who traces."""
-    played = play(wanted, [], tmp_path)
-    assert played.status == wanted.status, played.stderr
-    played.watch.check(wanted.proof)
