@@ -226,7 +226,8 @@ class Watcher:
         if row is None:
             return False
         if _moved(watched.row, row):
-            watched.since_ns, watched.pause_ns, watched.due_ns, watched.late = now, FIRST_NS, now + FIRST_NS, False
+            watched.since_ns = now - _silent_ns(row)
+            watched.pause_ns, watched.due_ns, watched.late = FIRST_NS, watched.since_ns + FIRST_NS, False
         watched.row = row
         if now - watched.since_ns < FIRST_NS or not _counts(watched):
             return False
@@ -313,6 +314,13 @@ def _moved(before: Row, now: Row) -> bool:
         return before.state != now.state or before.unread != now.unread or (before.unsent or 0) > (now.unsent or 0)
     figures = [(each.bytes_received, each.bytes_acked, each.state) for each in (before.tcp, now.tcp)]
     return figures[0] != figures[1]
+
+
+def _silent_ns(row: Row) -> int:
+    """Since the last data, in either direction; 0 where that is not known."""
+    if row.tcp is None or row.state != "established":
+        return 0
+    return min(row.tcp.last_data_sent_ms, row.tcp.last_data_received_ms) * 1_000_000
 
 
 def _counts(watched: Watched) -> bool:

@@ -252,6 +252,8 @@ def tcp_info(raw: bytes) -> TcpInfo | None:
         bytes_received=received,
         unsent=unsent,
         rwnd_limited_ms=limited,
+        data_segments_in=struct.unpack_from("=I", raw, 152)[0] if len(raw) >= 156 else None,
+        out_of_order=struct.unpack_from("=I", raw, 224)[0] if len(raw) >= 228 else None,
     )
 
 

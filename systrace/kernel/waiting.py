@@ -16,6 +16,7 @@ from systrace.kernel.memory import Memory
 from systrace.look.nouns import Call, Descriptor, SocketState
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
+_LITTLE = 3  # descriptors: curl has its wake-up call among them
 _MOST = 1024  # descriptors of one wait that are followed
 
 
@@ -28,7 +29,7 @@ class Awaited:
     call: str
     fd: int
     inode: int
-    alone: bool  # it waits for nothing else
+    alone: bool  # it waits for little else: a timer, a wake-up call
     limit_ns: int | None = None  # of the call
 
 
@@ -81,7 +82,7 @@ def _named(pid: int, tid: int, call: Call) -> list[Awaited]:
         except OSError:
             continue
         if match is not None:
-            found.append(Awaited(pid, tid, call.name, fd, int(match[1]), len(call.fds) == 1, call.limit_ns))
+            found.append(Awaited(pid, tid, call.name, fd, int(match[1]), len(call.fds) <= _LITTLE, call.limit_ns))
     return found
 
 

@@ -80,6 +80,8 @@ class TcpInfo:
     bytes_received: int | None
     unsent: int | None  # bytes written by the program, not yet sent
     rwnd_limited_ms: float | None  # time the peer's window stopped us
+    data_segments_in: int | None = None
+    out_of_order: int | None = None  # of these: what was lost before them came later (Linux 5.4)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ def tells(reading: Reading) -> str:
         words.append(f"{state.unsent} bytes on their way")
     elif tcp is not None:
         words.append(f"all that was sent is acknowledged, nothing is outstanding{_heard(state)}")
+    if tcp is not None and tcp.out_of_order:
+        words.append(f"{tcp.out_of_order} of {tcp.data_segments_in} segments came out of order")
     if state.unread:
         words.append(f"{state.unread} bytes unread here")
     if reading.listener is not None:

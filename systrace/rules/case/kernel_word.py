@@ -14,6 +14,7 @@ from systrace.model import Attempt, Draft, Fact, Socket
 from systrace.rules.case.index import SECOND
 from systrace.rules.case.stalls import Stall
 
+_FEW = 10  # segments
 _REPEATED = 2  # times: one may be a lost packet
 _LEFT_OPEN_NS = 60 * SECOND  # no path that is known forgets a connection sooner
 
@@ -100,6 +101,17 @@ def word_on_attempt(socket: Socket, attempt: Attempt) -> Word | None:
     """The same of a connect."""
     word = _word(socket, attempt.start_ns, attempt.duration_ns)
     return word if word is not None and word.kind in ("connecting", "backlog") else None
+
+
+def loss_on(socket: Socket) -> tuple[int, int, Fact] | None:
+    """Of the data segments that had come: how many out of order, as after a loss, and how many in all; the reading that says
+    so. None where none does, or too few had come to tell.
+    """
+    for reading, event in reversed(socket.readings):
+        tcp = reading.socket.tcp
+        if tcp is not None and tcp.out_of_order is not None and (tcp.data_segments_in or 0) >= _FEW:
+            return tcp.out_of_order, tcp.data_segments_in or 0, event
+    return None
 
 
 def heed(finding: Draft, word: Word | None, *, proves: bool = True) -> None:

@@ -267,7 +267,8 @@ def peer_vanished(case: Case) -> Iterator[Draft]:
     """An established connection died without a packet from the peer.
 
     What it is: ETIMEDOUT (or a late EHOSTUNREACH, ENETUNREACH, even ECONNREFUSED) on a receive or send: the kernel's
-        retransmissions, keepalive probes or TCP_USER_TIMEOUT gave up. Variants: `retransmission`, `keepalive`.
+        retransmissions, keepalive probes or TCP_USER_TIMEOUT gave up; or the wait was ended before that, and the kernel's
+        readings say that nothing came back. Variants: `retransmission`, `keepalive`.
         Of a running process (attach), `retransmitting`: what was sent is repeated now, and nothing acknowledges it.
     Why it matters: the peer or the path is gone; nobody closed anything.
     What proves it: the errno on a connection that stood, long after the last byte.

@@ -203,7 +203,7 @@ def connect_timeout(case: Case) -> Iterator[Draft]:
 
     What it is: variant `kernel`: the kernel gave up (ETIMEDOUT); variant `deadline`: the program's own limit ended the
         wait first; variant `pending`: the connect was still unanswered when the log or the process ended.
-        Of a running process (attach), `queue`: the listener's queue of a UNIX socket is full.
+        `queue`: the listener's queue is full (of a UNIX socket; of TCP where the listener is on this machine).
     Why it matters: silence means that packets are dropped on the way there or back; a service that is merely down
         would refuse at once.
     What proves it: the errno, or a wait for the connecting socket that ended without readiness.

@@ -10,7 +10,7 @@ from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.probes import ask_again, knock, last_request
 from systrace.rules.advice.remedies import advise_local, lost_on_path, on_this_host, timeout_remedies
 from systrace.rules.case.index import SECOND, Case, where
-from systrace.rules.case.kernel_word import heed, word_on
+from systrace.rules.case.kernel_word import heed, loss_on, word_on
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import (
     died_of_limit,
@@ -25,6 +25,8 @@ from systrace.rules.examples import OPEN, REQUEST, exits, replies
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
+
+_LOSSY = 0.01  # of the segments: TCP slows down to a crawl with such a share (RFC 5348 3.1)
 
 
 @rule(
@@ -135,6 +137,18 @@ def slow_transfer(case: Case) -> Iterator[Draft]:
             f"({rate:.0f} bytes/s) and then gave up before the answer was complete."
         )
         finding.causes = ["the server produces or sends slowly", "the path is throttled or loses packets"]
+        loss = loss_on(socket)
+        if loss is not None:
+            late, all_, reading = loss
+            finding.summary += f" The kernel: {late or 'none'} of {all_} segments came out of order"
+            finding.summary += ", as after a loss." if late else ": nothing is lost on the path."
+            finding.evidence = [*finding.evidence, reading]
+            lossy = late >= all_ * _LOSSY
+            finding.causes = (
+                ["the path loses packets"]
+                if lossy
+                else ["the server produces or sends slowly", "the path is throttled"]
+            )
         finding.next_steps = [
             *ask_again(socket, last_request(socket), clock="%{speed_download} bytes/s, %{time_total} s"),
             Step(f"ss -tnoi dst {where(socket.peer)[0]}", "while it transfers: retrans, cwnd"),
