@@ -51,8 +51,9 @@ class Word:
     def its_program(self) -> str:
         """What is to blame where the network is not."""
         if self.kind == "unasked":
-            return "the server's program is stuck or stopped, or waits to be asked first: its host answers"
-        return "the server's host has all of the request: its program is slow for it, stuck, or has lost it"
+            return "the peer's program is stuck or stopped, or waits to be asked first: its host answers"
+        behind = "or what is behind it, if it is a proxy or balancer"
+        return f"the peer's host has all of the request: its program ({behind}) is slow, stuck, or has lost it"
 
     @property
     def text(self) -> str:
