@@ -76,7 +76,7 @@ def test_an_acknowledged_request_clears_the_path() -> None:
     finding = first(gives_up(reading(11, waited_s=9.8)), "read-timeout", "failed")
     assert cites(finding)
     assert not blames_path(finding)
-    assert finding.causes[0].startswith("the server's host has all of the request")
+    assert finding.causes[0].startswith("the peer's host has all of the request")
     assert finding.confidence == "confirmed"
     assert any("kernel: after 9.80 s of waiting" in str(line) for line in finding.lines)
     finding = first(killed(reading(11, waited_s=9.8)), "hung-read", "hung")
@@ -168,7 +168,7 @@ def test_nothing_was_asked() -> None:
     finding = first(
         judged(OPEN, wait, reading(20, **figures), reading(32.5, **FIN_ANSWERED), END), "read-timeout", "failed"
     )
-    assert finding.causes[0].startswith("the server's program is stuck or stopped, or waits to be asked first")
+    assert finding.causes[0].startswith("the peer's program is stuck or stopped, or waits to be asked first")
     finding = first(judged(OPEN, wait, reading(20, **figures), END), "read-timeout", "failed")
     assert blames_path(finding)
     assert cites(finding)
