@@ -160,9 +160,9 @@ class Watcher:
             while True:
                 began = time.thread_time()
                 self._look(tables)
+                cost = time.thread_time() - began
                 for observer in self._observers:
                     observer(self)
-                cost = time.thread_time() - began
                 if self._over.wait(min(max(_PAUSE_S, cost * _REST), longest)):
                     break
                 longest = _LONGEST_S

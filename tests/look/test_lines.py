@@ -104,7 +104,7 @@ EVERY = Reading(
     socket=SocketState(
         9, 3, 4711, "inet6", "stream", "tcp", Endpoint("inet6", "::1", 41000), Endpoint("unix", path="/x\\x1b\u20ac"),
         "syn-sent", "on", 900, 3, 1, 2, "head", True, Keepalive(True, 60, 5, 3), 1, 2, 3, 4, True,
-        TcpInfo("established", 1, 2, 3, 204.5, 1.25, 4, 5, 6, 7, 8, 9, 10, 11, 12.5), 4712, True,
+        TcpInfo("established", 1, 2, 3, 204.5, 1.25, 4, 5, 6, 7, 8, 9, 10, 11, 12.5, 13, 14), 4712, True,
     ),
     closed=True,
     listener=Backlog(6, 5, True),
