@@ -8,7 +8,6 @@ after pauses that double, whenever the kernel's word changes, and when the wait 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -142,8 +141,6 @@ class Watcher:
             self._thread = None
 
     def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # the job's processors are the job's
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         if self._over.wait(_PAUSE_S):
             return  # a short job pays nothing
         try:
