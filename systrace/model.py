@@ -242,6 +242,14 @@ class Closed(Event):
 
 
 @dataclass(slots=True)
+class RingUsed(Event):
+    """io_uring_setup(2), io_uring_enter(2): what goes through the ring is seen by no tracer of calls."""
+
+    fd: int
+    made: bool
+
+
+@dataclass(slots=True)
 class Duplicated(Event):
     """dup(2), dup2, dup3, fcntl(F_DUPFD)."""
 
@@ -697,6 +705,7 @@ class Process:
     opened_files: AbstractSet[str] = frozenset()  # libraries and modules, for naming the client
     files: Sequence[FileOpened | Renamed] = ()  # the last MOST_FILES files with data that it opened, or gave a new name
     unopened: Sequence[FileOpened] = ()  # the last MOST_UNOPENED that it could not open, but for the system's
+    ring: RingUsed | None = None  # it had an io_uring: what it did there is unknown
     traced: bool = True  # False: only heard of (no -f)
     child_statuses: dict[int, tuple[int | None, str | None]] = field(default_factory=dict)
     ns_pid: int | None = None  # as its parent knows it, where that lives in another PID namespace than the tracer

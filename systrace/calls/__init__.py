@@ -22,7 +22,8 @@ ACCEPTS = _names("accept accept4")
 RECEIVES = _names("recv recvfrom recvmsg recvmmsg recvmmsg_time64")
 SENDS = _names("send sendto sendmsg sendmmsg")
 READS = RECEIVES | _names("read pread64 readv preadv preadv2")
-WRITES = SENDS | _names("write pwrite64 writev pwritev pwritev2 sendfile sendfile64")
+SENDFILES = _names("sendfile sendfile64")
+WRITES = SENDS | SENDFILES | _names("write pwrite64 writev pwritev pwritev2")
 INCOMING = READS | ACCEPTS  # SO_RCVTIMEO limits these
 COUNTED_WRITES = _names("write writev send sendto")  # strace prints the count behind what is written
 

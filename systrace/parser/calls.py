@@ -8,7 +8,7 @@ from errno import errorcode
 from systrace.annotations import NOTE
 from systrace.calls import AT_ONCE, CHILDREN, EPOLLS, INCOMING
 from systrace.calls.errnos import UNKNOWN
-from systrace.model import RESTARTED, RETURNED, UNFINISHED
+from systrace.model import ENDED, RESTARTED, RETURNED, UNFINISHED
 
 # value, annotation, errno name, rest, -T seconds, fraction. Applied to text without trailing white space.
 _RESULT = re.compile(
@@ -62,7 +62,7 @@ def parse_result(text: bytes) -> tuple[int | None, str | None, str, int | None, 
             name = None  # flags and other words after a value: "0x2 O_RDWR"
             rest = b" " + errno + rest
     elif value == b"?":
-        outcome = UNFINISHED
+        outcome = ENDED if rest == b" (not seen)" else UNFINISHED  # the embedded tracer's: it goes on
     elif value == b"-1" and not rest:
         name = UNKNOWN
     if note is not None:

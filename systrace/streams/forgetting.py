@@ -100,6 +100,13 @@ def forget(books: Books, uid: str) -> bool:
 
 def _is_plain(process: Process) -> bool:
     """It exited by itself, and nothing happened that a rule would ask for."""
-    busy = process.threads or process.spans or process.faults or process.signals or process.signal is not None
+    busy = (
+        process.ring
+        or process.threads
+        or process.spans
+        or process.faults
+        or process.signals
+        or process.signal is not None
+    )
     failed_of_a_file = process.exit_code and process.unopened
     return not busy and not failed_of_a_file and process.parent is not None and process.exit_code is not None

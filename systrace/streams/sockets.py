@@ -120,6 +120,13 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
     place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, event.record)
 
 
+def ring_used(books: Books, task: Task, event: model.RingUsed) -> None:
+    if task.process.ring is None:
+        task.process.ring = event
+    if event.made:
+        place(books, task, event.fd, Description("io_uring"), True, event.record)
+
+
 def renamed(books: Books, task: Task, event: model.Renamed) -> None:
     add_file(task, event)
 
@@ -347,6 +354,7 @@ HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {
     model.Opened: opened,
     model.FileOpened: file_opened,
     model.Renamed: renamed,
+    model.RingUsed: ring_used,
     model.Paired: paired,
     model.Bound: bound,
     model.Listening: listening,

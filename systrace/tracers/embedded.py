@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from systrace.calls import MAKERS
 from systrace.errors import CaptureError, CommandError
 from systrace.tracers import TRACERS, Request
 from systrace.tracers.embedded_worker.lending import MENDED, UNMENDED
@@ -221,10 +222,14 @@ class Embedded:
         return None
 
     def describe(self, request: Request, *, attach: bool = False) -> dict[str, Any]:
-        """What the recording holds (`Described`): reads and writes of plain files are never in it."""
+        """What the recording holds (`Described`): reads and writes of plain files are never in it.
+
+        `sockets_only`: nor are files that were opened for reading, bytes in pipes and large writes to standard output.
+        """
         calls = sorted(request.syscalls) or "all"
         filtered = request.seccomp and bool(request.syscalls) and not attach
-        return {"follows": True, "calls": calls, "seccomp": filtered, "plain_files": False}
+        facts = {"follows": True, "calls": calls, "seccomp": filtered, "plain_files": False}
+        return facts | ({"sockets_only": True} if filtered and request.syscalls >= MAKERS else {})
 
     @contextlib.contextmanager
     def run(self, command: Sequence[str], request: Request) -> Iterator[EmbeddedCapture]:

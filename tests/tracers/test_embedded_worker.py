@@ -169,9 +169,9 @@ def test_socket_addresses_of_any_bytes(data: bytes) -> None:
 # --------------------------------------------------------------------------------------------------------- the filter
 
 
-def verdict(program: bytes, arch: int, number: int, first: int) -> int:
+def verdict(program: bytes, arch: int, number: int, first: int, second: int = 0, third: int = 0) -> int:
     """Run a BPF program over struct seccomp_data, as the kernel does."""
-    data = struct.pack("=iIQ6Q", number, arch, 0, first, 0, 0, 0, 0, 0)
+    data = struct.pack("=iIQ6Q", number, arch, 0, first, second, third, 0, 0, 0)
     code = list(struct.iter_unpack("=HBBI", program))
     at = value = 0
     while True:
@@ -184,7 +184,8 @@ def verdict(program: bytes, arch: int, number: int, first: int) -> int:
         elif operation == 0x06:
             return int(operand)
         else:
-            at += yes if (value == operand if operation == 0x15 else value >= operand) else no
+            holds = {0x15: value == operand, 0x35: value >= operand, 0x45: value & operand != 0}[operation]
+            at += yes if holds else no
 
 
 NUMBERS = st.lists(st.integers(0, 460), unique=True, max_size=120)
@@ -196,12 +197,33 @@ def test_the_filter_stops_at_the_wanted_calls_only(
 ) -> None:
     narrow = [each for each in narrow[:12] if each not in wide]
     ranges = [(0, 0), (7, 9), (300, 400)]
-    program = seccomp.program([(X86_64, wide), (I386, other)], [(X86_64, narrow)], ranges)
+    program = seccomp.program([(X86_64, wide), (I386, other)], [(X86_64, narrow, seccomp.on_descriptors(ranges))])
     arch = X86_64.audit if native_call else I386.audit
     covered = any(first <= fd <= last for first, last in ranges)
     stops = number in wide or (number in narrow and covered) if native_call else number in other
     assert verdict(program, arch, number, fd & 0xFFFFFFFF) == (seccomp.RET_TRACE if stops else seccomp.RET_ALLOW)
     assert verdict(program, 0xDEAD, number, fd & 0xFFFFFFFF) == seccomp.RET_ALLOW
+
+
+@given(st.integers(0, 7), st.integers(0, 5), st.integers(0, 3), st.integers(0, 1 << 33))
+def test_the_filter_looks_at_arguments(number: int, first: int, second: int, third: int) -> None:
+    tests = [
+        (X86_64, [0, 2], [*seccomp.shorter_than(1, 4096), *seccomp.on_descriptors([(2, 3)])]),
+        (X86_64, [3], seccomp.with_bits(2, 0o1103)),
+        (X86_64, [4, 5], [*seccomp.on_descriptors([(5, 5)]), *seccomp.one_of(1, (1, 3))]),
+        (X86_64, [6], seccomp.on_descriptors([])),
+    ]
+    program = seccomp.program([(X86_64, [7])], tests)
+    stops = {
+        0: (first == 1 and third < 4096) or first in (2, 3),
+        3: bool(third & 0o1103),
+        4: first == 5 or second in (1, 3),
+        7: True,
+    }
+    expected = stops.get({2: 0, 5: 4}.get(number, number), False)
+    assert verdict(program, X86_64.audit, number, first, second, third) == (
+        seccomp.RET_TRACE if expected else seccomp.RET_ALLOW
+    )
 
 
 def test_filters_stay_few_however_many_descriptors() -> None:

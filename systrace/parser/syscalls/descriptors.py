@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from systrace.annotations import note_of
-from systrace.model import Blocked, Closed, Duplicated, Event, FileOpened, FlagsSet, Record, Renamed
+from systrace.model import Blocked, Closed, Duplicated, Event, FileOpened, FlagsSet, Record, Renamed, RingUsed
 from systrace.parser.syscalls import syscall
 from systrace.parser.values import fd_of, number_of, split_args, string_at
 
@@ -108,6 +108,15 @@ def other_opened(record: Record) -> Event | None:
     """Descriptors of kernel objects."""
     kind = _KINDS.get(record.syscall[:6], record.syscall)
     return FileOpened(record, _result(record), kind, "", b"_CLOEXEC" in record.args)
+
+
+@syscall("io_uring_setup", "io_uring_enter")
+def ring_used(record: Record) -> Event | None:
+    """io_uring(7). A kernel that knows none, or forbids it, leaves a program to its system calls."""
+    made = record.syscall == "io_uring_setup"
+    if record.errno is not None or (made and record.retval is None):
+        return None
+    return RingUsed(record, _result(record) if made else fd_of(record.args), made)
 
 
 def _result(record: Record) -> int:

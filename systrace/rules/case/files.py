@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from systrace.model import FileOpened, Process, Renamed
 from systrace.rules.case.index import Case, once
 
+_WORDS = 32
 _STEPS = 8  # copies and new names between the first writer and the reader
 
 
@@ -25,6 +26,10 @@ def sources(case: Case, reader: Process) -> list[tuple[Process, int]]:
         if isinstance(use, FileOpened) and not use.writes:
             at = case.at(use)
             found += [(writer, at) for writer in _writers(case, use.path, at) if writer is not reader]
+    if not case.sees_files and reader.start_ns is not None:  # then the files that its command names
+        at = reader.start_ns
+        for word in reader.argv[1:_WORDS]:
+            found += [(writer, at) for writer in _writers(case, word, at) if writer is not reader]
     return found
 
 

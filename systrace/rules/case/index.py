@@ -7,6 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
+from systrace.calls import OPENS
 from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import Draft, Endpoint, Event, Evidence, Fault, Process, Socket, Span
 from systrace.rules.case.visibility import network_only, only_failures, stops_early, the_job
@@ -41,6 +42,7 @@ class Case:
         self.sees_close = not hides_most
         self.sees_read = own or "read" in style.syscalls or not (hides_most or "execve" in style.syscalls)
         self._own = own
+        self.sees_files = evidence.source.facts.get("sockets_only") is not True  # which files were read
         self.attached = "attached" in evidence.source.facts or evidence.met > 0
         self.last_ns = evidence.source.last_ns
         self.stops_early = stops_early(evidence)
@@ -55,6 +57,8 @@ class Case:
         """Whether calls of this kind are recorded, so that none on a socket means that none was made there: one of them is in
         the log (of systrace's own recordings it is known).
         """
+        if not self.sees_files and not calls.isdisjoint(OPENS):
+            return False
         return self._own or not calls.isdisjoint(self.evidence.source.style.syscalls)
 
     def _is_client(self, socket: Socket) -> bool:

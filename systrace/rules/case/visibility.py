@@ -59,7 +59,12 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
         return hidden  # nothing was hidden from nothing
     facts = evidence.source.facts
     if "strace_options" in facts or "calls" in facts:  # systrace's own recording: its options are known
-        if facts.get("plain_files") is False:
+        if facts.get("sockets_only") is True:
+            hidden.append(
+                "the embedded tracer looks at sockets: files opened for reading, bytes in files and pipes, and writes of 4 kB "
+                "and more to the standard output of processes without a socket are not recorded; waits for pipes are"
+            )
+        elif facts.get("plain_files") is False:
             hidden.append("the embedded tracer leaves out reads and writes of plain files")
         unwatched = facts.get("unwatched")
         if isinstance(unwatched, list):
@@ -81,6 +86,16 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
     if children and not any(p.traced for p in children):
         hidden.append("children were not traced (-f): what they did is unknown")
     return hidden
+
+
+def through_rings(evidence: Evidence) -> str:
+    """Who had an io_uring: the network work of it is in no recording of system calls. "" where nobody had."""
+    owners = [process for process in evidence.processes.values() if process.ring is not None]
+    if not owners:
+        return ""
+    names = ", ".join(f"{clean(process.command, 60)}[{process.pid}]" for process in owners[:3])
+    more = f" and {len(owners) - 3} more" if len(owners) > 3 else ""
+    return f"{names}{more} used io_uring: network work through a ring is invisible to tracers of system calls"
 
 
 def sealed(evidence: Evidence) -> list[str]:

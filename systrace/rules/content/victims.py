@@ -135,7 +135,7 @@ def _file_readers(case: Case) -> dict[int, list[tuple[Process, int]]]:
     network = _on_the_network(case)
     found: dict[int, list[tuple[Process, int]]] = {}
     for reader in case.evidence.processes.values():
-        if reader.files and _failed_after(case, reader, 0):
+        if (reader.files or not case.sees_files) and _failed_after(case, reader, 0):
             for writer, at in sources(case, reader):
                 if writer.pid in network:
                     found.setdefault(writer.pid, []).append((reader, at))

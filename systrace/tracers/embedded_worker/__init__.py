@@ -14,5 +14,6 @@ it is strace-format text on one descriptor, and the exit status.
     lending   where they are kept while it calls for us
     names     numbers to names, per architecture
     plan      which calls stop the job, and how             coverage  descriptor numbers that a filter stops at
+    sleepers  who waits in a call that stopped nobody
     decode/   arguments, one file per family of calls
 """

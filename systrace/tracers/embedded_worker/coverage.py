@@ -1,4 +1,7 @@
-"""Which descriptor numbers a process's filter stops at: shared by its threads, copied by fork(2), kept by execve(2)."""
+"""Which descriptor numbers a process's filter stops at: shared by its threads, copied by fork(2), kept by execve(2).
+
+Of sockets every call is seen; of log files, standard output and standard error only what is written.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,26 @@ _ALL = (0, 0x7FFFFFFF)
 class Coverage:
     """`filters` counts those of the process, the first included."""
 
-    __slots__ = ("_ranges", "filters", "full")
+    __slots__ = ("_ranges", "_written", "filters", "full", "whole")
 
-    def __init__(self, ranges: list[tuple[int, int]], filters: int, full: bool = False) -> None:
+    def __init__(
+        self,
+        ranges: list[tuple[int, int]],
+        filters: int,
+        full: bool = False,
+        written: list[tuple[int, int]] | None = None,
+    ) -> None:
         self._ranges = ranges
+        self._written = written if written is not None else []
         self.filters = filters
+        self.whole = False  # writes to standard output stop it, however large
         self.full = full  # a filter could not be added: stop at every call
 
     def copy(self) -> Coverage:
         """What a forked child starts with."""
-        return Coverage(list(self._ranges), self.filters, self.full)
+        copied = Coverage(list(self._ranges), self.filters, self.full, list(self._written))
+        copied.whole = self.whole
+        return copied
 
     @property
     def ranges(self) -> list[tuple[int, int]]:
@@ -27,18 +40,26 @@ class Coverage:
         return list(self._ranges)
 
     def covers(self, fd: int) -> bool:
-        """Whether reads and writes of the number stop the process."""
+        """Whether all calls on the number stop the process."""
         return any(first <= fd <= last for first, last in self._ranges)
+
+    def overlaps(self, low: int, high: int) -> bool:
+        """Whether that is so for any number from one to the other."""
+        return any(first <= high and low <= last for first, last in self._ranges)
+
+    def covers_writes(self, fd: int) -> bool:
+        """Whether writes to the number stop the process."""
+        return any(first <= fd <= last for first, last in self._written) or self.covers(fd)
 
     def block(self, fd: int) -> tuple[int, int]:
         """The numbers to cover next, so that `fd` is among them and there will never be too many filters."""
-        count = len(self._ranges)
+        count = len(self._ranges) + len(self._written)
         if count >= _LARGE:
             return _ALL
         size = 1 if count < _SINGLE else 16 if count < _SMALL else 256
         return fd // size * size, fd // size * size + size - 1
 
-    def add(self, first: int, last: int) -> None:
+    def add(self, first: int, last: int, writes_only: bool = False) -> None:
         """The filter was added."""
-        self._ranges.append((first, last))
+        (self._written if writes_only else self._ranges).append((first, last))
         self.filters += 1

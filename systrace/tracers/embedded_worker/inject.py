@@ -1,8 +1,8 @@
-"""Widens a job's seccomp filter while it runs, so that read(2) and write(2) stop it only at descriptors that matter.
+"""Widens a job's seccomp filter while it runs, so that calls on descriptors stop it only where the descriptor matters.
 
-Stopping at every read and write makes jobs that work on files dozens of times slower. So the job starts with a filter
-that leaves these calls alone, and when a socket, pipe, terminal or log file gets descriptor N, the thread is made to
-add `stop at reads and writes of N` itself: at the end of the call that made N, its registers are set to run seccomp(2),
+Stopping at every read, write and close makes jobs that work on files dozens of times slower. So the job starts with a
+filter that leaves these calls alone, and when a socket (or a log file) gets descriptor N, the thread is made to add
+`stop at calls on N` (`at writes to N`) itself: at the end of the call that made N, its registers are set to run seccomp(2),
 and restored after it. The filter stands in a page of its own, mapped and unmapped in the same way: no byte of the job's
 memory is touched. A number is covered once and for all; filters are inherited (fork(2), execve(2)).
 
@@ -24,6 +24,7 @@ from systrace.tracers.embedded_worker.tracee import Tracee
 
 _PAGE = 4096
 _PROT, _MAP = 0x3, 0x22  # PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS
+_STDOUT = 1
 _MOST = 64  # descriptors that wait for a better place
 
 
@@ -42,11 +43,14 @@ class Interrupted(Exception):
 
 
 class Widener:
-    """Adds descriptors to filters; `numbers` are the calls in question."""
+    """Adds descriptors to filters: `numbers` are the calls on sockets, `writes` those of them that write, `others` what
+    filters are narrowed for by other arguments."""
 
-    def __init__(self, abi: Abi, numbers: Sequence[int]) -> None:
+    def __init__(self, abi: Abi, numbers: Sequence[int], writes: Sequence[int], others: Sequence[int] = ()) -> None:
         self._abi = abi
         self._numbers = numbers
+        self._writes = writes
+        self.narrowed = frozenset((*numbers, *others))
         self._layout = registers.LAYOUTS[abi.name]
         self.unbound = 0  # PTRACE_O_* of tracees that may outlive this process, but not while they call for us
         self._own = {name: number for number, name in abi.names.items() if name in ("mmap", "munmap", "seccomp")}
@@ -54,7 +58,7 @@ class Widener:
     def concerns(self, entry: requests.Entry) -> bool:
         """Whether the call is one of those that filters are narrowed for."""
         _, arch, number, _ = entry
-        return number in self._numbers and arch == self._abi.audit
+        return number in self.narrowed and arch == self._abi.audit
 
     @staticmethod
     def possible(abi: Abi, wanted: frozenset[str]) -> bool:
@@ -74,9 +78,10 @@ class Widener:
         pending, tracee.fresh = tracee.fresh, []
         while pending and not coverage.full:
             fd = pending[0]
-            if not coverage.covers(fd) and self._matters(tracee, fd):
+            wanted = self._wanted(tracee, coverage, fd)
+            if wanted:
                 try:
-                    added = self._add(tracee, coverage, fd)
+                    added = self._add(tracee, coverage, fd, wanted)
                 except Interrupted as stop:
                     tracee.fresh = pending
                     return stop.status
@@ -87,11 +92,21 @@ class Widener:
             del pending[0]
         return None
 
-    @staticmethod
-    def _matters(tracee: Tracee, fd: int) -> bool:
-        return tracee.files.is_stream(tracee.tid, fd) or tracee.files.is_log(tracee.tid, fd)
+    def _wanted(self, tracee: Tracee, coverage: Coverage, fd: int) -> Sequence[int]:
+        """The calls that have to stop at the number, and don't yet."""
+        files = tracee.files
+        if coverage.covers(fd):
+            return ()
+        if files.is_socket(tracee.tid, fd):
+            files.watched.pop(fd, None)
+            return self._numbers
+        if files.is_stream(tracee.tid, fd):
+            files.watch(tracee.tid, fd)
+        elif not coverage.covers_writes(fd) and files.is_log(tracee.tid, fd):
+            return self._writes
+        return ()
 
-    def _add(self, tracee: Tracee, coverage: Coverage, fd: int) -> bool | None:
+    def _add(self, tracee: Tracee, coverage: Coverage, fd: int, numbers: Sequence[int]) -> bool | None:
         """True: the number is covered; False: the kernel refuses; None: not at this place, but at the next."""
         tid = tracee.tid
         if filters(tid) != coverage.filters:
@@ -99,18 +114,23 @@ class Widener:
         if tracee.abi is not self._abi:
             return None  # a 32-bit program: all its reads and writes stop it anyway
         if not self.unbound:
-            return self._extend(tracee, coverage, fd)
+            return self._extend(tracee, coverage, fd, numbers)
         # Nobody would give its registers back: should we be killed, it is better killed than let go so.
         requests.set_options(tid, self.unbound | requests.O_EXITKILL)
         try:
-            return self._extend(tracee, coverage, fd)
+            return self._extend(tracee, coverage, fd, numbers)
         finally:
             requests.set_options(tid, self.unbound)
 
-    def _extend(self, tracee: Tracee, coverage: Coverage, fd: int) -> bool | None:
+    def _extend(self, tracee: Tracee, coverage: Coverage, fd: int, numbers: Sequence[int]) -> bool | None:
         tid, own = tracee.tid, self._own
         first, last = coverage.block(fd)
-        code = seccomp.program([], [(self._abi, self._numbers)], [(first, last)])
+        tests = [(self._abi, numbers, seccomp.on_descriptors([(first, last)]))]
+        whole = numbers is self._numbers and not coverage.whole
+        if whole:  # who uses a socket may hand on what it received
+            output = seccomp.on_descriptors([(first, last), (_STDOUT, _STDOUT)])
+            tests.insert(0, (self._abi, self._writes, output))  # the first test of a number decides
+        code = seccomp.program([], tests)
         if not tracee.page:
             page = self._call(tid, own["mmap"], 0, _PAGE, _PROT, _MAP, 0xFFFFFFFF_FFFFFFFF, 0)
             if page is None:
@@ -125,7 +145,8 @@ class Widener:
             tid, own["seccomp"], seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC | seccomp.FLAG_SPEC_ALLOW, tracee.page
         )
         if result == 0:
-            coverage.add(first, last)
+            coverage.add(first, last, writes_only=numbers is self._writes)
+            coverage.whole = coverage.whole or whole
         if self._call(tid, own["munmap"], tracee.page, _PAGE) == 0:
             tracee.page = 0
         return None if result is None else result == 0

@@ -12,6 +12,7 @@ from systrace.tracers.embedded_worker.decode.processes import CLONE_FILES, CLONE
 from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.inject import Abandoned, Widener
 from systrace.tracers.embedded_worker.names import Abi
+from systrace.tracers.embedded_worker.sleepers import Sleepers
 from systrace.tracers.embedded_worker.stops import GROUP_STOPS, Calls, child_files
 from systrace.tracers.embedded_worker.tracee import Tracee
 
@@ -29,6 +30,7 @@ class Loop:
         self.tracees: dict[int, Tracee] = {}
         self._abi = abi
         self._filtered = filtered
+        self._sleepers = Sleepers(calls, abi, widener.narrowed) if widener is not None else None
         self._quiet = False
         self._detaching = False
         self.unbound = 0  # PTRACE_O_* of tracees that may outlive this process; 0: the kernel kills them with it
@@ -63,6 +65,8 @@ class Loop:
     def _tick(self) -> None:
         if not self._quiet:
             self.calls.show_slow(self.tracees.values())
+            if self._sleepers is not None:
+                self._sleepers.look(list(self.tracees.values()))
             self.calls.output.flush()
             if not self.calls.output.open:
                 self.stop()
@@ -211,6 +215,8 @@ class Loop:
         if tid:
             child = self.tracees.get(tid)
             coverage = parent.coverage if thread else parent.coverage.copy()
+            if files is parent.files and not thread:  # what one of them opens, the other's filter does not know
+                parent.coverage.full = coverage.full = True
             if child is None:
                 child = self.add(tid, files, coverage)
                 child.abi = parent.abi
@@ -240,7 +246,7 @@ class Loop:
                 self.tracees[tid] = tracee = caller
         memory.forget(tracee.tid)
         memory.forget(former)
-        tracee.files = FileTable()
+        tracee.files = tracee.files.after_exec(tracee.tid) if FileTable.narrowed else FileTable()
         tracee.page = 0
         tracee.coverage = tracee.coverage.copy()
         self.on_exec(tracee.tid)

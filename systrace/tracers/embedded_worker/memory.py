@@ -102,6 +102,49 @@ def read_string(tid: int, address: int, limit: int) -> tuple[bytes, bool] | None
     return found, False
 
 
+_MOST_VISITED = 8  # of more, none is kept
+
+
+class Window:
+    """A stretch of memory, for who reads many small things that lie together."""
+
+    __slots__ = ("_data", "_start", "_tid", "_visited")
+
+    def __init__(self, tid: int) -> None:
+        self._tid = tid
+        self._start, self._data = 0, b""
+        self._visited: list[tuple[int, bytes]] = []
+
+    def unchanged(self) -> bool:
+        """Whether all stretches that it went to are still as they were."""
+        return all(data and read(self._tid, start, len(data)) == data for start, data in self._visited)
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """As `memory.read`."""
+        at = address - self._start
+        if not 0 <= at <= len(self._data) - size:
+            self._move(address)
+            at = address - self._start
+        data = self._data[at : at + size]
+        return data if len(data) == size else read(self._tid, address, size)
+
+    def string(self, address: int, limit: int) -> tuple[bytes, bool] | None:
+        """As `memory.read_string`."""
+        for _attempt in range(2):
+            at = address - self._start
+            end = self._data.find(0, at, at + limit) if 0 <= at < len(self._data) else -1
+            if end >= 0:
+                return self._data[at:end], True
+            self._move(address)
+        return read_string(self._tid, address, limit)
+
+    def _move(self, address: int) -> None:
+        """To the page of an address and those behind it, which need not be there."""
+        page = address - address % PAGE
+        self._start, self._data = page, read(self._tid, page, 16 * PAGE) or read(self._tid, page, PAGE) or b""
+        self._visited = [*self._visited, (page, self._data)] if len(self._visited) < _MOST_VISITED else [(0, b"")]
+
+
 def unpack(tid: int, address: int, layout: struct.Struct) -> tuple[int, ...] | None:
     """One structure at `address`; None for NULL and for memory that cannot be read."""
     data = read(tid, address, layout.size) if address else None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from systrace.calls import CLOSERS
+from systrace.calls import CLOSERS, READS, RECEIVES, SENDFILES, SENDS, WRITES
 from systrace.tracers.embedded_worker import seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
-from systrace.tracers.embedded_worker.decode import DECODERS
 from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.inject import Widener, filters
 from systrace.tracers.embedded_worker.names import Abi, native
@@ -41,6 +40,7 @@ def make_plan(names: frozenset[str], may_filter: bool) -> Plan:
         LookupError: an architecture that the tracer does not know.
     """
     FileTable.remembers = not names or names >= CLOSERS  # else some are closed or replaced unseen
+    FileTable.narrowed = False
     abis = native()
     abi = abis[0]
     if not names:
@@ -48,26 +48,67 @@ def make_plan(names: frozenset[str], may_filter: bool) -> Plan:
     wanted = names | {"restart_syscall"}
     numbers = {each: each.numbers(wanted) for each in abis}
     own = filters(os.getpid())
-    coverage = Coverage([(fd, fd) for fd in _streams()], own + 1)
     if not may_filter or not seccomp.usable(seccomp.NUMBERS[abi.name]):
-        return Plan(abi, numbers, b"", coverage, None)
+        return Plan(abi, numbers, b"", Coverage([], own + 1), None)
     if own < 0 or not Widener.possible(abi, wanted):
-        return Plan(abi, numbers, seccomp.program(list(numbers.items())), coverage, None)
-    narrow = abi.numbers(frozenset(name for name in wanted if name in DECODERS and DECODERS[name].skip is not None))
-    rest = {**numbers, abi: [number for number in numbers[abi] if number not in narrow]}
-    code = seccomp.program(list(rest.items()), [(abi, narrow)], coverage.ranges)
-    return Plan(abi, numbers, code, coverage, Widener(abi, narrow))
+        return Plan(abi, numbers, seccomp.program(list(numbers.items())), Coverage([], own + 1), None)
+    FileTable.remembers, FileTable.narrowed = False, True
+    return _narrowed(abi, numbers, wanted | _COPIES, own + 1)
 
 
-def _streams() -> list[int]:
-    """The descriptors that the job inherits and whose reads or writes matter."""
+_STANDARD = (0, 2)
+_STDOUT = 1
+WORDS = 4096  # bytes: what is written to standard output in larger pieces is data
+_READS, _WRITES = READS - RECEIVES, WRITES - SENDS - SENDFILES
+_BY_FLAGS = {"open": 1, "openat": 2}  # where these stand
+_CHANGES = 0o1103  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
+_WAITS = (7, 38)  # F_SETLKW, F_OFD_SETLKW
+_COPIES = frozenset(("pidfd_getfd",))  # makes descriptors of sockets
+_OF_FILES = frozenset(("copy_file_range",))  # knows nothing else
+
+
+def _narrowed(abi: Abi, numbers: dict[Abi, list[int]], wanted: frozenset[str], count: int) -> Plan:
+    """Stop at what can make or move sockets, and at the rest only on sockets, and at words (DECISIONS, 38)."""
+    numbers = {each: each.numbers(wanted) for each in numbers}
+
+    def of(names: frozenset[str]) -> list[int]:
+        return abi.numbers(wanted & names)
+
+    coverage = Coverage(_sockets(), count, written=[(_STDOUT, 2)])
+    everywhere = seccomp.on_descriptors(coverage.ranges)
+    control = of(frozenset(("fcntl", "fcntl64")))
+    writes, write = of(_WRITES - {"write"}), of(frozenset(("write",)))
+    others = of(SENDFILES | {"ioctl"})
+    closes = of(frozenset(("close",)))
+    opens = {name: of(frozenset((name,))) for name in _BY_FLAGS}
+    tests = [
+        (abi, [*of(_READS), *others, *closes], everywhere),
+        (abi, writes, seccomp.on_descriptors([*coverage.ranges, (_STDOUT, 2)])),
+        (abi, write, [*seccomp.shorter_than(_STDOUT, WORDS), *seccomp.on_descriptors([*coverage.ranges, (2, 2)])]),
+        (abi, control, [*seccomp.on_descriptors([_STANDARD, *coverage.ranges]), *seccomp.one_of(1, _WAITS)]),
+        *[(abi, opens[name], seccomp.with_bits(at, _CHANGES)) for name, at in _BY_FLAGS.items()],
+    ]
+    narrow = frozenset(number for _, each, _ in tests for number in each)
+    left_out = narrow | set(of(_OF_FILES))
+    rest = {**numbers, abi: [number for number in numbers[abi] if number not in left_out]}
+    on_sockets = [*of(_READS), *others, *writes, *write, *closes, *control]
+    widener = Widener(abi, on_sockets, [*writes, *write], [number for each in opens.values() for number in each])
+    return Plan(abi, numbers, seccomp.program(list(rest.items()), tests), coverage, widener)
+
+
+_MOST = 40  # ranges in one test: jumps are short
+
+
+def _sockets() -> list[tuple[int, int]]:
+    """The sockets that the job inherits."""
     pid, files = os.getpid(), FileTable()
     found = []
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         fd = int(name)
         try:
-            if os.get_inheritable(fd) and (files.is_stream(pid, fd) or files.is_log(pid, fd)):
+            if os.get_inheritable(fd) and files.is_socket(pid, fd):
                 found.append(fd)
         except OSError:
             pass  # the directory's own
-    return sorted(found)
+    ranges = seccomp.ranges(found)
+    return ranges if len(ranges) <= _MOST else [(ranges[0][0], ranges[-1][1])]

@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Iterable, Mapping
 
+from systrace.calls import CHILDREN, DUPLICATES, EXECS, FORKS, PIPES
 from systrace.calls.numbers import SOCKETCALLS
 from systrace.tracers.embedded_worker import memory, requests
 from systrace.tracers.embedded_worker.decode import DECODERS, UNKNOWN, unknown
@@ -19,6 +20,8 @@ from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
 
 _SLOW_NS = 200_000_000  # a call that lasts longer is printed as <unfinished ...>, so that a reader sees it
 _ERRNO_MAX = 4095
+# Where it matters to others which descriptors a process still has.
+_TURNS = FORKS | EXECS | CHILDREN | PIPES | DUPLICATES
 # A tracee may pass anything. Should a decoder stumble over it, the call is shown raw: an error that left this process
 # would kill the job (EXITKILL).
 _MISTAKES = (ArithmeticError, LookupError, OSError, TypeError, ValueError, struct.error)
@@ -44,6 +47,8 @@ class Calls:
             tracee.abi = ABIS.get(arch, tracee.abi)
         if call is not None and call[0] == "socketcall":
             call, args = self._socketcall(tracee, args)
+        if tracee.observed:
+            self.awake(tracee)
         tracee.decoder = None
         if call is None:
             return False
@@ -54,10 +59,12 @@ class Calls:
             tracee.muted = False
         if decoder.skip is not None and decoder.skip(tracee, args):
             return False
-        if tracee.maker is not None:
-            self._show_maker(tracee)
+        self._place_maker(tracee)
         tracee.entered_ns = time.time_ns()
         tracee.clock_ns = time.monotonic_ns()
+        if name in _TURNS and tracee.files.watched:
+            tracee.files.look(tracee.tid)
+        self._tell_lost(tracee)
         tracee.name, tracee.args, tracee.decoder = name, args, decoder
         tracee.printed = False
         if name == "restart_syscall":
@@ -108,12 +115,42 @@ class Calls:
         if value == -516:  # ERESTART_RESTARTBLOCK
             tracee.interrupted = tracee.name
         lasted = now - tracee.clock_ns
+        self._tell_lost(tracee)
         if tracee.printed:
             start = f"{stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>"
         else:
             start = f"{stamp(tracee.entered_ns)} {tracee.name}({tracee.head}"
         self.output.line(f"{tracee.tid} {start}{tail}) = {result} <{stamp(lasted)}>")
         tracee.decoder = None
+
+    def _tell_lost(self, tracee: Tracee) -> None:
+        """Descriptors that were closed meanwhile, in calls that did not stop it."""
+        if tracee.files.lost:
+            for fd, text in tracee.files.lost:
+                self.output.line(f"{tracee.tid} {stamp(tracee.entered_ns)} close({fd}{text}) = 0 <0.000000>")
+            tracee.files.lost.clear()
+
+    def asleep(self, tracee: Tracee, number: int, args: Args) -> None:
+        """It sleeps in a call that did not stop it (`sleepers`)."""
+        call = self._calls[tracee.abi.audit].get(number)
+        if call is None or (call[1].skip is not None and call[1].skip(tracee, args)):
+            return
+        tracee.name, decoder = call
+        tracee.args, tracee.observed = args, True
+        tracee.entered_ns, tracee.clock_ns = tracee.slept_ns
+        try:
+            tracee.head = decoder.enter(tracee, args)
+        except _MISTAKES:
+            tracee.head = unknown(tracee, args)
+        self._place_maker(tracee)
+        self.output.line(f"{_opening(tracee)} <unfinished ...>")
+        tracee.decoder, tracee.printed = decoder, True
+
+    def awake(self, tracee: Tracee) -> None:
+        """That call is over; with what result, nobody has seen."""
+        now, lasted = time.time_ns(), time.monotonic_ns() - tracee.clock_ns
+        self.output.line(f"{tracee.tid} {stamp(now)} <... {tracee.name} resumed>) = ? (not seen) <{stamp(lasted)}>")
+        tracee.decoder, tracee.observed = None, False
 
     def show_slow(self, tracees: Iterable[Tracee]) -> None:
         """Print the first half of calls that have been blocked for a while."""
@@ -135,10 +172,14 @@ class Calls:
             self.suspend(tracee.maker, "<unfinished ...>")
         tracee.maker = None
 
-    def event(self, tracee: Tracee, text: str) -> None:
-        """A line that is no call."""
+    def _place_maker(self, tracee: Tracee) -> None:
+        """Who made it is shown before its first line."""
         if tracee.maker is not None:
             self._show_maker(tracee)
+
+    def event(self, tracee: Tracee, text: str) -> None:
+        """A line that is no call."""
+        self._place_maker(tracee)
         if not tracee.muted:
             self.output.line(f"{tracee.tid} {stamp(time.time_ns())} {text}")
 
@@ -146,6 +187,8 @@ class Calls:
         """A signal is about to be delivered."""
         info = requests.siginfo(tracee.tid)
         if info is not None:
+            if tracee.observed:
+                self.awake(tracee)
             self.event(tracee, f"--- {signal_name(number)} {format_siginfo(info)} ---")
             self.output.flush()  # who relays signals looks into the recording whether the job has had this one
 

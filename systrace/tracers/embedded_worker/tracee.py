@@ -47,10 +47,14 @@ class Tracee:
         "maker",
         "muted",
         "name",
+        "observed",
         "page",
         "parked",
         "printed",
+        "slept",
+        "slept_ns",
         "stash",
+        "switches",
         "tid",
     )
 
@@ -75,4 +79,8 @@ class Tracee:
         self.parked = False  # a new child, held until its parent's report says what it shares
         self.page = 0  # address of a page in it that is ours, while a filter is being added
         self.children_share = 0  # CLONE_* flags of the clone(2) under way
+        self.observed = False  # `decoder` is of a call that did not stop it, and in which it was seen asleep
+        self.slept = b""  # such a call, as the kernel shows it, and since when; how often it had gone to sleep then
+        self.slept_ns = (0, 0)
+        self.switches = b""
         self.born = 0  # the child that it made, until the call returns

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import struct
+
 from systrace.tracers.embedded_worker import memory
 from systrace.tracers.embedded_worker.decode import DECODERS, descriptor, integer, new_descriptor, plain
 from systrace.tracers.embedded_worker.decode.structures import FAMILIES, sockaddr
 from systrace.tracers.embedded_worker.decode.transfer import enter_with_length, name_and_length
+from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.text import constant, flags, pointer, signed
 from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
 
@@ -85,10 +89,35 @@ def _how(_tracee: Tracee, value: int) -> str:
     return constant(signed(value), _HOW, "SHUT_???")
 
 
-DECODERS.add("socket", Decoder(_socket, result=new_descriptor))
+_AF_UNIX, _AF_NETLINK = 1, 16
+
+
+def _made(tracee: Tracee, args: Args, value: int) -> str:
+    """Many programs ask for a name service that is not there, before they read files under the same number; and netlink
+    has calls of its own: these sockets matter once they are connected or bound."""
+    text = new_descriptor(tracee, args, value)
+    if FileTable.narrowed and args[0] & 0xFFFFFFFF in (_AF_UNIX, _AF_NETLINK):
+        tracee.fresh.remove(value)
+        tracee.files.watch(tracee.tid, value)
+    return text
+
+
+_UNDER_WAY = (0, -errno.EINPROGRESS, -errno.EAGAIN)
+
+
+def _named_leave_it(tracee: Tracee, args: Args, value: int) -> str:
+    if FileTable.narrowed and value in _UNDER_WAY and memory.unpack(tracee.tid, args[1], _FAMILY) == (_AF_UNIX,):
+        fd = signed(args[0])
+        if not tracee.coverage.covers(fd):
+            tracee.fresh += tracee.files.same(tracee.tid, fd)
+    return ""
+
+
+_FAMILY = struct.Struct("=H")
+DECODERS.add("socket", Decoder(_socket, result=_made))
 DECODERS.add("socketpair", Decoder(_pair_enter, _pair_leave))
-DECODERS.add("bind", Decoder(_address))
-DECODERS.add("connect", Decoder(_address))
+DECODERS.add("bind", Decoder(_address, _named_leave_it))
+DECODERS.add("connect", Decoder(_address, _named_leave_it))
 DECODERS.add("listen", Decoder(plain(descriptor, integer)))
 DECODERS.add("accept", Decoder(_named_enter, _named_leave, new_descriptor))
 DECODERS.add("accept4", Decoder(_named_enter, _accept4_leave, new_descriptor))

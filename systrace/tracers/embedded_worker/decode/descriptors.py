@@ -15,6 +15,7 @@ from systrace.tracers.embedded_worker.decode import (
 )
 from systrace.tracers.embedded_worker.decode.connection import pair
 from systrace.tracers.embedded_worker.decode.structures import path, signal_set
+from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.text import constant, flags, pointer, signed
 from systrace.tracers.embedded_worker.tracee import Args, Decoder, Tracee
 
@@ -43,8 +44,26 @@ def open_flags(tracee: Tracee, value: int) -> str:
 
 
 def _close(tracee: Tracee, args: Args, value: int) -> str:
-    tracee.files.forget(signed(args[0]))
+    tracee.files.closed(signed(args[0]))
     return ""
+
+
+def _is_file(tracee: Tracee, args: Args) -> bool:
+    """A number that once was a socket's."""
+    fd = signed(args[0])
+    if not FileTable.narrowed or tracee.files.is_stream(tracee.tid, fd):
+        return False
+    return fd not in tracee.files.watched
+
+
+_STDERR = 2
+
+
+def _controls_file(tracee: Tracee, args: Args) -> bool:
+    command = signed(args[1])
+    if FileTable.narrowed and args[0] <= _STDERR:  # a shell keeps them while they are redirected
+        return command not in (*_DUPLICATES, *_LOCKS)
+    return command not in _LOCKS and _is_file(tracee, args)
 
 
 def _dup2(tracee: Tracee, args: Args) -> str:
@@ -66,6 +85,13 @@ _RANGE_FLAGS = ((2, "CLOSE_RANGE_UNSHARE"), (4, "CLOSE_RANGE_CLOEXEC"))
 def _close_range(_tracee: Tracee, args: Args) -> str:
     first, last = args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF
     return f"{first}, {last}, {flags(args[2] & 0xFFFFFFFF, _RANGE_FLAGS, 'CLOSE_RANGE_???')}"
+
+
+def _closes_no_socket(tracee: Tracee, args: Args) -> bool:
+    """Which of the others it closed is looked for later (`FileTable.look`)."""
+    if not FileTable.narrowed or args[2]:
+        return False
+    return not tracee.coverage.overlaps(args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF)
 
 
 def _close_range_leave(tracee: Tracee, args: Args, value: int) -> str:
@@ -224,16 +250,16 @@ def _signal_set(tracee: Tracee, value: int) -> str:
     return signal_set(tracee, value)
 
 
-DECODERS.add("close", Decoder(plain(descriptor), _close))
-DECODERS.add("close_range", Decoder(_close_range, _close_range_leave))
+DECODERS.add("close", Decoder(plain(descriptor), _close, skip=_is_file))
+DECODERS.add("close_range", Decoder(_close_range, _close_range_leave, skip=_closes_no_socket))
 DECODERS.add("dup", Decoder(plain(descriptor), result=new_descriptor))
 DECODERS.add("dup2", Decoder(_dup2, result=new_descriptor))
 DECODERS.add("dup3", Decoder(_dup3, result=new_descriptor))
 DECODERS.add("pipe", Decoder(_none, _pipe_leave))
 DECODERS.add("pipe2", Decoder(_none, _pipe2_leave))
 for _name in ("fcntl", "fcntl64"):
-    DECODERS.add(_name, Decoder(_fcntl, result=_fcntl_result))
-DECODERS.add("ioctl", Decoder(_ioctl, _ioctl_leave))
+    DECODERS.add(_name, Decoder(_fcntl, result=_fcntl_result, skip=_controls_file))
+DECODERS.add("ioctl", Decoder(_ioctl, _ioctl_leave, skip=_is_file))
 DECODERS.add("flock", Decoder(_flock))
 DECODERS.add("open", Decoder(_open, result=new_descriptor))
 DECODERS.add("openat", Decoder(_openat, result=new_descriptor))
@@ -251,6 +277,8 @@ DECODERS.add("signalfd", Decoder(plain(descriptor, _signal_set, size), result=ne
 DECODERS.add("memfd_create", Decoder(plain(path, _flags_of(_MEMFD, "MFD_???")), result=new_descriptor))
 DECODERS.add("inotify_init", Decoder(_none, result=new_descriptor))
 DECODERS.add("inotify_init1", Decoder(plain(_flags_of(_INOTIFY, "IN_???")), result=new_descriptor))
+DECODERS.add("io_uring_setup", Decoder(plain(integer, address), result=new_descriptor))
+DECODERS.add("io_uring_enter", Decoder(plain(descriptor, integer, integer, address, address, size)))
 DECODERS.add("userfaultfd", Decoder(plain(address), result=new_descriptor))
 DECODERS.add("pidfd_open", Decoder(plain(integer, address), result=new_descriptor))
 DECODERS.add("pidfd_getfd", Decoder(plain(descriptor, integer, integer), result=new_descriptor))

@@ -109,11 +109,26 @@ def _clone3_leave(tracee: Tracee, args: Args, value: int) -> str:
     return (f" => {{{', '.join(parts)}}}" if parts else "") + f", {args[1]}"
 
 
+_last: tuple[int, int, list[memory.Window], str] = (0, 0, [], "")
+
+
 def _strings(tracee: Tracee, at: int) -> str:
+    """A list of them; who looks for a program in all of $PATH passes the same again and again."""
+    global _last
+    tid, address, windows, text = _last
+    if tid == tracee.tid and address == at and all(window.unchanged() for window in windows):
+        return text
+    windows = [memory.Window(tracee.tid), memory.Window(tracee.tid)]
+    text = _list(tracee, at, *windows)
+    _last = (tracee.tid, at, windows, text)
+    return text
+
+
+def _list(tracee: Tracee, at: int, pointers: memory.Window, texts: memory.Window) -> str:
     parts: list[str] = []
     word = tracee.abi.word
     for index in range(Limits.strings + 1):
-        data = memory.read(tracee.tid, at + index * word, word) if at else None
+        data = pointers.read(at + index * word, word) if at else None
         if data is None:
             return pointer(at) if not parts else f"[{', '.join(parts)}, {pointer(at + index * word)}]"
         string = int.from_bytes(data, "little")
@@ -122,7 +137,7 @@ def _strings(tracee: Tracee, at: int) -> str:
         if index == Limits.strings:
             parts.append("...")
             break
-        found = memory.read_string(tracee.tid, string, Limits.strings)
+        found = texts.string(string, Limits.strings)
         parts.append(pointer(string) if found is None else quote(found[0]) + ("" if found[1] else "..."))
     return f"[{', '.join(parts)}]"
 
