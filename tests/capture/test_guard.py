@@ -272,15 +272,15 @@ def test_who_is_held_back_is_let_go_again() -> None:
 # ------------------------------------------------------------------------------- killed while a call is made for us
 
 LENT = """
-import os, sys
+import os, socket, sys
 for turn in range(int(sys.argv[1])):
-    pipes = [os.pipe() for _ in range(30)]
-    for reader, writer in pipes:
-        assert os.write(writer, b"word") == 4
-        assert os.read(reader, 4) == b"word"
-    for reader, writer in pipes:
-        os.close(reader)
-        os.close(writer)
+    pairs = [socket.socketpair() for _ in range(30)]
+    for one, other in pairs:
+        assert os.write(other.fileno(), b"word") == 4
+        assert os.read(one.fileno(), 4) == b"word"
+    for one, other in pairs:
+        one.close()
+        other.close()
 sys.exit(7)
 """
 # The worker kills itself at the COUNTth time that FUNCTION is called, before or after what it does.
