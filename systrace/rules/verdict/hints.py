@@ -29,6 +29,8 @@ def _broken_waits(case: Case) -> Iterator[str]:
 def _last_words(case: Case, root: Process) -> Iterator[str]:
     """What was written to standard error last: by the job, or by a child of it."""
     processes = [root, *case.descendants(root)]
-    said = [(case.at(o.event), o.data) for p in processes for o in p.output if o.fd == 2 and o.data.strip()]
+    said = [(case.at(o.event), p.pid) for p in processes for o in p.output if o.fd == 2 and o.data.strip()]
     if said:
-        yield f"Its last words: {payload(max(said)[1].strip(), 100)}."
+        speaker = case.evidence.processes[max(said)[1]]
+        text = b"".join(output.data for output in speaker.output if output.fd == 2)  # a line may come in pieces
+        yield f"Its last words: {payload(text.strip().splitlines()[-1].strip(), 100)}."

@@ -27,3 +27,12 @@ def test_a_signal_that_broke_a_wait_is_named() -> None:
 
 def test_a_deadline_is_no_interruption() -> None:
     assert judged("9 3.2 --- SIGALRM {si_signo=SIGALRM, si_code=SI_KERNEL} ---\n").cause == "read-timeout"
+
+
+def test_last_words_in_pieces_are_a_line() -> None:
+    said = (
+        '9 1.0 write(2, "cat: ", 5) = 5 <0.01>\n9 1.1 write(2, "/none", 5) = 5 <0.01>\n'
+        '9 1.2 write(2, ": No such file", 14) = 14 <0.01>\n9 1.3 write(2, "\\n", 1) = 1 <0.01>\n9 1.5 +++ exited with 1 +++\n'
+    )
+    verdict = analyze([Input("log", full_trace(said).encode().splitlines(keepends=True))]).verdict
+    assert 'Its last words: "cat: /none: No such file"' in verdict.headline
