@@ -123,6 +123,8 @@ class Course:
         watcher.start()
         status = capture.wait(plan.timeout)
         watcher.finish()
+        if self._moments is not None:
+            self._moments.close()
         self._line.clear()
         spooled = session.spool.finish()
         fault = _fault(capture, spooled, session.spool)

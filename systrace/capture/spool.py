@@ -65,6 +65,7 @@ class Spool:
         import socket
 
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._control.settimeout(ANSWER_SECONDS)  # nobody waits for ever for a spooler that a dead disk holds
         reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         _widen(reader)
         heard, answer = os.pipe()

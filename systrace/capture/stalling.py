@@ -30,6 +30,7 @@ _BUSY = 0.02  # of a processor: threads that tick do nothing
 _WRITTEN = 4096  # bytes: less is what wakes an event loop
 _GRACE_S = 10.0  # from the polite signal to SIGKILL
 _LEAST_S = 1.0
+_CLOSING_S = 5.0  # how long the end of a run waits for a report under way
 Tell = Callable[["Looked", bool], None]  # a look, and whether it is a stall
 
 
@@ -60,16 +61,24 @@ class Moments:
         self._tell = tell
         self.after_s = after_s
         self._secrets = secrets
-        self._one = threading.Lock()
+        self._one = threading.Lock()  # held while somebody looks and tells
+        self._closed = False
         self._quiet: _Progress | None = None  # the first of those without any progress since
         self._next = 0.0
         self.stalled = False  # and it was told of
 
-    def now(self) -> None:
-        """Somebody asks."""
-        looked = self._look()
-        if looked is not None:
-            self._tell(looked, False)
+    def now(self) -> threading.Thread:
+        """Somebody asks: answered in the thread that is returned, as whoever takes signals has others to pass on."""
+        thread = threading.Thread(target=self._report, name="report", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """The report of the whole run is next, and is not to be overwritten."""
+        held = self._one.acquire(timeout=_CLOSING_S)
+        self._closed = True
+        if held:
+            self._one.release()
 
     def watch(self, watcher: Watcher) -> None:
         """Called after each look at the waits: is this a stall?"""
@@ -82,21 +91,26 @@ class Moments:
         if self.stalled or now.at - self._quiet.at < self.after_s or now.at < self._next:
             return
         began = time.thread_time()
-        looked = self._look()
-        self._next = now.at + max(self.after_s / _AGAIN, _LEAST_S, (time.thread_time() - began) * _REST)
-        if looked is not None and _hangs(looked, self.after_s):
-            self.stalled = True
-            self._tell(looked, True)
+        after_s = self.after_s
+        self.stalled = self._report(lambda looked: _hangs(looked, after_s))
+        self._next = now.at + max(after_s / _AGAIN, _LEAST_S, (time.thread_time() - began) * _REST)
 
-    def _look(self) -> Looked | None:
-        try:
-            from systrace.capture.looking import Looked
+    def _report(self, stall: Callable[[Looked], bool] | None = None) -> bool:
+        """Look, and tell of it: of a stall only where it is one. Nothing that fails here is the job's concern."""
+        with self._one:
+            hangs = False
+            if self._closed:
+                return hangs
+            try:
+                from systrace.capture.looking import Looked
 
-            with self._one:
-                return Looked.at(self._pid, self._secrets, self.after_s)
-        except Exception as error:  # noqa: BLE001 (the job goes on, whatever fails here)
-            complain(f"no report of this moment: {words(error)}")
-            return None
+                looked = Looked.at(self._pid, self._secrets, self.after_s)
+                hangs = stall is not None and stall(looked)
+                if stall is None or hangs:
+                    self._tell(looked, hangs)
+            except Exception as error:  # noqa: BLE001 (see above)
+                complain(f"no report of this moment: {words(error)}")
+            return hangs
 
 
 def _progress(watcher: Watcher) -> _Progress:
@@ -137,16 +151,18 @@ class Killer:
         self._moments = moments
         self._number = number
         self._note = note
+        self._done = False
 
     def watch(self, watcher: Watcher) -> None:
         """Called after each look at the waits, and after the stall was told of."""
-        if not self._moments.stalled:
+        if self._done or not self._moments.stalled:
             return
+        self._done = True
         complain(f"the job has stalled: {self._number.name} to its processes (--stall-kill)")
         fact = {"stall_kill": self._number.name, "stalled_s": self._moments.after_s}
         self._note(b"# systrace: " + json.dumps(fact).encode("ascii"))
         for each in (self._number, signal.SIGKILL):
-            for process in watcher.processes:
+            for process in watcher.family():  # as it is now: a shell may have begun its next command
                 if not process.replaced():
                     with contextlib.suppress(OSError):
                         os.kill(process.pid, each)

@@ -71,9 +71,7 @@ class Watcher:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._waits: dict[tuple[int, int, int], Watched] = {}  # by thread, descriptor, inode
-        self._passed: dict[
-            tuple[int, int, int], int
-        ] = {}  # no TCP connections, or none worth a look: when that was seen
+        self._passed: dict[tuple[int, int, int], int] = {}  # no TCP, or of many the least telling: when that was seen
         self._tables: Tables | None = None
         self._sets: Sets = {}
         self.refused: set[int] = set()  # processes whose calls the kernel does not tell
@@ -184,25 +182,27 @@ class Watcher:
             self._tell(watched, now)
         self._last_words(tables, ended)
 
-    def _processes(self) -> list[int]:
-        """The job's, with those that it has let go (daemons) as long as they live."""
+    def family(self) -> list[Running]:
+        """The job's processes as they are now, with those that it has let go (daemons) as long as they live."""
         self._known = {pid: each for pid, each in self._known.items() if _lives(each)}
         found: dict[int, Running] = {}
         for known in self._known:  # parents come first, so most are found with their family
             if known not in found:
                 found |= {each.pid: each for each in descendants(known)}
         self._known |= found
-        return list(self._known)
+        return self.processes
 
     def _awaited(self) -> list[Awaited]:
         from systrace.kernel.waiting import awaited
 
         found = []
-        for pid in self._processes():
+        for process in self.family():
             try:
-                found += awaited(pid, self._sets)
+                found += awaited(process.pid, self._sets)
             except PermissionError:
-                self.refused.add(pid)
+                self.refused.add(process.pid)
+        waiting = {each.tid for each in found}
+        self._sets = {key: known for key, known in self._sets.items() if key[0] in waiting}
         return found
 
     def _enter(self, tables: Tables, fresh: dict[tuple[int, int, int], Awaited], now: int) -> None:

@@ -62,7 +62,7 @@ def signal_filled_in(args: list[str], valued: set[str]) -> list[str]:
     while at < len(args) and args[at].startswith("-") and args[at] != "--":
         if args[at] == "--stall-kill":
             following = args[at + 1] if at + 1 < len(args) else ""
-            name = following.upper().removeprefix("SIG")
+            name = following.removeprefix("SIG")  # in capitals: `kill` and `int` may be jobs
             known = name.isdecimal() or f"SIG{name}" in signal.Signals.__members__
             return [*args[:at], f"--stall-kill={following if known else 'TERM'}", *args[at + 1 + known :]]
         at += 2 if args[at] in valued else 1

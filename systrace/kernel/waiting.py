@@ -56,9 +56,7 @@ def awaited(pid: int, sets: Sets | None = None) -> list[Awaited]:
     return found
 
 
-Sets = dict[
-    tuple[int, int], tuple[bytes, list["Awaited"]]
-]  # by thread and epoll descriptor: its fdinfo, and what it means
+Sets = dict[tuple[int, int], tuple[bytes, list["Awaited"]]]  # by thread and epoll descriptor: fdinfo, and its meaning
 
 
 def _sockets(pid: int, tid: int, call: Call, sets: Sets) -> list[Awaited]:
@@ -144,8 +142,10 @@ class Tables:
         if namespace not in self._opened:
             try:
                 self._opened[namespace] = sock_diag.namespace_socket(pid)
-            except OSError:
+            except PermissionError:
                 self._opened[namespace], self.refused = None, True
+            except OSError:  # the process has gone
+                return None
         return self._opened[namespace]
 
 

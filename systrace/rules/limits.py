@@ -9,6 +9,7 @@ from pathlib import Path
 from systrace.idle_limits import Limit, known, nat_s, read
 from systrace.model import Socket
 from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.kernel_word import Word
 from systrace.rules.case.stalls import Stall
 
 _TOLERANCE = 1.02  # timers run late by up to 2 %
@@ -59,6 +60,13 @@ def forgotten(case: Case, stall: Stall) -> bool:
     """Such a silence came before what was never acknowledged: the last request, or the end that was sent after the wait."""
     before = stall.socket.turn.idle_before_ns if stall.socket.turn is not None else None
     return limit_passed(case, stall.socket, before) or limit_passed(case, stall.socket, stall.waited_ns)
+
+
+def clears(case: Case, stall: Stall, word: Word | None) -> bool:
+    """Whether the kernel's word clears the network: and nothing on the path may have forgotten the connection since."""
+    if word is None or not word.network_clear:
+        return False
+    return word.alive or not limit_passed(case, stall.socket, stall.waited_ns)
 
 
 def matching_limits(case: Case, silence_ns: int | None, socket: Socket) -> str:

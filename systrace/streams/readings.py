@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from systrace.look.lines import reading_of
 from systrace.look.nouns import Reading, SocketState
 from systrace.model import Endpoint, Fact, Socket
 from systrace.streams.books import Books
 from systrace.streams.growing import grown
+
+_MOST = 100  # of one socket; a day of waiting makes 40
+_LATEST = 256  # sockets among which one that was closed just now is looked for
 
 
 def adopt_reading(books: Books, event: Fact) -> None:
@@ -17,7 +22,7 @@ def adopt_reading(books: Books, event: Fact) -> None:
     socket = _held(books, reading) or _known(books, reading)
     if socket is None:
         return
-    socket.readings = grown(socket.readings, (reading, event))
+    socket.readings = grown(socket.readings[-_MOST:], (reading, event))
     socket.local = socket.local or reading.socket.local
     books.read_of[reading.socket.inode] = socket
 
@@ -34,9 +39,9 @@ def _known(books: Books, reading: Reading) -> Socket | None:
     """The one that an earlier reading was about, else the last of that process with the same ends."""
     state = reading.socket
     known = books.read_of.get(state.inode)
-    if known is not None:
+    if known is not None and _same(known, state):
         return known
-    for socket in reversed(books.lookup.sockets.values()):
+    for socket in islice(reversed(books.lookup.sockets.values()), _LATEST):
         held = any((holder.pid, holder.fd) == (reading.pid, state.fd) for holder in socket.holders)
         if held and socket.peer is not None and _same(socket, state):
             return socket

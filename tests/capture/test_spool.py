@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from systrace.capture.process_tree import descendants
-from systrace.capture.spool import ENDING, PIPE_BYTES, Spool
+from systrace.capture.spool import ENDING, KILLED, PIPE_BYTES, Spool
 from systrace.tracers.waiting import pidfd, status_field, tracer_of, wait_any
 
 SHIM = (
@@ -348,6 +348,29 @@ def test_a_note_of_a_job_without_any_line_is_kept(pipe: Callable[..., Pipe]) -> 
     one.writer.close()
     assert one.spool.finish().ended
     assert one.text() == NOTE + b"\n"
+
+
+def test_a_spooler_that_is_stuck_holds_nobody_up(pipe: Callable[..., Pipe], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a disk that is gone: neither the watcher, nor the end of the job, however many notes wait."""
+    monkeypatch.setattr("systrace.capture.spool.ANSWER_SECONDS", 0.02)
+    one = pipe()
+    one.writer.write(JOB)
+    eventually(lambda: one.text() == JOB)
+    below = descendants(one.spool.pid)
+    for process in below:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        patience = one.spool._control.gettimeout()
+        assert patience is not None
+        for _ in range(3000):  # until the socket is full, and some more
+            one.spool._control.setblocking(False)
+            one.spool.note(NOTE)
+        one.spool._control.settimeout(patience)
+        one.spool.note(NOTE)
+        assert one.spool.finish().fault == KILLED
+    finally:
+        for process in below:
+            os.kill(process.pid, signal.SIGCONT)
 
 
 def test_notes_are_dropped_when_the_recording_is_full(pipe: Callable[..., Pipe]) -> None:

@@ -53,6 +53,9 @@ class FakeWatcher:
     moved: dict[int, tuple[int, int]] = field(default_factory=dict)
     over: threading.Event = field(default_factory=threading.Event)
 
+    def family(self) -> list[Running]:
+        return self.processes
+
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
@@ -122,15 +125,50 @@ def test_who_sleeps_has_not_stalled(sleeper: subprocess.Popen[bytes]) -> None:
 def test_who_asks_is_told(sleeper: subprocess.Popen[bytes]) -> None:
     told: list[tuple[int, bool]] = []
     moments = Moments(sleeper.pid, lambda looked, stalled: told.append((looked.pid, stalled)))
-    moments.now()
+    moments.now().join(30)
     assert told == [(sleeper.pid, False)]
 
 
 def test_a_job_that_is_gone_is_no_fault(capfd: pytest.CaptureFixture[str]) -> None:
     with subprocess.Popen(["/bin/true"]) as process:
         process.wait()
-    Moments(process.pid, lambda *_: pytest.fail("nothing to tell")).now()
+    Moments(process.pid, lambda *_: pytest.fail("nothing to tell")).now().join(30)
     assert "no report of this moment" in capfd.readouterr().err
+
+
+def test_whoever_can_not_be_told_harms_nobody(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def tell(_looked: Looked, _stalled: bool) -> None:
+        raise OSError(28, "No space left on device")
+
+    clock = Clock(monkeypatch)
+    hung(sleeper, monkeypatch, grave=True)
+    moments = Moments(sleeper.pid, tell, after_s=1)
+    watcher = FakeWatcher([Running.of(sleeper.pid)])
+    for _ in range(3):
+        moments.watch(watcher)  # type: ignore[arg-type]
+        clock.now += 2.0
+    assert "no report of this moment: OSError: [Errno 28] No space left on device" in capfd.readouterr().err
+    assert moments.stalled  # told or not, it is ended where that was asked for
+
+
+def test_nothing_is_told_once_the_run_is_over(sleeper: subprocess.Popen[bytes]) -> None:
+    moments = Moments(sleeper.pid, lambda *_: pytest.fail("the report of the whole run is overwritten"))
+    moments.close()
+    moments.now().join(30)
+
+
+def test_a_job_that_can_not_be_ended_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stalling, "_GRACE_S", 0.0)
+    moments = Moments(1, lambda *_: None, after_s=5)
+    moments.stalled = True
+    killer = Killer(moments, signal.SIGTERM, lambda _line: None)
+    for _ in range(3):
+        killer.watch(FakeWatcher([]))  # type: ignore[arg-type]
+    assert capfd.readouterr().err.count("--stall-kill") == 1
 
 
 def test_the_job_is_ended(sleeper: subprocess.Popen[bytes]) -> None:

@@ -310,7 +310,7 @@ def _unheard(case: Case, stall: Stall, word: Word) -> Draft:
     )
     finding.summary = (
         f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} on its connection to {case.label(stall.socket)} "
-        f"({how_it_ended(stall)}): {what}. The path, or the peer's host, is dead; its program is not at fault."
+        f"({how_it_ended(stall)}): {what}. The path, or the peer's host, was dead then; its program is not at fault."
     )
     _path_advice(case, finding, stall.socket)
     heed(finding, word)

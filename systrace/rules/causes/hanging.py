@@ -16,7 +16,7 @@ from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import is_hang, path_died
 from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.examples import REQUEST, exits, replies
-from systrace.rules.limits import forgotten, goes_far, limit_passed, matching_limits, silent_limit_ns
+from systrace.rules.limits import clears, forgotten, goes_far, limit_passed, matching_limits, silent_limit_ns
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -78,7 +78,7 @@ def hung_read(case: Case) -> Iterator[Draft]:
             *keepalive_remedies(case, stall.process, stall.socket),
         ]
         finding.refuted_by = "an answer that would have come had the job been left alone"
-        clear = word is not None and word.network_clear and stall.phase != "idle"
+        clear = clears(case, stall, word) and stall.phase != "idle"
         if word is not None and clear:
             finding.causes = [word.its_program]
             finding.next_steps = [step for step in finding.next_steps if not step.command.startswith("tcpdump")]

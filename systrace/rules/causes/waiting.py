@@ -22,6 +22,7 @@ from systrace.rules.case.unfinished import (
 )
 from systrace.rules.case.waits import base, how_it_ended, stalls, what
 from systrace.rules.examples import OPEN, REQUEST, exits, replies
+from systrace.rules.limits import clears
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -80,7 +81,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         lost = "the server or something on the path lost the connection without a word"
         if stall.socket.type == "dgram":
             lost = "the request or its answer was lost or filtered on the way: UDP repeats nothing by itself"
-        clear = word is not None and word.network_clear
+        clear = clears(case, stall, word)
         finding.causes = [
             *(
                 [word.its_program]
@@ -140,15 +141,10 @@ def slow_transfer(case: Case) -> Iterator[Draft]:
         loss = loss_on(socket)
         if loss is not None:
             late, all_, reading = loss
-            finding.summary += f" The kernel: {late or 'none'} of {all_} segments came out of order"
-            finding.summary += ", as after a loss." if late else ": nothing is lost on the path."
+            finding.summary += f" The kernel: {late or 'none'} of {all_} segments came out of order, as after a loss."
             finding.evidence = [*finding.evidence, reading]
-            lossy = late >= all_ * _LOSSY
-            finding.causes = (
-                ["the path loses packets"]
-                if lossy
-                else ["the server produces or sends slowly", "the path is throttled"]
-            )
+            if late >= all_ * _LOSSY:
+                finding.causes = ["the path loses packets"]
         finding.next_steps = [
             *ask_again(socket, last_request(socket), clock="%{speed_download} bytes/s, %{time_total} s"),
             Step(f"ss -tnoi dst {where(socket.peer)[0]}", "while it transfers: retrans, cwnd"),
