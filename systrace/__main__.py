@@ -11,6 +11,8 @@ if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
 
 def main() -> None:
     """Run the command line. Where that can't even be imported, `run` still runs its job."""
+    if sys.argv[1:] == ["--version"] and _said_version():
+        return
     try:
         from systrace.commands import main as command_line
 
@@ -18,6 +20,17 @@ def main() -> None:
     except Exception as error:
         if not _become_the_job(error):
             raise
+
+
+def _said_version() -> bool:
+    """Without the command line, whose import takes ten times as long. False: it is to say what went wrong."""
+    from systrace import __version__
+
+    try:
+        os.write(1, f"systrace {__version__}\n".encode())
+    except OSError:
+        return False
+    return True
 
 
 def _become_the_job(error: Exception) -> bool:

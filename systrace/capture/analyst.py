@@ -1,6 +1,6 @@
 """A process of its own reads the recording, so that neither its speed nor its failure concerns the job.
 
-How it reads is its maker's choice (`live.follow`, `live.in_passing`, `live.at_end`). A report is made in passing:
+How it reads is its maker's choice (`following.follow`, `in_passing`, `at_end`). A report is made in passing:
 reading along at full speed, even where a processor had nothing else to do (SCHED_IDLE), made a job on two busy
 processors up to 60 % slower, and reading at the end alone makes the report of a long job late. Its imports are done at
 once: the report of a short job would wait for them.
@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from systrace.capture.live import in_passing
+from systrace.capture.following import in_passing
 from systrace.capture.spool import detach_descriptors, fork_apart
 
 PR_SET_PDEATHSIG = 1  # prctl(2)

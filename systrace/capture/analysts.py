@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from systrace.capture.analyst import AnalysisFailed, Analyst
 from systrace.capture.concluding import conclude, prepare, watch
+from systrace.capture.following import at_end, follow, in_passing
 from systrace.capture.keepalive import Keepalives
-from systrace.capture.live import Printer, at_end, follow, in_passing
 from systrace.capture.plan import Plan
 from systrace.capture.recording import Recording
 from systrace.capture.reporting import complain
@@ -35,6 +35,8 @@ def showing_analyst(
         return None
 
     def work(lines: Iterator[bytes]) -> bytes:
+        from systrace.capture.live import Printer
+
         printer = Printer(live, secrets) if live is not None else None
 
         def see(event: Event) -> None:

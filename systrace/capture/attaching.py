@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from systrace.calls import FOLLOWED
 from systrace.capture import targets
 from systrace.capture.analyst import AnalysisFailed, Analyst, Work
-from systrace.capture.choosing import choose, header, wanted_calls
+from systrace.capture.choosing import choose, header
 from systrace.capture.concluding import Conclusion, conclude, prepare, style_of
 from systrace.capture.looking import Looked, both_numbers, looks_at, what_passive_gives
 from systrace.capture.plan import string_limit, tracer_named
@@ -238,7 +239,7 @@ def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -
 
 
 def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float | None, to: ReportTo | ToFile) -> bool:
-    request = Request(output=Path(), syscalls=wanted_calls(), string_limit=string_limit(options.string_limit))
+    request = Request(output=Path(), syscalls=FOLLOWED, string_limit=string_limit(options.string_limit))
     pids = [snapshot.pid for snapshot in roots]
     with contextlib.ExitStack() as stack, Relay() as relay:
         attached = pids[0] if len(pids) == 1 else pids

@@ -55,13 +55,6 @@ def choose(name: str | None, *, quiet: bool = False) -> Tracer:
     return usable[0]
 
 
-def wanted_calls() -> frozenset[str]:
-    """The system calls that the parser knows: those alone are recorded."""
-    from systrace.parser.syscalls import SYSCALLS
-
-    return frozenset(SYSCALLS)
-
-
 def header(tracer: Tracer, request: Request, *, attach: bool = False, pid: int | None = None) -> dict[str, Any]:
     """The facts for the first line of a recording."""
     from systrace import __version__

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from systrace.calls import FOLLOWED
 from systrace.capture.analyst import AnalysisFailed, Analyst
 from systrace.capture.analysts import end_showing, reporting_analyst, say_failures, showing_analyst
-from systrace.capture.choosing import header, wanted_calls
+from systrace.capture.choosing import header
 from systrace.capture.concluding import Conclusion
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.keeping import prune
@@ -185,7 +186,7 @@ class Course:
         plan, options = self._plan, self._options
         request = Request(
             output=Path(),
-            syscalls=wanted_calls(),
+            syscalls=FOLLOWED,
             string_limit=plan.string_limit,
             seccomp=options.seccomp,
             argv0=options.command[0],

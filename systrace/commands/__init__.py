@@ -1,8 +1,8 @@
-"""The command line: one thin file per sub-command, found by walking this package.
+"""The command line: one thin file per sub-command, found by walking this package; the one that is asked for is imported.
 
 A command parses options, calls the stages and a reporter, and nothing else. This is the only place that prints errors
-and chooses exit statuses. Modules here import typer at the top and everything else inside the command, because every
-start of systrace imports all of them.
+and chooses exit statuses. Modules here import typer at the top and everything else inside the command, because
+`--help` and completion import all of them.
 """
 
 from __future__ import annotations
@@ -147,14 +147,20 @@ def main() -> None:
         sys.exit(128 + signal.SIGINT)
 
 
+def _modules(words: list[str]) -> list[str]:
+    """Those that a command line needs: one command's where it begins with its name, else all."""
+    names = [module.name for module in pkgutil.iter_modules(__path__)]
+    return words if words[:1] and words[0] in names and "_SYSTRACE_COMPLETE" not in os.environ else names
+
+
 def _end_on_interrupt() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _main() -> None:
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+    for name in _modules(sys.argv[1:2]):
+        importlib.import_module(f"{__name__}.{name}")
     gc.set_threshold(50_000, 50, 100)  # most of what an analysis makes lives to its end: looking for garbage costs 10 %
     try:
         app(terminal_width=min(max(shutil.get_terminal_size().columns, 40), 80) - 2)

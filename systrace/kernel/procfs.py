@@ -15,9 +15,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from systrace.look.nouns import Descriptor, FileLock
 from systrace.words import clean
+
+if TYPE_CHECKING:
+    from systrace.look.nouns import Descriptor, FileLock
 
 _KTHREAD = 0x00200000  # PF_KTHREAD, include/linux/sched.h
 _ARGV_LIMIT = 128
@@ -187,6 +190,8 @@ def descriptors_of(pid: int) -> tuple[Descriptor, ...] | None:
 
 def _descriptor(number: int, target: str, mode: int) -> Descriptor:
     """By its link alone: a stat would ask the file system, and hang with the process when that is dead (NFS)."""
+    from systrace.look.nouns import Descriptor
+
     readable, writable = bool(mode & 0o400), bool(mode & 0o200)
     link = _LINK.fullmatch(target)
     if link is not None:
@@ -285,6 +290,8 @@ def locks() -> tuple[FileLock, ...]:
 
 def parse_locks(raw: bytes) -> tuple[FileLock, ...]:
     """See `locks`; pid -1 or 0 stands for a holder in another pid namespace (or an open file description)."""
+    from systrace.look.nouns import FileLock
+
     holders: dict[bytes, int] = {}
     found = []
     for line in raw.split(b"\n"):

@@ -1,7 +1,7 @@
 """Lines -> records -> events.
 
 `records` reads any strace output of any version; `SYSCALLS` says what each call does to sockets, descriptors and
-processes, and is at once the filter of the hot loop, the dispatch table and the tracers' `-e trace=` list.
+processes, and is at once the filter of the hot loop and the dispatch table.
 """
 
 from __future__ import annotations

@@ -7,11 +7,13 @@ that a trace can influence goes to people through `systrace.words.safe`.
 
 from __future__ import annotations
 
-from typing import BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from systrace.model import Analysis
 from systrace.registry import Registry
 from systrace.reporters.layout import PAGE, Layout
+
+if TYPE_CHECKING:
+    from systrace.model import Analysis
 
 
 class Reporter(Protocol):

@@ -15,11 +15,13 @@ import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from systrace.errors import InputError
-from systrace.model import Input
 from systrace.sources.line_ends import EndlessLineError, bounded_lines, bounded_text
+
+if TYPE_CHECKING:
+    from systrace.model import Input
 
 _FF_NAME = re.compile(r"(.+)\.(\d{1,8})(\.(?:gz|xz|bz2|zst))?")
 _OTHER_FILES = 64  # descriptors that are open beside the logs
@@ -35,6 +37,8 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
     Raises:
         InputError: a path does not exist, is empty of files, or can't be read.
     """
+    from systrace.model import Input  # here: the tracers' folder imports this module at the start of each job
+
     files: list[str] = []
     for path in paths:
         if path != "-" and Path(path).is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.capture import live
+from systrace.capture import following
 from systrace.capture.analyst import AnalysisFailed, Analyst, Reader
 from systrace.tracers.waiting import pidfd, wait_any
 
@@ -72,10 +72,10 @@ def test_no_descriptor_but_those_asked_for(analyst: Callable[..., Analyst]) -> N
 @pytest.mark.parametrize(
     ("how", "size", "early"),
     [
-        (live.follow, 1, True),
-        (live.at_end, 1 << 20, False),
-        (live.in_passing, 1, False),
-        (live.in_passing, 1 << 20, True),
+        (following.follow, 1, True),
+        (following.at_end, 1 << 20, False),
+        (following.in_passing, 1, False),
+        (following.in_passing, 1 << 20, True),
     ],
 )
 def test_when_it_reads(how: Reader, size: int, early: bool, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What each call does: one file per family, each function Record -> Event or None.
 
-`@syscall("recvfrom", "recv")` enters a function under the names; a new file here is all it takes to know a new call.
-The names are at once the filter of the hot loop and the tracers' `-e trace=` list.
+`@syscall("recvfrom", "recv")` enters a function under the names; a new file here, and its names in
+`calls.FOLLOWED`, are all it takes to know a new call. The names are the filter of the hot loop; the tracers' is FOLLOWED.
 """
 
 from __future__ import annotations
