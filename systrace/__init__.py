@@ -16,6 +16,7 @@ Two ideas carry it:
     model, errors, registry, annotations   the foundation            imports nothing of systrace but itself
     calls, words, idle_limits, keepalive   the same: one table of calls and errors, one way to say a duration, one advice
     outputs, units, settings               the same: what may be written, how people write numbers, defaults from files
+    compiled                               the same: whether the scanner of records runs in C (`_scanner.c`) or in Python
     masking                                secrets: where they are, and what is shown in their place
     messages, look                         what was said, what was seen of a process: nouns of the foundation, too
     tracers                                running programs -> lines  foundation

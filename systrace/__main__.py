@@ -25,9 +25,10 @@ def main() -> None:
 def _said_version() -> bool:
     """Without the command line, whose import takes ten times as long. False: it is to say what went wrong."""
     from systrace import __version__
+    from systrace.compiled import how
 
     try:
-        os.write(1, f"systrace {__version__}\n".encode())
+        os.write(1, f"systrace {__version__} ({how()})\n".encode())
     except OSError:
         return False
     return True

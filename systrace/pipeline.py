@@ -95,7 +95,8 @@ def analyze(
     handlers = dict(SYSCALLS) | NOTES
     seen = style.syscalls
     repeats = Repeats()
-    source_of_records = records(inputs, wanted_names(), health, style, inputs[0].as_is if inputs else False)
+    as_is = bool(inputs) and inputs[0].as_is
+    source_of_records = records(inputs, wanted_names(), health, style, as_is, BATCH)
     for batch in _batches(source_of_records, len(inputs) == 1):
         seen.update([record.syscall for record in batch])
         note_results(style, batch)

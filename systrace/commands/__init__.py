@@ -115,8 +115,9 @@ app = typer.Typer(
 def _version(wanted: bool) -> None:
     if wanted:
         from systrace import __version__
+        from systrace.compiled import how
 
-        typer.echo(f"systrace {__version__}")
+        typer.echo(f"systrace {__version__} ({how()})")
         raise typer.Exit
 
 

@@ -39,7 +39,7 @@ def doctor(
     from systrace.words import wrap
 
     json_output |= table_or_json(style) == "json"
-    checks = [*all_checks(Embedded().unavailable()), _outliving(), *_settings()]
+    checks = [*all_checks(Embedded().unavailable()), _outliving(), _scanner(), *_settings()]
     width = max(len(check.name) for check in checks)
     columns = Layout.of(sys.stdout.buffer).width if sys.stdout is not None else PIPED_WIDTH
     for check in checks:
@@ -67,6 +67,19 @@ def _outliving() -> Check:
     return Check(
         "killed tracer", NOTE, "nobody may take the job over", cost, "sysctl kernel.yama.ptrace_scope=0, or root"
     )
+
+
+def _scanner() -> Check:
+    """How fast logs are read."""
+    from systrace import compiled
+    from systrace.kernel.checks import NOTE, OK, Check
+
+    if compiled.scanner() is not None:
+        return Check("scanner", OK, compiled.how())
+    unwanted = compiled.unwanted()
+    cost = "long logs take longer to read; reports are the same"
+    mend = f"unset {compiled.VARIABLE}" if unwanted else "install systrace where a C compiler and Python's headers are"
+    return Check("scanner", NOTE, compiled.how(), cost, mend)
 
 
 def _settings() -> Iterator[Check]:

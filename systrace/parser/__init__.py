@@ -16,9 +16,16 @@ from systrace.parser.unwrap import unwrap
 
 __all__ = ["EVERY_NAME", "records"]
 
+_OF_SIBLINGS = 16  # records of a batch, where a thousand files are read side by side
+
 
 def records(
-    inputs: Sequence[Input], keep: Mapping[bytes, str], health: Health, style: Style, as_is: bool = False
+    inputs: Sequence[Input],
+    keep: Mapping[bytes, str],
+    health: Health,
+    style: Style,
+    as_is: bool = False,
+    batch: int = 1,
 ) -> Iterator[Record]:
     """Records of one recording in order of completion; the files of `-ff` are merged by time.
 
@@ -28,16 +35,19 @@ def records(
         health: filled while reading.
         style: filled while reading.
         as_is: the lines come straight from strace, so no wrapper has to be looked for.
+        batch: how many records may be made before the first is given: 1 where somebody waits for each.
     """
     if len(inputs) == 1:
-        return _one(0, inputs[0], keep, health, style, as_is)
+        return _one(0, inputs[0], keep, health, style, as_is, batch)
     style.pid = "file"
-    streams = [_keyed(_one(i, each, keep, health, style, as_is)) for i, each in enumerate(inputs)]
+    streams = [
+        _keyed(_one(i, each, keep, health, style, as_is, min(batch, _OF_SIBLINGS))) for i, each in enumerate(inputs)
+    ]
     return (record for _, record in merge(*streams, key=lambda pair: pair[0]))
 
 
 def _one(
-    source: int, each: Input, keep: Mapping[bytes, str], health: Health, style: Style, as_is: bool
+    source: int, each: Input, keep: Mapping[bytes, str], health: Health, style: Style, as_is: bool, batch: int
 ) -> Iterator[Record]:
     lines: Iterable[bytes] = each.lines
     place = None
@@ -47,7 +57,7 @@ def _one(
             style.wrapper = f"{style.wrapper}+{wrapper}" if style.wrapper else wrapper
 
         lines, place = unwrap(lines, name)
-    return Reader(source, keep, health, style, each.tid).read(lines, place)
+    return Reader(source, keep, health, style, each.tid, batch).read(lines, place)
 
 
 def _keyed(stream: Iterator[Record]) -> Iterator[tuple[int, Record]]:

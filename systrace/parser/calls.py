@@ -28,13 +28,13 @@ Result = tuple[int | None, str | None, str, bytes, bool]  # value, errno, outcom
 known_results: dict[bytes, Result] = {}
 _TIMED = re.compile(rb" <(\d{1,9})(?:\.(\d{1,9}))?>\Z")
 _LONGEST_TIME = 24  # bytes
-_NANO = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10, 1)  # by number of fraction digits
+NANO = (10**9, 10**8, 10**7, 10**6, 10**5, 10**4, 1000, 100, 10, 1)  # by number of fraction digits
 
 
 def nanoseconds(seconds: bytes, fraction: bytes | None) -> int:
     """`12`, `000123` -> 12000123000; the fraction has 0 to 9 digits."""
     whole = int(seconds) * 10**9
-    return whole + int(fraction) * _NANO[len(fraction)] if fraction else whole
+    return whole + int(fraction) * NANO[len(fraction)] if fraction else whole
 
 
 def parse_result(text: bytes) -> tuple[int | None, str | None, str, int | None, bytes] | None:

@@ -42,11 +42,12 @@ class Shape:
     pid: str  # none, bare, bracket
     clock: str  # none, epoch, time-of-day, relative
     pattern: re.Pattern[bytes]
+    plain: bool  # no other columns than these two
 
 
 def _shape(pid: str, clock: str, rest: bytes) -> Shape:
     lead = b"" if clock == "relative" and pid != "bare" else rb" {0,8}"  # hand-indented excerpts
-    return Shape(pid, clock, re.compile(lead + _PIDS[pid] + rest % _CLOCKS[clock]))
+    return Shape(pid, clock, re.compile(lead + _PIDS[pid] + rest % _CLOCKS[clock]), rest is _PLAIN)
 
 
 # The first that matches wins: what demands more comes first. A bracket pattern also matches lines without a pid

@@ -7,14 +7,20 @@ whatever does not split cleanly goes to the slow, quote-aware path. Names that n
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import chain, count
+from typing import TYPE_CHECKING
 
+from systrace import compiled
 from systrace.model import Health, Record, Style
-from systrace.parser.calls import known_result, known_results, nanoseconds, timed_result
+from systrace.parser.calls import NANO, known_result, known_results, nanoseconds, timed_result
 from systrace.parser.irregular import LONG, Irregular
 from systrace.parser.leader import note_style, note_unasked, recognise
 from systrace.parser.threads import TELLING
 from systrace.parser.wrappers import Place, plain_text
+
+if TYPE_CHECKING:
+    from systrace._scanner import Scanner
 
 _DAY = 86_400 * 10**9
 _DURATIONS, _TIDS = 8192, 65536  # remembered
@@ -27,15 +33,24 @@ class Reader:
         source: index of the file, copied into each record.
         keep: name of the call as printed (bytes) -> its name; calls that are missing here are counted and dropped.
         tid: the thread of a `-ff` file, else 0.
+        batch: how many records may be made before the first of them is given; 1 where somebody waits for each.
     """
 
-    def __init__(self, source: int, keep: Mapping[bytes, str], health: Health, style: Style, tid: int = 0) -> None:
+    def __init__(
+        self,
+        source: int,
+        keep: Mapping[bytes, str],
+        health: Health,
+        style: Style,
+        tid: int = 0,
+        batch: int = 1,
+    ) -> None:
         self._keep = keep
         self._health = health
         self._style = style
         self._base = 0  # ns of the current second
         self._day = 0
-        self._scale = 1000
+        self._batch = batch
         self._irregular = Irregular(source, keep, health, style, tid)
         self._source = source
 
@@ -58,14 +73,22 @@ class Reader:
         match_line = None
         clock_kind = "none"
         second = None  # the clock text that self._base stands for
-        base, scale = 0, 1000
+        base = 0
         tids: dict[bytes, int] = {}
         lineno = calls = 0
         timed = varied = False
         lines = iter(lines)
         line = first = next(lines, b"")
+        every = chain((first,) if first else (), lines)
         numbers = count(1) if place is None else place.numbers()
-        for line, lineno in zip(chain((first,) if first else (), lines), numbers, strict=False):
+        scanner = self._scanner(every, tids) if place is None else None
+        for line, lineno in zip(every if scanner is None else scanner, numbers, strict=False):
+            if scanner is not None:
+                yield from scanner.ready
+                scanner.ready.clear()
+                if not line:  # only a batch
+                    continue
+                lineno, second = scanner.lineno, None  # it has kept up with the clock
             match = match_line(line) if match_line is not None else None
             if match is None:
                 found = recognise(line)
@@ -82,6 +105,8 @@ class Reader:
                         continue
                     shape, match_line, clock_kind = newly, newly.pattern.match, newly.clock
                     second = None
+                    if scanner is not None:
+                        scanner.expect(newly.pid, newly.clock, newly.plain)
                 note_style(self._style, newly, match[1] is not None and match[1] != b"")
             pid, clock, fraction, name, _ = match.groups()
             # -- when
@@ -93,9 +118,8 @@ class Reader:
             else:
                 if clock != second:
                     second = clock
-                    base = self._second(clock, fraction, clock_kind)
-                    scale = self._scale
-                time_ns = base + int(fraction) * scale if fraction else base
+                    base = self._second(clock, clock_kind)
+                time_ns = base + int(fraction) * NANO[len(fraction)] if fraction else base
             # -- what: most calls are complete on their line
             if name is not None and slow.open is None:
                 call = keep(name)
@@ -154,6 +178,12 @@ class Reader:
                     )
                     continue
             yield from slow.line(lineno, line, match, time_ns)
+        if scanner is not None:
+            yield from scanner.ready
+            if not line or lineno != scanner.lineno:  # else the last line was read here
+                lineno, line = scanner.lineno, scanner.last
+            calls += scanner.calls
+            timed |= scanner.timed
         self._style.duration |= timed
         health = self._health
         health.lines += lineno if place is None else place.total
@@ -161,9 +191,22 @@ class Reader:
         health.torn |= first.endswith(b"\n") and not line.endswith(b"\n")  # a tracer's lines come without their ends
         yield from slow.finish(line)
 
-    def _second(self, clock: bytes, fraction: bytes | None, kind: str) -> int:
-        """Nanoseconds at the start of that second; a time of day that falls back by half a day is the next day."""
-        self._scale = 10 ** (9 - len(fraction)) if fraction else 1
+    def _scanner(self, lines: Iterable[bytes], tids: dict[bytes, int]) -> Scanner | None:
+        """The compiled part, if there is one: it gives the lines that this loop has to read."""
+        kind = compiled.scanner() if self._batch > 1 else None
+        if kind is None:
+            return None
+        note = partial(note_unasked, self._style)
+        return kind(
+            lines, self._keep.get, known_result, self._second, note, self._irregular, tids, TELLING, Record,
+            self._source, self._batch,
+        )  # fmt: skip
+
+    def _second(self, clock: bytes, kind: str) -> int:
+        """Nanoseconds at the start of that second; a time of day that falls back by half a day is the next day.
+
+        Asked twice in a row, it gives the same answer.
+        """
         if kind == "epoch":
             self._base = int(clock) * 10**9
             return self._base

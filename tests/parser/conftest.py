@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from systrace import compiled
 from systrace.model import RETURNED, Event, Health, Input, Record, Style
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.syscalls import NOTES, SYSCALLS
@@ -33,12 +34,14 @@ def style() -> Style:
     return Style()
 
 
-@pytest.fixture
-def read(health: Health, style: Style) -> Read:
-    """Text -> records, without their evidence text."""
+@pytest.fixture(params=[1, 256], ids=["python", "compiled"])
+def read(request: pytest.FixtureRequest, health: Health, style: Style) -> Read:
+    """Text -> records, without their evidence text: by the Python loop alone, and with the compiled scanner."""
+    if request.param > 1 and compiled.scanner() is None:
+        pytest.skip("the scanner is not compiled (scripts/build_compiled)")
 
     def reading(text: str | bytes, tid: int = 0, as_is: bool = False) -> list[Record]:
-        found = records([Input("log", as_lines(text), tid)], EVERY_NAME, health, style, as_is)
+        found = records([Input("log", as_lines(text), tid)], EVERY_NAME, health, style, as_is, request.param)
         return [replace(record, raw=b"") for record in found]
 
     return reading
