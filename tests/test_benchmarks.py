@@ -21,3 +21,14 @@ def test_the_log_of_bench_parse_is_a_log() -> None:
     answers = [each for each in report["messages"] if each["summary"].startswith("200 OK")]
     assert all(each["complete"] for each in report["messages"])
     assert len(answers) >= 3 * 10  # of each connection's 20, as many as are kept
+
+
+def test_its_file_work_is_a_log_too() -> None:
+    """Of which nothing is a fault, and the larger part is rejected by name."""
+    emit = [sys.executable, str(ROOT / "scripts" / "bench_parse"), "--emit-files", "0.3"]
+    log = subprocess.run(emit, capture_output=True, check=True).stdout
+    parse = [sys.executable, "-m", "systrace", "parse", "--format", "json", "-"]
+    report = json.loads(subprocess.run(parse, input=log, capture_output=True, check=True).stdout)
+    assert report["verdict"]["outcome"] == "healthy"
+    assert report["health"]["unparsed"] == 0
+    assert report["health"]["lines"] == log.count(b"\n")
