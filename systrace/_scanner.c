@@ -19,8 +19,8 @@ enum { SOURCE, LINENO, TID, TIME, DURATION, SYSCALL, ARGS, RETVAL, ERRNO, OUTCOM
 #define TAIL 200
 
 /* A small cache: text -> object, each place for the last text that came to it. */
-#define PLACES 512
-#define WIDEST 56
+#define PLACES 256
+#define WIDEST 110
 typedef struct {
     uint8_t size;
     char text[WIDEST];

@@ -35,7 +35,7 @@ CALLS = [
     "read(3, \"a\", 1)", "close(3)", "close(3)            ", "mmap(NULL, 4096)", "read#64(3)", "?(", "_x1(1)", "exit_group(0)",
     "clone(child_stack=NULL)", "read(3<TCP:[1.2.3.4:5->6.7.8.9:80]>, \"a = 1 <0.1>\\n\", 9)", "read(3, \"...",
     "openat(AT_FDCWD</srv>, \"/etc/hosts\", O_RDONLY)", "read(3,  <unfinished ...>", "<... read resumed>\"a\", 1)",
-    "--- SIGCHLD {si_signo=SIGCHLD} ---", "+++ exited with 0 +++", "read(3, [\"x\" ...>)", "connect(3)", "n" * 60 + "(1)",
+    "--- SIGCHLD {si_signo=SIGCHLD} ---", "+++ exited with 0 +++", "read(3, [\"x\" ...>)", "connect(3)", "n" * 120 + "(1)",
     "getpid()", "syscall_0x2a(3)", "write(1, \"" + "x" * 700 + "\", 700)", "accept(3", ")", "strace: Process 9 attached",
     "read(3<socket:[1]>, \"\\0\0", "restart_syscall(<... resuming interrupted read ...>)",
 ]  # fmt: skip

@@ -11,8 +11,11 @@ from systrace.annotations import NOTE, host_of
 from systrace.model import Endpoint, Record
 
 _FD = re.compile(rb"(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,12}))(?:<|\Z|,| )")
+_SMALL = {b"%d%c" % (fd, behind): fd for fd in range(100) for behind in b"<,"}  # `4<`, `17,`: most descriptors are these
 _heads: dict[bytes, int] = {}  # first arguments repeat for each call on a descriptor
 _MOST_HEADS, _LONGEST_HEAD = 4096, 400
+_NUMBER = re.compile(rb"\s*(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,20}))")
+_NAME = re.compile(rb"\A[a-z_][a-z_0-9]*=(?=[^=])")  # strace -N
 # A string that nothing closes (the log was cut) reaches to the end, so that no text is searched twice.
 _STRING = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)(?:("(?:\.\.\.)?)|\\?\Z)', re.DOTALL)
 _ODD_ESCAPE = re.compile(rb"\\(?:[^\\\"'ntrvfab0-7x]|[4-7][0-7]{2}|x(?![0-9a-fA-F]{2}))")
@@ -44,6 +47,11 @@ _TYPES = {
 
 def fd_of(args: bytes) -> int:
     """The first argument as a descriptor; -1 when it is none or was lost."""
+    known = _SMALL.get(args[:2])
+    if known is None:
+        known = _SMALL.get(args[:3])
+    if known is not None:
+        return known
     end = args.find(b",")
     head = args[:end] if end >= 0 else args
     known = _heads.get(head)
@@ -67,7 +75,7 @@ def _decorated_fd(args: bytes) -> int:
 
 def number_of(text: bytes) -> int | None:
     """An integer in any base strace prints, with its name= and comment; None when it is no number."""
-    match = re.match(rb"\s*(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,20}))", text)
+    match = _NUMBER.match(text)
     if match is None:
         return None
     return int(match[1], 16) if match[1] else int(match[2])
@@ -131,7 +139,7 @@ def split_args(args: bytes) -> list[bytes]:
             parts.append(args[start : match.start()].strip())
             start = at
     parts.append(args[start:].strip())
-    return [re.sub(rb"\A[a-z_][a-z_0-9]*=(?=[^=])", b"", part) for part in parts]
+    return [_NAME.sub(b"", part) for part in parts] if b"=" in args else parts
 
 
 def timespec_ns(text: bytes, unit: str = "n") -> int | None:

@@ -11,6 +11,7 @@ from systrace.parser.values import fd_of, number_of, split_args, string_at
 
 _KINDS = {"epoll_": "epoll", "eventf": "eventfd", "timerf": "timer", "signal": "signalfd", "inotif": "inotify"}
 _O_NONBLOCK = 0o4000
+_FOLLOWED = re.compile(rb"F_(?:DUPFD|SETF[LD]|(?:OFD_)?SETLKW)")
 _FOLDER = re.compile(rb"\A[, ]*(?:AT_FDCWD|\d+)<(/[^<>]*)>, ")
 
 
@@ -37,6 +38,8 @@ def duplicated(record: Record) -> Event | None:
 @syscall("fcntl", "fcntl64")
 def controlled(record: Record) -> Event | None:
     """fcntl(2): F_DUPFD, F_SETFD, F_SETFL, F_SETLKW."""
+    if _FOLLOWED.search(record.args) is None:  # F_GETFL and its like
+        return None
     parts = split_args(record.args)
     if len(parts) < 2:
         return None
