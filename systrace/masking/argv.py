@@ -53,7 +53,7 @@ def _option(program: bytes, before: bytes, word: bytes) -> Spans:
     if (match := _ASSIGNED.match(word)) is not None:
         return [match.span(1)]
     taken = not word.startswith(b"-") and (
-        _NAMED.fullmatch(before) is not None or re.fullmatch(_NEXT.get(before, rb"(?!)"), program) is not None
+        _NAMED.fullmatch(before) is not None or (before in _NEXT and re.fullmatch(_NEXT[before], program) is not None)
     )
     if taken and word:
         return [(0, len(word))]

@@ -11,7 +11,9 @@ from systrace.annotations import NOTE, host_of
 from systrace.model import Endpoint, Record
 
 _FD = re.compile(rb"(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,12}))(?:<|\Z|,| )")
-_SMALL = {b"%d%c" % (fd, behind): fd for fd in range(100) for behind in b"<,"}  # `4<`, `17,`: most descriptors are these
+_SMALL = {
+    b"%d%c" % (fd, behind): fd for fd in range(100) for behind in b"<,"
+}  # `4<`, `17,`: most descriptors are these
 _heads: dict[bytes, int] = {}  # first arguments repeat for each call on a descriptor
 _MOST_HEADS, _LONGEST_HEAD = 4096, 400
 _NUMBER = re.compile(rb"\s*(?:[a-z_]\w*=)?(?:0x([0-9a-f]{1,16})|(-?\d{1,20}))")

@@ -115,7 +115,9 @@ class Lookup:
         return description
 
     def _agrees(self, description: Description, note: bytes) -> bool:
-        facts = note_socket(note) if note[:1] != b"/" else None  # a file's path, of which there are too many to remember
+        facts = (
+            note_socket(note) if note[:1] != b"/" else None
+        )  # a file's path, of which there are too many to remember
         socket = description.socket
         if socket is None or socket.kind == "pipe":
             return facts is None

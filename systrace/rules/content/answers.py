@@ -43,9 +43,9 @@ class Answer:
         return request.method, request.host, request.path.partition("?")[0]
 
     @property
-    def repeated(self) -> list[Answer]:
+    def repeated(self) -> Iterator[Answer]:
         """Later answers to the same request: one that carries other data is of another row, order or document."""
-        return [other for other in self.same if other.index > self.index and not _asks_other(self, other)]
+        return (other for other in self.same if other.index > self.index and not _asks_other(self, other))
 
     @property
     def url(self) -> str:
