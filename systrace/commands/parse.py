@@ -13,6 +13,7 @@ from systrace.commands.options import Output, ShowSecrets, Utc
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
     from systrace.model import Analysis
+    from systrace.reporters.views.overview import Row
     from systrace.sources.logs import Recording
 
 HELP = """Read strace logs of any version and option style, and say what went wrong, with the lines that prove it.
@@ -57,6 +58,9 @@ def parse(
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
     show_secrets: ShowSecrets = False,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Read so many of several recordings side by side.")
+    ] = 1,
     output: Output = None,
 ) -> None:
     """See HELP."""
@@ -65,6 +69,8 @@ def parse(
     from systrace.commands.reading.analysis import analysis_of, without_calls
     from systrace.commands.reading.loop import show_found
     from systrace.commands.reading.output import output_place
+    from systrace.commands.reading.side_by_side import Apart, side_by_side
+    from systrace.commands.reading.survey import row_of, survey
     from systrace.errors import UsageError
     from systrace.idle_limits import read
     from systrace.model import Keep
@@ -100,12 +106,23 @@ def parse(
             reporter.write(analysis, out, layout)
         return complaint
 
+    def line(recording: Recording) -> tuple[Row, bool]:
+        return row_of(recording, analysed, utc), failed
+
+    def noted(told: tuple[Row, bool]) -> Row:
+        nonlocal failed
+        failed |= told[1]
+        return told[0]
+
     found, complaints = recordings(logs)
     in_full = each or everything or requests or socket is not None or not reporter.for_people
     if len(found) > 1 and not in_full:
-        from systrace.commands.reading.survey import survey
-
-        whole = survey(found, complaints, where, analysed, utc)
+        files = [[each.name for each in recording.inputs] for recording in found]
+        whole = survey(files, complaints, where, map(noted, side_by_side(line, found, jobs)))
+    elif len(found) > 1 and jobs > 1:
+        reports = Apart(show, lambda: failed, found, jobs, where is None)
+        whole = show_found(found, complaints, where, reports)
+        failed |= reports.failed
     else:
         whole = show_found(found, complaints, where, show)
     raise typer.Exit(int(failed) if whole else 2)

@@ -20,7 +20,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from systrace.commands.reading.analysis import analysis_of, without_calls
-from systrace.commands.reading.survey import survey
+from systrace.commands.reading.side_by_side import side_by_side
+from systrace.commands.reading.survey import row_of, survey
 from systrace.model import Analysis
 from systrace.outputs import place
 from systrace.reporters.shapes.schema import schema
@@ -143,7 +144,8 @@ def test_of_many_recordings_one_is_held_at_a_time(tmp_path: Path) -> None:
         analysis = analysis_of(recording, bar=False)
         return analysis, without_calls(recording, analysis)
 
-    assert survey(found, complaints, place(tmp_path / "out"), analyse)
+    rows = side_by_side(lambda recording: row_of(recording, analyse), found, 1)
+    assert survey([[path] for path in paths], complaints, place(tmp_path / "out"), rows)
     assert alive == [(4, 0), (3, 0), (2, 0), (1, 0)]
 
 

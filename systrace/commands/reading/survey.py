@@ -1,8 +1,8 @@
-"""Several recordings, one line each: read one after the other, of which nothing but the line is kept."""
+"""Several recordings, one line each; nothing but the line is kept of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import typer
 
@@ -20,17 +20,14 @@ from systrace.words import encoded
 Analyse = Callable[[Recording], tuple[Analysis, str | None]]
 
 
-def survey(
-    found: list[Recording], complaints: Sequence[str], where: Place | None, analyse: Analyse, utc: bool = False
-) -> bool:
-    """Write the overview of several recordings; each is let go of, in `found` too, before the next is read.
+def survey(files: Sequence[Sequence[str]], complaints: Sequence[str], where: Place | None, told: Iterator[Row]) -> bool:
+    """Write the overview of several recordings.
 
     Args:
-        found: the recordings, as `recordings` gave them.
+        files: of each of the recordings.
         complaints: about logs that are none of these.
         where: the place for the overview, None for standard output.
-        analyse: the analysis of one, and what is wrong with it all the same, which counts as not read.
-        utc: times in UTC, not in this machine's zone.
+        told: the row of each, in their order; where it is made when it is asked for, progress is shown.
 
     Returns:
         Whether all could be read.
@@ -40,12 +37,10 @@ def survey(
     """
     rows = [unread("", complaint) for complaint in complaints]
     with opened(where) as out:
-        with progress([each.name for recording in found for each in recording.inputs]) as finished:
-            found.reverse()
-            while found:
-                recording = found.pop()
-                rows.append(_row(recording, analyse, utc))
-                finished([each.name for each in recording.inputs])
+        with progress([name for names in files for name in names]) as finished:
+            for names, each in zip(files, told, strict=True):
+                rows.append(each)
+                finished(names)
         troubled = [each.reason for each in rows if not each.outcome]
         if len(troubled) == len(rows):
             for reason in troubled:
@@ -57,7 +52,14 @@ def survey(
     return not troubled
 
 
-def _row(recording: Recording, analyse: Analyse, utc: bool) -> Row:
+def row_of(recording: Recording, analyse: Analyse, utc: bool = False) -> Row:
+    """The line of one recording; what is to be complained about counts as not read.
+
+    Args:
+        recording: not read yet.
+        analyse: its analysis, and what is wrong with it all the same.
+        utc: times in UTC, not in this machine's zone.
+    """
     try:
         analysis, complaint = analyse(recording)
     except SystraceError as error:
