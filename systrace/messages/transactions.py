@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
@@ -90,23 +91,22 @@ def _transaction(
     pid = _owner(evidence, message, socket)
     row = _begun(evidence, clock, message, server, pid, host, first=clock.first_on(message.socket))
     error, complete = _error(request, answer)
-    row = replace(row, error=error, complete=complete)
+    told: dict[str, Any] = {"error": error, "complete": complete}
     if request is not None:
         url = _url(evidence, request, socket, clock.is_secure(message))
-        row = replace(row, method=request.method, url=url, request_bytes=_body_bytes(request))
+        told |= {"method": request.method, "url": url, "request_bytes": _body_bytes(request)}
     if answer is not None:
-        row = replace(
-            row,
-            status=answer.status or None,
-            reason=evidence.masks.text(answer.reason),
-            transfer_ns=_between(answer.start_ns, answer.end_ns),
-            response_bytes=_body_bytes(answer),
-            content_type=answer.content_type or None,
-        )
+        told |= {
+            "status": answer.status or None,
+            "reason": evidence.masks.text(answer.reason),
+            "transfer_ns": _between(answer.start_ns, answer.end_ns),
+            "response_bytes": _body_bytes(answer),
+            "content_type": answer.content_type or None,
+        }
     if request is not None and answer is not None:
-        first_byte_ns = _between(request.end_ns, answer.start_ns)
-        row = replace(row, first_byte_ns=first_byte_ns, total_ns=_between(request.start_ns, answer.end_ns))
-    return row
+        told["first_byte_ns"] = _between(request.end_ns, answer.start_ns)
+        told["total_ns"] = _between(request.start_ns, answer.end_ns)
+    return replace(row, **told)
 
 
 def _begun(
