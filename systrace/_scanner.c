@@ -8,6 +8,7 @@
 #define Py_LIMITED_API 0x030B0000
 #include <Python.h>
 #include <structmember.h>
+#include <limits.h>
 #include <stdint.h>
 #include "_scanner_text.h"
 
@@ -145,7 +146,7 @@ static int on_time(Scanner *self, Text clock) {
         return FAILED;
     self->base = PyLong_AsLongLong(base);
     Py_DECREF(base);
-    if (self->base == -1 && PyErr_Occurred()) {
+    if ((self->base == -1 && PyErr_Occurred()) || self->base > LLONG_MAX - 1000000000) {
         PyErr_Clear(); /* some centuries ahead: a number that is too long for us */
         self->second_size = 0;
         return HANDED_OVER;
