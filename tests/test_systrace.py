@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -40,8 +41,10 @@ def test_the_wheel_has_all_that_is_read_at_run_time(tmp_path: Path) -> None:
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = tmp_path.glob("*.whl")
-    assert wheel.name == f"systrace-{systrace.__version__}-py3-none-any.whl"
     names = zipfile.ZipFile(wheel).namelist()
+    compiled = "systrace/_scanner.abi3.so" in names  # where a compiler is
+    tag = f"cp311-abi3-{sysconfig.get_platform().replace('-', '_')}" if compiled else "py3-none-any"
+    assert wheel.name == f"systrace-{systrace.__version__}-{tag}.whl"
     data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "systrace").rglob("*.toml")}
     data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / "systrace").rglob("*.json")}
     assert len(data) >= 3
@@ -50,4 +53,4 @@ def test_the_wheel_has_all_that_is_read_at_run_time(tmp_path: Path) -> None:
     manual = f"systrace-{systrace.__version__}.data/data/share/man/man1/"
     own = [name for name in names if ".dist-info/" not in name and not name.startswith(manual)]
     assert {name.split("/")[0] for name in own} == {"systrace"}
-    assert not [name for name in names if name.endswith(".pyc")]
+    assert not [name for name in names if name.endswith((".pyc", ".c", ".h"))]
