@@ -46,8 +46,9 @@ class Analyst:
             work: runs in the new process; what it returns is the result.
             kept: descriptors that it needs.
             reader: how the recording is read while it grows.
-            prepare: runs in the new process at once, on processors that have nothing else to do. Without it somebody
-                is watching: the process is then not idle, but last in the queue (nice 19, never preempting another).
+            prepare: runs in the new process at once; from `stand_back` on it has processors only that have nothing
+                else to do. Without it somebody is watching: the process is then not idle, but last in the queue
+                (nice 19, never preempting another).
         """
         text = os.open(
             path, os.O_RDONLY | os.O_CLOEXEC
@@ -70,11 +71,15 @@ class Analyst:
                 status = _child(lambda: work(lines), answer, parent)
             finally:
                 os._exit(status)
-        if prepare is not None:
-            with contextlib.suppress(OSError):  # by the parent, so that it cannot come after `finish` took it back
-                os.sched_setscheduler(self.pid, os.SCHED_IDLE, os.sched_param(0))
+        self._stands_back = prepare is not None
         for descriptor in (text, ended, answer):
             os.close(descriptor)
+
+    def stand_back(self) -> None:
+        """The job runs: from now on only what nobody else has a use for. Until then its imports are as urgent as ours."""
+        if self._stands_back:
+            with contextlib.suppress(OSError):  # by the parent, so that it cannot come after `finish` took it back
+                os.sched_setscheduler(self.pid, os.SCHED_IDLE, os.sched_param(0))
 
     def hurry(self) -> None:
         """The recording is complete: read the rest, with as much of the processors as anybody else."""

@@ -255,6 +255,7 @@ def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float
         work = _work(recording.name, options.style, layout, options.show_secrets)
         analyst = Analyst(recording.path, work, set(), prepare=prepare)
         stack.callback(analyst.close)
+        analyst.stand_back()
         living, family = _family(roots, {os.getpid(), spool.pid, analyst.pid})
         looked = recording.length
         try:

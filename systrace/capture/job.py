@@ -173,6 +173,7 @@ class Course:
                     reason, spoken = str(error), False
                     _undo(attempt)
                     continue
+                session.analyst.stand_back()
                 self._session, self._capture, self._tracer = session, capture, f"{tracer.name}[{capture.tracer_pid}]"
                 session.spool.opened()
                 stack.push(attempt.pop_all())

@@ -125,3 +125,19 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert wait_any([descriptor], 60)
     if descriptor is not None:
         os.close(descriptor)
+
+
+def test_it_stands_back_when_the_job_runs_and_is_as_good_as_others_at_the_end(tmp_path: Path) -> None:
+    """Before that its imports are a part of the start."""
+    path = tmp_path / "t"
+    path.touch()
+    one = Analyst(path, lambda _lines: b"", set(), prepare=lambda: None)
+    try:
+        seen = [os.sched_getscheduler(one.pid)]
+        one.stand_back()
+        seen.append(os.sched_getscheduler(one.pid))
+        one.hurry()
+        seen.append(os.sched_getscheduler(one.pid))
+        assert seen == [os.SCHED_OTHER, os.SCHED_IDLE, os.SCHED_OTHER]
+    finally:
+        one.close()
