@@ -145,6 +145,22 @@ def reading(peer: socket.socket, _: float) -> None:
 
 
 @behaviour
+def large(peer: socket.socket, _: float) -> None:
+    """Answers every request with 200,000 bytes that are nowhere alike."""
+    while request(peer):
+        answer(peer, b"".join(b"%07d\n" % number for number in range(25_000)), "text/plain")
+
+
+@behaviour
+def counting(peer: socket.socket, _: float) -> None:
+    """Reads to the end of what the client sends, then says how much that was and what it adds up to."""
+    count = total = 0
+    while data := peer.recv(65536):
+        count, total = count + len(data), total + sum(data)
+    peer.sendall(b"%d bytes, sum %d\n" % (count, total))
+
+
+@behaviour
 def not_reading(_: socket.socket, __: float) -> None:
     """Accepts and reads nothing: the window closes. The listener has a small receive buffer for it."""
     time.sleep(FOREVER)
