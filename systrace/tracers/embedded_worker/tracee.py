@@ -44,6 +44,7 @@ class Tracee:
         "head",
         "in_call",
         "interrupted",
+        "kept",
         "maker",
         "muted",
         "name",
@@ -73,6 +74,7 @@ class Tracee:
         self.clock_ns = 0  # monotonic
         self.printed = False  # the head is in the log already, as <unfinished ...>
         self.stash = 0  # what `enter` keeps for `leave`: a length before the call
+        self.kept = ""  # and a text
         self.interrupted = ""  # the call that restart_syscall(2) goes on with
         self.muted = False  # the job before its execve: this is still us
         self.maker: Tracee | None = None  # who made it, until it has a line of its own

@@ -166,7 +166,7 @@ JOBS = [
             f"u = socket.socket(type=2)\nu.settimeout(1)\nu.sendto({DNS_QUERY}, ('{SERVER}', 99))\n"
             "u.connect((SERVER, 99))\nu.recv(512)"
         ),
-        "udp-refused",
+        "dns-timeout",
         peer(99),
     ),
     job(
