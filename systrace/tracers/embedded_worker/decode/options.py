@@ -95,7 +95,7 @@ def _value(tracee: Tracee, args: Args, size: int) -> str:
         return f"{{l_onoff={linger[0]}, l_linger={linger[1]}}}"
     if size == INT.size and key not in _NO_NUMBERS and (value := memory.unpack(tracee.tid, args[3], INT)):
         return f"[{errno_name(value[0]) if key == (1, 4) and value[0] else value[0]}]"
-    return text(tracee, args[3], size) if size >= 0 else pointer(args[3])
+    return text(tracee, args[3], size) if size >= 0 and args[3] else pointer(args[3])
 
 
 def _set(tracee: Tracee, args: Args) -> str:
