@@ -10,7 +10,7 @@ from systrace.tracers.embedded_worker import memory, requests
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode.processes import CLONE_FILES, CLONE_THREAD
 from systrace.tracers.embedded_worker.files import FileTable
-from systrace.tracers.embedded_worker.inject import Abandoned, Widener
+from systrace.tracers.embedded_worker.inject import Abandoned, Widener, filters
 from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.sleepers import Sleepers
 from systrace.tracers.embedded_worker.stops import GROUP_STOPS, Calls, child_files
@@ -150,6 +150,7 @@ class Loop:
             entry = requests.syscall_entry(tracee.tid)
             if entry is None:
                 return
+            tracee.filters = tracee.coverage.filters
             tracee.in_call = self.calls.enter(tracee, entry)
         to_its_end = tracee.in_call or tracee.coverage.full
         requests.resume(requests.SYSCALL if to_its_end else requests.CONT, tracee.tid)
@@ -214,7 +215,7 @@ class Loop:
         parent.born = tid
         if tid:
             child = self.tracees.get(tid)
-            coverage = parent.coverage if thread else parent.coverage.copy()
+            coverage = parent.coverage if thread else self._inherited(parent, tid)
             if files is parent.files and not thread:  # what one of them opens, the other's filter does not know
                 parent.coverage.full = coverage.full = True
             if child is None:
@@ -224,7 +225,14 @@ class Loop:
                 child.files, child.coverage = files, coverage
                 self._unpark(child)
             child.maker = parent
+            child.fresh += parent.coverage.beyond(coverage)  # some may be its sockets
         self._resume(parent)
+
+    @staticmethod
+    def _inherited(parent: Tracee, child: int) -> Coverage:
+        """Which filters a forked child has: one that another thread added during the fork may have come too late."""
+        late = parent.coverage.filters != parent.filters
+        return parent.coverage.copy(filters(child) if late else None)
 
     def _unpark(self, tracee: Tracee) -> None:
         if tracee.parked:

@@ -40,6 +40,7 @@ class Tracee:
         "decoder",
         "entered_ns",
         "files",
+        "filters",
         "fresh",
         "head",
         "in_call",
@@ -64,6 +65,7 @@ class Tracee:
         self.abi = abi
         self.files = files
         self.coverage = coverage
+        self.filters = 0  # of the process, when the call under way began
         self.fresh: list[int] = []  # descriptors made by the call under way, or not looked at yet
         self.in_call = False  # between entry and exit of a call that is looked at, or (without a filter) of any call
         self.decoder: Decoder | None = None  # of that call; None while it is not to be printed
