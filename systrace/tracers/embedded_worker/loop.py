@@ -14,7 +14,7 @@ from systrace.tracers.embedded_worker.inject import Abandoned, Widener, filters
 from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.sleepers import Sleepers
 from systrace.tracers.embedded_worker.stops import GROUP_STOPS, Calls, child_files
-from systrace.tracers.embedded_worker.tracee import Tracee
+from systrace.tracers.embedded_worker.tracee import Tracee, parent_of
 
 
 class Loop:
@@ -222,6 +222,8 @@ class Loop:
                 child = self.add(tid, files, coverage)
                 child.abi = parent.abi
             else:
+                # it may have been let go before this report, and have opened what no filter knows
+                coverage.full = coverage.full or child.coverage.full
                 child.files, child.coverage = files, coverage
                 self._unpark(child)
             child.maker = parent
@@ -239,10 +241,11 @@ class Loop:
             tracee.parked = False
             self._resume(tracee)
 
-    def _release_parked(self) -> None:
-        """Children whose parent was killed before it could report them."""
+    def _release_parked(self, orphans: bool = False) -> None:
+        """Children whose parent was killed before it could report them; `orphans`: but for those whose parent lives."""
         for tracee in [tracee for tracee in self.tracees.values() if tracee.parked]:
-            self._unpark(tracee)
+            if not orphans or parent_of(tracee.tid) not in self.tracees:
+                self._unpark(tracee)
 
     def _at_exec(self, tracee: Tracee) -> None:
         former = requests.event_message(tracee.tid)
@@ -282,5 +285,5 @@ class Loop:
         if not self._quiet:
             self.calls.gone(tracee, status)
         if os.WIFSIGNALED(status):
-            self._release_parked()
+            self._release_parked(orphans=True)
         self.on_exit(tid, status)

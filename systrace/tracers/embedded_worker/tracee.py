@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.files import FileTable
@@ -88,3 +89,11 @@ class Tracee:
         self.slept_ns = (0, 0)
         self.switches = b""
         self.born = 0  # the child that it made, until the call returns
+
+
+def parent_of(tid: int) -> int:
+    """The process that a thread's process is a child of (proc_pid_stat(5)); -1 when it is gone."""
+    try:
+        return int(Path(f"/proc/{tid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return -1
