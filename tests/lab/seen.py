@@ -29,6 +29,7 @@ _VARYING = (
 )
 _SPLICES = frozenset(("splice", "tee"))
 _VECTORS = frozenset(("readv", "writev", "preadv", "pwritev", "sendmsg", "recvmsg"))
+_PROBE = b", 1, MSG_PEEK|MSG_DONTWAIT"  # PHP looks whether the peer is still there, if the answer is not there yet
 _IN_VAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
 _A_LIMIT_NS = 200_000_000  # a call that waited for so long has met a time limit; others found nothing just then
 
@@ -206,7 +207,7 @@ class _Reading:
             self.streams.add(inode)
         if name in READS | WRITES | ACCEPTS | _SPLICES:
             in_vain = record.errno in _IN_VAIN and (record.duration_ns or 0) < _A_LIMIT_NS
-            if in_vain or record.outcome == "restarted":
+            if in_vain or record.outcome == "restarted" or _PROBE in args:
                 return
             if inode in self.streams and name not in ACCEPTS and b"MSG_PEEK" not in args and (record.retval or 0) > 0:
                 self._flow(record, track)

@@ -17,9 +17,7 @@ JOBS = [
     job("c-threads", calls("calls", "threads", PORTS["counting"])),
     job("c-refused", calls("calls", "plain", NOBODY), "connect-refused", peer(NOBODY)),
     job("static", calls("calls-static", "vfork")),
-    job("static-reset", calls("calls-static", "plain", PORTS["resetting"]), "reset-by-peer", peer("resetting")),
     *[job(f"i386-{way}", calls("calls-i386", way)) for way in ("plain", "vfork", "datagrams", "vectors", "wrong")],
-    job("i386-refused", calls("calls-i386", "plain", NOBODY), "connect-refused", peer(NOBODY)),
     job(
         "set-uid",
         ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", *calls("calls-suid", "user")],

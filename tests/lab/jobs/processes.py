@@ -118,7 +118,6 @@ JOBS = [
     job("daemon", many(DAEMON)),
     job("vfork", many(f"print(len(subprocess.check_output(['curl', '-sS', '{URL}'])))")),
     job("posix-spawn", many(f"os.posix_spawn('/usr/bin/curl', ['curl', '-sS', '{URL}'], {{}})\nreap()")),
-    job("background", shell(f"curl -sS {URL} & curl -sS {URL} & wait; echo done")),
     job("subshells", shell(f"(curl -sS {URL}; (curl -sS {URL}; exit 3); echo $?); echo $(curl -sS {URL})")),
     job("timeout-program", shell(f"timeout 1 curl -sS {url('silent')}; echo $?")),
     job(
@@ -127,7 +126,6 @@ JOBS = [
     ),
     job("killed-by-its-parent", many(KILLED)),
     job("two-hundred-short-ones", shell(f"for n in $(seq 200); do /bin/true; done; curl -sS {URL}")),
-    job("exit-status", shell(f"curl -sS {URL} >/dev/null; exit 42"), "inconclusive"),
     job(
         "signals",
         many(
@@ -140,6 +138,4 @@ JOBS = [
         shell(f"strace -f -qq -e trace=connect -o /dev/null curl -sS {URL} && echo traced"),
         own_ptrace=True,
     ),
-    job("nohup", shell(f"nohup curl -sS {URL} 2>/dev/null")),
-    job("env-and-exec", shell(f"exec env A=b nice curl -sS {URL}")),
 ]
