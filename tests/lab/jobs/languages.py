@@ -77,7 +77,7 @@ JOBS = [
     job("node-no-answer", node("silent"), "read-timeout", peer("silent")),
     job("java", java(url("good"), 3)),
     job("java-refused", java(NO_SERVER), "connect-refused", peer(NOBODY)),
-    job("go", go(url("good"), 3)),
-    job("go-large", go(url("large"))),
+    job("go", go(url("good"), 3), loose=True),
+    job("go-large", go(url("large")), loose=True),
     job("go-refused", go(NO_SERVER), "connect-refused", peer(NOBODY)),
 ]
