@@ -5,7 +5,23 @@ import subprocess
 import sys
 from pathlib import Path
 
+from systrace.tracers import TRACERS
+
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_bench_tracers_measures_every_way_of_running_a_job() -> None:
+    """Each tracer that can be used here beside the bare job, which has no recording."""
+    bench = [sys.executable, str(ROOT / "scripts" / "bench_tracers"), "--rounds", "1", "--scale", "0.02", "--json"]
+    done = subprocess.run([*bench, "--job", "conn", "--job", "pipes"], capture_output=True, check=True, text=True)
+    rows = json.loads(done.stdout)
+    assert list(rows) == ["conn", "pipes"]
+    usable = {f"run, {name}" for name in TRACERS if TRACERS[name].unavailable() is None}
+    for ways in rows.values():
+        assert usable <= set(ways)
+        assert all(ways[name]["wall"] > 0 and ways[name]["after"] > 0 for name in ways)
+        assert {name for name in ways if not ways[name]["size"]} == {"bare"}
+    assert all(rows["conn"][name]["size"] > 80 * 50 for name in usable)  # 80 connects, a line each at the least
 
 
 def test_the_log_of_bench_parse_is_a_log() -> None:

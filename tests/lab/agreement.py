@@ -66,7 +66,8 @@ class Job:
     """A command, and what `systrace run` must say of it under every tracer.
 
     `cause` and `peer` are the verdict's. `options` are `run`'s. `own_ptrace`: what it does is impossible, or goes another
-    way, for who is traced by ptrace(2), so that its output is the bare job's under other tracers only.
+    way, for who is traced by ptrace(2), so that output and verdict are those of the table under other tracers only. `loose`:
+    threads or loops use a socket in both directions at once, in an order that is the scheduler's.
     """
 
     command: list[str]
@@ -74,6 +75,7 @@ class Job:
     peer: str | None
     options: tuple[str, ...] = ()
     own_ptrace: bool = False
+    loose: bool = False
 
 
 def job(
@@ -84,6 +86,7 @@ def job(
     *,
     options: tuple[str, ...] = (),
     own_ptrace: bool = False,
+    loose: bool = False,
     needs: tuple[str, ...] = (),
 ) -> Any:
     """A row of a table; skipped where the machine lacks the program. `needs`: a command that succeeds where it can run."""
@@ -92,7 +95,7 @@ def job(
     without = bool(needs) and not works(*needs)
     reason = f"{program} is not installed" if lacks else f"{' '.join(needs)} fails: not installed"
     marks = [pytest.mark.skipif(lacks or without, reason=reason)]
-    return pytest.param(Job(command, cause, peer, options, own_ptrace), id=name, marks=marks)
+    return pytest.param(Job(command, cause, peer, options, own_ptrace, loose), id=name, marks=marks)
 
 
 @functools.cache
@@ -135,7 +138,8 @@ def bare(lab: Lab, wanted: Job, folder: Path) -> Outcome:
         check=False,
         timeout=LIMIT,
     )
-    return Outcome(done.returncode, _steady(done.stdout), _steady(done.stderr))
+    status = 128 - done.returncode if done.returncode < 0 else done.returncode  # as a shell would say
+    return Outcome(status, _steady(done.stdout), _steady(done.stderr))
 
 
 def traced(lab: Lab, wanted: Job, tracer: str, folder: Path, scratch: Path) -> Traced:
@@ -153,7 +157,11 @@ def traced(lab: Lab, wanted: Job, tracer: str, folder: Path, scratch: Path) -> T
 
 def _steady(text: str) -> str:
     """Without what differs from run to run: measured times, ports of the kernel's choice."""
-    return re.sub(r"\b\d+ ms\b|(?<=:)(?:3[3-9]|[4-6]\d)\d{3}\b|(?<=strace: )Process \d+", "N", text)
+    return re.sub(
+        r"\b\d+ (?=ms\b|milliseconds)|(?<=:)(?:32[7-9]\d\d|(?:3[3-9]|[4-6]\d)\d{3})\b|(?<=strace: )Process \d+",
+        "N",
+        text,
+    )
 
 
 def tracers() -> dict[str, str]:

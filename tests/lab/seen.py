@@ -4,6 +4,7 @@ Numbers that differ from run to run are left out (descriptors, inodes, addresses
 and so is what the scheduler decides: how a stream is cut into reads and writes, how often a loop asks in vain.
 """
 
+import difflib
 import json
 import re
 from collections import Counter
@@ -22,11 +23,13 @@ _ELEMENT = re.compile(rb'iov_base=(?:"((?:[^"\\]|\\.)*)"(?:\.\.\.)?|[^"]*?), iov
 _VARYING = (
     (re.compile(rb"\b\d+<(?:/[^>]*|anon_inode:[^>]*|pipe:[^>]*|socket:[^>]*|TCP[^>]*|UDP[^>]*)>"), b"FD"),
     (re.compile(rb"\b0x[0-9a-f]{5,}\b"), b"POINTER"),
-    (re.compile(rb"\b(htons|port=)\(?(?:3[3-9]|[4-6]\d)\d{3}\)?"), rb"\1(EPHEMERAL)"),
+    (re.compile(rb"\b(htons|port=)\(?(?:32[7-9]\d\d|(?:3[3-9]|[4-6]\d)\d{3})\)?"), rb"\1(EPHEMERAL)"),
+    (re.compile(rb'"(?:\\[0-7]{1,3}|\\.|[^\\"]){2}(?=(?:\\1\\0|\\20[15]\\200)\\0\\1)'), b'"ID'),  # of a DNS message
     (re.compile(rb"\b(pid=|nl_pid=|data=)(?:\d+|\{[^}]*\})"), rb"\1N"),
 )
 _SPLICES = frozenset(("splice", "tee"))
 _VECTORS = frozenset(("readv", "writev", "preadv", "pwritev", "sendmsg", "recvmsg"))
+_PROBE = b", 1, MSG_PEEK|MSG_DONTWAIT"  # PHP looks whether the peer is still there, if the answer is not there yet
 _IN_VAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
 _A_LIMIT_NS = 200_000_000  # a call that waited for so long has met a time limit; others found nothing just then
 
@@ -45,6 +48,11 @@ class Flow:
         if len(shown) < count:
             self.holes.append((len(self.data) + len(shown), len(self.data) + count))
         self.data += shown + bytes(count - len(shown))
+
+    def join(self, other: "Flow") -> None:
+        """The other's bytes come behind."""
+        self.holes += [(len(self.data) + first, len(self.data) + end) for first, end in other.holes]
+        self.data += other.data
 
     def like(self, other: "Flow") -> bool:
         """As many bytes, and the same ones as far as both show them."""
@@ -70,12 +78,27 @@ class Track:
     steps: list[Step] = field(default_factory=list)
     netlink: bool = False
 
-    def like(self, other: "Track") -> bool:
-        """The same calls, results and bytes."""
+    def like(self, other: "Track", loose: bool = False) -> bool:
+        """The same calls, results and bytes; `loose`: each direction for itself, and the other calls in any order."""
+        if loose:
+            lanes, others = self._lanes(), other._lanes()
+            same = lanes.keys() == others.keys() and all(lane.like(others[call]) for call, lane in lanes.items())
+            return same and self._controls() == other._controls()
         return len(self.steps) == len(other.steps) and all(
             mine.like(its) if isinstance(mine, Flow) and isinstance(its, Flow) else mine == its
             for mine, its in zip(self.steps, other.steps, strict=True)
         )
+
+    def _lanes(self) -> dict[str, Flow]:
+        lanes: dict[str, Flow] = {}
+        for step in self.steps:
+            if isinstance(step, Flow):
+                lanes.setdefault(step.call, Flow(step.call)).join(step)
+        return lanes
+
+    def _controls(self) -> Counter[str]:
+        # where its end catches a thread is the scheduler's, too
+        return Counter(step for step in self.steps if isinstance(step, str) and not step.endswith("= ?"))
 
     @property
     def shown_by_all(self) -> bool:
@@ -84,8 +107,9 @@ class Track:
         local = first.startswith(("socket(AF_UNIX", "socket(AF_NETLINK"))
         return not local or any(re.match(r"(connect|bind)\(.* = 0", str(step)) for step in self.steps)
 
-    def __str__(self) -> str:
-        return "\n".join(f"    {step}" for step in self.steps)
+    def lines(self) -> list[str]:
+        """The steps in words."""
+        return [str(step) for step in self.steps]
 
 
 @dataclass(slots=True)
@@ -95,9 +119,9 @@ class Seen:
     facts: dict[str, Any]
     tracks: list[Track]
     processes: Counter[str]
-    words: Counter[bytes]
+    words: Counter[str]
 
-    def differences(self, other: "Seen") -> list[str]:
+    def differences(self, other: "Seen", loose: bool = False) -> list[str]:
         """What one of both shows and the other doesn't, in words; pipes count where both recordings have all of them."""
         narrow = any(each.facts.get("sockets_only") for each in (self, other))
         kinds = ("socket",) if narrow else ("socket", "pipe")
@@ -105,20 +129,32 @@ class Seen:
             [track for track in each.tracks if track.kind in kinds and (not narrow or track.shown_by_all)]
             for each in (self, other)
         )
-        found = []
+        missing = []
         for track in mine:
-            match = next((each for each in others if track.like(each)), None)
+            match = next((each for each in others if track.like(each, loose)), None)
             if match is None:
-                found.append(f"only {self.facts['tracer']} has of a {track.kind}:\n{track}")
+                missing.append(track)
             else:
                 others.remove(match)
-        found += [f"only {other.facts['tracer']} has of a {track.kind}:\n{track}" for track in others]
+        found: list[str] = []
+        for track in missing:
+            ranked = sorted(others, key=lambda each: _likeness(track, each))
+            nearest = ranked.pop() if ranked else Track(0, 0, track.kind)
+            others = ranked
+            found += difflib.unified_diff(
+                track.lines(), nearest.lines(), *(each.facts["tracer"] for each in (self, other))
+            )
+        found += [f"only {other.facts['tracer']}: {track.lines()}" for track in others]
         for here, there in ((self.processes, other.processes), (self.words, other.words)):
             if here != there:
                 found.append(
                     f"{self.facts['tracer']} alone: {here - there}; {other.facts['tracer']} alone: {there - here}"
                 )
         return found
+
+
+def _likeness(one: Track, other: Track) -> float:
+    return difflib.SequenceMatcher(a=one.lines(), b=other.lines(), autojunk=False).ratio()
 
 
 class _Reading:
@@ -172,7 +208,7 @@ class _Reading:
             self.streams.add(inode)
         if name in READS | WRITES | ACCEPTS | _SPLICES:
             in_vain = record.errno in _IN_VAIN and (record.duration_ns or 0) < _A_LIMIT_NS
-            if in_vain or record.outcome == "restarted":
+            if in_vain or record.outcome == "restarted" or _PROBE in args:
                 return
             if inode in self.streams and name not in ACCEPTS and b"MSG_PEEK" not in args and (record.retval or 0) > 0:
                 self._flow(record, track)
@@ -180,7 +216,10 @@ class _Reading:
         if track.netlink and name != "socket":
             track.steps.append(f"{name} {record.errno}")
             return
-        shown = _text(args)
+        # whose descriptor pidfd_getfd(2) fetched is a number of another process: not every tracer looks there
+        shown = "" if name == "pidfd_getfd" else _text(args)
+        if record.retval is None:
+            shown = shown.partition(",")[0]  # what a call that never ended was told, tracers show or not
         if name in READS and record.retval == 0:
             shown = "END"  # how much room there was for more is the scheduler's
         track.steps.append(f"{name}({shown}) = {_text(_result(record))}")
@@ -248,5 +287,8 @@ def seen(recording: Path) -> Seen:
         reading.take(record)
     assert (health.unparsed, health.orphan_resumes) == (0, 0), health.unparsed_samples
     tracks = [track for track in reading.tracks.values() if track.steps]
-    words = Counter(re.sub(rb"\d+ ms|:\d{5}\b", b"N", bytes(each)) for each in reading.words.values())
+    words = Counter(
+        re.sub(r"\d+ (?=ms|milliseconds)|(?<=:)\d{5}\b", "N", each.decode(errors="replace"))
+        for each in reading.words.values()
+    )
     return Seen(facts, tracks, reading.ends, words)

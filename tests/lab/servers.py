@@ -38,13 +38,13 @@ def behaviour(serve: Behaviour) -> Behaviour:
 def request(peer: socket.socket) -> bytes:
     """The next request: up to an empty line or, in line protocols, to the first line's end. Empty at the end."""
     data = b""
-    while not (data.endswith(b"\r\n\r\n") or (b"\n" in data and b" HTTP/1." not in data)):
+    while not (b"\r\n\r\n" in data or (b"\n" in data and b" HTTP/1." not in data)):
         more = peer.recv(65536)
         if not more:
             return b""
         data += more
     length = re.search(rb"(?i)content-length: *(\d+)", data)
-    wanted = int(length[1]) if length else 0
+    wanted = int(length[1]) - len(data.partition(b"\r\n\r\n")[2]) if length else 0
     while wanted > 0 and (more := peer.recv(wanted)):
         wanted -= len(more)
     return data

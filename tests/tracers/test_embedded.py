@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from systrace.tracers import TRACERS, Request
 from tests.tracers.embedded_job import REAL, WANTED, needs_strace, python, run
 
 pytestmark = REAL
@@ -256,3 +257,34 @@ def test_curl_in_a_shell_tree_looks_the_same_as_under_strace(tmp_path: Path, por
 
     assert shown(trace) == shown(judge)
     assert "SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0" in trace.read_text()
+
+
+@needs_strace
+def test_calls_that_change_their_arguments_and_unknown_options_read_as_in_strace(tmp_path: Path) -> None:
+    """The time limit of recvmmsg is what the job asked for; levels and options without names are numbers."""
+    job = python(
+        """
+        import ctypes, socket
+        libc = ctypes.CDLL(None)
+        a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        b.send(b"x")
+        room = ctypes.create_string_buffer(8)
+        vector = (ctypes.c_void_p * 2)(ctypes.addressof(room), 8)
+        header = (ctypes.c_void_p * 8)(None, None, ctypes.addressof(vector), 1)
+        limit = (ctypes.c_long * 2)(7, 0)
+        assert libc.recvmmsg(a.fileno(), header, 1, 0, limit) == 1 and limit[0] == 6
+        for level, option in ((1, 56), (6, 37), (12345, 3)):
+            libc.setsockopt(a.fileno(), level, option, None, 0)
+        """
+    )
+    shapes = []
+    for name in ("strace", "embedded"):
+        with TRACERS[name].run(job, Request(tmp_path / name, WANTED)) as capture:
+            assert capture.wait(60) == 0
+        calls = re.findall(
+            r"(recvmmsg\(|setsockopt\().*?, (MSG_.*?|SO.*?|0x3039.*?)\) = ", (tmp_path / name).read_text()
+        )
+        calls += re.findall(r"recvmmsg\(.*?(\{tv_sec=.*?\})\) =", (tmp_path / name).read_text())
+        shapes.append(calls)
+    assert shapes[0] == shapes[1]
+    assert shapes[0][-1] == "{tv_sec=7, tv_nsec=0}"

@@ -431,3 +431,19 @@ def test_processes_that_share_descriptors_stop_at_every_call(tmp_path: Path) -> 
         tmp_path / "trace",
     )
     assert re.search(r'write\(\d+<socket:\[\d+\]>, "shared", 6\) = 6', text)
+
+
+def test_a_socket_as_standard_input_is_a_socket(tmp_path: Path) -> None:
+    """What is asked of terminals and files under that number is left out."""
+    text = trace(
+        """
+        import fcntl
+        a, b = pair()
+        fcntl.fcntl(0, fcntl.F_SETFL, os.O_RDONLY)
+        os.dup2(a, 0)
+        fcntl.fcntl(0, fcntl.F_SETFL, os.O_NONBLOCK)
+        """,
+        tmp_path / "trace",
+    )
+    settings = re.findall(r"fcntl\(0<(\w+):.*F_SETFL, (.*)\) = 0", text)
+    assert settings == [("socket", "O_RDONLY|O_NONBLOCK")]

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from systrace.tracers.embedded_worker import loop as loop_module
 from systrace.tracers.embedded_worker import requests
 from systrace.tracers.embedded_worker.loop import Loop
 from systrace.tracers.embedded_worker.names import native
 from systrace.tracers.embedded_worker.output import Output
 from systrace.tracers.embedded_worker.stops import Calls
 
-PARENT, CHILD = 900, 901
+PARENT, CHILD, OTHER = 900, 901, 902
 FIRST_STOP = requests.EVENT_STOP << 16 | signal.SIGTRAP << 8 | 0x7F
 FORKED = requests.EVENT_FORK << 16 | signal.SIGTRAP << 8 | 0x7F
 KILLED = signal.SIGKILL
@@ -71,3 +72,32 @@ def test_a_child_whose_parent_never_reports_goes_on(
     stops += [(CHILD, FIRST_STOP), ending]
     made.run()
     assert restarted == [CHILD]
+
+
+def test_the_death_of_another_sets_no_child_free_whose_parent_is_about_to_report_it(
+    loop: tuple[Loop, list[int], list[tuple[int, int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its filters would not be known."""
+    made, restarted, stops = loop
+    made.add(OTHER)
+    monkeypatch.setattr(loop_module, "parent_of", lambda _tid: PARENT)
+    stops += [(CHILD, FIRST_STOP), (OTHER, KILLED)]
+    made.run()
+    assert restarted == []
+    stops.append((PARENT, FORKED))
+    made.run()
+    assert restarted == [CHILD, PARENT]
+
+
+def test_a_report_that_comes_late_covers_nothing_that_the_child_has_opened_meanwhile(
+    loop: tuple[Loop, list[int], list[tuple[int, int]]],
+) -> None:
+    """It stops at every call since then, and has to go on so."""
+    made, _, stops = loop
+    stops += [(CHILD, FIRST_STOP), (0, 0)]
+    made.run()
+    made.tracees[CHILD].coverage.full = True
+    stops.append((PARENT, FORKED))
+    made.run()
+    assert made.tracees[CHILD].coverage.full
+    assert not made.tracees[PARENT].coverage.full

@@ -274,3 +274,24 @@ def test_registers_are_set_for_one_call_more(machine: str, back: int) -> None:
     assert [changed[n] for n in range(layout.words) if n not in touched] == [
         saved[n] for n in range(layout.words) if n not in touched
     ]
+
+
+def test_a_filter_that_came_too_late_for_a_child_is_not_taken_for_its_own() -> None:
+    """Another thread added it while the child was made: the kernel says how many the child has."""
+    coverage = Coverage([(3, 3)], 2, written=[(1, 2)])
+    coverage.add(7, 7)
+    coverage.add(9, 9, writes_only=True)
+    coverage.add(600, 600, whole=True)
+    child = coverage.copy(filters=3)
+    assert (child.filters, child.covers(7), child.covers_writes(9), child.covers(600), child.whole) == (
+        3,
+        True,
+        False,
+        False,
+        False,
+    )
+    assert coverage.beyond(child) == [600, 9]
+    assert (coverage.filters, coverage.covers(600), coverage.whole) == (5, True, True)
+    same = coverage.copy()
+    assert (same.filters, same.covers(600), coverage.beyond(same)) == (5, True, [])
+    assert coverage.copy(filters=-1).filters == 2  # it is gone: nobody asks

@@ -145,8 +145,7 @@ class Widener:
             tid, own["seccomp"], seccomp.SET_MODE_FILTER, seccomp.FLAG_TSYNC | seccomp.FLAG_SPEC_ALLOW, tracee.page
         )
         if result == 0:
-            coverage.add(first, last, writes_only=numbers is self._writes)
-            coverage.whole = coverage.whole or whole
+            coverage.add(first, last, numbers is self._writes, whole)
         if self._call(tid, own["munmap"], tracee.page, _PAGE) == 0:
             tracee.page = 0
         return None if result is None else result == 0

@@ -10,11 +10,11 @@ from systrace.tracers.embedded_worker import memory, requests
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode.processes import CLONE_FILES, CLONE_THREAD
 from systrace.tracers.embedded_worker.files import FileTable
-from systrace.tracers.embedded_worker.inject import Abandoned, Widener
+from systrace.tracers.embedded_worker.inject import Abandoned, Widener, filters
 from systrace.tracers.embedded_worker.names import Abi
 from systrace.tracers.embedded_worker.sleepers import Sleepers
 from systrace.tracers.embedded_worker.stops import GROUP_STOPS, Calls, child_files
-from systrace.tracers.embedded_worker.tracee import Tracee
+from systrace.tracers.embedded_worker.tracee import Tracee, parent_of
 
 
 class Loop:
@@ -150,6 +150,7 @@ class Loop:
             entry = requests.syscall_entry(tracee.tid)
             if entry is None:
                 return
+            tracee.filters = tracee.coverage.filters
             tracee.in_call = self.calls.enter(tracee, entry)
         to_its_end = tracee.in_call or tracee.coverage.full
         requests.resume(requests.SYSCALL if to_its_end else requests.CONT, tracee.tid)
@@ -214,27 +215,37 @@ class Loop:
         parent.born = tid
         if tid:
             child = self.tracees.get(tid)
-            coverage = parent.coverage if thread else parent.coverage.copy()
+            coverage = parent.coverage if thread else self._inherited(parent, tid)
             if files is parent.files and not thread:  # what one of them opens, the other's filter does not know
                 parent.coverage.full = coverage.full = True
             if child is None:
                 child = self.add(tid, files, coverage)
                 child.abi = parent.abi
             else:
+                # it may have been let go before this report, and have opened what no filter knows
+                coverage.full = coverage.full or child.coverage.full
                 child.files, child.coverage = files, coverage
                 self._unpark(child)
             child.maker = parent
+            child.fresh += parent.coverage.beyond(coverage)  # some may be its sockets
         self._resume(parent)
+
+    @staticmethod
+    def _inherited(parent: Tracee, child: int) -> Coverage:
+        """Which filters a forked child has: one that another thread added during the fork may have come too late."""
+        late = parent.coverage.filters != parent.filters
+        return parent.coverage.copy(filters(child) if late else None)
 
     def _unpark(self, tracee: Tracee) -> None:
         if tracee.parked:
             tracee.parked = False
             self._resume(tracee)
 
-    def _release_parked(self) -> None:
-        """Children whose parent was killed before it could report them."""
+    def _release_parked(self, orphans: bool = False) -> None:
+        """Children whose parent was killed before it could report them; `orphans`: but for those whose parent lives."""
         for tracee in [tracee for tracee in self.tracees.values() if tracee.parked]:
-            self._unpark(tracee)
+            if not orphans or parent_of(tracee.tid) not in self.tracees:
+                self._unpark(tracee)
 
     def _at_exec(self, tracee: Tracee) -> None:
         former = requests.event_message(tracee.tid)
@@ -274,5 +285,5 @@ class Loop:
         if not self._quiet:
             self.calls.gone(tracee, status)
         if os.WIFSIGNALED(status):
-            self._release_parked()
+            self._release_parked(orphans=True)
         self.on_exit(tid, status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.files import FileTable
@@ -40,10 +41,12 @@ class Tracee:
         "decoder",
         "entered_ns",
         "files",
+        "filters",
         "fresh",
         "head",
         "in_call",
         "interrupted",
+        "kept",
         "maker",
         "muted",
         "name",
@@ -63,6 +66,7 @@ class Tracee:
         self.abi = abi
         self.files = files
         self.coverage = coverage
+        self.filters = 0  # of the process, when the call under way began
         self.fresh: list[int] = []  # descriptors made by the call under way, or not looked at yet
         self.in_call = False  # between entry and exit of a call that is looked at, or (without a filter) of any call
         self.decoder: Decoder | None = None  # of that call; None while it is not to be printed
@@ -73,6 +77,7 @@ class Tracee:
         self.clock_ns = 0  # monotonic
         self.printed = False  # the head is in the log already, as <unfinished ...>
         self.stash = 0  # what `enter` keeps for `leave`: a length before the call
+        self.kept = ""  # and a text
         self.interrupted = ""  # the call that restart_syscall(2) goes on with
         self.muted = False  # the job before its execve: this is still us
         self.maker: Tracee | None = None  # who made it, until it has a line of its own
@@ -84,3 +89,11 @@ class Tracee:
         self.slept_ns = (0, 0)
         self.switches = b""
         self.born = 0  # the child that it made, until the call returns
+
+
+def parent_of(tid: int) -> int:
+    """The process that a thread's process is a child of (proc_pid_stat(5)); -1 when it is gone."""
+    try:
+        return int(Path(f"/proc/{tid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return -1

@@ -11,14 +11,13 @@ def calls(program: str, way: str, port: int = PORTS["echo"]) -> list[str]:
     return [f"./{program}", way, SERVER, str(port)]
 
 
-WAYS = ("plain", "vfork", "shared", "datagrams", "threads", "edges", "vectors", "wrong", "names")
+WAYS = ("plain", "vfork", "shared", "datagrams", "edges", "vectors", "wrong", "names")
 JOBS = [
     *[job(f"c-{way}", calls("calls", way)) for way in WAYS],
+    job("c-threads", calls("calls", "threads", PORTS["counting"])),
     job("c-refused", calls("calls", "plain", NOBODY), "connect-refused", peer(NOBODY)),
     job("static", calls("calls-static", "vfork")),
-    job("static-reset", calls("calls-static", "plain", PORTS["resetting"]), "reset-by-peer", peer("resetting")),
     *[job(f"i386-{way}", calls("calls-i386", way)) for way in ("plain", "vfork", "datagrams", "vectors", "wrong")],
-    job("i386-refused", calls("calls-i386", "plain", NOBODY), "connect-refused", peer(NOBODY)),
     job(
         "set-uid",
         ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", *calls("calls-suid", "user")],

@@ -1,6 +1,6 @@
 """Jobs that move sockets about: duplicates, redirections, inheritance, passing, high numbers, numbers used again."""
 
-from tests.lab.agreement import PORTS, job, peer
+from tests.lab.agreement import PORTS, job
 from tests.lab.jobs import PREAMBLE
 from tests.lab.network import SERVER
 from tests.lab.recording import python
@@ -47,14 +47,14 @@ JOBS = [
         "numbers-above-1024",
         here(
             "resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))\ns = call(*ECHO)\n"
-            "high = fcntl.fcntl(s, fcntl.F_DUPFD_CLOEXEC, 1500)\ns.close()\nos.write(high, b'x\\n')\nprint(high, os.read(high, 9))\n"
+            "high = fcntl.fcntl(s, fcntl.F_DUPFD_CLOEXEC, 1500)\ns.close()\nos.write(high, b'x\\n')\nprint(os.read(high, 9))\n"
             "os.dup2(high, 3000)\nos.close(high)\nos.write(3000, b'y\\n')\nprint(os.read(3000, 9))"
         ),
     ),
     job(
-        "two-hundred-at-once",
+        "fifty-at-once",
         here(
-            "all = [call(*ECHO) for _ in range(200)]\nprint({os.write(s.fileno(), b'x\\n') for s in all})\n"
+            "all = [call(*ECHO) for _ in range(50)]\nprint({os.write(s.fileno(), b'x\\n') for s in all})\n"
             "print({os.read(s.fileno(), 9) for s in reversed(all)})\n[s.close() for s in all[::2]]\n"
             "print({ask(s) for s in all[1::2]})"
         ),
@@ -63,7 +63,7 @@ JOBS = [
         "close-range",
         here(
             "a, b, c = call(*ECHO), call(*ECHO), call(*ECHO)\nask(a)\n"
-            "ctypes.CDLL(None).close_range(b.fileno(), 1000, 0)\nd = call(*ECHO)\nprint(d.fileno() == b.fileno(), ask(d), ask(a))\n"
+            "ctypes.CDLL(None).close_range(b.fileno(), 1000, 0)\nd = call(*ECHO)\nprint(ask(d), ask(a))\n"
             "b.detach(), c.detach()"
         ),
     ),
@@ -105,7 +105,8 @@ JOBS = [
         here(
             "door = socket.create_server(('127.0.0.1', 0))\ndoor.set_inheritable(True)\nn = door.fileno()\n"
             "child = f'import socket\\nd = socket.socket(fileno={n})\\ns, _ = d.accept()\\ns.sendall(s.recv(9).upper())'\n"
-            "p = subprocess.Popen([sys.executable, '-ISc', child], close_fds=False)\nprint(ask(call(*door.getsockname())))\np.wait()"
+            "p = subprocess.Popen([sys.executable, '-ISc', child], close_fds=False)\nx = call(*door.getsockname())\n"
+            "print(ask(x))\np.wait()"
         ),
     ),
     job(
@@ -144,8 +145,6 @@ JOBS = [
     job(
         "dev-tcp-closed",
         bash(f"exec 9<>{DEV_TCP}/{PORTS['closing']}; echo GET / >&9; read -t 5 line <&9 || echo nothing"),
-        "empty-reply",
-        peer("closing"),
     ),
     job("dev-tcp-cat", bash(f"cat <{DEV_TCP}/{PORTS['counting']} & sleep 0.3; kill %1; wait; echo done")),
     job("dev-tcp-refused", bash(f"echo x >{DEV_TCP}/70"), "connect-refused", f"{SERVER}:70"),

@@ -1,6 +1,6 @@
 """Jobs of several processes and threads: servers that fork, children by every call there is, signals, ends."""
 
-from tests.lab.agreement import DROPPED, PORTS, job, peer, url
+from tests.lab.agreement import DROPPED, PORTS, job, url
 from tests.lab.jobs import PREAMBLE
 from tests.lab.network import SERVER
 from tests.lab.recording import python
@@ -22,7 +22,8 @@ def shell(line: str) -> list[str]:
 
 FORK_SERVER = """
 door = socket.create_server(("127.0.0.1", 0))
-if not os.fork():
+client = os.fork()
+if not client:
     for n in range(3):
         talker = call(*door.getsockname())
         print(ask(talker, b"%d\\n" % n), flush=True)
@@ -30,13 +31,14 @@ if not os.fork():
     os._exit(0)
 for n in range(3):
     talker, _ = door.accept()
-    if not os.fork():
+    child = os.fork()
+    if not child:
         door.close()
         talker.sendall(talker.recv(9) * 2)
         os._exit(n)
     talker.close()
-    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
-reap()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == n
+print(os.waitpid(client, 0)[1])
 """
 PRE_FORKED = """
 door = socket.create_server(("127.0.0.1", 0))
@@ -110,24 +112,20 @@ JOBS = [
     job("fork-server", many(FORK_SERVER)),
     job("pre-forked-server", many(PRE_FORKED)),
     job("thread-server", many(THREAD_SERVER)),
-    job("one-socket-two-threads", many(SHARED)),
+    job("one-socket-two-threads", many(SHARED), loose=True),
     job("exec-in-a-thread", many(EXEC_IN_THREAD)),
     job("generations", many(GRANDCHILDREN)),
     job("daemon", many(DAEMON)),
     job("vfork", many(f"print(len(subprocess.check_output(['curl', '-sS', '{URL}'])))")),
     job("posix-spawn", many(f"os.posix_spawn('/usr/bin/curl', ['curl', '-sS', '{URL}'], {{}})\nreap()")),
-    job("background", shell(f"curl -sS {URL} & curl -sS {URL} & wait; echo done")),
     job("subshells", shell(f"(curl -sS {URL}; (curl -sS {URL}; exit 3); echo $?); echo $(curl -sS {URL})")),
-    job("timeout-program", shell(f"timeout 1 curl -sS {url('silent')}; echo $?"), "read-timeout", peer("silent")),
+    job("timeout-program", shell(f"timeout 1 curl -sS {url('silent')}; echo $?")),
     job(
         "timeout-while-connecting",
         shell(f"timeout 1 curl -sS http://{SERVER}:{DROPPED}/; echo $?"),
-        "connect-timeout",
-        peer(DROPPED),
     ),
-    job("killed-by-its-parent", many(KILLED), "read-timeout", peer("silent")),
+    job("killed-by-its-parent", many(KILLED)),
     job("two-hundred-short-ones", shell(f"for n in $(seq 200); do /bin/true; done; curl -sS {URL}")),
-    job("exit-status", shell(f"curl -sS {URL} >/dev/null; exit 42")),
     job(
         "signals",
         many(
@@ -140,6 +138,4 @@ JOBS = [
         shell(f"strace -f -qq -e trace=connect -o /dev/null curl -sS {URL} && echo traced"),
         own_ptrace=True,
     ),
-    job("nohup", shell(f"nohup curl -sS {URL} 2>/dev/null")),
-    job("env-and-exec", shell(f"exec env A=b nice curl -sS {URL}")),
 ]

@@ -61,7 +61,8 @@ _STDERR = 2
 
 def _controls_file(tracee: Tracee, args: Args) -> bool:
     command = signed(args[1])
-    if FileTable.narrowed and args[0] <= _STDERR:  # a shell keeps them while they are redirected
+    standard = FileTable.narrowed and args[0] <= _STDERR  # a shell keeps them while they are redirected
+    if standard and not tracee.files.is_socket(tracee.tid, args[0]):
         return command not in (*_DUPLICATES, *_LOCKS)
     return command not in _LOCKS and _is_file(tracee, args)
 

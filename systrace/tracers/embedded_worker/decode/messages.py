@@ -113,14 +113,19 @@ def _first(tracee: Tracee, args: Args) -> str:
     return descriptor(tracee, args[0]) + ", "
 
 
+def _recvmmsg_enter(tracee: Tracee, args: Args) -> str:
+    # the kernel writes what is left of the limit over it
+    tracee.kept = (timespec64 if tracee.name.endswith("64") else timespec)(tracee, args[4])
+    return _first(tracee, args)
+
+
 def _recvmmsg_leave(tracee: Tracee, args: Args, value: int) -> str:
     vector = _many(tracee, args[1], value, received=True) if value >= 0 else pointer(args[1])
-    limit = (timespec64 if tracee.name.endswith("64") else timespec)(tracee, args[4])
-    return f"{vector}, {signed(args[2])}, {message_flags(tracee, args[3])}, {limit}"
+    return f"{vector}, {signed(args[2])}, {message_flags(tracee, args[3])}, {tracee.kept}"
 
 
 DECODERS.add("sendmsg", Decoder(_sendmsg_enter))
 DECODERS.add("recvmsg", Decoder(_recvmsg_enter, _recvmsg_leave))
 DECODERS.add("sendmmsg", Decoder(_first, _sendmmsg_leave))
 for _name in ("recvmmsg", "recvmmsg_time64"):
-    DECODERS.add(_name, Decoder(_first, _recvmmsg_leave))
+    DECODERS.add(_name, Decoder(_recvmmsg_enter, _recvmmsg_leave))
