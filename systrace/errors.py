@@ -20,6 +20,10 @@ class CaptureError(SystraceError):
     """Tracing cannot be started: strace missing, permission refused, process gone."""
 
 
+class UnfitError(CaptureError):
+    """This tracer cannot work on this machine, as was found out by trying; another one may."""
+
+
 class UsageError(SystraceError):
     """Options that do not fit together."""
 

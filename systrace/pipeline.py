@@ -36,7 +36,7 @@ from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
 from systrace.rules import judged
 from systrace.rules.case.index import Case
-from systrace.rules.case.visibility import clipped, hidden_by_options, sealed, stops_early, through_rings
+from systrace.rules.case.visibility import clipped, hidden_by_options, lost_calls, sealed, stops_early, through_rings
 from systrace.streams import Tracker
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.repeating import Repeats
@@ -119,8 +119,8 @@ def analyze(
     evidence.repeats, evidence.met = repeats.found, tracker.met
     if stopped := stops_early(evidence):
         health.damage.append(stopped)
-    rings = through_rings(evidence)
-    health.limits += ([rings] if rings else []) + hidden_by_options(evidence) + sealed(evidence)
+    unseen = [each for each in (lost_calls(evidence), through_rings(evidence)) if each]
+    health.limits += unseen + hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings, answer = judged(Case(evidence, limits))
     evidence.masks = Masks(shown=keep.secrets)

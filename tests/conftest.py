@@ -12,6 +12,9 @@ from hypothesis import settings
 from systrace.messages.body import Body
 
 os.environ["LC_ALL"] = "C.UTF-8"
+# Which tracer is the first choice depends on the machine and its user. What does not name one is tested with the one that
+# shows everything and can be killed apart from the job; tests/commands/test_tracer_choice.py is about the choice.
+os.environ.setdefault("SYSTRACE_TRACER", "strace")
 if (
     signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 ):  # of a suite that runs in a script's background: tests press Ctrl-C

@@ -83,6 +83,8 @@ OWN_ROWS = {
     "systrace/parser/syscalls/": "handlers, under the names that they are for",
     "systrace/tracers/embedded_worker/decode/": "the same for printing",
     "systrace/tracers/embedded_worker/inject.py": "the calls that it makes itself",
+    "systrace/tracers/ebpf_worker/interest.py": "what the kernel's half records of each",
+    "systrace/tracers/ebpf_worker/descriptors.py": "what the descriptor is that each makes",
     "systrace/parser/calls.py": "how many arguments strace prints before the kernel's answer: a number for each",
 }
 UNMIRRORED = {f"systrace.{stage}.{name}" for stage, names in UNMIRRORED_IN.items() for name in names.split()}

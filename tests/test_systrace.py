@@ -53,4 +53,5 @@ def test_the_wheel_has_all_that_is_read_at_run_time(tmp_path: Path) -> None:
     manual = f"systrace-{systrace.__version__}.data/data/share/man/man1/"
     own = [name for name in names if ".dist-info/" not in name and not name.startswith(manual)]
     assert {name.split("/")[0] for name in own} == {"systrace"}
+    assert "systrace/tracers/ebpf_worker/capture.bpf.o" in names
     assert not [name for name in names if name.endswith((".pyc", ".c", ".h"))]

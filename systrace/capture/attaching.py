@@ -25,7 +25,7 @@ from systrace.capture.reporting import ReportTo, complain
 from systrace.capture.signals import Relay
 from systrace.capture.spool import Spool
 from systrace.capture.watching import Watcher
-from systrace.errors import CaptureError, SystraceError
+from systrace.errors import CaptureError, SystraceError, UnfitError
 from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import still_running
 from systrace.look.lines import lines_of
@@ -143,7 +143,7 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
     if options.wait_for is not None:
         if not options.passive:
             _check_null()
-            choose(tracer_named(options.tracer), quiet=True)  # what can't be traced is not worth waiting for
+            choose(tracer_named(options.tracer))  # what can't be traced is not worth waiting for
         pids = [targets.awaited(options.wait_for)]
     else:
         pids = targets.chosen(options.pids, options.names)
@@ -157,22 +157,42 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
         for look in looks:
             complain(f"{look.who if len(looks) > 1 else ''}: not traced: {_STANDS_STILL}".removeprefix(": "))
         return _passive(options, looks, to)
-    if len(looks) == 1:
-        complain(looks[0].headline)
-        reason = _untraceable(looks[0])
-        if reason is not None:
-            raise CaptureError(reason)
-        able = looks
-    else:
-        able = _traceable(looks)
-    able = [look for look in able if _bears_it(look, force=options.force)]
-    if not able:
-        if options.save is not None:
-            complain(f"nothing was traced: {options.save} is not written")
-        return _passive(options, looks, to)
-    _check_null()
-    failed = _trace(options, choose(tracer_named(options.tracer)), [look.look for look in able], limit, to)
-    return int(failed or any(look.grave for look in looks if look not in able))
+    for look in looks:
+        complain(look.headline if len(looks) == 1 else f"{look.who}: {look.headline}")
+    return _by_the_first_that_works(options, looks, limit, to)
+
+
+def _by_the_first_that_works(
+    options: Options, looks: Sequence[Looked], limit: float | None, to: ReportTo | ToFile
+) -> int:
+    tracers, better = choose(tracer_named(options.tracer))
+    for tracer in tracers:
+        able = _traceable(looks) if tracer.stops else _unfrozen(looks)
+        if tracer.stops:
+            able = [look for look in able if _bears_it(look, force=options.force)]
+        if not able:
+            if options.save is not None:
+                complain(f"nothing was traced: {options.save} is not written")
+            return _passive(options, looks, to)
+        _check_null()
+        try:
+            failed = _trace(options, tracer, better, [look.look for look in able], limit, to)
+        except UnfitError as error:
+            if tracer is tracers[-1]:
+                raise
+            complain(str(error))
+            better = [*better, str(error)]
+            continue
+        return int(failed or any(look.grave for look in looks if look not in able))
+    raise CaptureError("; ".join(better))
+
+
+def _unfrozen(looks: Sequence[Looked]) -> list[Looked]:
+    """Those of which there is anything to see."""
+    for look in looks:
+        if look.look.root.stands_still:
+            complain(f"{look.who}: not traced: {_STANDS_STILL}")
+    return [look for look in looks if not look.look.root.stands_still]
 
 
 def _bears_it(look: Looked, *, force: bool) -> bool:
@@ -197,14 +217,17 @@ def _untraceable(look: Looked) -> str | None:
 
 
 def _traceable(looks: Sequence[Looked]) -> list[Looked]:
-    """Say of each what it waits for; those that can be traced.
+    """Those that can be traced by a tracer that stops them.
 
     Raises:
         CaptureError: none.
     """
+    if len(looks) == 1:
+        reason = _untraceable(looks[0])
+        if reason is not None:
+            raise CaptureError(reason)
+        return list(looks)
     able = []
-    for look in looks:
-        complain(f"{look.who}: {look.headline}")
     for look in looks:
         reason = _untraceable(look)
         tracer = tracer_of(look.pid)
@@ -238,12 +261,19 @@ def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -
     return int(any(look.grave for look in looks))
 
 
-def _trace(options: Options, tracer: Tracer, roots: Sequence[Look], limit: float | None, to: ReportTo | ToFile) -> bool:
+def _trace(
+    options: Options,
+    tracer: Tracer,
+    better: Sequence[str],
+    roots: Sequence[Look],
+    limit: float | None,
+    to: ReportTo | ToFile,
+) -> bool:
     request = Request(output=Path(), syscalls=FOLLOWED, string_limit=string_limit(options.string_limit))
     pids = [snapshot.pid for snapshot in roots]
     with contextlib.ExitStack() as stack, Relay() as relay:
         attached = pids[0] if len(pids) == 1 else pids
-        facts = {"attached": attached, **header(tracer, request, attach=True, pid=pids[0])}
+        facts = {"attached": attached, **header(tracer, request, better=better, attach=True, pid=pids[0])}
         recording = Recording.create(place(options.save) if options.save is not None else None, facts)
         stack.callback(recording.close)
         if recording.complaint is not None:

@@ -5,15 +5,27 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from systrace.capture.reporting import complain
 from systrace.errors import CaptureError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from systrace.tracers import Request, Tracer
 
 
+AUTO = "auto"
+
+
+def names() -> list[str]:
+    """What `--tracer` takes."""
+    from systrace.tracers import TRACERS
+
+    return [AUTO, *sorted(TRACERS, key=lambda name: TRACERS[name].rank)]
+
+
 def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
-    """The tracers that work here, the one of this name or else strace first, and why those before the first do not.
+    """The tracers that work here, the one of this name first and then by what they cost the job, and why those before the
+    first do not.
 
     Raises:
         UsageError: no tracer of that name.
@@ -21,10 +33,10 @@ def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
     from systrace.tracers import TRACERS
 
     if name is not None and name not in TRACERS:
-        raise UsageError(f"there is no tracer {name!r}: choose from {', '.join(TRACERS)}")
+        raise UsageError(f"there is no tracer {name!r}: choose from {', '.join(names())}")
     usable: list[Tracer] = []
     reasons: list[str] = []
-    for each in sorted(TRACERS, key=lambda each: each != (name or "strace")):
+    for each in sorted(TRACERS, key=lambda each: (each != name, TRACERS[each].rank)):
         reason = TRACERS[each].unavailable()
         if reason is None:
             usable.append(TRACERS[each])
@@ -33,8 +45,8 @@ def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
     return usable, reasons
 
 
-def choose(name: str | None, *, quiet: bool = False) -> Tracer:
-    """The tracer of this name, or the first that works here; unless `quiet`, a second choice is said to be one.
+def choose(name: str | None) -> tuple[list[Tracer], list[str]]:
+    """The tracer of this name alone, or all that work here; and why none of those before the first was taken.
 
     Raises:
         UsageError: no tracer of that name.
@@ -47,21 +59,23 @@ def choose(name: str | None, *, quiet: bool = False) -> Tracer:
         reason = TRACERS[name].unavailable()
         if reason is not None:
             raise CaptureError(reason if reason.startswith(name) else f"{name}: {reason}")
-        return TRACERS[name]
+        return [TRACERS[name]], []
     if not usable:
         raise CaptureError("; ".join(reasons))
-    if usable[0].name != "strace" and not quiet:
-        complain(f"{'; '.join(reasons)}; the {usable[0].name} tracer is used instead")
-    return usable[0]
+    return usable, reasons
 
 
-def header(tracer: Tracer, request: Request, *, attach: bool = False, pid: int | None = None) -> dict[str, Any]:
-    """The facts for the first line of a recording."""
+def header(
+    tracer: Tracer, request: Request, *, better: Sequence[str] = (), attach: bool = False, pid: int | None = None
+) -> dict[str, Any]:
+    """The facts for the first line of a recording; `better`: why no tracer that costs less was taken."""
     from systrace import __version__
     from systrace.kernel.facts import host_facts
     from systrace.tracers import Described
 
     facts: dict[str, Any] = {"systrace_version": __version__, "tracer": tracer.name}
+    if better:
+        facts["not_taken"] = list(better)
     if isinstance(tracer, Described):
         facts |= tracer.describe(request, attach=attach)
     return facts | {"user": os.getuid(), "cwd": working_directory()} | host_facts(pid)

@@ -157,7 +157,7 @@ class Course:
             CaptureError: no tracer works here, and no instruction of the job has run.
         """
         reason = "; ".join(self._plan.reasons)
-        spoken = self._plan.quiet
+        spoken = self._plan.quiet or not self._plan.second_choice
         for tracer in self._plan.tracers:
             if reason and not spoken:
                 complain(f"{reason}; the {tracer.name} tracer is used instead")
@@ -194,7 +194,7 @@ class Course:
             blocked=self._relay.original,
             one_cpu=options.one_cpu,
         )
-        recording = Recording.create(plan.save, _facts(options, header(tracer, request)))
+        recording = Recording.create(plan.save, _facts(options, header(tracer, request, better=plan.reasons)))
         stack.callback(recording.close)
         stack.callback(_discard_unstarted, recording, self)
         if recording.complaint is not None:

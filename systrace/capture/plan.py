@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from systrace.capture.choosing import tracers_for
+from systrace.capture.choosing import AUTO, names, tracers_for
 from systrace.capture.concluding import style_of
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.keeping import Keep, job_name, new_name
@@ -78,6 +78,7 @@ class Plan:
     report: Place | None = None
     live: Place | None = None
     reasons: list[str] = field(default_factory=list)  # why a tracer is not among them
+    second_choice: bool = False  # one was asked for that is not
 
     @property
     def directory(self) -> Path | None:
@@ -132,8 +133,9 @@ def plan_of(options: Options) -> Plan:
     keep = options.keep or known.text("keep")
     timeout = named("--timeout", seconds, options.timeout) if options.timeout is not None else None
     limit = named("--max-size", size, options.max_size) if options.max_size is not None else None
-    usable, reasons = tracers_for(tracer_named(options.tracer))
-    if options.strict and reasons and (options.tracer is not None or not usable):
+    named_tracer = tracer_named(options.tracer)
+    usable, reasons = tracers_for(named_tracer)
+    if options.strict and reasons and (named_tracer is not None or not usable):
         raise CaptureError("; ".join(reasons))
     plan = Plan(
         options,
@@ -149,6 +151,7 @@ def plan_of(options: Options) -> Plan:
         usable,
         options.keepalive,
         reasons=reasons,
+        second_choice=named_tracer is not None and bool(reasons),
     )
     _find_places(plan, known)
     return plan
@@ -171,10 +174,11 @@ def tracer_named(given: str | None) -> str | None:
     known = settings()
     chosen = known.text("tracer")
     if given is not None or chosen is None:
-        return given
+        return None if given == AUTO else given
     if chosen in TRACERS:
         return chosen
-    complain(f"{known.found['tracer'].source}: there is no tracer {chosen!r}: choose from {', '.join(TRACERS)}")
+    if chosen != AUTO:
+        complain(f"{known.found['tracer'].source}: there is no tracer {chosen!r}: choose from {', '.join(names())}")
     return None
 
 

@@ -24,9 +24,9 @@ def formats(incomplete: str) -> list[str]:
 
 def tracers(incomplete: str) -> list[str]:
     """For --tracer."""
-    from systrace.tracers import TRACERS
+    from systrace.capture import choosing
 
-    return [name for name in TRACERS if name.startswith(incomplete)]
+    return [name for name in choosing.names() if name.startswith(incomplete)]
 
 
 def pids(incomplete: str) -> list[tuple[str, str]]:

@@ -39,7 +39,7 @@ def doctor(
     from systrace.words import wrap
 
     json_output |= table_or_json(style) == "json"
-    checks = [*all_checks(Embedded().unavailable()), _outliving(), _scanner(), *_settings()]
+    checks = [_tracer(), *all_checks(Embedded().unavailable()), _outliving(), _scanner(), *_settings()]
     width = max(len(check.name) for check in checks)
     columns = Layout.of(sys.stdout.buffer).width if sys.stdout is not None else PIPED_WIDTH
     for check in checks:
@@ -56,6 +56,23 @@ def doctor(
         raise typer.Exit(1)
 
 
+def _tracer() -> Check:
+    """Which one `run` and `attach` take, found out by trying, and what would permit a better one."""
+    from systrace.capture.choosing import tracers_for
+    from systrace.kernel.checks import FAULT, NOTE, OK, Check
+    from systrace.tracers.ebpf import Ebpf
+
+    usable, reasons = tracers_for(None)
+    if usable and isinstance(usable[0], Ebpf):
+        refused = usable[0].trial()
+        if refused is None:
+            return Check("tracer", OK, "ebpf: the job is not stopped")
+        usable, reasons = usable[1:], [refused]
+    if not usable:
+        return Check("tracer", FAULT, "none works here", "; ".join(reasons))
+    return Check("tracer", NOTE, usable[0].name, f"the job is stopped at some of its calls: {'; '.join(reasons)}")
+
+
 def _outliving() -> Check:
     """What becomes of the job of `run` if its tracer is killed."""
     from systrace.kernel.checks import NOTE, OK, Check
@@ -63,7 +80,9 @@ def _outliving() -> Check:
 
     if permitted():
         return Check("killed tracer", OK, "the job goes on untraced, with its own status")
-    cost = "the job is killed with the embedded tracer; with strace a few of its calls may fail with ENOSYS"
+    cost = (
+        "the job is killed with the embedded tracer; with strace a few of its calls may fail with ENOSYS; not with eBPF"
+    )
     return Check(
         "killed tracer", NOTE, "nobody may take the job over", cost, "sysctl kernel.yama.ptrace_scope=0, or root"
     )

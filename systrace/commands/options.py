@@ -18,7 +18,7 @@ TracerName = Annotated[
     typer.Option(
         "--tracer",
         metavar="NAME",
-        help="strace or embedded; else the first that works.",
+        help="ebpf, embedded or strace; else the one that costs the job least.",
         autocompletion=completing.tracers,
     ),
 ]

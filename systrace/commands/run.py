@@ -21,10 +21,14 @@ The job comes first. Where it can't be recorded (disk full, no permission) or tr
 says what is missing; with --strict it does not run. While the job runs, a recording that is saved is called
 FILE.PID.part and is plain text. An older FILE stays until the job has ended, and two runs may name the same one.
 
-If systrace is killed, the command and the recording go on. If the tracer is killed, the command goes on as well, and a
-few of its calls may fail with ENOSYS in that instant (not with --no-seccomp). An ordinary user's job is killed with the
-embedded tracer where kernel.yama.ptrace_scope is 1. Children that outlive the command keep running and are not recorded
-any more. A set-user-id program (sudo, ping) does not get its rights while it is traced, but for --no-seccomp as root.
+The tracer is the one that costs the command least and works here (`systrace doctor` says which, and why): eBPF as root,
+which does not stop it at all; the embedded one, which stops it at sockets, processes, waits and words; strace. The first
+two record neither what is read from files nor large outputs; --tracer strace records every read and write.
+
+If systrace is killed, the command and the recording go on. If the tracer is killed, the command goes on as well; with
+strace a few of its calls may fail with ENOSYS in that instant (not with --no-seccomp). An ordinary user's job is killed
+with the embedded tracer where kernel.yama.ptrace_scope is 1. Children that outlive the command keep running and are not
+recorded any more. A set-user-id program (sudo, ping) gets its rights under eBPF, else only with --no-seccomp as root.
 
 A report of the moment comes when SIGUSR1 is sent to systrace (the job does not get that signal), and with --stall when
 the job hangs: when no thread of it has got on, and none sleeps, computes, serves or waits within a limit of its own.

@@ -63,13 +63,15 @@ def all_checks(unavailable: str | None) -> list[Check]:
 
 
 def strace(path: str | None, version_of: Callable[[str], str], unavailable: str | None = None) -> Check:
-    """The tracer of choice; what takes its place may be `unavailable` too."""
+    """The tracer that needs a package of its own; what takes its place may be `unavailable` too."""
     mend = "apt install strace (Debian, Ubuntu), dnf install strace (Amazon Linux, RHEL), apk add strace (Alpine)"
     if path is None and unavailable is not None:
         cost = f"run and attach cannot work, for the built-in tracer cannot either: {unavailable}"
         return Check("strace", FAULT, "not found", cost, mend)
     if path is None:
-        return Check("strace", WARNING, "not found", "run and attach fall back on the slower built-in tracer", mend)
+        return Check(
+            "strace", NOTE, "not found", "reads and writes of files cannot be recorded (--tracer strace)", mend
+        )
     text = version_of(path)
     match = re.search(r"version (\d{1,3})\.(\d{1,3})", text)
     if match is None:

@@ -177,7 +177,27 @@ def fact(books: Books, task: Task | None, event: model.Fact) -> None:
     if "reading" in event.values:
         adopt_reading(books, event)
         return
+    thread = event.values.get("thread")
+    if isinstance(thread, dict):
+        _stands_in(books, thread)
+        return
+    lost = event.values.get("lost")
+    if isinstance(lost, dict):
+        books.facts["lost_calls"] = int(books.facts.get("lost_calls") or 0) + _count(lost.get("calls"))
+        return
     books.facts.update(event.values)
+
+
+def _stands_in(books: Books, thread: dict[str, object]) -> None:
+    """A thread that the kernel has not got, for what a ring does (see `tracers.ebpf_worker.rings`)."""
+    tid, of = thread.get("pid"), thread.get("of")
+    owner = books.tasks.by_tid.get(of) if isinstance(of, int) else None
+    if owner is not None and isinstance(tid, int) and tid not in books.tasks.by_tid:
+        books.tasks.child(owner, tid, True, True, None)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 32 else 0
 
 
 HANDLERS: dict[type[Event], Callable[[Books, Any, Any], None]] = {

@@ -69,6 +69,8 @@ class Tracer(Protocol):
     """One way to get strace-format lines."""
 
     name: str
+    rank: int  # of those that work here the lowest is taken
+    stops: bool  # it stops what it traces, by ptrace(2): there can be one only, and a call may end with EINTR
 
     def unavailable(self) -> str | None:
         """Why this tracer cannot be used on this machine, in one line that says what to do; None when it can."""
@@ -83,7 +85,8 @@ class Tracer(Protocol):
         execve(2) has happened. Leaving it does not end the job.
 
         Raises:
-            CaptureError: tracing is impossible; no instruction of the command ran, and none will.
+            CaptureError: tracing is impossible; no instruction of the command ran, and none will. UnfitError, of these:
+                it cannot work on this machine at all, though `unavailable` did not know.
             CommandError: the command cannot be executed.
         """
         ...

@@ -206,6 +206,8 @@ class Embedded:
     """The tracer for machines without strace."""
 
     name = "embedded"
+    rank = 1
+    stops = True
 
     def unavailable(self) -> str | None:
         """See `Tracer`."""

@@ -47,9 +47,9 @@ def main() -> None:
             os._exit(127)
         os.close(tools[0])
         variables = environment()
-        _restore_signals(set(mask))
+        restore_signals(set(mask))
         sign = b""
-        _execute(path, argv, variables)
+        execute(path, argv, variables)
     except (OSError, ValueError) as error:
         os.write(tools[1], b"%s%d" % (sign, getattr(error, "errno", None) or errno.EINVAL))
         os._exit(127)
@@ -101,7 +101,12 @@ def _place_many(batch: dict[int, int], messages: int, tools: list[int]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _execute(path: bytes, argv: list[bytes], variables: dict[bytes, bytes]) -> None:
+def execute(path: bytes, argv: list[bytes], variables: dict[bytes, bytes]) -> None:
+    """execve(2); a script that does not name its interpreter is run by the shell.
+
+    Raises:
+        OSError: it cannot be executed.
+    """
     try:
         os.execve(path, argv, variables)  # noqa: S606
     except OSError as error:
@@ -125,7 +130,7 @@ def _tracer() -> int:
     return 0
 
 
-def _restore_signals(mask: set[int]) -> None:
+def restore_signals(mask: set[int]) -> None:
     """Python ignores these at its start; the job must not inherit that."""
     for number in (_signal.SIGPIPE, _signal.SIGXFSZ):
         _signal.signal(number, _signal.SIG_DFL)

@@ -185,9 +185,11 @@ class StraceAttach:
 
 
 class Strace:
-    """The tracer of first choice."""
+    """The tracer that sees every call, where those that cost less do not work."""
 
     name = "strace"
+    rank = 2
+    stops = True
 
     def unavailable(self) -> str | None:
         """See `Tracer`."""

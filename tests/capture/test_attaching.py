@@ -62,6 +62,8 @@ class FakeTracer:
     """Writes what it is told, or refuses."""
 
     name = "fake"
+    rank = 0
+    stops = True
 
     def __init__(
         self, text: bytes = b"", refuses: str = "", ends: bool = False, then: Callable[[], object] = bool
@@ -96,7 +98,7 @@ def sleeper() -> Iterator[int]:
 
 
 def attached(monkeypatch: pytest.MonkeyPatch, tracer: FakeTracer, options: Options) -> int:
-    monkeypatch.setattr(attaching, "choose", lambda _name: tracer)
+    monkeypatch.setattr(attaching, "choose", lambda _name: ([tracer], []))
     return attach_to(options)
 
 

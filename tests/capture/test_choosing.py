@@ -12,18 +12,19 @@ from systrace.errors import CaptureError, UsageError
 from systrace.tracers import TRACERS, Request
 
 
-def test_the_second_choice_is_said(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(TRACERS["embedded"], "unavailable", lambda: None, raising=False)
-    monkeypatch.setattr(TRACERS["strace"], "unavailable", lambda: None, raising=False)
-    assert choose(None).name == "strace"
-    monkeypatch.setattr(TRACERS["strace"], "unavailable", lambda: "is not here", raising=False)
-    assert choose(None, quiet=True).name == "embedded"
-    assert capfd.readouterr().err == ""
-    assert choose(None).name == "embedded"
-    assert capfd.readouterr().err == "systrace: strace: is not here; the embedded tracer is used instead\n"
-    with pytest.raises(CaptureError, match=r"^strace: is not here$"):
-        choose("strace")
-    with pytest.raises(UsageError, match="there is no tracer 'gdb': choose from "):
+def test_the_one_that_costs_the_job_least_is_taken_and_why_none_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in TRACERS:
+        monkeypatch.setattr(TRACERS[name], "unavailable", lambda: None, raising=False)
+    assert [tracer.name for tracer in choose(None)[0]] == ["ebpf", "embedded", "strace"]
+    monkeypatch.setattr(TRACERS["ebpf"], "unavailable", lambda: "needs root", raising=False)
+    usable, better = choose(None)
+    assert [tracer.name for tracer in usable] == ["embedded", "strace"]
+    assert better == ["ebpf: needs root"]
+    assert header(usable[0], Request(Path("x")), better=better)["not_taken"] == better
+    assert choose("strace") == ([TRACERS["strace"]], [])
+    with pytest.raises(CaptureError, match=r"^ebpf: needs root$"):
+        choose("ebpf")
+    with pytest.raises(UsageError, match="there is no tracer 'gdb': choose from auto, ebpf, embedded, strace"):
         choose("gdb")
 
 

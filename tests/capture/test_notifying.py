@@ -101,6 +101,7 @@ def test_a_job_that_fails_is_told(tracer: str, tmp_path: Path) -> None:
     assert unharmed(job(*options)) == []
     variables = dict(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
     report = variables.pop("SYSTRACE_REPORT")
+    assert variables.pop("SYSTRACE_TRACER") == "strace"  # of the tests themselves
     assert variables == {
         "SYSTRACE_JOB": "night", "SYSTRACE_STATUS": "7", "SYSTRACE_OUTCOME": "failed",
         "SYSTRACE_CAUSE": variables["SYSTRACE_CAUSE"], "SYSTRACE_PEER": "", "SYSTRACE_RECORDING": str(saved),

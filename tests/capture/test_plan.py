@@ -12,6 +12,7 @@ from systrace.capture.plan import Options, Plan, find, plan_of, string_limit
 from systrace.errors import CommandError, SystraceError, UsageError
 from systrace.outputs import RefusedError
 from systrace.settings import NAMES, settings
+from systrace.tracers import TRACERS
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,8 @@ def test_a_tracer_that_is_not_there_and_was_not_asked_for_is_no_matter(
     (tmp_path / "sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert plan(tracer="embedded").reasons == []
-    assert plan().reasons == ["strace is not installed (package strace)"]
+    monkeypatch.setattr(TRACERS["ebpf"], "unavailable", lambda: "no rights")
+    assert plan().reasons == ["ebpf: no rights"]
     assert [tracer.name for tracer in plan(tracer="strace").tracers] == ["embedded"]
     assert plan(strict=True).tracers
     with pytest.raises(SystraceError, match="strace is not installed"):

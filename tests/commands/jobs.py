@@ -11,6 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTRACE = [sys.executable, "-m", "systrace"]
+# CAP_BPF, CAP_PERFMON: what follows has only the tracers that need ptrace(2).
+WITHOUT_EBPF = ["setpriv", "--bounding-set=-cap_39,-cap_38,-sys_admin"] if os.geteuid() == 0 else []
 RUN = [*SYSTRACE, "run"]
 TRACERS = ("strace", "embedded")
 STATUS = 7

@@ -13,7 +13,7 @@ import pytest
 from systrace.calls.numbers import name_of
 from systrace.tracers.waiting import tracer_of
 from tests.commands.conftest import User
-from tests.commands.jobs import SYSTRACE, parsed, unharmed
+from tests.commands.jobs import SYSTRACE, WITHOUT_EBPF, parsed, unharmed
 
 pytestmark = [
     pytest.mark.real,
@@ -27,7 +27,7 @@ TIMES = 12  # in a row: what is left to chance would show
 def refused(call: str, *options: str | Path, log: Path) -> subprocess.CompletedProcess[bytes]:
     """`run` where the kernel refuses a call."""
     job = ["--", "sh", "-c", f"echo begin >> {log}; echo out; echo err >&2; echo end >> {log}; exit 7"]
-    words = [*REFUSING, NUMBERS[call], *SYSTRACE, "run", *options, *job]
+    words = [*WITHOUT_EBPF, *REFUSING, NUMBERS[call], *SYSTRACE, "run", *options, *job]
     return subprocess.run(words, capture_output=True, check=False, timeout=100)
 
 

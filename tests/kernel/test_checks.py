@@ -12,7 +12,7 @@ from systrace.kernel import checks
 @pytest.mark.parametrize(
     ("check", "level", "says"),
     [
-        (checks.strace(None, lambda _: ""), "warning", "built-in tracer"),
+        (checks.strace(None, lambda _: ""), "note", "--tracer strace"),
         (checks.strace("/usr/bin/strace", lambda _: "strace -- version 6.1"), "ok", "6.1"),
         (checks.strace("/usr/bin/strace", lambda _: "strace -- version 4.26"), "note", "seccomp-bpf"),
         (checks.strace("/usr/bin/strace", lambda _: "busybox"), "warning", "version unknown"),

@@ -15,7 +15,10 @@ from systrace.capture.recording import Recording
 from systrace.capture.spool import Spool, Spooled
 from systrace.outputs import place
 from systrace.tracers import Capture, Request
+from systrace.tracers.ebpf import Ebpf
+from systrace.tracers.embedded import Embedded
 from systrace.tracers.strace import Strace
+from tests.tracers.embedded_job import Chosen
 
 CALLS = frozenset(
     (
@@ -34,6 +37,15 @@ CALLS = frozenset(
         "execve",
     )
 )
+
+
+@pytest.fixture(params=[Embedded(), Ebpf()], ids=lambda tracer: tracer.name)
+def each_tracer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`embedded_job.traced` runs the job under each tracer of our own."""
+    reason = request.param.unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    monkeypatch.setattr(Chosen, "tracer", request.param)
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A job under the embedded tracer: what its tests have in common."""
+"""A job under a tracer of our own: what their tests have in common."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from systrace.model import Health, Input, Style
 from systrace.parser import EVERY_NAME, records
-from systrace.tracers import Request
-from systrace.tracers.embedded import Embedded, EmbeddedCapture
+from systrace.tracers import Capture, Request, Tracer
+from systrace.tracers.embedded import Embedded
 
 _WANTED = (
     "socket socketpair bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt shutdown "
@@ -34,11 +34,17 @@ REAL = [
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is the judge here")
 
 
+class Chosen:
+    """The tracer under test (fixture `each_tracer`)."""
+
+    tracer: Tracer = Embedded()
+
+
 @contextlib.contextmanager
-def traced(command: list[str], trace: Path, **request: object) -> Iterator[EmbeddedCapture]:
+def traced(command: list[str], trace: Path, **request: object) -> Iterator[Capture]:
     """A capture under way."""
     wanted = request.pop("syscalls", WANTED)
-    with Embedded().run(command, Request(trace, wanted, **request)) as capture:  # type: ignore[arg-type]
+    with Chosen.tracer.run(command, Request(trace, wanted, **request)) as capture:  # type: ignore[arg-type]
         yield capture
 
 

@@ -7,15 +7,18 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from systrace.tracers import TRACERS, Request
-from tests.tracers.embedded_job import REAL, WANTED, needs_strace, python, run
+from systrace.errors import CaptureError
+from systrace.tracers import TRACERS, Request, embedded
+from tests.tracers.embedded_job import REAL, WANTED, ended, needs_strace, python, run, traced
 
 pytestmark = REAL
 
@@ -257,6 +260,40 @@ def test_curl_in_a_shell_tree_looks_the_same_as_under_strace(tmp_path: Path, por
 
     assert shown(trace) == shown(judge)
     assert "SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0" in trace.read_text()
+
+
+@needs_strace
+def test_under_another_tracer_it_says_so(tmp_path: Path) -> None:
+    text = f"""
+        import sys
+        sys.path[:0] = {sys.path!r}
+        from pathlib import Path
+        from systrace.errors import CaptureError
+        from systrace.tracers import Request
+        from systrace.tracers.embedded import Embedded
+        try:
+            with Embedded().run(["/bin/true"], Request(Path({str(tmp_path / "trace")!r}))):
+                pass
+        except CaptureError as error:
+            print(error)
+    """
+    words = ["strace", "-f", "-qq", "-e", "trace=none", "-e", "signal=none", "-o", "/dev/null", *python(text)]
+    said = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert re.search(r"is itself being traced, by process \d+", said)
+
+
+def test_when_the_tracer_is_killed_the_job_is_killed_with_it(tmp_path: Path) -> None:
+    with traced(["/bin/sleep", "1000"], tmp_path / "trace") as capture:
+        os.kill(capture.tracer_pid, signal.SIGKILL)
+        assert capture.wait(30) == 137
+        assert "was killed by signal 9" in str(capture.fault())
+        ended(capture.pid)
+
+
+def test_a_worker_that_cannot_start_is_a_capture_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_worker_environment", lambda: {"PYTHONPATH": "/nonexistent"})
+    with pytest.raises(CaptureError, match="ended with status 1"), traced(["/bin/true"], tmp_path / "trace"):
+        pass
 
 
 @needs_strace

@@ -15,7 +15,7 @@ from systrace.tracers import Request
 from systrace.tracers.embedded import Embedded
 from tests.tracers.embedded_job import REAL, python
 
-pytestmark = REAL
+pytestmark = [*REAL, pytest.mark.usefixtures("each_tracer")]
 # what `calls.MAKERS` names, and reads and writes: then the worker narrows its filter
 _WANTED = (
     "accept accept4 dup dup2 dup3 fcntl open openat openat2 creat pipe pipe2 recvmsg socket socketpair read write readv writev "

@@ -79,7 +79,7 @@ def test_what_is_no_program_is_run_as_a_shell_would(text: str | None, mode: int,
     child = os.fork()
     if child == 0:
         try:
-            launch._execute(os.fsencode(path), [b"job", b"11"], dict(os.environb))
+            launch.execute(os.fsencode(path), [b"job", b"11"], dict(os.environb))
         except OSError as error:
             os._exit({2: 127, 13: 126}.get(error.errno or 0, 1))
         finally:

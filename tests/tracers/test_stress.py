@@ -17,7 +17,7 @@ import pytest
 from systrace.tracers import TRACERS
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "stress_tracers"
-SECONDS = 20
+SECONDS = 12
 pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif(platform.machine() != "x86_64", reason="the job looks into registers of x86-64"),
@@ -46,7 +46,19 @@ def stress(folder: Path, tracer: str, seconds: int) -> subprocess.CompletedProce
     why = TRACERS[tracer].unavailable()
     if why:
         pytest.skip(f"{tracer}: {why}")
-    words = [sys.executable, str(SCRIPT), "--tracer", tracer, "--seconds", str(seconds), "--keep", str(folder)]
+    words = [
+        "nice",
+        "-n",
+        "19",
+        sys.executable,
+        str(SCRIPT),
+        "--tracer",
+        tracer,
+        "--seconds",
+        str(seconds),
+        "--keep",
+        str(folder),
+    ]
     return subprocess.run(words, capture_output=True, text=True, check=False)
 
 

@@ -14,6 +14,10 @@ from systrace.words import clean
 _SHOWN_ANYWAY = NETWORK | PROCESS | frozenset(
     "signalled exited killed attached detached superseded text fact cloning restart_syscall".split()
 )  # fmt: skip
+_BUDGETS = (
+    "reads and writes of files are not recorded; of each pipe and of standard input, output and error the first "
+    "{} bytes are, of each process the first {} files that it opened for reading"
+)
 _FEW = 2  # calls: of fewer, as of a whole life without a socket(2), somebody picked those
 
 
@@ -59,7 +63,10 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
         return hidden  # nothing was hidden from nothing
     facts = evidence.source.facts
     if "strace_options" in facts or "calls" in facts:  # systrace's own recording: its options are known
-        if facts.get("sockets_only") is True:
+        budgets = facts.get("budgets")
+        if isinstance(budgets, dict):
+            hidden.append(_BUDGETS.format(*[clean(str(budgets.get(name)), 12) for name in ("stream_bytes", "opens")]))
+        elif facts.get("sockets_only") is True:
             hidden.append(
                 "the embedded tracer looks at sockets: files opened for reading, bytes in files and pipes, and writes of 4 kB "
                 "and more to the standard output of processes without a socket are not recorded; waits for pipes are"
@@ -88,10 +95,19 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
     return hidden
 
 
+def lost_calls(evidence: Evidence) -> str:
+    """Calls that the tracer could not keep up with. "" where none was lost."""
+    count = evidence.source.facts.get("lost_calls")
+    if not isinstance(count, int) or count <= 0:
+        return ""
+    return f"{count} call{'s were' if count > 1 else ' was'} lost, for the tracer's buffer was full"
+
+
 def through_rings(evidence: Evidence) -> str:
     """Who had an io_uring: the network work of it is in no recording of system calls. "" where nobody had."""
     owners = [process for process in evidence.processes.values() if process.ring is not None]
-    if not owners:
+    facts = evidence.source.facts
+    if not owners or (facts.get("rings_recorded") is True and "ring_unseen" not in facts):
         return ""
     names = ", ".join(f"{clean(process.command, 60)}[{process.pid}]" for process in owners[:3])
     more = f" and {len(owners) - 3} more" if len(owners) > 3 else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from systrace.model import Draft, Verdict
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.case.visibility import through_rings
+from systrace.rules.case.visibility import lost_calls, through_rings
 from systrace.rules.rule import RULES, Harm
 from systrace.rules.verdict.by_attach import ended_by_attach
 from systrace.rules.verdict.undecided import end_missing, may_cope, offline, unknown
@@ -33,9 +33,9 @@ def judge(case: Case, findings: list[Draft]) -> Verdict:
         if outcome == "degraded":
             _soften(case, findings)
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)
-    rings = through_rings(case.evidence)
-    if rings:
-        return _inconclusive(f"Nothing failed that can be seen, but {rings}.")
+    unseen = lost_calls(case.evidence) or through_rings(case.evidence)
+    if unseen:
+        return _inconclusive(f"Nothing failed that can be seen, but {unseen}.")
     benign = _benign(case, findings)
     until_then = case.stops_early or end_missing(case)  # healthy, as far as the log goes
     if benign is not None and not (benign.outcome == "healthy" and until_then):

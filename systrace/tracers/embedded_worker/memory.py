@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 import struct
+from typing import Protocol
 
 from ptrace.ctypes_libc import libc
 
@@ -30,6 +31,31 @@ _writev.argtypes = _readv.argtypes
 _writev.restype = ctypes.c_ssize_t
 
 
+class Source(Protocol):
+    """Memory that was recorded while the tracee was in a call, for a tracer that doesn't stop it."""
+
+    def read(self, address: int, size: int) -> bytes | None:
+        """`size` bytes at `address`; None where they were not recorded."""
+        ...
+
+    def beginning(self, address: int, size: int) -> bytes | None:
+        """As much as was recorded of `size` bytes at `address`; None: nothing."""
+        ...
+
+    def string(self, address: int, limit: int) -> tuple[bytes, bool] | None:
+        """As `read_string`."""
+        ...
+
+
+_source: Source | None = None  # None: the tracee's own memory
+
+
+def read_from(source: Source | None) -> None:
+    """Take what is read from here on out of a recording of the memory, or (None) out of the tracee."""
+    global _source
+    _source = source
+
+
 _files: dict[int, int] = {}  # thread -> descriptor of its /proc/TID/mem, _REFUSED
 _REFUSED = -1
 _MOST = 64  # as many files at once
@@ -43,6 +69,8 @@ def read(tid: int, address: int, size: int) -> bytes | None:
     """
     if size <= 0:
         return b"" if size == 0 else None
+    if _source is not None:
+        return _source.read(address, size)
     if size > _CAPACITY:
         size = _CAPACITY
     file = _files.get(tid)
@@ -55,6 +83,11 @@ def read(tid: int, address: int, size: int) -> bytes | None:
     except (OSError, OverflowError):  # not mapped; no address at all
         return None
     return data if len(data) == size else None
+
+
+def read_beginning(tid: int, address: int, size: int) -> bytes | None:
+    """`read`, or less where less was recorded."""
+    return read(tid, address, size) if _source is None or size <= 0 else _source.beginning(address, size)
 
 
 def forget(tid: int) -> None:
@@ -88,6 +121,8 @@ def read_string(tid: int, address: int, limit: int) -> tuple[bytes, bool] | None
 
     Reads page by page: a string may end just before an unmapped page.
     """
+    if _source is not None:
+        return _source.string(address, limit)
     found = b""
     while len(found) < limit:
         size = min(PAGE - address % PAGE, limit - len(found))

@@ -27,11 +27,24 @@ _TURNS = FORKS | EXECS | CHILDREN | PIPES | DUPLICATES
 _MISTAKES = (ArithmeticError, LookupError, OSError, TypeError, ValueError, struct.error)
 
 
+class Clock:
+    """What time it is for what is being printed."""
+
+    def wall(self) -> int:
+        """ns since the epoch."""
+        return time.time_ns()
+
+    def monotonic(self) -> int:
+        """CLOCK_MONOTONIC, ns."""
+        return time.monotonic_ns()
+
+
 class Calls:
     """Prints calls: `enter` and `leave` are the two ends of one."""
 
-    def __init__(self, output: Output, wanted: Mapping[Abi, Iterable[int]]) -> None:
+    def __init__(self, output: Output, wanted: Mapping[Abi, Iterable[int]], clock: Clock | None = None) -> None:
         self.output = output
+        self._clock = clock or Clock()
         self._calls = {
             abi.audit: {number: (abi.name_of(number), DECODERS.get(abi.name_of(number), UNKNOWN)) for number in numbers}
             for abi, numbers in wanted.items()
@@ -60,8 +73,8 @@ class Calls:
         if decoder.skip is not None and decoder.skip(tracee, args):
             return False
         self._place_maker(tracee)
-        tracee.entered_ns = time.time_ns()
-        tracee.clock_ns = time.monotonic_ns()
+        tracee.entered_ns = self._clock.wall()
+        tracee.clock_ns = self._clock.monotonic()
         if name in _TURNS and tracee.files.watched:
             tracee.files.look(tracee.tid)
         self._tell_lost(tracee)
@@ -101,7 +114,7 @@ class Calls:
         decoder = tracee.decoder
         if decoder is None:
             return
-        now = time.monotonic_ns()
+        now = self._clock.monotonic()
         args = tracee.args
         failed = -_ERRNO_MAX <= value < 0
         tail, result = "", failure(value) if failed else str(value)
@@ -148,13 +161,13 @@ class Calls:
 
     def awake(self, tracee: Tracee) -> None:
         """That call is over; with what result, nobody has seen."""
-        now, lasted = time.time_ns(), time.monotonic_ns() - tracee.clock_ns
+        now, lasted = self._clock.wall(), self._clock.monotonic() - tracee.clock_ns
         self.output.line(f"{tracee.tid} {stamp(now)} <... {tracee.name} resumed>) = ? (not seen) <{stamp(lasted)}>")
         tracee.decoder, tracee.observed = None, False
 
     def show_slow(self, tracees: Iterable[Tracee]) -> None:
         """Print the first half of calls that have been blocked for a while."""
-        now = time.monotonic_ns()
+        now = self._clock.monotonic()
         for tracee in tracees:
             if tracee.decoder is not None and not tracee.printed and now - tracee.clock_ns > _SLOW_NS:
                 self.suspend(tracee, "<unfinished ...>")
@@ -181,16 +194,20 @@ class Calls:
         """A line that is no call."""
         self._place_maker(tracee)
         if not tracee.muted:
-            self.output.line(f"{tracee.tid} {stamp(time.time_ns())} {text}")
+            self.output.line(f"{tracee.tid} {stamp(self._clock.wall())} {text}")
 
     def signal(self, tracee: Tracee, number: int) -> None:
         """A signal is about to be delivered."""
         info = requests.siginfo(tracee.tid)
         if info is not None:
-            if tracee.observed:
-                self.awake(tracee)
-            self.event(tracee, f"--- {signal_name(number)} {format_siginfo(info)} ---")
-            self.output.flush()  # who relays signals looks into the recording whether the job has had this one
+            self.signalled(tracee, number, info)
+
+    def signalled(self, tracee: Tracee, number: int, info: bytes) -> None:
+        """Print it; `info` is its siginfo_t."""
+        if tracee.observed:
+            self.awake(tracee)
+        self.event(tracee, f"--- {signal_name(number)} {format_siginfo(info)} ---")
+        self.output.flush()  # who relays signals looks into the recording whether the job has had this one
 
     def gone(self, tracee: Tracee, status: int) -> None:
         """The thread's exit status: the last line of it."""

@@ -38,3 +38,10 @@ def test_the_limits_say_so(more: str, words: str) -> None:
 def test_a_wait_whose_end_nobody_saw_is_over() -> None:
     records = raw_records([Input("job.strace", LINES.encode().splitlines(keepends=True))])
     assert [(r.syscall, r.outcome) for r in records if r.syscall == "read"] == [("read", ENDED)]
+
+
+def test_budgets_are_said_in_numbers() -> None:
+    more = ', "sockets_only": true, "budgets": {"stream_bytes": 65536, "opens": 256}'
+    (said,) = case(HEADER.replace(', "sockets_only": true', more) + LINES).evidence.health.limits
+    assert "the first 65536 bytes" in said
+    assert "the first 256 files" in said

@@ -45,3 +45,46 @@ def test_a_child_with_a_ring_counts_when_it_is_forgotten() -> None:
         ]
     analysis = judged(*filter(None, lines), "8 9000.0 +++ exited with 0 +++")
     assert analysis.verdict.outcome == "inconclusive"
+
+
+RECORDED = '# systrace: {"rings_recorded": true}'
+STANDS_IN = '# systrace: {"thread": {"pid": 4194304, "of": 8, "stands_for": "io_uring"}}'
+RING = [RECORDED, EXEC, SETUP, STANDS_IN, f"4194304 1.1 socket({STREAM}) = 4 <0.0001>"]
+
+
+def test_a_ring_that_was_recorded_hides_nothing() -> None:
+    well = f"4194304 1.2 connect(4, {TO % (80, 7)}) = 0 <0.0001>"
+    analysis = judged(*RING, well, "8 2.0 +++ exited with 0 +++")
+    assert analysis.verdict.outcome == "healthy"
+    analysis = judged(*RING, f"4194304 1.2 connect(4, {TO % (80, 7)}) = {REFUSED}", "8 2.0 +++ exited with 1 +++")
+    assert (analysis.verdict.outcome, analysis.verdict.cause) == ("failed", "connect-refused")
+    assert [process.pid for process in analysis.evidence.processes.values()] == [8]
+
+
+def test_what_a_ring_did_unseen_is_said() -> None:
+    unseen = '# systrace: {"ring_unseen": {"pid": 8, "operation": 27}}'
+    analysis = judged(*RING, unseen, "8 2.0 +++ exited with 0 +++")
+    assert analysis.verdict.outcome == "inconclusive"
+    assert "used io_uring" in analysis.verdict.headline
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '# systrace: {"thread": {"pid": "x", "of": 8}}',
+        '# systrace: {"thread": {"pid": 4194304, "of": 99}}',
+        '# systrace: {"thread": {"pid": 8, "of": 8}}',
+        '# systrace: {"thread": 3}',
+        '# systrace: {"lost": {"calls": -3}}',
+        '# systrace: {"lost": {"calls": "many"}}',
+    ],
+)
+def test_lines_that_somebody_else_made_do_no_harm(line: str) -> None:
+    assert judged(EXEC, line, "8 2.0 +++ exited with 0 +++").verdict.outcome == "healthy"
+
+
+def test_calls_that_were_lost_are_said_and_nothing_is_healthy_then() -> None:
+    lost = ['# systrace: {"lost": {"calls": 3, "time": "1.5"}}', '# systrace: {"lost": {"calls": 4, "time": "1.6"}}']
+    analysis = judged(EXEC, *lost, "8 2.0 +++ exited with 0 +++")
+    assert analysis.verdict.outcome == "inconclusive"
+    assert "7 calls were lost, for the tracer's buffer was full" in analysis.evidence.health.limits

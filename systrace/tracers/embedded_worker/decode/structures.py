@@ -46,10 +46,10 @@ def timeval(tracee: Tracee, address: int) -> str:
 def text(tracee: Tracee, address: int, size: int) -> str:
     """`size` bytes at `address` as a string, cut (`"..."...`) after the string limit."""
     shown = size if size < Limits.strings else Limits.strings
-    data = memory.read(tracee.tid, address, shown) if address or not size else None
+    data = memory.read_beginning(tracee.tid, address, shown) if address or not size else None
     if data is None:
         return pointer(address)
-    return quote(data) + ("..." if shown < size else "")
+    return quote(data) + ("..." if len(data) < size else "")
 
 
 def path(tracee: Tracee, address: int) -> str:

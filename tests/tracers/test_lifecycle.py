@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracers.embedded_job import REAL, WANTED, ended, python, run, traced
+from tests.tracers.embedded_job import REAL, WANTED, Chosen, ended, python, run, traced
 
-pytestmark = REAL
+pytestmark = [*REAL, pytest.mark.usefixtures("each_tracer")]
 
 
 def test_a_burst_of_short_children_is_counted_to_the_last(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_exec_by_a_thread_goes_on_under_the_leaders_id(tmp_path: Path) -> None:
     """)
     assert run(job, trace) == 8
     text = trace.read_text()
-    leader = text.split(" ", 1)[0]
+    leader = next(line for line in text.splitlines() if not line.startswith("#")).split(" ", 1)[0]
     start = rf"^(\d+) [\d.]+ execve\(\"/bin/sh\".* <(?:pid changed to {leader}|unfinished) \.\.\.>$"  # unfinished: it took long
     match = re.search(start, text, re.MULTILINE)
     assert match
@@ -65,7 +65,7 @@ def test_a_call_that_blocks_is_in_the_trace_before_it_returns(tmp_path: Path) ->
         ended(capture.tracer_pid)
     lines = trace.read_text().splitlines()
     assert re.search(r" clock_nanosleep\(.*tv_sec=1000.*, +<unfinished ...>$", lines[-3])
-    assert lines[-2].endswith("<... clock_nanosleep resumed>) = ?")
+    assert re.search(r"<... clock_nanosleep resumed>.*\) = \?", lines[-2])
 
 
 def open_files(pid: int) -> set[str]:
@@ -99,7 +99,7 @@ def test_stopping_the_recording_leaves_the_job_alone(seccomp: bool, tmp_path: Pa
         while not seccomp and Path(f"/proc/{capture.pid}/status").read_text().find("TracerPid:\t0\n") < 0:
             assert capture.wait(0.05) is None
         os.write(writer, b"\n")
-        assert capture.wait(30) == (13 if seccomp else 12)
+        assert capture.wait(30) == (13 if seccomp and Chosen.tracer.stops else 12)
         assert capture.fault() is None
         ended(capture.tracer_pid)
     os.close(reader)
@@ -133,7 +133,9 @@ void _start(void) {
     int join[3] = {fd, (int)&name, 16};
     call(102, 3, (int)join, 0);
     int direct = call(359, 2, 2, 0);
-    struct { char *base; unsigned length; } vector[2] = {{"three", 5}, {"two", 3}};
+    static char three[] = "three", two[] = "two";  // in memory: eBPF reads no page that is not
+    three[0] = *(volatile char *)three; two[0] = *(volatile char *)two;
+    struct { char *base; unsigned length; } vector[2] = {{three, 5}, {two, 3}};
     call(146, 1, (int)vector, 2);
     call(6, direct, 0, 0);
     call(252, 9, 0, 0);
@@ -160,6 +162,5 @@ def test_32_bit_programs_are_traced_with_their_own_numbers(tmp_path: Path, secco
     assert "socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 3<socket:[" in text
     assert re.search(r"connect\(3<socket:\[\d+\]>, \{sa_family=AF_INET, sin_port=htons\(1\), .* ECONNREFUSED", text)
     assert "socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 4<socket:[" in text
-    assert 'writev(1</dev/null>, [{iov_base="three", iov_len=5}, {iov_base="two", iov_len=3}], 2) = 8' in text or (
-        "writev(" not in text  # plain files are left out
-    )
+    words = r'writev\(1(</dev/null>)?, \[\{iov_base="three", iov_len=5\}, \{iov_base="two", iov_len=3\}\], 2\) = 8'
+    assert re.search(words, text) or "writev(" not in text  # plain files are left out
