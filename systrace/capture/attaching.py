@@ -25,7 +25,7 @@ from systrace.capture.reporting import ReportTo, complain
 from systrace.capture.signals import Relay
 from systrace.capture.spool import Spool
 from systrace.capture.watching import Watcher
-from systrace.errors import CaptureError, SystraceError, UnfitError
+from systrace.errors import CaptureError, SystraceError
 from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import still_running
 from systrace.look.lines import lines_of
@@ -159,32 +159,15 @@ def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int
         return _passive(options, looks, to)
     for look in looks:
         complain(look.headline if len(looks) == 1 else f"{look.who}: {look.headline}")
-    return _by_the_first_that_works(options, looks, limit, to)
-
-
-def _by_the_first_that_works(
-    options: Options, looks: Sequence[Looked], limit: float | None, to: ReportTo | ToFile
-) -> int:
-    tracers, better = choose(tracer_named(options.tracer))
-    for tracer in tracers:
-        able = _traceable(looks) if tracer.stops else _unfrozen(looks)
-        if tracer.stops:
-            able = [look for look in able if _bears_it(look, force=options.force)]
-        if not able:
-            if options.save is not None:
-                complain(f"nothing was traced: {options.save} is not written")
-            return _passive(options, looks, to)
-        _check_null()
-        try:
-            failed = _trace(options, tracer, better, [look.look for look in able], limit, to)
-        except UnfitError as error:
-            if tracer is tracers[-1]:
-                raise
-            complain(str(error))
-            better = [*better, str(error)]
-            continue
-        return int(failed or any(look.grave for look in looks if look not in able))
-    raise CaptureError("; ".join(better))
+    tracer, better = choose(tracer_named(options.tracer))
+    able = _traceable(looks, options) if tracer.stops else _unfrozen(looks)
+    if not able:
+        if options.save is not None:
+            complain(f"nothing was traced: {options.save} is not written")
+        return _passive(options, looks, to)
+    _check_null()
+    failed = _trace(options, tracer, better, [look.look for look in able], limit, to)
+    return int(failed or any(look.grave for look in looks if look not in able))
 
 
 def _unfrozen(looks: Sequence[Looked]) -> list[Looked]:
@@ -216,32 +199,32 @@ def _untraceable(look: Looked) -> str | None:
     return None if reason is None else f"cannot trace: {reason}{what_passive_gives(look)}"
 
 
-def _traceable(looks: Sequence[Looked]) -> list[Looked]:
-    """Those that can be traced by a tracer that stops them.
+def _traceable(looks: Sequence[Looked], options: Options) -> list[Looked]:
+    """Those that can be traced by a tracer that stops them, and bear it.
 
     Raises:
-        CaptureError: none.
+        CaptureError: none can be traced.
     """
     if len(looks) == 1:
         reason = _untraceable(looks[0])
         if reason is not None:
             raise CaptureError(reason)
-        return list(looks)
-    able = []
-    for look in looks:
-        reason = _untraceable(look)
-        tracer = tracer_of(look.pid)
-        if look.look.root.stands_still:
-            complain(f"{look.who}: not traced: {_STANDS_STILL}")
-        elif reason is not None:
-            complain(reason)
-        elif tracer:
-            complain(f"cannot trace: process {look.who}: process {targets.shown(tracer)} traces it already")
-        else:
-            able.append(look)
-    if not able:
-        raise CaptureError(f"none of the {len(looks)} processes can be traced; --passive reports what can be seen")
-    return able
+        able = list(looks)
+    else:
+        able = [look for look in _unfrozen(looks) if not _forbidden(look)]
+        if not able:
+            raise CaptureError(f"none of the {len(looks)} processes can be traced; --passive reports what can be seen")
+    return [look for look in able if _bears_it(look, force=options.force)]
+
+
+def _forbidden(look: Looked) -> bool:
+    """Whether it cannot be traced; then that is said."""
+    reason, tracer = _untraceable(look), tracer_of(look.pid)
+    if reason is not None:
+        complain(reason)
+    elif tracer:
+        complain(f"cannot trace: process {look.who}: process {targets.shown(tracer)} traces it already")
+    return reason is not None or tracer != 0
 
 
 def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -> int:

@@ -45,24 +45,24 @@ def tracers_for(name: str | None) -> tuple[list[Tracer], list[str]]:
     return usable, reasons
 
 
-def choose(name: str | None) -> tuple[list[Tracer], list[str]]:
-    """The tracer of this name alone, or all that work here; and why none of those before the first was taken.
+def choose(name: str | None) -> tuple[Tracer, list[str]]:
+    """The tracer of this name, or the first that works here, by trial; and why none that costs less was taken.
 
     Raises:
         UsageError: no tracer of that name.
         CaptureError: it does not work, or none does; says why.
     """
-    from systrace.tracers import TRACERS
+    from systrace.tracers import Tried
 
     usable, reasons = tracers_for(name)
-    if name is not None:
-        reason = TRACERS[name].unavailable()
-        if reason is not None:
-            raise CaptureError(reason if reason.startswith(name) else f"{name}: {reason}")
-        return [TRACERS[name]], []
-    if not usable:
-        raise CaptureError("; ".join(reasons))
-    return usable, reasons
+    if name is not None and (not usable or usable[0].name != name):
+        raise CaptureError(reasons[0])
+    for tracer in usable if name is None else usable[:1]:
+        refused = tracer.trial() if isinstance(tracer, Tried) else None
+        if refused is None:
+            return tracer, reasons
+        reasons.append(refused)
+    raise CaptureError("; ".join(reasons))
 
 
 def header(

@@ -58,19 +58,17 @@ def doctor(
 
 def _tracer() -> Check:
     """Which one `run` and `attach` take, found out by trying, and what would permit a better one."""
-    from systrace.capture.choosing import tracers_for
+    from systrace.capture.choosing import choose
+    from systrace.errors import CaptureError
     from systrace.kernel.checks import FAULT, NOTE, OK, Check
-    from systrace.tracers.ebpf import Ebpf
 
-    usable, reasons = tracers_for(None)
-    if usable and isinstance(usable[0], Ebpf):
-        refused = usable[0].trial()
-        if refused is None:
-            return Check("tracer", OK, "ebpf: the job is not stopped")
-        usable, reasons = usable[1:], [refused]
-    if not usable:
-        return Check("tracer", FAULT, "none works here", "; ".join(reasons))
-    return Check("tracer", NOTE, usable[0].name, f"the job is stopped at some of its calls: {'; '.join(reasons)}")
+    try:
+        tracer, better = choose(None)
+    except CaptureError as error:
+        return Check("tracer", FAULT, "none works here", str(error))
+    if tracer.stops:
+        return Check("tracer", NOTE, tracer.name, f"the job is stopped at some of its calls: {'; '.join(better)}")
+    return Check("tracer", OK, f"{tracer.name}: the job is not stopped")
 
 
 def _outliving() -> Check:

@@ -113,4 +113,13 @@ class Described(Protocol):
         ...
 
 
+@runtime_checkable
+class Tried(Protocol):
+    """A tracer of which only a trial tells whether it works."""
+
+    def trial(self) -> str | None:
+        """Why it does not; None when it does."""
+        ...
+
+
 TRACERS: Registry[Tracer] = Registry(__name__)

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from systrace.errors import CaptureError, CommandError, UnfitError
-from systrace.tracers import TRACERS, Request
+from systrace.tracers import TRACERS, Request, workers
 from systrace.tracers.launch import environment, execute, restore_signals
 from systrace.tracers.one_cpu import pinning
 from systrace.tracers.waiting import Running, pidfd, status_field, wait_any
+from systrace.tracers.workers import unsupported
 
-MACHINES = ("x86_64", "aarch64")
 OLDEST = (5, 8)  # BPF_MAP_TYPE_RINGBUF, CAP_BPF
 BTF = Path("/sys/kernel/btf/vmlinux")
 START_SECONDS = 20.0
@@ -42,14 +42,14 @@ class Worker:
     """The other process, and what it says."""
 
     def __init__(self, request: Request, **task: Any) -> None:
-        data = json.dumps(
+        data = workers.encoded(
             {
                 "output": os.fsencode(request.output).decode("latin-1"),
                 "syscalls": sorted(request.syscalls),
                 "string_limit": request.string_limit,
                 **task,
             }
-        ).encode()
+        )
         self.control, theirs = socket.socketpair()
         with theirs:
             try:
@@ -59,13 +59,13 @@ class Worker:
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
-                    env=_environment(),
+                    env=workers.environment(),
                 )
             except OSError as error:
                 self.control.close()
                 raise CaptureError(f"the eBPF tracer cannot be started: {error.strerror}") from None
         with contextlib.suppress(OSError):
-            self.control.sendall(b"%08d" % len(data) + data)
+            self.control.sendall(data)
 
     def hear(self, event: str) -> None:
         """Wait until it says this.
@@ -222,12 +222,9 @@ class Ebpf:
 
     def unavailable(self) -> str | None:
         """See `Tracer`."""
-        system = os.uname()
-        if system.sysname != "Linux" or system.machine not in MACHINES:
-            return f"the eBPF tracer knows Linux on {' and '.join(MACHINES)}, not {system.sysname} {system.machine}"
-        release = tuple(int(part) if part.isdigit() else 0 for part in system.release.split("-")[0].split(".")[:2])
-        if release < OLDEST:
-            return f"eBPF needs Linux 5.8 or newer, this is {system.release}"
+        reason = unsupported("the eBPF tracer", OLDEST)
+        if reason:
+            return reason
         if not BTF.exists():
             return f"this kernel does not describe itself: {BTF} is missing (CONFIG_DEBUG_INFO_BTF)"
         rights = int(status_field(os.getpid(), "CapEff") or "0", 16)
@@ -325,7 +322,7 @@ def _start(command: Sequence[str], request: Request, control: socket.socket) -> 
 
     def become() -> None:
         control.send(b"%d" % os.getpid())
-        if not control.recv(64):
+        if not wait_any([control.fileno()], START_SECONDS) or not control.recv(64):
             os.write(said, b"0")
             os._exit(127)
         if pinned is not None:
@@ -349,12 +346,6 @@ def _start(command: Sequence[str], request: Request, control: socket.socket) -> 
             raise CaptureError("the eBPF tracer ended before the job began")
         raise CommandError(command[0], int(failed))
     return job
-
-
-def _environment() -> dict[str, str]:
-    """The worker finds its modules where this process found them, whatever the job's environment holds."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 TRACERS.add(Ebpf.name, Ebpf())

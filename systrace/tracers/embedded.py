@@ -23,15 +23,15 @@ from typing import Any
 
 from systrace.calls import MAKERS
 from systrace.errors import CaptureError, CommandError
-from systrace.tracers import TRACERS, Request
+from systrace.tracers import TRACERS, Request, workers
 from systrace.tracers.embedded_worker.lending import MENDED, UNMENDED
 from systrace.tracers.heir import Heir, permitted
 from systrace.tracers.launch import environment
 from systrace.tracers.one_cpu import pinning
 from systrace.tracers.permission import forbidden, yama
 from systrace.tracers.waiting import Running, pidfd, status_field, tracer_of, wait_any
+from systrace.tracers.workers import unsupported
 
-MACHINES = ("x86_64", "aarch64")
 OLDEST = (5, 3)  # PTRACE_GET_SYSCALL_INFO, ptrace(2)
 STOP_SECONDS = 5.0
 ATTACH_SECONDS = 10.0  # a process in uninterruptible sleep cannot be stopped; give up then
@@ -211,12 +211,9 @@ class Embedded:
 
     def unavailable(self) -> str | None:
         """See `Tracer`."""
-        system = os.uname()
-        if system.sysname != "Linux" or system.machine not in MACHINES:
-            return f"the embedded tracer knows Linux on {' and '.join(MACHINES)}, not {system.sysname} {system.machine}"
-        release = tuple(int(part) if part.isdigit() else 0 for part in system.release.split("-")[0].split(".")[:2])
-        if release < OLDEST:
-            return f"the embedded tracer needs Linux 5.3 or newer, this is {system.release}"
+        reason = unsupported("the embedded tracer", OLDEST)
+        if reason:
+            return reason
         if importlib.util.find_spec("ptrace") is None:
             return "python-ptrace is not installed: pip install python-ptrace"
         if yama() >= 3:
@@ -280,7 +277,7 @@ class Embedded:
             "string_limit": request.string_limit,
             "seccomp": request.seccomp,
         }
-        data = json.dumps({"pids": [], **common, **task}).encode()
+        data = workers.encoded({"pids": [], **common, **task})
         ours, theirs = socket.socketpair()
         with theirs:
             theirs.set_inheritable(True)
@@ -289,7 +286,7 @@ class Embedded:
                 worker = subprocess.Popen(
                     [sys.executable, "-P", "-S", "-c", _WORKER, str(theirs.fileno())],
                     close_fds=False,
-                    env=_worker_environment(),
+                    env=workers.environment(),
                     preexec_fn=pinning(request.one_cpu),
                 )
             except OSError as error:
@@ -297,19 +294,13 @@ class Embedded:
                 raise CaptureError(f"the embedded tracer cannot be started: {error.strerror}") from None
         capture = EmbeddedCapture(worker, ours, attached=task.get("pids", ()), heir=request.heir)
         with contextlib.suppress(OSError):  # it died: `started` says how
-            ours.sendall(b"%08d" % len(data) + data)
+            ours.sendall(data)
         return capture
 
 
 def _text(data: bytes) -> str:
     """JSON carries text: each byte becomes one character."""
     return data.decode("latin-1")
-
-
-def _worker_environment() -> dict[str, str]:
-    """The worker finds its modules where this process found them, whatever the job's directory and environment hold."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def refused(pid: int, said: str) -> str:

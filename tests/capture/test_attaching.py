@@ -98,7 +98,7 @@ def sleeper() -> Iterator[int]:
 
 
 def attached(monkeypatch: pytest.MonkeyPatch, tracer: FakeTracer, options: Options) -> int:
-    monkeypatch.setattr(attaching, "choose", lambda _name: ([tracer], []))
+    monkeypatch.setattr(attaching, "choose", lambda _name: (tracer, []))
     return attach_to(options)
 
 

@@ -15,13 +15,17 @@ from systrace.tracers import TRACERS, Request
 def test_the_one_that_costs_the_job_least_is_taken_and_why_none_better(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in TRACERS:
         monkeypatch.setattr(TRACERS[name], "unavailable", lambda: None, raising=False)
-    assert [tracer.name for tracer in choose(None)[0]] == ["ebpf", "embedded", "strace"]
+    monkeypatch.setattr(TRACERS["ebpf"], "trial", lambda: None)
+    assert (choose(None)[0].name, choose(None)[1]) == ("ebpf", [])
+    monkeypatch.setattr(TRACERS["ebpf"], "trial", lambda: "the kernel does not take it")
+    assert choose(None) == (TRACERS["embedded"], ["the kernel does not take it"])
+    with pytest.raises(CaptureError, match=r"^the kernel does not take it$"):
+        choose("ebpf")
     monkeypatch.setattr(TRACERS["ebpf"], "unavailable", lambda: "needs root", raising=False)
-    usable, better = choose(None)
-    assert [tracer.name for tracer in usable] == ["embedded", "strace"]
-    assert better == ["ebpf: needs root"]
-    assert header(usable[0], Request(Path("x")), better=better)["not_taken"] == better
-    assert choose("strace") == ([TRACERS["strace"]], [])
+    tracer, better = choose(None)
+    assert (tracer.name, better) == ("embedded", ["ebpf: needs root"])
+    assert header(tracer, Request(Path("x")), better=better)["not_taken"] == better
+    assert choose("strace") == (TRACERS["strace"], [])
     with pytest.raises(CaptureError, match=r"^ebpf: needs root$"):
         choose("ebpf")
     with pytest.raises(UsageError, match="there is no tracer 'gdb': choose from auto, ebpf, embedded, strace"):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from systrace.tracers import TRACERS
 from systrace.tracers.waiting import tracer_of
 
 pytestmark = [
@@ -27,6 +28,8 @@ WHOM = [
     for victim in ("systrace", "keeper", "spooler", "analyst", "watcher", "tracer", "launcher")
     if (tracer, victim) != ("embedded", "launcher")
 ]
+if TRACERS["ebpf"].unavailable() is None:
+    WHOM += [("ebpf", victim) for victim in ("systrace", "spooler", "tracer")]
 
 
 @pytest.mark.parametrize(("tracer", "victim"), WHOM)

@@ -213,8 +213,28 @@ def test_what_a_ring_does_is_done_by_a_thread_of_its_own(lines: Lines) -> None:
     assert lines.take(done) == [
         "recvfrom(3<socket:[11]>, 0x40, 100, 0, NULL, NULL) = -1 ECONNRESET (Connection reset by peer) <1.000000>"
     ]
+    again = lines.take(first)  # the end of what this memory was used for was lost
+    assert again == []
     found = lines.take(record(records.ENDED, on=(0, 0, 0)))
     assert found == ["recvfrom(3<socket:[11]>,  <unfinished ...>", "+++ exited with 0 +++"]
+
+
+def test_a_ring_that_makes_a_socket_says_nothing_of_the_descriptor_with_its_domains_number(lines: Lines) -> None:
+    lines.take(record(records.CALLED, "dup", (9,), 2, on=(9, SOCKET, 11), made=(2, SOCKET, 11)))
+    nothing = (-1, 0, 0)
+    asked = (records.SUBMITTED, 0, 45, 7, 7, 0, 10**9, 10**9, 2, 1, 0, 0, 0, 0, 0, 1, *nothing, *nothing, 0, 0, 5, 0)
+    lines.take(_HEADER.pack(*asked))
+    polled = struct.pack("=ihh", 2, 1, 0)
+    assert (
+        "{fd=2<socket:[11]>, events=POLLIN}"
+        in lines.take(record(records.CALLED, "poll", (512, 1, 0), 0, chunks=((512, polled, False),)))[0]
+    )
+
+
+def test_what_a_thread_did_while_it_was_attached_to_is_not_told_if_it_is_not_certain(lines: Lines) -> None:
+    lines.reader.doubtful.add((7, 77))
+    assert lines.take(record(records.CALLED, "recvfrom", (3, 64, 16), 1, on=(3, SOCKET, 5), entered=77)) == []
+    assert len(lines.take(record(records.CALLED, "close", (3,), 0, on=(3, SOCKET, 5)))) == 1
 
 
 def test_every_wanted_call_has_an_entry_and_socketcall_one_for_each_that_it_makes() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from systrace.errors import CaptureError
-from systrace.tracers import TRACERS, Request, embedded
+from systrace.tracers import TRACERS, Request, workers
 from tests.tracers.embedded_job import REAL, WANTED, ended, needs_strace, python, run, traced
 
 pytestmark = REAL
@@ -291,7 +291,7 @@ def test_when_the_tracer_is_killed_the_job_is_killed_with_it(tmp_path: Path) -> 
 
 
 def test_a_worker_that_cannot_start_is_a_capture_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_worker_environment", lambda: {"PYTHONPATH": "/nonexistent"})
+    monkeypatch.setattr(workers, "environment", lambda: {"PYTHONPATH": "/nonexistent"})
     with pytest.raises(CaptureError, match="ended with status 1"), traced(["/bin/true"], tmp_path / "trace"):
         pass
 

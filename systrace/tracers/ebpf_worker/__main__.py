@@ -11,7 +11,6 @@ import socket
 import struct
 import sys
 import time
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,11 +26,13 @@ from systrace.tracers.embedded_worker.names import native
 from systrace.tracers.embedded_worker.output import Output
 from systrace.tracers.embedded_worker.stops import Calls
 from systrace.tracers.waiting import Running, status_field
+from systrace.tracers.workers import received, say, say_fault
 
 OBJECT = Path(__file__).with_name("capture.bpf.o")
 RING = 1 << 25  # bytes
 MOST = 16_384  # bytes of a string
 _TICK_MS = 50
+_LOOK_S = 0.2
 _SLOW_NS = 200_000_000
 _KEY = struct.Struct("=I")
 _SETTINGS = struct.Struct("=5I")
@@ -57,7 +58,8 @@ def load(library: ctypes.CDLL) -> tuple[libbpf.Object, bool]:
     Raises:
         BpfError: the kernel takes them not.
     """
-    image, sizes = OBJECT.read_bytes(), {"ring": RING, "scratch": os.cpu_count() or 1}
+    # Not those that are in use: their numbers have gaps where some are switched off.
+    image, sizes = OBJECT.read_bytes(), {"ring": RING, "scratch": library.libbpf_num_possible_cpus()}
     try:
         return libbpf.Object(library, image, sizes), True
     except libbpf.BpfError:
@@ -73,20 +75,13 @@ class Worker:
         self._missing: set[int] = set()
         self._lost = 0
 
-    def say(self, event: str, **more: object) -> None:
-        """Tell the other side; it may be gone."""
-        try:
-            self._control.send(json.dumps({"event": event, **more}).encode() + b"\n")
-        except OSError:
-            pass
-
     def run(self) -> int:
         """Do the task; 0 unless nothing could be traced."""
         task = self._task
         Limits.strings = min(task.string_limit, MOST)
         library = libbpf.find()
         if library is None:
-            self.say("failed", text="libbpf is not installed")
+            say(self._control, "failed", text="libbpf is not installed")
             return 2
         wanted = frozenset(task.syscalls)
         if wanted:
@@ -104,15 +99,15 @@ class Worker:
             self._calls = Calls(output, numbers, clock)
             self._reader = Reader(self._calls, clock, abis)
             output.line(f"# systrace: {json.dumps({'rings_recorded': rings})}")
-            ring = libbpf.Ring(library, program.table("ring"), self._reader.take)
+            ring = libbpf.Ring(library, program.table("ring"))
             program.attach()
         except libbpf.BpfError as error:
-            self.say("failed", text=str(error))
+            say(self._control, "failed", text=str(error))
             return 2
         gone = self._attach() if task.pids else self._follow_job()
         if gone:
             return 2
-        _keep_only((self._control.fileno(), output.fileno()))
+        os.chdir("/")  # the job's directory is the job's alone
         self._loop(ring, clock, output)
         return 0
 
@@ -126,14 +121,15 @@ class Worker:
 
     # ------------------------------------------------------------------------------------------------------- whom
 
-    def _track(self, tid: int, *, muted: bool = False, call: int = -1, args: Iterable[int] = ()) -> None:
-        words = (*args, *[0] * 8)[:8]
-        value = _TASK.pack(call, 0, time.monotonic_ns(), *words, -1, 0, 0, -1, 0, 0, muted, 0)
-        self._tasks.put(_KEY.pack(tid), value)
+    def _track(self, tid: int, *, muted: bool = False, call: int = -1, args: Iterable[int] = ()) -> int:
+        """Follow a thread; gives the time from which on."""
+        words, now = (*args, *[0] * 8)[:8], time.monotonic_ns()
+        self._tasks.put(_KEY.pack(tid), _TASK.pack(call, 0, now, *words, -1, 0, 0, -1, 0, 0, muted, 0))
+        return now
 
     def _follow_job(self) -> bool:
         """The job waits until it is followed. True when it never came."""
-        self.say("ready")
+        say(self._control, "ready")
         word = self._control.recv(32)
         if not word:
             return True
@@ -142,7 +138,7 @@ class Worker:
         files.look_around(pid)
         self._reader.add(pid, files)
         self._track(pid, muted=True)
-        self.say("following")
+        say(self._control, "following")
         return False
 
     def _attach(self) -> bool:
@@ -152,15 +148,15 @@ class Worker:
         for process in processes:
             pid = process.pid
             if process.replaced():
-                self.say("failed", pid=pid, what="replaced")
+                say(self._control, "failed", pid=pid, what="replaced")
                 return True
             files = Descriptors()
             FileTable.names.update(socket_names(pid))
             files.look_around(pid)
             if not self._follow_threads(pid, files) and process is processes[0]:
-                self.say("failed", pid=pid, what="gone")
+                say(self._control, "failed", pid=pid, what="gone")
                 return True
-        self.say("started", pid=processes[0].pid)
+        say(self._control, "started", pid=processes[0].pid)
         return False
 
     def _follow_threads(self, pid: int, files: Descriptors) -> bool:
@@ -173,8 +169,7 @@ class Worker:
                 break
             for tid in fresh:
                 self._reader.add(tid, files)
-                number, args = _sleeps_in(tid)
-                self._track(tid, call=number, args=args)
+                self._follow_sleeper(tid)
                 if (status_field(tid, "State") or "Z")[0] in "ZX":  # it ended before it was followed
                     self._tasks.remove(_KEY.pack(tid))
                     self._reader.tracees.pop(tid, None)
@@ -183,15 +178,26 @@ class Worker:
                 break
         return any(tracee.files is files for tracee in self._reader.tracees.values())
 
+    def _follow_sleeper(self, tid: int) -> None:
+        """What it sleeps in is told from now on; but only if it is certain that it slept all the while."""
+        before = _sleep(tid)
+        since = self._track(tid, call=before.call, args=before.args)
+        if before.call >= 0 and _sleep(tid) != before:
+            self._reader.doubtful.add((tid, since))
+
     # ------------------------------------------------------------------------------------------------------- reading
 
     def _loop(self, ring: libbpf.Ring, clock: RecordClock, output: Output) -> None:
-        reader = self._reader
+        reader, looked = self._reader, 0.0
         while reader.tracees and output.open:
-            ring.read(_TICK_MS)
+            found = ring.read(_TICK_MS)
+            for record in found:
+                reader.take(record)
             clock.adjust()
             self._tell_lost()
-            self._show_slow()
+            if len(found) < libbpf.AT_ONCE and time.monotonic() - looked > _LOOK_S:  # what is on its way is no news
+                self._show_slow()
+                looked = time.monotonic()
             output.flush()
             if self._told_to_stop():
                 break
@@ -220,9 +226,10 @@ class Worker:
             if state is None:
                 self._unknown(tid)
                 continue
+            self._missing.discard(tid)
             call, compat, entered, *rest = _TASK.unpack(state)
             told = tracee.decoder is not None and tracee.printed
-            if call < 0 or told or tracee.muted or now - entered < _SLOW_NS:
+            if call < 0 or told or now - entered < _SLOW_NS or (tid, entered) in self._reader.doubtful:
                 continue
             if tracee.decoder is None:
                 args, on = tuple(rest[:6]), (rest[8], rest[9], rest[10])
@@ -252,33 +259,34 @@ class Worker:
         return bool(word) or bool(self._task.pids)
 
 
-def _sleeps_in(tid: int) -> tuple[int, tuple[int, ...]]:
-    """The call that a thread waits in, and its arguments; -1 for none."""
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """The call that a thread sleeps in (-1: none that could be told), and how often it had gone to sleep then."""
+
+    call: int = -1
+    args: tuple[int, ...] = ()
+    switches: str | None = None
+
+
+def _sleep(tid: int) -> Sleep:
+    """See proc(5): /proc/PID/syscall. A 32-bit program's numbers are of another table, which nothing here tells."""
     try:
+        switches = status_field(tid, "voluntary_ctxt_switches")
         words = Path(f"/proc/{tid}/syscall").read_text().split()
+        with Path(f"/proc/{tid}/exe").open("rb") as program:
+            wide = program.read(5)[4:] == b"\2"  # EI_CLASS, elf(5)
     except OSError:
-        return -1, ()
-    if len(words) < 9:  # running; or in no call
-        return -1, ()
-    return int(words[0]), tuple(int(word, 16) for word in words[1:7])
-
-
-def _keep_only(descriptors: tuple[int, ...]) -> None:
-    """The job's standard streams and directory are the job's alone."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        if fd not in descriptors:
-            os.dup2(null, fd)
-    os.close(null)
-    os.chdir("/")
+        return Sleep()
+    if len(words) < 9 or not wide:  # running, in no call
+        return Sleep()
+    return Sleep(int(words[0]), tuple(int(word, 16) for word in words[1:7]), switches)
 
 
 def main() -> int:
     """Read the task, do it, give the worker's exit status."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
-    length = int(control.recv(8, socket.MSG_WAITALL))
-    task = Task(**json.loads(control.recv(length, socket.MSG_WAITALL)))
+    task = Task(**received(control))
     for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # of a terminal: they are meant for the job
     gc.freeze()
@@ -287,8 +295,7 @@ def main() -> int:
     try:
         return worker.run()
     except Exception as error:  # noqa: BLE001 (standard error is the job's: the other side is told instead)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        worker.say("fault", text=f"{type(error).__name__} in {place.name}, line {place.lineno}: {error}")
+        say_fault(control, error)
         return 1
 
 

@@ -6,7 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 NAMES = ("libbpf.so.1",)  # the interface of libbpf 1.0: errors are -errno or NULL with errno
 _PRINT = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
@@ -26,6 +26,7 @@ _FUNCTIONS: dict[str, tuple[type | None, tuple[type, ...]]] = {
     "bpf_program__attach": (ctypes.c_void_p, (ctypes.c_void_p,)),
     "bpf_program__autoload": (ctypes.c_bool, (ctypes.c_void_p,)),
     "bpf_program__set_autoload": (ctypes.c_int, (ctypes.c_void_p, ctypes.c_bool)),
+    "libbpf_num_possible_cpus": (ctypes.c_int, ()),
     "libbpf_set_print": (ctypes.c_void_p, (_PRINT,)),
     "ring_buffer__consume": (ctypes.c_int, (ctypes.c_void_p,)),
     "ring_buffer__new": (ctypes.c_void_p, (ctypes.c_int, _SAMPLE, ctypes.c_void_p, ctypes.c_void_p)),
@@ -133,23 +134,32 @@ class Table:
         self._library.bpf_map_delete_elem(self.fd, key)
 
 
+AT_ONCE = 20_000  # records
+
+
 class Ring:
-    """A ring buffer; `take` gets a copy of each record in the order in which they were written."""
+    """A ring buffer."""
 
-    def __init__(self, library: ctypes.CDLL, table: Table, take: Callable[[bytes], None]) -> None:
+    def __init__(self, library: ctypes.CDLL, table: Table) -> None:
         self._library = library
+        self._records: list[bytes] = []
         string_at = ctypes.string_at
+        records = self._records
 
-        def sample(_context: int, data: int, size: int) -> int:
-            take(string_at(data, size))
-            return 0
+        def sample(_context: int, data: int, size: int) -> int:  # what is raised in here would get lost
+            records.append(string_at(data, size))
+            return -errno.EAGAIN if len(records) >= AT_ONCE else 0
 
         self._sample = _SAMPLE(sample)
         self._ring = library.ring_buffer__new(table.fd, self._sample, None, None)
         if not self._ring:
             raise BpfError(ctypes.get_errno() or errno.ENOMEM, "the ring buffer cannot be read")
 
-    def read(self, milliseconds: int) -> None:
-        """Wait until the kernel wakes us or the time is over, then take all that there is."""
-        if self._library.ring_buffer__poll(self._ring, milliseconds) <= 0:
+    def read(self, milliseconds: int) -> list[bytes]:
+        """Copies of what there is (`AT_ONCE` at most, then there is more), in the order in which it was written, when the
+        kernel wakes us or the time is over."""
+        if self._library.ring_buffer__poll(self._ring, milliseconds) == 0:
             self._library.ring_buffer__consume(self._ring)
+        found = self._records[:]
+        self._records.clear()
+        return found

@@ -48,11 +48,13 @@ class RecordClock(Clock):
 
 
 class Reader:
-    """All traced threads, and their lines. `on_exit` is told of each thread that ended."""
+    """All traced threads, and their lines."""
 
     def __init__(self, calls: Calls, clock: RecordClock, abis: list[Abi]) -> None:
         self.tracees: dict[int, Tracee] = {}
-        self.on_exit: Callable[[int, int], None] = lambda _tid, _status: None
+        self.doubtful: set[tuple[int, int]] = (
+            set()
+        )  # thread, since when: not certainly in the call that it is said to be in
         self._calls = calls
         self._clock = clock
         self._abis = abis
@@ -127,6 +129,8 @@ class Reader:
         self._enter(tracee, record)
 
     def _called(self, tracee: Tracee, record: Record) -> None:
+        if self.doubtful and (record.tid, record.entered) in self.doubtful:
+            return
         if tracee.decoder is None or tracee.clock_ns != record.entered:
             self._enter(tracee, record)
         if record.result in _RESTARTED:
@@ -195,7 +199,8 @@ class Reader:
         self._clock.at = record.left
         if record.on[0] and record.tid == record.tgid:
             return  # superseded: another of its threads goes on under this number
-        if tracee.decoder is None and record.call != records.NO_CALL:
+        certain = (record.tid, record.entered) not in self.doubtful
+        if tracee.decoder is None and record.call != records.NO_CALL and certain:
             self._enter(tracee, record)
             self._clock.at = record.left
         if record.tid == record.tgid:
@@ -203,7 +208,6 @@ class Reader:
         self._tell_last(tracee, record)
         self._calls.gone(tracee, record.result & 0xFFFF)
         self.tracees.pop(record.tid, None)
-        self.on_exit(record.tid, record.result)
 
     def _tell_last(self, tracee: Tracee, record: Record) -> None:
         """The signal that ended the process, unless it was delivered under its own number (a handler had been there)."""
@@ -223,6 +227,7 @@ class Reader:
 
     def vanished(self, tid: int) -> None:
         """The kernel knows it no more, and its end was not recorded."""
+        self.rings.ended(tid)
         tracee = self.tracees.pop(tid, None)
         if tracee is not None:
             self.give_up(tracee)

@@ -49,12 +49,16 @@ class Rings:
         if number is None:
             self.unseen(tracee, record)
             return
-        files.learn(tracee.tid, (number & 0xFFFFFFFF, *record.on[1:]))
+        if record.on[1]:  # it is about a descriptor
+            files.learn(tracee.tid, (number & 0xFFFFFFFF, *record.on[1:]))
+        key = record.made[1][2]
+        if key in self.under_way:  # its memory is used again: the end of what it was used for was lost
+            self._give_up(self.under_way.pop(key))
         stand_in = self._stand_in(tracee, record)
         entry: Entry = (OP_ENTRY, self._abi.audit, self._numbers[CALLS[record.call]], self._arguments(record, number))
         self._at(record.entered)
         if self._calls.enter(stand_in, entry):
-            self.under_way[record.made[1][2]] = stand_in
+            self.under_way[key] = stand_in
         else:
             self._release(stand_in)
 
@@ -93,6 +97,11 @@ class Rings:
             self._calls.output.line(f"# systrace: {json.dumps(note)}")
         self._owner[tid] = record.tgid
         return Tracee(tid, self._abi, tracee.files, Coverage([], 0))
+
+    def _give_up(self, stand_in: Tracee) -> None:
+        if stand_in.printed:
+            self._calls.awake(stand_in)
+        self._release(stand_in)
 
     def _release(self, stand_in: Tracee) -> None:
         owner = self._owner.pop(stand_in.tid, None)

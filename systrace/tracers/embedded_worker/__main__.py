@@ -11,12 +11,10 @@ from __future__ import annotations
 import errno
 import fcntl
 import gc
-import json
 import os
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -32,6 +30,7 @@ from systrace.tracers.embedded_worker.output import Output
 from systrace.tracers.embedded_worker.plan import Plan, make_plan
 from systrace.tracers.embedded_worker.stops import Calls
 from systrace.tracers.waiting import Running
+from systrace.tracers.workers import received, say, say_fault
 
 _TICK_S = 0.1
 
@@ -66,13 +65,6 @@ class Worker:
         self._exited = False
         self._unbind: Callable[[int], None] | None = None
 
-    def say(self, event: str, **more: object) -> None:
-        """Tell the other side; it may be gone."""
-        try:
-            self._control.send(json.dumps({"event": event, **more}).encode() + b"\n")
-        except OSError:
-            pass
-
     def run(self) -> int:
         """Do the task; 0 unless nothing could be traced."""
         task = self._task
@@ -85,10 +77,10 @@ class Worker:
         try:
             return self._run_job(loop, plan) if task.command else self._attach(loop, plan.abi)
         except PtraceError as error:
-            self.say("failed", what="ptrace", errno=error.errno or errno.EPERM)
+            say(self._control, "failed", what="ptrace", errno=error.errno or errno.EPERM)
             return 2
         except Replaced as error:
-            self.say("failed", what="replaced", pid=error.pid)
+            say(self._control, "failed", what="replaced", pid=error.pid)
             return 2
 
     def _run_job(self, loop: Loop, plan: Plan) -> int:
@@ -115,14 +107,14 @@ class Worker:
             requests.interrupt(job.pid)
         _keep_only((self._control.fileno(), self._output.fileno(), *job.descriptors()))
         if task.outlives:
-            self.say("launched", pid=job.pid, lent=lending.ADDRESS)
+            say(self._control, "launched", pid=job.pid, lent=lending.ADDRESS)
             # The guard is in its place; or systrace is gone, and the job runs as it would.
             loop.mended = self._control.recv(len(lending.MENDED)) == lending.MENDED
         _tick(self._control)
         job.go()
         loop.run()
         if not self._started:
-            self.say("failed", what="execve", errno=job.failure() or errno.ENOEXEC)
+            say(self._control, "failed", what="execve", errno=job.failure() or errno.ENOEXEC)
             return 2
         if not self._exited:  # it was let go, and is our child still
             self._on_exit(job.pid, os.waitpid(job.pid, 0)[1])
@@ -131,7 +123,9 @@ class Worker:
     def _on_exec(self, tid: int) -> None:
         if tid == self._main and not self._started:
             self._started = True
-            self.say("started", pid=tid)  # before it may outlive us: what was not said to have started is not running
+            say(
+                self._control, "started", pid=tid
+            )  # before it may outlive us: what was not said to have started is not running
             if self._unbind is not None:
                 self._unbind(tid)
 
@@ -140,7 +134,7 @@ class Worker:
             self._exited = True
             self._output.flush()  # who hears of the end finds it in the recording
             code = os.waitstatus_to_exitcode(status)
-            self.say("exited", status=code if code >= 0 else 128 - code)
+            say(self._control, "exited", status=code if code >= 0 else 128 - code)
 
     def _attach(self, loop: Loop, abi: Abi) -> int:
         loop.on_exit = self._on_exit
@@ -201,8 +195,7 @@ def main() -> int:
     """Read the task, do it, give the worker's exit status."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
-    length = int(control.recv(8, socket.MSG_WAITALL))
-    task = Task(**json.loads(control.recv(length, socket.MSG_WAITALL)))
+    task = Task(**received(control))
     # Whoever watches over us (`capture.guard`) would be stopped for at each stop of the job, if that signal were delivered.
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGCHLD})
     gc.freeze()
@@ -211,8 +204,7 @@ def main() -> int:
     try:
         return worker.run()
     except Exception as error:  # noqa: BLE001 (standard error is the job's: the other side is told instead)
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        worker.say("fault", text=f"{type(error).__name__} in {place.name}, line {place.lineno}: {error}")
+        say_fault(control, error)
         return 1
     finally:
         for number in (signal.SIGALRM, signal.SIGIO):  # Python gives handlers up while it ends: they would kill

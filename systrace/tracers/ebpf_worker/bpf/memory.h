@@ -27,8 +27,10 @@ static __always_inline void count(u32 which)
 static __always_inline struct scratch *begin(u8 kind, struct task *task, struct task_struct *current)
 {
 	struct scratch *s = own();
-	if (!s)
+	if (!s) {
+		count(LOST);
 		return 0;
+	}
 	__builtin_memset(&s->header, 0, sizeof(s->header));
 	s->header.kind = kind;
 	s->header.tid = BPF_CORE_READ(current, pid);

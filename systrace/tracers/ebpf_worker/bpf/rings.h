@@ -35,7 +35,9 @@ enum operation { // linux/io_uring.h
 struct request {
 	struct task task;
 	u32 tid;
+	u32 tgid;
 	u32 operation;
+	u32 padding;
 };
 
 struct {
@@ -181,7 +183,7 @@ int BPF_PROG(ring_submitted, struct io_kiocb *kiocb)
 	}
 	if (!task)
 		return 0;
-	struct request request = { .tid = tid, .operation = BPF_CORE_READ(kiocb, opcode) };
+	struct request request = { .tid = tid, .tgid = tgid, .operation = BPF_CORE_READ(kiocb, opcode) };
 	request.task.entered = bpf_ktime_get_ns();
 	struct file *file = BPF_CORE_READ(kiocb, file);
 	request.task.on.number = request.task.other.number = -1;
@@ -224,9 +226,12 @@ int BPF_PROG(ring_completed, void *ring_context, struct io_kiocb *kiocb)
 		s->header.call = request->operation;
 		s->header.result = result;
 		s->header.made[1].inode = key;
-		if (result >= 0 && (request->operation == ACCEPT || request->operation == SOCKET))
-			s->header.made[0] = look_up(current, result);
-		keep_request(request, true, result);
+		// Whoever runs when it completes need not be of the process whose memory and descriptors these are.
+		if (bpf_get_current_pid_tgid() >> 32 == request->tgid) {
+			if (result >= 0 && (request->operation == ACCEPT || request->operation == SOCKET))
+				s->header.made[0] = look_up(current, result);
+			keep_request(request, true, result);
+		}
 		commit(s, task, false);
 	}
 	bpf_map_delete_elem(&requests, &key);
