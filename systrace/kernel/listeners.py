@@ -15,7 +15,9 @@ from systrace.kernel.procfs import read
 from systrace.look.nouns import Backlog
 from systrace.model import Endpoint
 
-_SEARCH_S = 0.05  # how long other namespaces are looked for
+_SEARCH_S = (
+    0.05  # of a processor, for which other namespaces are looked for: a busy machine makes it last longer, not end
+)
 _MOST = 64  # namespaces
 
 
@@ -71,9 +73,9 @@ def _queue(peer: Endpoint, pid: int) -> Backlog | None:
 def _strangers(pid: int) -> Iterator[int]:
     """One process of each other network namespace of this machine."""
     seen = {_namespace(pid)}
-    deadline = time.monotonic() + _SEARCH_S
+    deadline = time.thread_time() + _SEARCH_S
     for entry in os.listdir("/proc"):  # noqa: PTH208
-        if not entry.isdigit() or time.monotonic() > deadline or len(seen) > _MOST:
+        if not entry.isdigit() or time.thread_time() > deadline or len(seen) > _MOST:
             continue
         inode = _namespace(int(entry))
         if inode and inode not in seen:

@@ -5,11 +5,13 @@
 It prints `ready ADDRESS:PORT` once it listens, and serves until it is ended. NUMBER is seconds or a count, see each.
 """
 
+import fcntl
 import json
 import re
 import socket
 import struct
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -245,6 +247,14 @@ kept.pop().close()
 print("ready", flush=True)
 time.sleep(3600)
 """
+
+
+@contextmanager
+def one_full_queue() -> Iterator[None]:
+    """Laboratories have the same addresses: of two full queues at a time nobody could tell which is the peer's."""
+    with (Path(tempfile.gettempdir()) / "systrace-full-queue.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -4,14 +4,12 @@ Each scene runs live under `systrace run`. Before the verdict is read, `ss` has 
 fault is there: a scene whose proof fails says something about the laboratory, not about systrace.
 """
 
-import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +23,7 @@ import pytest
 from tests.lab import network
 from tests.lab.network import SERVER, Lab, Namespace
 from tests.lab.recording import ENVIRONMENT, LIMIT, python
-from tests.lab.servers import filled, running
+from tests.lab.servers import filled, one_full_queue, running
 
 FORBIDDEN = network.forbidden()
 pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(FORBIDDEN), reason=FORBIDDEN or "-")]
@@ -394,14 +392,6 @@ def told(report: dict[str, Any]) -> tuple[str, ...]:
 
 
 FIRST = ("cause", "variant", "confidence", "summary")
-
-
-@contextmanager
-def one_full_queue() -> Iterator[None]:
-    """Laboratories have the same addresses: of two full queues at a time nobody could tell which is the peer's."""
-    with (Path(tempfile.gettempdir()) / "systrace-full-queue.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 @pytest.mark.parametrize("tracer", TRACERS)

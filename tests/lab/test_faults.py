@@ -1,5 +1,6 @@
 """Real faults, recorded with the real strace, judged by the program as users run it."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from tests.lab import network
 from tests.lab.network import DNS, SERVER, Lab
 from tests.lab.recording import ARTICLE, FULL, Recording, python, record
-from tests.lab.servers import running
+from tests.lab.servers import one_full_queue, running
 from tests.lab.story import Story, playing
 
 FORBIDDEN = network.forbidden()
@@ -165,7 +166,8 @@ def play(wanted: Case, path: Path, options: Sequence[str] = FULL) -> Recording:
     if wanted.shell:
         command = ["sh", "-c", f'{wanted.shell}; exec "$@"', "sh", *command]
     until = None if wanted.ended_after_s is None else clock(wanted.ended_after_s)
-    with playing(story) as lab:
+    fills = any(server[0] == "not-accepting" for server in servers)
+    with one_full_queue() if fills else contextlib.nullcontext(), playing(story) as lab:
         return record(lab.client, command, path, options=options, until=until)
 
 
