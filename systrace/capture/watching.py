@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from systrace.kernel.listeners import Listeners
     from systrace.kernel.sock_diag import Row
     from systrace.kernel.waiting import Awaited, Sets, Tables
+    from systrace.model import Endpoint
 
 FIRST_NS = 900_000_000  # a wait that lasts as long is worth a word
 _PAUSE_S = 0.5
 _REST = 330  # times the cost of a look: at most 0.3 % of a processor
 _LONGEST_S = 60.0
-_FIRST_REST_S = 5.0  # the first look has all the imports to do, too
+_EAGER_S = 6.0  # the first looks have imports and searches to do, and many a program gives up after five seconds:
+_EAGER_REST_S = 1.5  # they rest no longer than that
 _LAST_WORD_S = 1.5  # how long the kernel is asked what became of a closed connection
 _SOON_S = 0.05
 _LATE_NS = 1_100_000_000  # before a call's own limit: there is a look in that time
@@ -150,7 +152,7 @@ class Watcher:
         from systrace.kernel.waiting import Tables
 
         tables = self._tables = Tables()
-        longest = _FIRST_REST_S
+        eager_until = time.monotonic() + _EAGER_S
         try:
             while True:
                 began = time.thread_time()
@@ -158,9 +160,9 @@ class Watcher:
                 cost = time.thread_time() - began
                 for observer in self._observers:
                     observer(self)
+                longest = _EAGER_REST_S if time.monotonic() < eager_until else _LONGEST_S
                 if self._over.wait(min(max(_PAUSE_S, cost * _REST), longest)):
                     break
-                longest = _LONGEST_S
             self._last_words(tables, list(self._waits.values()))
         finally:
             self.tables_refused = tables.refused
@@ -214,6 +216,8 @@ class Watcher:
             row = rows[each.pid].get(each.inode)
             if row is not None and row.state != "listen":
                 self._waits[key] = Watched(each, row, tables.namespace(each.pid), now, due_ns=now + FIRST_NS)
+                if row.state == "syn-sent" and row.peer is not None and len(self._waits) <= _SOCKETS:
+                    self._waits[key].listeners = _listeners(row.peer, each.pid)
             else:
                 self._passed[key] = now
 
@@ -244,9 +248,7 @@ class Watcher:
         waited = now - watched.since_ns
         queue = None
         if state.state == "syn-sent" and state.peer is not None:
-            from systrace.kernel.listeners import Listeners
-
-            watched.listeners = watched.listeners or Listeners(state.peer, awaited.pid)
+            watched.listeners = watched.listeners or _listeners(state.peer, awaited.pid)
             queue = watched.listeners.full()
         reading = Reading(time.time_ns(), awaited.pid, awaited.tid, awaited.call, waited, state, closed, queue)
         self._write(line_of(reading))
@@ -290,6 +292,13 @@ class Watcher:
         if lost or row.state in ("fin-wait-2", "time-wait"):
             self._tell(watched, time.monotonic_ns(), closed=True)
         return True
+
+
+def _listeners(peer: Endpoint, pid: int) -> Listeners:
+    """From the first look at a connect on: what a listener dropped before is no proof."""
+    from systrace.kernel.listeners import Listeners
+
+    return Listeners(peer, pid)
 
 
 def _lives(process: Running) -> bool:
