@@ -753,6 +753,11 @@ class Keep:
     requests: bool = False  # all HTTP messages, however many a connection carried
     secrets: bool = False  # show them: nothing is masked
 
+    def __or__(self, other: Keep) -> Keep:
+        """What both want."""
+        wants = ((name, getattr(self, name) or getattr(other, name)) for name in self.__slots__)
+        return Keep(**dict(wants))
+
 
 # ------------------------------------------------------------------------------------------------------------- verdicts
 

@@ -17,7 +17,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -157,11 +157,11 @@ def _check_way(path: Path, named: str) -> None:
             raise RefusedError(f"cannot write {named}: {part} is a symbolic link of {owner(link.st_uid)}")
 
 
-def distinct(outputs: Mapping[str, Place | None], inputs: Iterable[str | Path] = ()) -> None:
+def distinct(outputs: Iterable[tuple[str, Place | None]], inputs: Iterable[str | Path] = ()) -> None:
     """Nothing is written to twice, nor to what is read.
 
     Args:
-        outputs: the option and its place.
+        outputs: options and their places.
         inputs: files that are read; - for standard input.
 
     Raises:
@@ -173,7 +173,7 @@ def distinct(outputs: Mapping[str, Place | None], inputs: Iterable[str | Path] =
             found = os.fstat(0) if name == "-" else os.stat(name)  # noqa: PTH116 (of what is read, links and all)
             if stat.S_ISREG(found.st_mode):
                 seen[found.st_dev, found.st_ino] = "standard input" if name == "-" else f"the input {name}"
-    for option, where in outputs.items():
+    for option, where in outputs:
         if where is None or where.kind in ("device", "pipe"):
             continue
         key = _identity(where)

@@ -342,21 +342,23 @@ def test_nothing_is_written_twice_nor_what_is_read(tmp_path: Path) -> None:
     for name in ("log", "link", "hard", "sub/../log"):
         (tmp_path / "sub").mkdir(exist_ok=True)
         with pytest.raises(RefusedError, match=r"--output .* is the same file as the input "):
-            distinct({"--output": place(tmp_path / name)}, [log])
+            distinct([("--output", place(tmp_path / name))], [log])
     with pytest.raises(RefusedError, match=r"--report .*out is the same file as --save"):
-        distinct({"--save": place(out), "--report": place(tmp_path / "sub" / ".." / "out")})
-    distinct({"--save": place("/dev/null"), "--report": place("/dev/null"), "--live": None}, ["/dev/null", "-", "a\0b"])
-    distinct({"--save": place(out), "--report": place(tmp_path / "other")}, [log])
+        distinct([("--save", place(out)), ("--report", place(tmp_path / "sub" / ".." / "out"))])
+    distinct(
+        [("--save", place("/dev/null")), ("--report", place("/dev/null")), ("--live", None)], ["/dev/null", "-", "a\0b"]
+    )
+    distinct([("--save", place(out)), ("--report", place(tmp_path / "other"))], [log])
 
 
 def test_a_descriptor_of_what_is_read(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("log")
     with log.open("ab") as file, pytest.raises(RefusedError, match=r"^standard output is the same file as the input "):
-        distinct({"standard output": place(f"/dev/fd/{file.fileno()}")}, [log])
+        distinct([("standard output", place(f"/dev/fd/{file.fileno()}"))], [log])
     reader, writer = os.pipe()
     where = place(f"/dev/fd/{writer}")
-    distinct({"--report": where, "--live": where})  # lines in one pipe are no harm
+    distinct([("--report", where), ("--live", where)])  # lines in one pipe are no harm
     os.close(reader)
     os.close(writer)
 

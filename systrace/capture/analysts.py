@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from systrace.capture.analyst import AnalysisFailed, Analyst
@@ -11,7 +12,7 @@ from systrace.capture.following import at_end, follow, in_passing
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.plan import Plan
 from systrace.capture.recording import Recording
-from systrace.capture.reporting import complain
+from systrace.capture.reporting import ReportTo, complain
 from systrace.capture.tls_keys import KeyFile
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
 def reporting_analyst(recording: Recording, plan: Plan, layout: Layout, keys: KeyFile | None) -> Analyst:
     def work(lines: Iterator[bytes]) -> bytes:
-        path = keys.path if keys is not None else None
-        return conclude(recording.name, lines, plan.options.style, layout, path, plan.limits, plan.options.show_secrets)
+        path, options = keys.path if keys is not None else None, plan.options
+        more = [(style, replace(ReportTo(where).layout(), utc=layout.utc)) for style, where in plan.more]
+        return conclude(recording.name, lines, options.style, layout, path, plan.limits, options.show_secrets, more)
 
     return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
 

@@ -10,18 +10,18 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from systrace.calls import FOLLOWED
 from systrace.capture import targets
 from systrace.capture.analyst import AnalysisFailed, Analyst, Work
 from systrace.capture.choosing import choose, header
-from systrace.capture.concluding import Conclusion, conclude, prepare, style_of
+from systrace.capture.concluding import Conclusion, conclude, prepare
 from systrace.capture.looking import Looked, both_numbers, looks_at, what_passive_gives
+from systrace.capture.outlets import Outlets, outlets
 from systrace.capture.plan import string_limit, tracer_named
 from systrace.capture.process_tree import descendants
 from systrace.capture.recording import Recording
-from systrace.capture.reporting import ReportTo, complain
+from systrace.capture.reporting import complain
 from systrace.capture.signals import Relay
 from systrace.capture.spool import Spool
 from systrace.capture.watching import Watcher
@@ -30,7 +30,8 @@ from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import still_running
 from systrace.look.lines import lines_of
 from systrace.look.nouns import Look
-from systrace.outputs import RefusedError, distinct, place, write_all, writing
+from systrace.outputs import place
+from systrace.reporters.choosing import Wanted
 from systrace.reporters.layout import Layout
 from systrace.rules.look.interrupting import interrupted_by_attach
 from systrace.settings import settings
@@ -59,28 +60,7 @@ class Options:
     force: bool = False
     show_secrets: bool = False
     utc: bool = False
-
-
-class ToFile:
-    """A report's file, open already."""
-
-    def __init__(self, out: BinaryIO, named: str) -> None:
-        self._out, self._named = out, named
-
-    def layout(self) -> Layout:
-        """Width and colour, should it be a terminal."""
-        return Layout.of(self._out)
-
-    def write(self, report: bytes) -> None:
-        """Write it all.
-
-        Raises:
-            RefusedError: the disk is full, or nobody reads the pipe.
-        """
-        try:
-            write_all(self._out.fileno(), report)
-        except OSError as error:
-            raise RefusedError(f"cannot write {self._named}: {error.strerror}") from None
+    more: Sequence[Wanted] = ()  # further reports
 
 
 def attach_to(options: Options) -> int:
@@ -92,8 +72,7 @@ def attach_to(options: Options) -> int:
     Raises:
         SystraceError: nothing could be seen, or tracing is not permitted (after what could be seen was said).
     """
-    with _in_one_line(), _output(options) as to, _in_one_line():
-        style_of(options.style)
+    with _in_one_line(), outlets(options.report, options.more, options.save) as to, _in_one_line():
         limit = named("--for", seconds, options.seconds) if options.seconds is not None else None
         string_limit(options.string_limit)
         targets.check(options.pids, options.names, options.wait_for)
@@ -123,23 +102,7 @@ def _in_one_line() -> Iterator[None]:
         raise CaptureError(f"a bug in systrace ({said}, {place_of}); the processes go on") from error
 
 
-@contextlib.contextmanager
-def _output(options: Options) -> Iterator[ReportTo | ToFile]:
-    """Where the report goes: opened before anything is touched, so that a wrong name is noticed in time.
-
-    Raises:
-        RefusedError: it can't be written.
-    """
-    if options.report is None:
-        yield ReportTo(None, descriptor=1)
-        return
-    where = place(options.report)
-    distinct({"--save": place(options.save) if options.save is not None else None, "--report": where})
-    with writing(where) as out:
-        yield ToFile(out, where.named)
-
-
-def _attach(options: Options, limit: float | None, to: ReportTo | ToFile) -> int:
+def _attach(options: Options, limit: float | None, to: Outlets) -> int:
     if options.wait_for is not None:
         if not options.passive:
             _check_null()
@@ -227,15 +190,17 @@ def _forbidden(look: Looked) -> bool:
     return reason is not None or tracer != 0
 
 
-def _passive(options: Options, looks: Sequence[Looked], to: ReportTo | ToFile) -> int:
+def _passive(options: Options, looks: Sequence[Looked], to: Outlets) -> int:
     from systrace.reporters import REPORTERS
 
     several, for_people = len(looks) > 1, REPORTERS[options.style].for_people
     for look in looks:
         if several and for_people:
-            to.write(encoded(f"== {look.who} ==\n\n"))
-        report = look.report(options.style, replace(to.layout(), utc=options.utc))
-        to.write(report + b"\n" if for_people and look is not looks[-1] else report)
+            to.first.write(encoded(f"== {look.who} ==\n\n"))
+        report = look.report(options.style, replace(to.first.layout(), utc=options.utc))
+        to.first.write(report + b"\n" if for_people and look is not looks[-1] else report)
+        for style, out in to.more:
+            out.write(look.report(style, replace(out.layout(), utc=options.utc)))
     for look in looks:
         if look.refused:
             complain(f"not looked at: {refusal(look.pid) or f'process {look.who} has ended'}")
@@ -250,7 +215,7 @@ def _trace(
     better: Sequence[str],
     roots: Sequence[Look],
     limit: float | None,
-    to: ReportTo | ToFile,
+    to: Outlets,
 ) -> bool:
     request = Request(output=Path(), syscalls=FOLLOWED, string_limit=string_limit(options.string_limit))
     pids = [snapshot.pid for snapshot in roots]
@@ -264,8 +229,9 @@ def _trace(
         recording.add(*_lines(roots))
         spool = Spool(recording.fifo, recording.descriptor, None, recording.directory)
         stack.callback(spool.close)
-        layout = replace(to.layout(), utc=options.utc, saved_as=recording.saved_as)
-        work = _work(recording.name, options.style, layout, options.show_secrets)
+        layout = replace(to.first.layout(), utc=options.utc, saved_as=recording.saved_as)
+        more = [(style, replace(out.layout(), utc=options.utc)) for style, out in to.more]
+        work = _work(recording.name, options.style, layout, options.show_secrets, more)
         analyst = Analyst(recording.path, work, set(), prepare=prepare)
         stack.callback(analyst.close)
         analyst.stand_back()
@@ -363,9 +329,9 @@ def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) ->
     recording.pack()
 
 
-def _work(name: str, style: str, layout: Layout, secrets: bool) -> Work:
+def _work(name: str, style: str, layout: Layout, secrets: bool, more: Sequence[tuple[str, Layout]]) -> Work:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(name, lines, style, layout, limits=settings().text("limits"), secrets=secrets)
+        return conclude(name, lines, style, layout, limits=settings().text("limits"), secrets=secrets, more=more)
 
     return work
 
@@ -380,9 +346,7 @@ def _under_way(count: int, limit: float | None) -> str:
     return f"{what} for {limit:g} s; Ctrl-C ends it earlier" if limit else f"{what}; Ctrl-C ends it"
 
 
-def _report(
-    to: ReportTo | ToFile, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look]
-) -> bool:
+def _report(to: Outlets, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look]) -> bool:
     if fault:
         complain(f"the recording is incomplete: {fault}")
     _where, complaint = recording.pack()
@@ -397,5 +361,7 @@ def _report(
             complain(
                 f"process {look.pid} ended just after the tracing stopped, which can interrupt a waiting call (EINTR)"
             )
-    to.write(conclusion.report)
+    to.first.write(conclusion.report)
+    for (_style, out), report in zip(to.more, conclusion.more, strict=True):
+        out.write(report)
     return conclusion.failed

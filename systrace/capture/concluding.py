@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from systrace.errors import SystraceError, UsageError
+from systrace.errors import SystraceError
 
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
@@ -30,12 +32,18 @@ class Conclusion:
     cause: str = "inconclusive"
     peer: str = ""
     complaint: str = ""  # what could not be used
+    more: tuple[bytes, ...] = ()  # further reports
 
     @classmethod
     def read(cls, answer: bytes) -> Conclusion:
         """From the bytes that `conclude` gave."""
-        head, _newline, report = answer.partition(b"\n")
-        return cls(report, **json.loads(head))
+        head, _newline, reports = answer.partition(b"\n")
+        facts = json.loads(head)
+        begin, found = 0, []
+        for size in facts.pop("sizes"):
+            found.append(reports[begin : begin + size])
+            begin += size
+        return cls(found[0], **facts, more=tuple(found[1:]))
 
 
 def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
@@ -73,21 +81,25 @@ def conclude(
     keys: Path | None = None,
     limits: str | None = None,
     secrets: bool = False,
+    more: Sequence[tuple[str, Layout]] = (),
 ) -> bytes:
     """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
 
     `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
-    the user's own idle limits, `secrets` shows what else is masked.
+    the user's own idle limits, `secrets` shows what else is masked, `more` are the formats of further reports.
     """
     from systrace.model import Input, Keep
     from systrace.pipeline import analyze, session_keys
     from systrace.reporters import REPORTERS
     from systrace.reporters.formats.table import one_line
 
+    every = [(style, layout), *more]
+    keep = reduce(or_, (REPORTERS[name].keep for name, _layout in every), Keep(secrets=secrets))
     own, complaint = _own_limits(limits)
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
-    analysis = analyze([Input(name, lines, as_is=True)], keep=Keep(secrets=secrets), keylog=keylog, limits=own)
+    analysis = analyze([Input(name, lines, as_is=True)], keep=keep, keylog=keylog, limits=own)
+    reports = [report_of(analysis, *each) for each in every]
     head = {
         "line": one_line(analysis) if REPORTERS[style].for_people else "",
         "healthy": analysis.verdict.outcome == "healthy",
@@ -96,8 +108,9 @@ def conclude(
         "cause": analysis.verdict.cause,
         "peer": analysis.verdict.peer or "",
         "complaint": complaint,
+        "sizes": [len(report) for report in reports],
     }
-    return json.dumps(head).encode() + b"\n" + report_of(analysis, style, layout)
+    return b"".join([json.dumps(head).encode(), b"\n", *reports])
 
 
 def _own_limits(path: str | None) -> tuple[list[Limit], str]:
@@ -121,18 +134,3 @@ def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     out = io.BytesIO()
     REPORTERS[style].write(analysis, out, layout)
     return out.getvalue()
-
-
-def style_of(name: str) -> str:
-    """Check a report format.
-
-    Raises:
-        UsageError: unknown.
-    """
-    if name in ("table", "json"):
-        return name  # the job is not to wait for the import of all formats
-    from systrace.reporters import REPORTERS
-
-    if name not in REPORTERS:
-        raise UsageError(f"there is no report format {name!r}: choose from {', '.join(REPORTERS)}")
-    return name

@@ -324,6 +324,8 @@ class Course:
         to = ReportTo(self._plan.report)
         brief = conclusion.healthy and conclusion.line and not to.is_file
         to.write(encoded(conclusion.line.rstrip("\n") + "\n") if brief else conclusion.report)
+        for (_style, where), report in zip(self._plan.more, conclusion.more, strict=True):
+            ReportTo(where, text=False).write(report)
 
     def _notify(
         self, status: int | None, conclusion: Conclusion, where: Path | None, option: str = "--on-failure"

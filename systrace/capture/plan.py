@@ -6,17 +6,17 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from systrace.capture.choosing import AUTO, names, tracers_for
-from systrace.capture.concluding import style_of
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.keeping import Keep, job_name, new_name
 from systrace.capture.reporting import complain
 from systrace.errors import CaptureError, CommandError, SystraceError, UsageError
 from systrace.outputs import Place, distinct, place
+from systrace.reporters.choosing import Wanted
 from systrace.settings import Settings, settings
 from systrace.tracers import TRACERS, Tracer
 from systrace.units import named, seconds, size
@@ -35,6 +35,7 @@ class Options:
     save_if_bad: bool = False
     report: str | None = None
     style: str = "table"
+    more: Sequence[Wanted] = ()  # further reports
     quiet: bool = False
     verdict_status: bool = False
     timeout: str | None = None
@@ -76,6 +77,7 @@ class Plan:
     keepalive: str | None
     save: Place | None = None
     report: Place | None = None
+    more: list[tuple[str, Place]] = field(default_factory=list)  # further reports: format and place
     live: Place | None = None
     reasons: list[str] = field(default_factory=list)  # why a tracer is not among them
     second_choice: bool = False  # one was asked for that is not
@@ -121,7 +123,6 @@ def plan_of(options: Options) -> Plan:
     known = settings()
     for complaint in known.complaints:
         complain(complaint)
-    style_of(options.style)
     if options.save is not None and options.save_dir is not None:
         raise UsageError("--save names a file, --save-dir a directory: choose one")
     if options.keep is not None:
@@ -201,11 +202,18 @@ def _find_places(plan: Plan, known: Settings) -> None:
         plan.save = _save_place(plan, known)
     with _or_without(options.strict, "the report goes to standard error"):
         report = place(options.report) if options.report is not None else None
-        distinct({"--save": plan.save, "--report": report})
+        distinct([("--save", plan.save), ("--report", report)])
         plan.report = report
+    taken = [("--save", plan.save), ("--report", plan.report)]
+    for each in options.more:
+        with _or_without(options.strict, f"no {each.style} report is written"):
+            where = place(each.output or "-")
+            distinct([*taken, ("--report", where)])
+            taken.append(("--report", where))
+            plan.more.append((each.style, where))
     with _or_without(options.strict, "no events are shown"):
         live = _live_place(options.live)
-        distinct({"--save": plan.save, "--report": plan.report, "--live": live})
+        distinct([*taken, ("--live", live)])
         plan.live = live
 
 

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 class ReportTo:
     """Where the report goes: a place of the user's, else standard error or output."""
 
-    def __init__(self, where: Place | None, descriptor: int = 2) -> None:
+    def __init__(self, where: Place | None, descriptor: int = 2, *, text: bool = True) -> None:
+        """`text`: of use on standard error, should the place turn out to be none."""
         self._where = where
+        self._text = text
         self._descriptor = descriptor if where is None or where.kind != "descriptor" else where.descriptor
 
     @property
@@ -52,7 +54,9 @@ class ReportTo:
                     else:
                         write_all(out.fileno(), report)
             except (SystraceError, OSError) as error:
-                complain(f"{error}: the report goes to standard error")
+                complain(f"{error}: {'the report goes to standard error' if self._text else 'that report is lost'}")
+                if not self._text:
+                    return
             else:
                 return
         try:

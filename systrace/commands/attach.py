@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName, Utc
+from systrace.commands.options import Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
@@ -49,11 +49,8 @@ def attach(
         typer.Option("--for", metavar="TIME", help="How long to trace (30s, 5m, 2h); else until Ctrl-C or its end."),
     ] = None,
     save: Save = None,
-    report: Annotated[
-        str | None,
-        typer.Option("--output", "--report", metavar="FILE", help="Write the report there, not to standard output."),
-    ] = None,
-    style: Style = "table",
+    outputs: Outputs = None,
+    styles: Styles = None,
     show_secrets: ShowSecrets = False,
     utc: Utc = False,
     tracer: TracerName = None,
@@ -61,7 +58,10 @@ def attach(
 ) -> None:
     """See HELP."""
     from systrace.capture.attaching import Options, attach_to
+    from systrace.reporters.choosing import fitting, wanted
 
+    first, *more = asked = wanted(styles or (), outputs or ())
+    fitting(asked)
     options = Options(
         pids=tuple(pids or ()),
         names=tuple(names or ()),
@@ -69,8 +69,9 @@ def attach(
         passive=passive,
         seconds=seconds,
         save=save,
-        report=report,
-        style=style,
+        report=first.output,
+        style=first.style,
+        more=more,
         show_secrets=show_secrets,
         utc=utc,
         tracer=tracer,

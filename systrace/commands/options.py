@@ -10,8 +10,20 @@ import typer
 from systrace.commands import completing
 
 Save = Annotated[str | None, typer.Option(metavar="FILE", help="Keep the recording (.gz, .xz, .bz2, .zst).")]
-Style = Annotated[
-    str, typer.Option("--format", metavar="NAME", help="The report: table or json.", autocompletion=completing.formats)
+Styles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="The report: table, json, html, ...; several with a file for each, or told by the files' suffixes.",
+        autocompletion=completing.formats,
+    ),
+]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output", "--report", metavar="FILE", help="Write the report there; several, one for each --format."
+    ),
 ]
 TracerName = Annotated[
     str | None,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from systrace.commands import app, completing, say
-from systrace.commands.options import Output, ShowSecrets, Utc
+from systrace.commands import app, say
+from systrace.commands.options import Outputs, ShowSecrets, Styles, Utc
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from systrace.idle_limits import Limit
     from systrace.model import Analysis
     from systrace.reporters.views.overview import Row
@@ -30,15 +33,7 @@ or has no system call in it.
 @app.command(help=HELP, short_help="What went wrong, from a strace log.")
 def parse(
     logs: Annotated[list[str], typer.Argument(metavar="LOG...", help="strace's output; - for standard input.")],
-    style: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="NAME",
-            help="table, or json: one object a line for each recording.",
-            autocompletion=completing.formats,
-        ),
-    ] = "table",
+    styles: Styles = None,
     socket: Annotated[str | None, typer.Option(metavar="ID", help="Show one socket call by call: S4.")] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All findings, sockets and lines, not only the answer.")
@@ -61,49 +56,53 @@ def parse(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Read so many of several recordings side by side.")
     ] = 1,
-    output: Output = None,
+    outputs: Outputs = None,
 ) -> None:
     """See HELP."""
     from dataclasses import replace
+    from functools import reduce
+    from operator import or_
 
     from systrace.commands.reading.analysis import analysis_of, without_calls
     from systrace.commands.reading.loop import show_found
-    from systrace.commands.reading.output import output_place
+    from systrace.commands.reading.output import output_places
     from systrace.commands.reading.side_by_side import Apart, side_by_side
     from systrace.commands.reading.survey import row_of, survey
     from systrace.errors import UsageError
     from systrace.idle_limits import read
     from systrace.model import Keep
     from systrace.reporters import REPORTERS
+    from systrace.reporters.choosing import fitting, wanted
     from systrace.reporters.layout import Layout
     from systrace.reporters.views.timeline import timeline
     from systrace.sources.logs import recordings
     from systrace.words import encoded, safe
 
-    if style not in REPORTERS:
-        raise UsageError(f"there is no report format {style!r}: choose from {', '.join(REPORTERS)}")
-    reporter = REPORTERS[style]
-    if socket is not None and not reporter.for_people:
+    asked = wanted(styles or (), outputs or ())
+    reporters = [REPORTERS[each.style] for each in asked]
+    if socket is not None and [each.style for each in asked] != ["table"]:
         raise UsageError("--socket works only with --format table")
-    where = output_place(output, logs, (limits, keylog))
+    places = output_places([each.output for each in asked], logs, (limits, keylog))
+    keep = reduce(or_, (each.keep for each in reporters), Keep(calls_of=socket, secrets=show_secrets))
     own = read(limits, users=True) if limits is not None else _set_limits()
     failed = False
 
     def analysed(recording: Recording, bar: bool = False) -> tuple[Analysis, str | None]:
         nonlocal failed
-        analysis = analysis_of(recording, Keep(calls_of=socket, secrets=show_secrets), keylog, own, bar)
+        analysis = analysis_of(recording, keep, keylog, own, bar)
         failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
         return analysis, without_calls(recording, analysis)
 
-    def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
+    def show(recording: Recording, outs: Sequence[BinaryIO], several: bool) -> str | None:
         analysis, complaint = analysed(recording, bar=True)
-        layout = replace(Layout.of(out, everything, requests or everything), raw=raw, utc=utc)
-        if several and reporter.for_people:
-            out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
-        if socket is not None:
-            timeline(analysis, socket, out, layout)
-        else:
-            reporter.write(analysis, out, layout)
+        for reporter, out in zip(reporters, outs, strict=True):
+            layout = replace(Layout.of(out, everything, requests or everything), raw=raw, utc=utc)
+            if several and reporter.for_people:
+                out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
+            if socket is not None:
+                timeline(analysis, socket, out, layout)
+            else:
+                reporter.write(analysis, out, layout)
         return complaint
 
     def line(recording: Recording) -> tuple[Row, bool]:
@@ -115,16 +114,17 @@ def parse(
         return told[0]
 
     found, complaints = recordings(logs)
-    in_full = each or everything or requests or socket is not None or not reporter.for_people
+    fitting(asked, len(found), terminal=sys.stdout is not None and sys.stdout.isatty())
+    in_full = each or everything or requests or socket is not None or [each.style for each in asked] != ["table"]
     if len(found) > 1 and not in_full:
         files = [[each.name for each in recording.inputs] for recording in found]
-        whole = survey(files, complaints, where, map(noted, side_by_side(line, found, jobs)))
+        whole = survey(files, complaints, places[0], map(noted, side_by_side(line, found, jobs)))
     elif len(found) > 1 and jobs > 1:
-        reports = Apart(show, lambda: failed, found, jobs, where is None)
-        whole = show_found(found, complaints, where, reports)
+        reports = Apart(show, lambda: failed, found, jobs, [where is None for where in places])
+        whole = show_found(found, complaints, places, reports)
         failed |= reports.failed
     else:
-        whole = show_found(found, complaints, where, show)
+        whole = show_found(found, complaints, places, show)
     raise typer.Exit(int(failed) if whole else 2)
 
 

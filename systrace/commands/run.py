@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from systrace.commands import app
-from systrace.commands.options import Save, ShowSecrets, Strings, Style, TracerName, Utc
+from systrace.commands.options import Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
 from systrace.keepalive import ADVISED
 
 HELP = """Run COMMAND and report on its sockets when it ends.
@@ -92,11 +92,8 @@ def run(
     save_if_bad: Annotated[
         bool, typer.Option("--save-if-bad", help="Keep it only when the job fails or the verdict is not healthy.")
     ] = False,
-    report: Annotated[
-        str | None,
-        typer.Option("--output", "--report", metavar="FILE", help="Write the report there, not to standard error."),
-    ] = None,
-    style: Style = "table",
+    outputs: Outputs = None,
+    styles: Styles = None,
     show_secrets: ShowSecrets = False,
     utc: Utc = False,
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
@@ -152,15 +149,19 @@ def run(
     """See HELP."""
     from systrace.capture.job import run_job
     from systrace.capture.plan import Options
+    from systrace.reporters.choosing import fitting, wanted
 
+    first, *more = asked = wanted(styles or (), outputs or ())
+    fitting(asked)
     options = Options(
         command=command,
         save=save,
         save_dir=save_dir,
         keep=keep,
         save_if_bad=save_if_bad,
-        report=report,
-        style=style,
+        report=first.output,
+        style=first.style,
+        more=more,
         show_secrets=show_secrets,
         utc=utc,
         quiet=quiet,

@@ -1,27 +1,28 @@
 """Analysis -> bytes: one file per format in `formats`, found by walking it.
 
-A reporter is a class under `@reporter` with the shape of `Reporter`. `views` are what it can show (sockets, requests, one
-conversation), `words` what these share, `shapes` the JSON that is printed, `layout` for whom text is laid out. All text
-that a trace can influence goes to people through `systrace.words.safe`.
+A reporter is a class under `@reporter` that extends `Reporter`. `views` are what it can show (sockets, requests, one
+conversation), `words` what these share, `shapes` the JSON that is printed, `layout` for whom text is laid out, `choosing`
+which formats a command line asks for. All text that a trace can influence goes to people through `systrace.words.safe`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
+from systrace.model import Analysis, Keep
 from systrace.registry import Registry
 from systrace.reporters.layout import PAGE, Layout
-
-if TYPE_CHECKING:
-    from systrace.model import Analysis
 
 
 class Reporter(Protocol):
     """One format."""
 
     name: str  # as in `--format`
-    suffix: str  # of files
-    for_people: bool  # headings between reports and a word about systrace itself are welcome; a program wants neither
+    suffixes: tuple[str, ...]  # of files, the usual one first
+    for_people: bool = False  # headings between reports and a word about systrace itself are welcome
+    binary: bool = False  # no terminal may get it
+    single: bool = False  # a file holds one recording
+    keep: Keep = Keep()  # what the analysis has to hold on to for it
 
     def write(self, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:
         """Write the whole report of one recording."""

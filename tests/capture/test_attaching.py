@@ -22,6 +22,7 @@ from systrace.capture import attaching
 from systrace.capture.analyst import Analyst
 from systrace.capture.attaching import Options, attach_to
 from systrace.capture.looking import Looked, what_passive_gives
+from systrace.capture.outlets import Outlets
 from systrace.capture.recording import Recording
 from systrace.capture.reporting import ReportTo
 from systrace.errors import CaptureError
@@ -230,7 +231,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
     analyst = Analyst(recording.path, work, set())
     with pytest.raises(CaptureError, match=r"no report: the analysis failed: ValueError: odd \("):
-        attaching._report(ReportTo(place(tmp_path / "r")), recording, analyst, "disk full", ())
+        attaching._report(Outlets(ReportTo(place(tmp_path / "r"))), recording, analyst, "disk full", ())
     analyst.close()
     recording.close()
     assert "systrace: the recording is incomplete: disk full\n" in capfd.readouterr().err
@@ -238,7 +239,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
 def test_options_are_named_as_on_the_command_line() -> None:
     assert [field.name for field in dataclasses.fields(Options)] == (
-        "pids names wait_for passive seconds save report style tracer string_limit force show_secrets utc".split()
+        "pids names wait_for passive seconds save report style tracer string_limit force show_secrets utc more".split()
     )
 
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 
 from systrace import Input
-from systrace.capture.concluding import Conclusion, conclude, style_of, watch
-from systrace.errors import UsageError
+from systrace.capture.concluding import Conclusion, conclude, watch
 from systrace.model import Event
 from systrace.reporters.layout import Layout
 
@@ -63,10 +62,14 @@ def test_every_severity_counts_that_the_contract_names(monkeypatch: pytest.Monke
         assert head["failed"] == fails
 
 
-def test_formats() -> None:
-    assert (style_of("table"), style_of("json")) == ("table", "json")
-    with pytest.raises(UsageError, match="there is no report format 'yaml': choose from "):
-        style_of("yaml")
+def test_further_reports_come_with_the_first() -> None:
+    whole = conclude("t", iter(LINES), "table", Layout(), more=[("json", Layout()), ("table", Layout(40))])
+    answer = Conclusion.read(whole)
+    alone = Conclusion.read(conclude("t", iter(LINES), "json", Layout()))
+    assert alone.more == ()
+    assert answer.report.startswith(b"FAILED")
+    assert (answer.more[0], len(answer.more)) == (alone.report, 2)
+    assert answer.more[1] not in (answer.report, b"")
 
 
 def test_a_conclusion_goes_through_a_pipe() -> None:

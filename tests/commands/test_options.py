@@ -18,7 +18,8 @@ from systrace.commands import attach, options, run
     ("name", "kind"),
     [
         ("save", options.Save),
-        ("style", options.Style),
+        ("styles", options.Styles),
+        ("outputs", options.Outputs),
         ("tracer", options.TracerName),
         ("string_limit", options.Strings),
     ],

@@ -13,6 +13,7 @@ import pytest
 from systrace.model import Analysis, Input
 from systrace.pipeline import analyze
 from systrace.reporters import REPORTERS
+from systrace.reporters.choosing import Wanted, wanted
 from systrace.reporters.layout import Layout
 from systrace.rules import RULES
 from systrace.rules.pages import full_trace
@@ -79,8 +80,11 @@ def test_a_report_says_the_verdict_the_same_way_twice(name: str, trace: str) -> 
 def test_a_format_is_known_by_its_name(name: str) -> None:
     reporter = REPORTERS[name]
     assert reporter.name == name
-    assert re.fullmatch(r"\.[a-z0-9.]+", reporter.suffix)
-    assert isinstance(reporter.for_people, bool)
+    assert reporter.suffixes
+    for suffix in reporter.suffixes:
+        assert re.fullmatch(r"\.[a-z0-9-]+", suffix)
+        assert wanted([], [f"r{suffix.upper()}"]) == [Wanted(name, f"r{suffix.upper()}")]
+    assert not (reporter.for_people and reporter.binary)
 
 
 def test_the_attack_is_one() -> None:

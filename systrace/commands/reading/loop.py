@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ from systrace.outputs import Place
 from systrace.sources.logs import Recording, recordings
 
 Show = Callable[[Recording, BinaryIO, bool], str | None]
+ShowAll = Callable[[Recording, Sequence[BinaryIO], bool], str | None]
 
 
 def show_each(logs: Sequence[str], where: Place | None, show: Show) -> bool:
@@ -31,19 +33,24 @@ def show_each(logs: Sequence[str], where: Place | None, show: Show) -> bool:
     Raises:
         typer.Exit: 2, when nothing could be shown; what was in `where` then stays there.
     """
-    return show_found(*recordings(logs), where, show)
+    found, complaints = recordings(logs)
+    return show_found(found, complaints, [where], lambda recording, outs, several: show(recording, outs[0], several))
 
 
-def show_found(found: Sequence[Recording], complaints: Sequence[str], where: Place | None, show: Show) -> bool:
-    """As `show_each`, of what `recordings` gave."""
+def show_found(
+    found: Sequence[Recording], complaints: Sequence[str], places: Sequence[Place | None], show: ShowAll
+) -> bool:
+    """As `show_each`, of what `recordings` gave, with a stream for each place."""
     for complaint in complaints:
         say(complaint)
     whole, shown = not complaints, False
-    with opened(where) as out:
+    with contextlib.ExitStack() as stack:
+        outs = [stack.enter_context(opened(where)) for where in places]
         for recording in found:
             try:
-                complaint_too = show(recording, out, len(found) > 1)
-                out.flush()
+                complaint_too = show(recording, outs, len(found) > 1)
+                for out in outs:
+                    out.flush()
                 shown = True
             except SystraceError as error:
                 complaint_too = str(error)

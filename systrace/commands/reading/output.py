@@ -20,10 +20,20 @@ _STOPS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 def output_place(
     path: Path | None, logs: Sequence[str], others: Iterable[Path | None] = (), option: str = "--output"
 ) -> Place | None:
-    """What `--output FILE` stands for; None for standard output. Neither may be one of the inputs.
+    """What `--output FILE` stands for; None for standard output. See `output_places`."""
+    return output_places([path], logs, others, option)[0]
+
+
+def output_places(
+    paths: Sequence[str | Path | None],
+    logs: Sequence[str],
+    others: Iterable[Path | None] = (),
+    option: str = "--output",
+) -> list[Place | None]:
+    """What each `--output FILE` stands for; None for standard output. None may be one of the inputs, or another.
 
     Args:
-        path: the option's value.
+        paths: the option's values.
         logs: the files, directories and - of the command line.
         others: what is read besides: key log, limits.
         option: its name.
@@ -31,14 +41,15 @@ def output_place(
     Raises:
         RefusedError: it must not be written.
     """
-    where = None if path is None else place(path)
-    outputs = {option: where}
-    if where is None and sys.stdout is not None:  # `events x >> x` would read what it writes, without an end
+    places = [None if path is None else place(path) for path in paths]
+    outputs = [(option, where) for where in places]
+    if None in places and sys.stdout is not None:  # `events x >> x` would read what it writes, without an end
         with contextlib.suppress(OSError, ValueError):
-            outputs = {"standard output": place(f"/dev/fd/{sys.stdout.fileno()}")}
+            outputs.append(("standard output", place(f"/dev/fd/{sys.stdout.fileno()}")))
     inputs = [*_files(logs), *(other for other in others if other is not None)]
-    distinct(outputs, [*inputs, *_siblings(where, logs)])
-    return where
+    siblings = (each for where in places for each in _siblings(where, logs))
+    distinct(outputs, [*inputs, *siblings])
+    return places
 
 
 def _files(logs: Sequence[str]) -> Iterator[str | Path]:

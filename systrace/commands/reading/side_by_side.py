@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, TypeVar
 
-from systrace.commands.reading.loop import Show
+from systrace.commands.reading.loop import ShowAll
 from systrace.errors import SystraceError
 from systrace.sources.logs import Recording
 
@@ -56,7 +56,12 @@ class Apart:
     """Shows the reports of several recordings, each made by a process of its own."""
 
     def __init__(
-        self, show: Show, failed: Callable[[], bool], found: Sequence[Recording], processes: int, on_stdout: bool
+        self,
+        show: ShowAll,
+        failed: Callable[[], bool],
+        found: Sequence[Recording],
+        processes: int,
+        on_stdout: Sequence[bool],
     ) -> None:
         """Start.
 
@@ -65,28 +70,29 @@ class Apart:
             failed: whether what was shown so far, by this process, told of a failure.
             found: the recordings.
             processes: how many read at a time.
-            on_stdout: whether they are shown there, and not in a file.
+            on_stdout: of each report, whether it is shown there, and not in a file.
         """
         self.failed = False
         stream = sys.stdout.buffer if on_stdout and sys.stdout is not None else None
 
-        def made(recording: Recording) -> tuple[bytes, str | None, str | None, bool]:
-            out = _Held(stream)
+        def made(recording: Recording) -> tuple[list[bytes], str | None, str | None, bool]:
+            outs = [_Held(stream if shown else None) for shown in on_stdout]
             try:
-                complaint = show(recording, out, True)
+                complaint = show(recording, outs, True)
             except SystraceError as error:
-                return b"", None, str(error), failed()
-            return out.getvalue(), complaint, None, failed()
+                return [], None, str(error), failed()
+            return [out.getvalue() for out in outs], complaint, None, failed()
 
         self._told = side_by_side(made, list(found), processes)
 
-    def __call__(self, recording: Recording, out: BinaryIO, several: bool) -> str | None:
-        """The next report, as `show` would have it."""
-        report, complaint, error, failed = next(self._told)
+    def __call__(self, recording: Recording, outs: Sequence[BinaryIO], several: bool) -> str | None:
+        """The next reports, as `show` would have them."""
+        reports, complaint, error, failed = next(self._told)
         self.failed |= failed
         if error is not None:
             raise SystraceError(error)
-        out.write(report)
+        for out, report in zip(outs, reports, strict=True):
+            out.write(report)
         return complaint
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, cast
 
 from systrace.messages.transactions import Transaction, transactions
 from systrace.model import Analysis, Evidence, Finding, Health, Line, Message, Process, Socket
-from systrace.reporters import reporter
+from systrace.reporters import Reporter, reporter
 from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.shapes.shape import (
     FindingShape,
@@ -31,12 +31,11 @@ _BLOCK = 1 << 16  # characters written at once
 
 
 @reporter
-class JsonReport:
+class JsonReport(Reporter):
     """`--format json`."""
 
     name = "json"
-    suffix = ".json"
-    for_people = False
+    suffixes = (".json",)
 
     def write(self, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:
         """Write one object and a newline, piece by piece: of 100,000 sockets it is larger than all else together."""

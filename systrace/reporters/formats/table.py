@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO, TypeVar
 
 from systrace.model import Analysis, Finding, Line, Output, Process, Step
-from systrace.reporters import reporter
+from systrace.reporters import Reporter, reporter
 from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.views.request_table import requests_table
 from systrace.reporters.views.socket_table import socket_table
@@ -34,11 +34,11 @@ T = TypeVar("T")
 
 
 @reporter
-class TableReport:
+class TableReport(Reporter):
     """`--format table`."""
 
     name = "table"
-    suffix = ".txt"
+    suffixes = (".txt",)
     for_people = True
 
     def write(self, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:

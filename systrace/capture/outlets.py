@@ -1,0 +1,68 @@
+"""Where the reports of `attach` go: opened before anything is touched, so that a wrong name is noticed in time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from systrace.capture.reporting import ReportTo
+from systrace.outputs import Place, RefusedError, distinct, place, write_all, writing
+from systrace.reporters.choosing import Wanted
+from systrace.reporters.layout import Layout
+
+
+class ToFile:
+    """A report's file, open already."""
+
+    def __init__(self, out: BinaryIO, named: str) -> None:
+        self._out, self._named = out, named
+
+    def layout(self) -> Layout:
+        """Width and colour, should it be a terminal."""
+        return Layout.of(self._out)
+
+    def write(self, report: bytes) -> None:
+        """Write it all.
+
+        Raises:
+            RefusedError: the disk is full, or nobody reads the pipe.
+        """
+        try:
+            write_all(self._out.fileno(), report)
+        except OSError as error:
+            raise RefusedError(f"cannot write {self._named}: {error.strerror}") from None
+
+
+@dataclass(slots=True)
+class Outlets:
+    """The first report's place, and those of further ones with their formats."""
+
+    first: ReportTo | ToFile
+    more: list[tuple[str, ToFile]] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def outlets(report: str | None, more: Sequence[Wanted], save: str | None) -> Iterator[Outlets]:
+    """Open them all.
+
+    Args:
+        report: the first report's file; None for standard output.
+        more: further reports.
+        save: the recording's file.
+
+    Raises:
+        RefusedError: one can't be written, or two are the same.
+    """
+    with contextlib.ExitStack() as stack:
+        taken: list[tuple[str, Place | None]] = [("--save", place(save) if save is not None else None)]
+
+        def opened(name: str) -> ToFile:
+            where = place(name)
+            distinct([*taken, ("--report", where)])
+            taken.append(("--report", where))
+            return ToFile(stack.enter_context(writing(where)), where.named)
+
+        first = ReportTo(None, descriptor=1) if report is None else opened(report)
+        yield Outlets(first, [(each.style, opened(each.output or "-")) for each in more])
