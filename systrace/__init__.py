@@ -18,6 +18,7 @@ Two ideas carry it:
     outputs, units, settings               the same: what may be written, how people write numbers, defaults from files
     compiled                               the same: whether the scanner of records runs in C (`_scanner.c`) or in Python
     masking                                secrets: where they are, and what is shown in their place
+    traffic                                what went over connections and when, where a report shows it: the same
     messages, look                         what was said, what was seen of a process: nouns of the foundation, too
     tracers                                running programs -> lines  foundation
     sources                                saved logs -> lines       foundation

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from systrace.look.nouns import Look, Reading
     from systrace.masking.masks import Masks
+    from systrace.traffic.activity import Activity
 
 # Outcome of a call, as `systrace events` prints it.
 RETURNED = "returned"
@@ -751,6 +752,7 @@ class Keep:
     calls_of: str | None = None  # uid of a socket: all its calls
     transcript: Transcript | None = None  # filled with what went over the socket that it names
     requests: bool = False  # all HTTP messages, however many a connection carried
+    activity: bool = False  # when each connection was busy
     secrets: bool = False  # show them: nothing is masked
 
     def __or__(self, other: Keep) -> Keep:
@@ -942,6 +944,7 @@ class Evidence:
     repeats: Sequence[Repeat] = ()  # loops that got nowhere
     met: int = 0  # processes that strace attached to, by its own word
     masks: Masks = field(default_factory=_masks)  # of the secrets in it
+    activity: Activity | None = None  # where a report asked for it
 
 
 @dataclass(slots=True)

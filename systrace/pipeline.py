@@ -25,6 +25,7 @@ from systrace.model import (
     Input,
     Keep,
     Line,
+    Message,
     Record,
     Sent,
     Source,
@@ -38,10 +39,12 @@ from systrace.rules import judged
 from systrace.rules.case.index import Case
 from systrace.rules.case.visibility import clipped, hidden_by_options, lost_calls, sealed, stops_early, through_rings
 from systrace.streams import Tracker
+from systrace.streams.books import Listener, Together
 from systrace.streams.evidence import finished_evidence
 from systrace.streams.repeating import Repeats
 from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
+from systrace.traffic.activity import Activity
 
 _BATCH_BYTES = 1 << 24  # of arguments, about: `-s 1000000` makes lines of a megabyte
 _NOTHING_MORE = Keep()
@@ -87,10 +90,8 @@ def analyze(
     """
     health, style = Health(), Style()
     keys = KeyLog() if keylog is None else keylog
-    decoding = RequestDecoding(keys) if keep.requests else Decoding(keys)
-    transcript = keep.transcript
-    watching = None if transcript is None else Watching(transcript, decoding, WholeDecoding(transcript.limit, keys))
-    tracker = Tracker(watching or decoding, keep.calls_of)
+    ears = _Ears(keep, keys)
+    tracker = Tracker(ears.listener, keep.calls_of)
     feed = tracker.feed
     handlers = dict(SYSCALLS) | NOTES
     seen = style.syscalls
@@ -110,13 +111,11 @@ def analyze(
             feed(event)
     tracker.finish()
     repeats.finish()
-    if watching is not None:
-        watching.finish()
     style.fd = tracker.lookup.annotations
     _note_damage(health, tracker.facts)
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
-    evidence = finished_evidence(tracker, source, health, decoding.finish())
-    evidence.repeats, evidence.met = repeats.found, tracker.met
+    evidence = finished_evidence(tracker, source, health, ears.finish())
+    evidence.repeats, evidence.met, evidence.activity = repeats.found, tracker.met, ears.activity
     if stopped := stops_early(evidence):
         health.damage.append(stopped)
     unseen = [each for each in (lost_calls(evidence), through_rings(evidence)) if each]
@@ -127,6 +126,24 @@ def analyze(
     analysis = Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)
     mask_analysis(analysis, evidence.masks)
     return analysis
+
+
+class _Ears:
+    """Who hears what goes over the sockets: the decoders, and what a report asked for."""
+
+    def __init__(self, keep: Keep, keys: KeyLog) -> None:
+        self._decoding = RequestDecoding(keys) if keep.requests else Decoding(keys)
+        transcript = keep.transcript
+        self._watching = None if transcript is None else Watching(transcript, WholeDecoding(transcript.limit, keys))
+        self.activity = Activity() if keep.activity else None
+        more = [each for each in (self._watching, self.activity) if each is not None]
+        self.listener: Listener = Together([self._decoding, *more]) if more else self._decoding
+
+    def finish(self) -> list[Message]:
+        """The log has ended: all messages."""
+        if self._watching is not None:
+            self._watching.finish()
+        return self._decoding.finish()
 
 
 def _note_damage(health: Health, facts: dict[str, Any]) -> None:

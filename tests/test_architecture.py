@@ -19,7 +19,7 @@ TESTS = ROOT / "tests"
 
 FOUNDATION = frozenset(
     "model look masking messages errors registry annotations calls idle_limits keepalive words story shell outputs "
-    "settings units compiled _scanner".split()
+    "settings units compiled _scanner traffic".split()
 )
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),

@@ -129,8 +129,8 @@ def _own_limits(path: str | None) -> tuple[list[Limit], str]:
 
 def report_of(analysis: Analysis, style: str, layout: Layout) -> bytes:
     """The report in one of the formats."""
-    from systrace.reporters import REPORTERS
+    from systrace.reporters import REPORTERS, write_whole
 
     out = io.BytesIO()
-    REPORTERS[style].write(analysis, out, layout)
+    write_whole(REPORTERS[style], analysis, out, layout)
     return out.getvalue()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from systrace.idle_limits import Limit
     from systrace.model import Analysis
+    from systrace.reporters import Reporter
+    from systrace.reporters.layout import Layout
     from systrace.reporters.views.overview import Row
     from systrace.sources.logs import Recording
 
@@ -101,7 +104,7 @@ def parse(
                 out.write(encoded(f"== {safe(recording.name)} ==\n\n"))
             if socket is not None:
                 timeline(analysis, socket, out, layout)
-            else:
+            elif not (reporter.paged and out is _stdout() and _paged(reporter, analysis, layout)):
                 reporter.write(analysis, out, layout)
         return complaint
 
@@ -113,6 +116,7 @@ def parse(
         failed |= told[1]
         return told[0]
 
+    around = [(each.head, each.tail) for each in reporters]
     found, complaints = recordings(logs)
     fitting(asked, len(found), terminal=sys.stdout is not None and sys.stdout.isatty())
     in_full = each or everything or requests or socket is not None or [each.style for each in asked] != ["table"]
@@ -121,11 +125,23 @@ def parse(
         whole = survey(files, complaints, places[0], map(noted, side_by_side(line, found, jobs)))
     elif len(found) > 1 and jobs > 1:
         reports = Apart(show, lambda: failed, found, jobs, [where is None for where in places])
-        whole = show_found(found, complaints, places, reports)
+        whole = show_found(found, complaints, places, reports, around)
         failed |= reports.failed
     else:
-        whole = show_found(found, complaints, places, show)
+        whole = show_found(found, complaints, places, show, around)
     raise typer.Exit(int(failed) if whole else 2)
+
+
+def _stdout() -> BinaryIO | None:
+    return sys.stdout.buffer if sys.stdout is not None else None
+
+
+def _paged(reporter: Reporter, analysis: Analysis, layout: Layout) -> bool:
+    from systrace.commands.reading.paging import paged
+
+    held = io.BytesIO()
+    reporter.write(analysis, held, layout)
+    return paged(held.getvalue())
 
 
 def _set_limits() -> list[Limit]:

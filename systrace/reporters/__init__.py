@@ -21,11 +21,21 @@ class Reporter(Protocol):
     suffixes: tuple[str, ...]  # of files, the usual one first
     for_people: bool = False  # headings between reports and a word about systrace itself are welcome
     binary: bool = False  # no terminal may get it
+    paged: bool = False  # on a terminal, by a pager where it does not fit
     single: bool = False  # a file holds one recording
     keep: Keep = Keep()  # what the analysis has to hold on to for it
+    head: bytes = b""  # before the first recording of a file
+    tail: bytes = b""  # after the last
 
     def write(self, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:
         """Write the whole report of one recording."""
+
+
+def write_whole(kind: Reporter, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:
+    """A file of one recording."""
+    out.write(kind.head)
+    kind.write(analysis, out, layout)
+    out.write(kind.tail)
 
 
 REPORTERS: Registry[Reporter] = Registry("systrace.reporters.formats")

@@ -43,8 +43,8 @@ class Layout:
         return Layout(min(max(width, _NARROWEST), _WIDEST), colour, fitted, not on_terminal, everything, requests)
 
     def paint(self, text: str, colour: str) -> str:
-        """Text in a colour of SGR (ECMA-48); text must be safe already."""
-        return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour and text else text
+        """Text in a colour of SGR (ECMA-48); text must be safe already. "" is no colour."""
+        return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour and colour and text else text
 
 
 PAGE = Layout()

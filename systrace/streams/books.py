@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from systrace.model import Event, Forgotten, Socket, Span, TimerSet, Transfer
@@ -22,6 +23,28 @@ class Listener(Protocol):
 
     def forgotten(self, socket: Socket) -> None:
         """A socket that ended well is no longer kept."""
+
+
+class Together:
+    """Several listeners, each of which hears everything."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._listeners = listeners
+
+    def moved(self, socket: Socket, event: Transfer) -> None:
+        """See `Listener.moved`."""
+        for listener in self._listeners:
+            listener.moved(socket, event)
+
+    def ended(self, socket: Socket, sent: bool, how: str) -> None:
+        """See `Listener.ended`."""
+        for listener in self._listeners:
+            listener.ended(socket, sent, how)
+
+    def forgotten(self, socket: Socket) -> None:
+        """See `Listener.forgotten`."""
+        for listener in self._listeners:
+            listener.forgotten(socket)
 
 
 class Books:

@@ -20,11 +20,10 @@ class Gathering(Listener, Protocol):
 
 
 class Watching:
-    """A listener that hands everything on to `everything`, and what concerns the watched socket to `watched`, too."""
+    """A listener that hands on what concerns the watched socket to `watched`."""
 
-    def __init__(self, transcript: Transcript, everything: Listener, watched: Gathering) -> None:
+    def __init__(self, transcript: Transcript, watched: Gathering) -> None:
         self._transcript = transcript
-        self._everything = everything
         self._watched = watched
         self._held = 0  # bytes of the first calls
         self._tail: deque[Transfer] = deque()
@@ -33,7 +32,6 @@ class Watching:
 
     def moved(self, socket: Socket, event: Transfer) -> None:
         """See `Listener.moved`."""
-        self._everything.moved(socket, event)
         transcript = self._transcript
         if len(transcript.seen) < _SEEN:
             transcript.seen.setdefault(socket.uid, socket)
@@ -45,11 +43,9 @@ class Watching:
 
     def forgotten(self, socket: Socket) -> None:
         """See `Listener.forgotten`."""
-        self._everything.forgotten(socket)
 
     def ended(self, socket: Socket, sent: bool, how: str) -> None:
         """See `Listener.ended`."""
-        self._everything.ended(socket, sent, how)
         if socket.uid == self._transcript.uid:
             self._watched.ended(socket, sent, how)
 

@@ -375,3 +375,43 @@ def test_the_proof_as_strace_printed_it(refused: Path) -> None:
     assert "= -1 ECONNREFUSED" not in told
     assert "= -1 ECONNREFUSED" in raw
     assert " UTC" in raw
+
+
+def test_several_reports_of_one_reading(refused: Path, fine: Path, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("r.md", "r.ndjson", "r"))
+    done = parse(refused, fine, "--output", first, "--output", second, "--output", third)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+    assert first.read_bytes() == parse(refused, fine, "--format", "markdown").stdout
+    assert second.read_bytes() == parse(refused, fine, "--format", "ndjson").stdout
+    assert b"\n== " in third.read_bytes()
+    swapped = parse(refused, "--format", "junit", "--output", first, "--format", "json", "--output", second)
+    assert swapped.returncode == 1
+    assert first.read_bytes().startswith(b"<?xml")
+    assert json.loads(second.read_bytes())["verdict"]["cause"] == "connect-refused"
+
+
+def test_a_file_of_several_recordings_is_whole(refused: Path, fine: Path, tmp_path: Path) -> None:
+    one, side_by_side = tmp_path / "one.xml", tmp_path / "two.xml"
+    assert parse(refused, fine, "--output", one).returncode == 1
+    assert parse(refused, fine, "--output", side_by_side, "--jobs", "2").returncode == 1
+    assert one.read_bytes() == side_by_side.read_bytes()
+    assert one.read_bytes().count(b"<testcase ") == 2
+    assert one.read_bytes().endswith(b"</testsuite>\n</testsuites>\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--format", "json", "--format", "table"], b"2 formats need as many files"),
+        (["--output", "x", "--output", "x"], b"--output x is the same file as --output"),
+        (["--format", "json", "--output", "a", "--output", "b"], b"1 format for 2 files"),
+    ],
+)
+def test_reports_that_nobody_can_tell_apart(
+    words: list[str], said: bytes, refused: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = parse(refused, *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert said in done.stderr
+    assert {each.name for each in tmp_path.iterdir()} == {"refused.strace"}

@@ -6,13 +6,14 @@ import copy
 import io
 import json
 import re
-from functools import cache
+from functools import cache, reduce
+from operator import or_
 
 import pytest
 
 from systrace.model import Analysis, Input
 from systrace.pipeline import analyze
-from systrace.reporters import REPORTERS
+from systrace.reporters import REPORTERS, write_whole
 from systrace.reporters.choosing import Wanted, wanted
 from systrace.reporters.layout import Layout
 from systrace.rules import RULES
@@ -43,12 +44,13 @@ each_trace = pytest.mark.parametrize("trace", list(TRACES))
 def analysed(trace: str) -> Analysis:
     """The whole pipeline's analysis of a trace; nobody changes it."""
     name = "job\x1b[2J\u202e.strace" if trace == "attack" else "job.strace"
-    return analyze([Input(name, TRACES[trace].encode().splitlines(keepends=True))])
+    keep = reduce(or_, (each.keep for each in REPORTERS.values()))
+    return analyze([Input(name, TRACES[trace].encode().splitlines(keepends=True))], keep=keep)
 
 
 def written(name: str, analysis: Analysis, layout: Layout) -> bytes:
     out = io.BytesIO()
-    REPORTERS[name].write(analysis, out, layout)
+    write_whole(REPORTERS[name], analysis, out, layout)
     return out.getvalue()
 
 

@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from systrace.messages.transactions import Transaction, transactions
 from systrace.model import Input, Keep
 from systrace.pipeline import analyze
-from systrace.reporters.formats.json_report import as_dict, transaction_dicts
 from systrace.reporters.layout import Layout
+from systrace.reporters.shapes.plain import as_dict, transaction_dicts
 from systrace.reporters.shapes.schema import schema
 from systrace.reporters.views.request_table import requests_table, write_requests
 from tests.reporters.spoken import CONNECT, Move, heard, log, quoted

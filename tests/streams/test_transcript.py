@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from systrace.model import RETURNED, Message, Received, Record, Sent, Socket, Transcript, Transfer
+from systrace.streams.books import Together
 from systrace.streams.transcript import Watching
 
 
@@ -34,18 +35,20 @@ def call(number: int, size: int, sent: bool, flags: bytes = b"") -> Transfer:
     return kind(record, 4, size, flags, None, lambda _: [(b"x" * size, size)])
 
 
-def test_only_the_watched_socket_is_kept_and_all_are_handed_on() -> None:
+def test_only_the_watched_socket_is_kept_and_all_are_heard() -> None:
     everything, watched = Ear(), Ear()
     transcript = Transcript("S2")
-    watching = Watching(transcript, everything, watched)
+    watching = Watching(transcript, watched)
+    together = Together([everything, watching])
     one, two = Socket("S1", "inet", "stream"), Socket("S2", "inet", "stream")
     for number, socket in enumerate((one, two, one)):
-        watching.moved(socket, call(number, number + 1, True))
-    watching.moved(two, call(3, 9, False, b"MSG_PEEK"))
-    watching.ended(one, True, "closed")
-    watching.ended(two, False, "eof")
+        together.moved(socket, call(number, number + 1, True))
+    together.moved(two, call(3, 9, False, b"MSG_PEEK"))
+    together.ended(one, True, "closed")
+    together.ended(two, False, "eof")
+    together.forgotten(one)
     assert watching.finish() is transcript
-    assert everything.heard == ["S1 1", "S2 2", "S1 3", "S2 9", "S1 closed", "S2 eof"]
+    assert everything.heard == ["S1 1", "S2 2", "S1 3", "S2 9", "S1 closed", "S2 eof", "S1 forgotten"]
     assert watched.heard == ["S2 2", "S2 eof"]
     assert [event.size for event in transcript.moves] == [2]
     assert transcript.socket is two
@@ -55,7 +58,7 @@ def test_only_the_watched_socket_is_kept_and_all_are_handed_on() -> None:
 @given(st.lists(st.tuples(st.integers(1, 3000), st.booleans()), max_size=60), st.integers(1, 40_000))
 def test_what_is_left_out_is_counted(sizes: list[tuple[int, bool]], limit: int) -> None:
     transcript = Transcript("S1", limit)
-    watching = Watching(transcript, Ear(), Ear())
+    watching = Watching(transcript, Ear())
     socket = Socket("S1", "inet", "stream")
     calls = [call(number, size, sent) for number, (size, sent) in enumerate(sizes)]
     for each in calls:

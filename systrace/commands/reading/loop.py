@@ -38,14 +38,20 @@ def show_each(logs: Sequence[str], where: Place | None, show: Show) -> bool:
 
 
 def show_found(
-    found: Sequence[Recording], complaints: Sequence[str], places: Sequence[Place | None], show: ShowAll
+    found: Sequence[Recording],
+    complaints: Sequence[str],
+    places: Sequence[Place | None],
+    show: ShowAll,
+    around: Sequence[tuple[bytes, bytes]] = ((b"", b""),),
 ) -> bool:
-    """As `show_each`, of what `recordings` gave, with a stream for each place."""
+    """As `show_each`, of what `recordings` gave, with a stream for each place, and what stands around all in it."""
     for complaint in complaints:
         say(complaint)
     whole, shown = not complaints, False
     with contextlib.ExitStack() as stack:
         outs = [stack.enter_context(opened(where)) for where in places]
+        for out, (head, _tail) in zip(outs, around, strict=True):
+            out.write(head)
         for recording in found:
             try:
                 complaint_too = show(recording, outs, len(found) > 1)
@@ -59,6 +65,8 @@ def show_found(
                 whole = False
         if not shown:
             raise typer.Exit(2)
+        for out, (_head, tail) in zip(outs, around, strict=True):
+            out.write(tail)
     return whole
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
-from typing import BinaryIO, TypeVar
+from pathlib import PurePath
+from typing import BinaryIO
 
 from systrace.model import Analysis, Finding, Line, Output, Process, Step
 from systrace.reporters import Reporter, reporter
 from systrace.reporters.layout import PAGE, Layout
+from systrace.reporters.views.answer import SURE, Page, first_process, headline_lines, log_of, named
 from systrace.reporters.views.request_table import requests_table
 from systrace.reporters.views.socket_table import socket_table
 from systrace.reporters.words.clock import Clock
-from systrace.reporters.words.endings import ended_by
-from systrace.reporters.words.outcomes import COLOURS, WORDS
-from systrace.shell import word
-from systrace.words import clean, columns, cut, cut_middle, duration, encoded, safe, size, wrap
+from systrace.words import columns, cut_middle, duration, encoded, safe, size, wrap
 
 _MORE_FINDINGS = 3  # beside the verdict's own
 _NOTED = ("fatal", "error", "warning")
-_SURE = {"confirmed": "proven", "likely": "likely", "possible": "a guess"}
-_SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 _FEW = 3  # likely causes, checks, changes
-_JOB = 60  # columns of a command
 _TEXT = 240  # columns of one piece of proof
 _RAW = 600  # ... of one that is a call: half of it for addresses and flags
 _NARROW = 60  # columns below which continued lines are not set under their text
-
-
-T = TypeVar("T")
 
 
 @reporter
@@ -52,8 +42,8 @@ class TableReport(Reporter):
 def render(analysis: Analysis, layout: Layout) -> str:
     """The whole report as text."""
     verdict, findings = analysis.verdict, analysis.findings
-    blocks = [_headline(analysis, layout)]
-    page = _Page(analysis, Clock.of(analysis.evidence.source, layout.utc), _log_of(analysis, layout))
+    blocks = [headline_lines(analysis, layout)]
+    page = Page(analysis, Clock.of(analysis.evidence.source, layout.utc), log_of(analysis, layout))
     first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
     if first is None and verdict.outcome in ("failed", "inconclusive"):
         blocks.append(_last_words(_failed(analysis), "", page, layout))
@@ -82,74 +72,7 @@ def one_line(analysis: Analysis) -> str:
     return f"systrace: {safe(analysis.verdict.headline).rstrip('.')} ({count})"
 
 
-def _headline(analysis: Analysis, layout: Layout) -> list[str]:
-    """Outcome, job, host, time and status; then one sentence, its class at the end."""
-    verdict = analysis.verdict
-    word = WORDS.get(verdict.outcome, verdict.outcome.upper())
-    about, (sentence, more) = ", ".join(_about(analysis, layout)), _sentence(analysis)
-    lines = wrap(about or sentence, layout.width, f"{word}: ", "  ")
-    lines[0] = layout.paint(f"{word}:", COLOURS.get(verdict.outcome, "bold")) + lines[0][len(word) + 1 :]
-    if about:
-        lines += _paragraph(sentence, more, layout)
-    elif more:
-        lines += wrap(more, layout.width)
-    return lines
-
-
-def _paragraph(sentence: str, more: str, layout: Layout) -> list[str]:
-    """The sentence in bold, what follows it in the same paragraph."""
-    bold, both = wrap(sentence, layout.width), wrap(f"{sentence} {more}".strip(), layout.width)
-    painted = [layout.paint(line, "bold") for line in bold]
-    shared = both[len(bold) - 1][len(bold[-1]) :] if len(both) >= len(bold) else ""
-    return [*painted[:-1], f"{painted[-1]}{shared}", *both[len(bold) :]]
-
-
-def _sentence(analysis: Analysis) -> tuple[str, str]:
-    """(the first sentence of the headline with its class behind it, the others)."""
-    verdict, at = analysis.verdict, analysis.verdict.finding
-    first, *more = _SENTENCE_ENDS.split(verdict.headline, maxsplit=1)
-    rest = more[0] if more else ""
-    if at is None or at >= len(analysis.findings):
-        return f"{first}." if more else first, rest
-    finding = analysis.findings[at]
-    kind = f"{finding.cause}/{finding.variant}" if finding.variant else finding.cause
-    times = f" ({finding.count} times)" if finding.count > 1 and f"{finding.count} " not in first else ""
-    return f"{first.rstrip('.')}{times} [{kind}; {_SURE.get(finding.confidence, finding.confidence)}].", rest
-
-
-def _about(analysis: Analysis, layout: Layout) -> list[str]:
-    """Which job, where, when, and how it ended, as far as the log tells."""
-    evidence = analysis.evidence
-    source, job = evidence.source, _first(analysis)
-    given = source.facts.get("command")
-    command = " ".join(map(str, given)) if isinstance(given, list) else job.command if job is not None else ""
-    name = cut(safe(command), _JOB) if command else ""
-    host = source.facts.get("host")
-    words = [f"{name} on {clean(str(host), 60)}" if name and host else name]
-    words.append(Clock.of(source, layout.utc).span(source.first_ns, source.last_ns))
-    status, by = source.facts.get("exit_status"), ended_by(source)
-    words.append(_end(job, status if isinstance(status, int) else None))
-    if by is not None:
-        words.append(f"it had stalled and was ended by systrace ({by})")
-    return [word for word in words if word]
-
-
-def _first(analysis: Analysis) -> Process | None:
-    first = next(iter(analysis.evidence.processes.values()), None)
-    return first if first is not None and first.traced and first.command else None
-
-
-def _end(job: Process | None, status: int | None) -> str:
-    """How the first process ended."""
-    if job is None:
-        return ""
-    if job.signal is not None:
-        return f"killed by {job.signal}"
-    code = job.exit_code if job.exit_code is not None else status  # systrace itself waited for it
-    return "had not ended" if code is None else f"exit status {code}"
-
-
-def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: _Page) -> list[str]:
+def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: Page) -> list[str]:
     """A block; findings beside the main one lose the length of their lists, not their sense."""
     many = 99 if layout.everything else 8 if main else 3
     few = 99 if layout.everything else _FEW
@@ -183,43 +106,14 @@ def _title(finding: Finding, layout: Layout, places: str = "") -> list[str]:
     kind = f"{finding.cause}/{finding.variant}" if finding.variant else finding.cause
     lead = {"fatal": "Also", "error": "Also", "warning": "Note"}.get(finding.severity, "Note")
     times = f" ({finding.count} times)" if finding.count > 1 else ""
-    sure = _SURE.get(finding.confidence, finding.confidence)
+    sure = SURE.get(finding.confidence, finding.confidence)
     colour = {"fatal": "red", "error": "red", "warning": "yellow"}.get(finding.severity, "bold")
     about = "; ".join(each for each in (kind, sure, places) if each)
     text = f"{finding.summary}{times} [{about}]"
     return [layout.paint(line, colour) for line in wrap(text, layout.width, f"{lead}: ", "  ")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """What all blocks of one report share."""
-
-    analysis: Analysis
-    clock: Clock
-    log: str  # the recording's name for a command, or LOG
-    said: set[object] = field(default_factory=set)  # causes, steps and changes that stand above
-
-    def new(self, items: Sequence[T]) -> list[T]:
-        """Those that were not said of an earlier finding."""
-        fresh = [item for item in items if item not in self.said]
-        self.said.update(fresh)
-        return fresh
-
-    def again(self, finding: Finding) -> bool:
-        """Whether the same was said of another peer, or at another time."""
-        return not self.new([(finding.cause, finding.variant, finding.pid)])
-
-    def dated(self, step: Step, finding: Finding) -> Step:
-        """The very second, in place of the words for it."""
-        moment = self.clock.moment(finding.end_ns if finding.end_ns is not None else finding.time_ns)
-        if not moment:
-            return step
-        why = step.why.replace("from that second on", f"from {self.clock.moment(finding.time_ns) or moment} on")
-        why = why.replace("at that second", f"at {moment}").replace("of that time", f"of {moment}")
-        return replace(step, why=why.replace("at that time", f"at {moment}"))
-
-
-def _evidence(lines: Sequence[Line], layout: Layout, many: int, page: _Page) -> list[str]:
+def _evidence(lines: Sequence[Line], layout: Layout, many: int, page: Page) -> list[str]:
     """A story with clock times; the lines that prove it at the right, their file named once."""
     if not lines:
         return []
@@ -263,7 +157,7 @@ def _folded(line: str, width: int, indent: str) -> list[str]:
     return [*pieces, line]
 
 
-def _last_words(process: Process | None, quoted: str, page: _Page, layout: Layout) -> list[str]:
+def _last_words(process: Process | None, quoted: str, page: Page, layout: Layout) -> list[str]:
     """What a process wrote to its standard error last, where the proof does not quote it already."""
     said = b"".join(o.data for o in process.output if _is_error(o)) if process is not None else b""
     lines = [line for line in said.decode("utf-8", "replace").splitlines() if line[:1].strip()]  # not what goes on
@@ -279,7 +173,7 @@ def _is_error(output: Output) -> bool:
 def _failed(analysis: Analysis) -> Process | None:
     """Of those that failed and said something, the last; the job itself, where nobody did."""
     failed = [p for p in analysis.evidence.processes.values() if p.exit_code and any(map(_is_error, p.output))]
-    return max(failed, key=lambda p: p.end_ns or 0, default=_first(analysis))
+    return max(failed, key=lambda p: p.end_ns or 0, default=first_process(analysis))
 
 
 def _place(line: Line) -> str:
@@ -306,11 +200,8 @@ def _commands(steps: Sequence[Step], layout: Layout, many: int, log: str) -> lis
     """Commands are not broken: they are there to be copied. What they are for stands behind or above them."""
     out = ["Check"] if steps else []
     for step in steps[:many]:
-        command, why = step.command, step.why
+        why, command = step.why, safe(named(step, log).command)
         mark = "  # " if command and why else ""
-        if command.startswith("systrace "):  # elsewhere LOG may be a word of the trace, within quotes
-            command = command.replace(" LOG ", f" {log} ", 1)
-        command = safe(command)
         if command and columns(f"  {command}{mark}{safe(why)}") <= layout.width:
             out.append(f"  {layout.paint(command, 'bold')}{mark}{safe(why)}")
             continue
@@ -323,7 +214,7 @@ def _commands(steps: Sequence[Step], layout: Layout, many: int, log: str) -> lis
     return out
 
 
-def _more(analysis: Analysis, page: _Page, first: int | None, layout: Layout) -> list[str]:
+def _more(analysis: Analysis, page: Page, first: int | None, layout: Layout) -> list[str]:
     """Where to look on: the recording, the conversation, the page of the cause."""
     looks = []
     if first is not None and page.log != "LOG" and analysis.findings[first].socket:
@@ -333,14 +224,6 @@ def _more(analysis: Analysis, page: _Page, first: int | None, layout: Layout) ->
     lost = "Not saved: add --save FILE to keep the recording." if layout.saved_as == "" and first is not None else ""
     text = f"More: {', '.join(looks)}" if looks else ""
     return [line for each in (text, lost) if each for line in wrap(each, layout.width, "", "  ")]
-
-
-def _log_of(analysis: Analysis, layout: Layout) -> str:
-    """For a command: the file of a report, if it is one and not standard input or what is about to be deleted."""
-    if layout.saved_as:
-        return word(layout.saved_as)
-    files = analysis.evidence.source.files
-    return word(files[0]) if len(files) == 1 and Path(files[0]).is_file() else "LOG"
 
 
 def _foot(analysis: Analysis, layout: Layout) -> list[str]:

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 from systrace.messages.transactions import Transaction, transactions
 from systrace.model import Analysis
-from systrace.reporters.formats.json_report import transaction_dicts
 from systrace.reporters.layout import Layout
+from systrace.reporters.shapes.plain import transaction_dicts
 from systrace.words import columns, cut_middle, duration, encoded, safe, size, wrap
 
 _URL_AT_LEAST, _URL_CUT_TO = 24, 10  # columns; beside a note, less must do

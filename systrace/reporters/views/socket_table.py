@@ -41,7 +41,7 @@ _SPARE = (2, 4, 7, 5, 6, 3)  # left out one after the other where the terminal i
 def socket_table(analysis: Analysis, layout: Layout) -> list[str]:
     """Lines of text, none without sockets."""
     everything = [s for s in analysis.evidence.sockets.values() if s.kind == "socket"]
-    shown = everything if layout.everything else _chosen(analysis, everything)
+    shown = everything if layout.everything else chosen(analysis, everything)
     if not everything:
         return []
     rest = _left_out(everything, shown)
@@ -63,7 +63,7 @@ def _left_out(everything: list[Socket], shown: list[Socket]) -> str:
     return f"{hidden} {what}, {'more' if more else 'without anything remarkable'}: --all"
 
 
-def _chosen(analysis: Analysis, sockets: list[Socket]) -> list[Socket]:
+def chosen(analysis: Analysis, sockets: list[Socket]) -> list[Socket]:
     """Sockets with findings, then remarkable ones, then network connections up to the bound."""
     weights: dict[str, int] = {}
     for finding in analysis.findings:

@@ -1,0 +1,121 @@
+"""Markdown for a ticket: the verdict, its proof, what to run and change; short, and nothing in it is a link or a mention."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import BinaryIO
+
+from systrace import __version__
+from systrace.model import Analysis, Line, Step
+from systrace.reporters import Reporter, reporter
+from systrace.reporters.layout import PAGE, Layout
+from systrace.reporters.views.answer import Card, about_job, answer, cards
+from systrace.reporters.words.clock import Clock
+from systrace.reporters.words.outcomes import WORDS
+from systrace.words import cut, cut_middle, encoded, safe
+
+_PROOF, _CAUSES, _STEPS, _OTHERS = 12, 3, 4, 3  # lines: a ticket is read on one page
+_TEXT = 400  # columns of one
+_LINE = 160  # columns in a code block
+_MARKS = re.compile(r"[\\`*_<>\[\]#@|~&]|(?<=\w):(?=//)|(?<=www)\.|^[-+](?= )|^\d+[.)]", re.MULTILINE)
+
+
+@reporter
+class MarkdownReport(Reporter):
+    """`--format markdown` (CommonMark)."""
+
+    name = "markdown"
+    suffixes = (".md", ".markdown")
+    for_people = True
+
+    def write(self, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:
+        """Write it."""
+        out.write(encoded("\n".join(_lines(analysis, layout)) + "\n"))
+
+
+def _lines(analysis: Analysis, layout: Layout) -> Iterator[str]:
+    word = WORDS.get(analysis.verdict.outcome, analysis.verdict.outcome.upper())
+    sentence, more = answer(analysis)
+    about = ", ".join(about_job(analysis, layout))
+    yield f"## {_text(f'{word}: {about}' if about else word)}"
+    yield ""
+    yield f"**{_text(sentence)}** {_text(more)}".rstrip()
+    told = cards(analysis, layout)
+    verdict = analysis.verdict.finding is not None and analysis.verdict.finding < len(analysis.findings)
+    first, others = (told[0], told[1:]) if verdict else (None, told)
+    if first is not None:
+        yield from _card(first, analysis, layout)
+    if others:
+        yield ""
+        yield from (f"- Also: {_text(each.title)} ({_text(each.kind)}; {each.sure})" for each in others[:_OTHERS])
+        if len(others) > _OTHERS:
+            yield f"- and {len(others) - _OTHERS} more"
+    yield ""
+    yield f"_{_text(_versions(analysis))}_"
+
+
+def _card(card: Card, analysis: Analysis, layout: Layout) -> Iterator[str]:
+    yield from _proof(card.finding.lines, Clock.of(analysis.evidence.source, layout.utc))
+    yield from _list("Most likely", card.causes[:_CAUSES])
+    yield from _commands(card.steps[:_STEPS])
+    yield from _list("Change", card.remedy[:_CAUSES])
+    if card.wrong_if:
+        yield ""
+        yield f"Wrong if: {_text(card.wrong_if)}"
+
+
+def _proof(lines: Sequence[Line], clock: Clock) -> Iterator[str]:
+    if not lines:
+        return
+    shown = lines[:_PROOF]
+    rows = []
+    for line in shown:
+        who = f"{safe(line.who)} " if line.who and line.told else ""
+        place = f"{safe(PurePath(line.file).name)}:{line.line}"
+        moment = clock.moment(line.time_ns)
+        rows.append(f"{moment}{'  ' if moment else ''}{cut_middle(who + safe(line.text.strip()), _LINE)}  ({place})")
+    if len(lines) > len(shown):
+        rows.append(f"and {len(lines) - len(shown)} more")
+    yield from _block("Proof", "text", rows)
+
+
+def _commands(steps: Sequence[Step]) -> Iterator[str]:
+    rows = []
+    for step in steps:
+        command, why = safe(step.command), safe(step.why)
+        rows += [f"# {why}"] if why else []
+        rows += [command] if command else []
+    if rows:
+        yield from _block("Check", "sh", rows)
+
+
+def _block(title: str, kind: str, rows: Sequence[str]) -> Iterator[str]:
+    """Code in a fence that is longer than any in it."""
+    longest = max((len(each) for row in rows for each in re.findall("`+", row)), default=0)
+    fence = "`" * max(3, longest + 1)
+    yield from ("", f"**{title}**", "", f"{fence}{kind}", *rows, fence)
+
+
+def _list(title: str, items: Sequence[str]) -> Iterator[str]:
+    if items:
+        yield from ("", f"**{title}**", "", *(f"- {_text(item)}" for item in items))
+
+
+def _versions(analysis: Analysis) -> str:
+    facts, health = analysis.evidence.source.facts, analysis.evidence.health
+    by = facts.get("tracer") or (f"strace {facts['strace_version']}" if facts.get("strace_version") else "strace")
+    kernel = f", Linux {facts['kernel']}" if facts.get("kernel") else ""
+    masked = "secrets shown" if analysis.evidence.masks.shown else "secrets masked"
+    unread = f", {health.unparsed} not understood" if health.unparsed else ""
+    return f"systrace {__version__}, recorded by {by}{kernel}; {health.lines} lines{unread}; {masked}"
+
+
+def _text(text: str) -> str:
+    r"""As Markdown's plain text.
+
+    >>> _text("a_b <i> @all http://x.example")
+    'a\\_b \\<i\\> \\@all http\\://x.example'
+    """
+    return _MARKS.sub(lambda mark: f"{mark[0][:-1]}\\{mark[0][-1]}", cut(safe(text), _TEXT))
