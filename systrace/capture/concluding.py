@@ -6,9 +6,7 @@ import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import chain
-from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,11 +88,11 @@ def conclude(
     """
     from systrace.model import Input, Keep
     from systrace.pipeline import analyze, session_keys
-    from systrace.reporters import REPORTERS
+    from systrace.reporters import REPORTERS, kept
     from systrace.reporters.formats.table import one_line
 
     every = [(style, layout), *more]
-    keep = reduce(or_, (REPORTERS[name].keep for name, _layout in every), Keep(secrets=secrets))
+    keep = kept((REPORTERS[name] for name, _layout in every), Keep(secrets=secrets))
     own, complaint = _own_limits(limits)
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)

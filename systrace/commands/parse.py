@@ -63,8 +63,6 @@ def parse(
 ) -> None:
     """See HELP."""
     from dataclasses import replace
-    from functools import reduce
-    from operator import or_
 
     from systrace.commands.reading.analysis import analysis_of, without_calls
     from systrace.commands.reading.loop import show_found
@@ -74,7 +72,7 @@ def parse(
     from systrace.errors import UsageError
     from systrace.idle_limits import read
     from systrace.model import Keep
-    from systrace.reporters import REPORTERS
+    from systrace.reporters import REPORTERS, kept
     from systrace.reporters.choosing import fitting, wanted
     from systrace.reporters.layout import Layout
     from systrace.reporters.views.timeline import timeline
@@ -86,7 +84,7 @@ def parse(
     if socket is not None and [each.style for each in asked] != ["table"]:
         raise UsageError("--socket works only with --format table")
     places = output_places([each.output for each in asked], logs, (limits, keylog))
-    keep = reduce(or_, (each.keep for each in reporters), Keep(calls_of=socket, secrets=show_secrets))
+    keep = kept(reporters, Keep(calls_of=socket, secrets=show_secrets))
     own = read(limits, users=True) if limits is not None else _set_limits()
     failed = False
 

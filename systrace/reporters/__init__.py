@@ -7,11 +7,14 @@ which formats a command line asks for. All text that a trace can influence goes 
 
 from __future__ import annotations
 
-from typing import BinaryIO, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeVar
 
-from systrace.model import Analysis, Keep
 from systrace.registry import Registry
 from systrace.reporters.layout import PAGE, Layout
+
+if TYPE_CHECKING:
+    from systrace.model import Analysis, Keep
 
 
 class Reporter(Protocol):
@@ -23,12 +26,19 @@ class Reporter(Protocol):
     binary: bool = False  # no terminal may get it
     paged: bool = False  # on a terminal, by a pager where it does not fit
     single: bool = False  # a file holds one recording
-    keep: Keep = Keep()  # what the analysis has to hold on to for it
+    keep: Keep | None = None  # what the analysis has to hold on to for it
     head: bytes = b""  # before the first recording of a file
     tail: bytes = b""  # after the last
 
     def write(self, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:
         """Write the whole report of one recording."""
+
+
+def kept(kinds: Iterable[Reporter], base: Keep) -> Keep:
+    """What an analysis has to hold on to for all of them, beside what is wanted anyway."""
+    for kind in kinds:
+        base = base | kind.keep if kind.keep is not None else base
+    return base
 
 
 def write_whole(kind: Reporter, analysis: Analysis, out: BinaryIO, layout: Layout = PAGE) -> None:

@@ -6,14 +6,13 @@ import copy
 import io
 import json
 import re
-from functools import cache, reduce
-from operator import or_
+from functools import cache
 
 import pytest
 
-from systrace.model import Analysis, Input
+from systrace.model import Analysis, Input, Keep
 from systrace.pipeline import analyze
-from systrace.reporters import REPORTERS, write_whole
+from systrace.reporters import REPORTERS, kept, write_whole
 from systrace.reporters.choosing import Wanted, wanted
 from systrace.reporters.layout import Layout
 from systrace.rules import RULES
@@ -44,7 +43,7 @@ each_trace = pytest.mark.parametrize("trace", list(TRACES))
 def analysed(trace: str) -> Analysis:
     """The whole pipeline's analysis of a trace; nobody changes it."""
     name = "job\x1b[2J\u202e.strace" if trace == "attack" else "job.strace"
-    keep = reduce(or_, (each.keep for each in REPORTERS.values()))
+    keep = kept(REPORTERS.values(), Keep())
     return analyze([Input(name, TRACES[trace].encode().splitlines(keepends=True))], keep=keep)
 
 
