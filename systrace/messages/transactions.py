@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
@@ -47,17 +47,31 @@ class Transaction:
     )
 
 
+class Exchange(NamedTuple):
+    """A transaction and its messages; None where the log does not show them."""
+
+    row: Transaction
+    request: HttpRequest | None = None
+    answer: HttpResponse | None = None
+
+
 def transactions(evidence: Evidence) -> list[Transaction]:
     """Every request whose messages were kept, in order of start; requests within TLS count as one for a connection."""
+    return [each.row for each in exchanges(evidence)]
+
+
+def exchanges(evidence: Evidence) -> list[Exchange]:
+    """The same with the messages."""
     encrypted: dict[str, list[TlsHello]] = {}
     for message in evidence.messages:
         if isinstance(message, TlsHello):
             encrypted.setdefault(message.socket, []).append(message)
     clock = _Clock(evidence, encrypted)
-    rows = [_transaction(evidence, clock, request, answer) for request, answer in sorted(_pairs(evidence), key=_start)]
-    rows += _encrypted(evidence, clock, encrypted)
-    rows.sort(key=lambda row: row.start_ns or 0)
-    return rows
+    pairs = sorted(_pairs(evidence), key=_start)
+    found = [Exchange(_transaction(evidence, clock, *pair), *pair) for pair in pairs]
+    found += [Exchange(row) for row in _encrypted(evidence, clock, encrypted)]
+    found.sort(key=lambda each: each.row.start_ns or 0)
+    return found
 
 
 def _pairs(evidence: Evidence) -> list[tuple[HttpRequest | None, HttpResponse | None]]:

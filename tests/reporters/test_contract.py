@@ -35,7 +35,22 @@ ATTACK = rf"""
 9 1700000100.700000 +++ exited with 1 +++
 """
 TRACES = {**{cause: full_trace(rule.fires) for cause, rule in RULES.items()}, "attack": ATTACK.lstrip("\n")}
+SECRETS = ("Tok3nTok3nTok3n", "s3cr3ts3cr3t", "hunter2hunter22", "argv5ecret5ecret")
+POST = (
+    r"POST /?token=Tok3nTok3nTok3n HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer s3cr3ts3cr3t\r\n"
+    r"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 24\r\n\r\npassword=hunter2hunter22"
+)
+PLANTED = rf"""
+9 1700000100.000000 execve("/bin/job", ["job", "--password=argv5ecret5ecret"], 0x7ff /* 6 vars */) = 0 <0.0001>
+9 1700000100.100000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000010>
+9 1700000100.200000 connect(3, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.10")}}, 16) = 0 <0.001>
+9 1700000100.300000 sendto(3, "{POST}", 9999, 0, NULL, 0) = 186 <0.00001>
+9 1700000100.400000 recvfrom(3, "HTTP/1.1 500 Oh\r\n\r\nTok3nTok3nTok3n s3cr3ts3cr3t", 9000, 0, NULL, NULL) = 47 <0.000010>
+9 1700000100.500000 write(2, "login hunter2hunter22 failed\n", 29) = 29 <0.000010>
+9 1700000100.700000 +++ exited with 1 +++
+"""
 each_format = pytest.mark.parametrize("name", list(REPORTERS))
+each_text = pytest.mark.parametrize("name", [name for name, each in REPORTERS.items() if not each.binary])
 each_trace = pytest.mark.parametrize("trace", list(TRACES))
 
 
@@ -53,7 +68,7 @@ def written(name: str, analysis: Analysis, layout: Layout) -> bytes:
     return out.getvalue()
 
 
-@each_format
+@each_text
 @each_trace
 def test_a_report_is_text_that_nothing_obeys(name: str, trace: str) -> None:
     """UTF-8, whole lines, no control but the newline; colours only where they were asked for."""
@@ -73,8 +88,19 @@ def test_a_report_says_the_verdict_the_same_way_twice(name: str, trace: str) -> 
     first = written(name, analysis, PLAIN)
     assert written(name, analysis, PLAIN) == first
     assert (analysis.verdict, analysis.findings) == before
-    shown = json.loads(first)["verdict"]["cause"] if name == "json" else first.decode()
-    assert analysis.verdict.cause in shown or analysis.verdict.finding is None
+    if not REPORTERS[name].binary:
+        shown = json.loads(first)["verdict"]["cause"] if name == "json" else first.decode()
+        assert analysis.verdict.cause in shown or analysis.verdict.finding is None
+
+
+@each_format
+def test_no_format_tells_a_secret(name: str) -> None:
+    """Neither where it was sent, nor where it is repeated, nor in an argument."""
+    lines = PLANTED.lstrip("\n").encode().splitlines(keepends=True)
+    analysis = analyze([Input("job.strace", lines)], keep=kept(REPORTERS.values(), Keep()))
+    report = written(name, analysis, FULL)
+    assert analysis.evidence.processes[9].command == "job"
+    assert [secret for secret in SECRETS if secret.encode() in report] == []
 
 
 @each_format
