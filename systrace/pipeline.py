@@ -45,6 +45,7 @@ from systrace.streams.repeating import Repeats
 from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
 from systrace.traffic.activity import Activity
+from systrace.traffic.tape import Tape
 
 _BATCH_BYTES = 1 << 24  # of arguments, about: `-s 1000000` makes lines of a megabyte
 _NOTHING_MORE = Keep()
@@ -90,7 +91,8 @@ def analyze(
     """
     health, style = Health(), Style()
     keys = KeyLog() if keylog is None else keylog
-    ears = _Ears(keep, keys)
+    masks = Masks(shown=keep.secrets)
+    ears = _Ears(keep, keys, masks)
     tracker = Tracker(ears.listener, keep.calls_of)
     feed = tracker.feed
     handlers = dict(SYSCALLS) | NOTES
@@ -122,21 +124,23 @@ def analyze(
     health.limits += unseen + hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings, answer = judged(Case(evidence, limits))
-    evidence.masks = Masks(shown=keep.secrets)
+    evidence.tape = ears.tape
+    evidence.tls_keys = keys.lines() if keep.tape and keep.secrets else b""
     analysis = Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)
-    mask_analysis(analysis, evidence.masks)
+    mask_analysis(analysis, masks)
     return analysis
 
 
 class _Ears:
     """Who hears what goes over the sockets: the decoders, and what a report asked for."""
 
-    def __init__(self, keep: Keep, keys: KeyLog) -> None:
+    def __init__(self, keep: Keep, keys: KeyLog, masks: Masks) -> None:
         self._decoding = RequestDecoding(keys) if keep.requests else Decoding(keys)
         transcript = keep.transcript
         self._watching = None if transcript is None else Watching(transcript, WholeDecoding(transcript.limit, keys))
         self.activity = Activity() if keep.activity else None
-        more = [each for each in (self._watching, self.activity) if each is not None]
+        self.tape = Tape(masks) if keep.tape else None
+        more = [each for each in (self._watching, self.activity, self.tape) if each is not None]
         self.listener: Listener = Together([self._decoding, *more]) if more else self._decoding
 
     def finish(self) -> list[Message]:

@@ -84,6 +84,13 @@ def fields(recordings: Sequence[Recording], names: Iterable[str], folder: Path) 
         capture.add(recording, FIRST_PORT + number)
     path = folder / "conversations.pcap"
     capture.write(path)
+    return fields_of(path, recordings, names, folder)
+
+
+def fields_of(
+    path: Path, recordings: Sequence[Recording], names: Iterable[str], folder: Path
+) -> list[dict[str, list[str]]]:
+    """The same of a capture file in which each conversation has the client's port of its number."""
     names = ["tcp.srcport", "tcp.dstport", "udp.srcport", "udp.dstport", *names]
     argv = ["tshark", "-n", "-r", str(path), "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a"]
     argv += ["-E", f"aggregator={_BETWEEN_VALUES}"]

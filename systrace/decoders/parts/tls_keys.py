@@ -69,6 +69,14 @@ class KeyLog:
         """What is known for the connection whose ClientHello had this random: label -> secret."""
         return self._secrets.get(random)
 
+    def lines(self) -> bytes:
+        """All keys as lines of an SSLKEYLOGFILE."""
+        return b"".join(
+            f"{label} {random.hex()} {secret.hex()}\n".encode()
+            for random, secrets in self._secrets.items()
+            for label, secret in secrets.items()
+        )
+
     def overhear(self, event: Event) -> Event:
         """Look at an event on its way to the sockets: key-log lines are taken from it, and blotted out.
 
