@@ -169,10 +169,20 @@ class Loop:
         if result[0] == requests.OP_EXIT:
             tracee.in_call = False
             if not self._quiet:
-                self.calls.leave(tracee, result[1])
-                if tracee.fresh and self._widened(tracee):
-                    return
+                self._at_end(tracee, result[1])
+                return
         self._resume(tracee)
+
+    def _at_end(self, tracee: Tracee, value: int) -> None:
+        """Of a call. The line is written while the tracee runs again."""
+        self.calls.look(tracee, value)
+        if not tracee.fresh:
+            self._resume(tracee)
+            self.calls.tell(tracee)
+            return
+        self.calls.tell(tracee)
+        if not self._widened(tracee):
+            self._resume(tracee)
 
     def _at_entry(self, tracee: Tracee) -> None:
         """The beginning of a call, without a filter; with one, in a process that stops at every call."""

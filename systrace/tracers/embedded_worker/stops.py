@@ -111,10 +111,15 @@ class Calls:
 
     def leave(self, tracee: Tracee, value: int) -> None:
         """The call returned."""
+        self.look(tracee, value)
+        self.tell(tracee)
+
+    def look(self, tracee: Tracee, value: int) -> None:
+        """The call returned: read what it left behind. From then on the thread may run."""
         decoder = tracee.decoder
         if decoder is None:
             return
-        now = self._clock.monotonic()
+        tracee.lasted = self._clock.monotonic() - tracee.clock_ns
         args = tracee.args
         failed = -_ERRNO_MAX <= value < 0
         tail, result = "", failure(value) if failed else str(value)
@@ -127,13 +132,19 @@ class Calls:
             pass  # the bare number, then
         if value == -516:  # ERESTART_RESTARTBLOCK
             tracee.interrupted = tracee.name
-        lasted = now - tracee.clock_ns
+        tracee.end = f"{tail}) = {result}"
+
+    def tell(self, tracee: Tracee) -> None:
+        """Write the line of the call that `look` saw the end of."""
+        if tracee.decoder is None:
+            return
+        lasted = tracee.lasted
         self._tell_lost(tracee)
         if tracee.printed:
             start = f"{stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>"
         else:
             start = f"{stamp(tracee.entered_ns)} {tracee.name}({tracee.head}"
-        self.output.line(f"{tracee.tid} {start}{tail}) = {result} <{stamp(lasted)}>")
+        self.output.line(f"{tracee.tid} {start}{tracee.end} <{stamp(lasted)}>")
         tracee.decoder = None
 
     def _tell_lost(self, tracee: Tracee) -> None:

@@ -39,6 +39,7 @@ class Tracee:
         "clock_ns",
         "coverage",
         "decoder",
+        "end",
         "entered_ns",
         "files",
         "filters",
@@ -47,6 +48,7 @@ class Tracee:
         "in_call",
         "interrupted",
         "kept",
+        "lasted",
         "maker",
         "muted",
         "name",
@@ -75,6 +77,8 @@ class Tracee:
         self.head = ""
         self.entered_ns = 0  # wall clock
         self.clock_ns = 0  # monotonic
+        self.end = ""  # of the line, but for how long the call lasted: ns
+        self.lasted = 0
         self.printed = False  # the head is in the log already, as <unfinished ...>
         self.stash = 0  # what `enter` keeps for `leave`: a length before the call
         self.kept = ""  # and a text

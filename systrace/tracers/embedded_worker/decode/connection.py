@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import lru_cache
 
 from systrace.tracers.embedded_worker import memory
 from systrace.tracers.embedded_worker.decode import DECODERS, descriptor, integer, new_descriptor, plain
@@ -31,7 +32,11 @@ _NETLINK = {
 
 
 def _socket(_tracee: Tracee, args: Args) -> str:
-    family, kind, protocol = args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF, signed(args[2])
+    return _kind(args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF, signed(args[2]))
+
+
+@lru_cache(64)
+def _kind(family: int, kind: int, protocol: int) -> str:
     type_text = constant(kind & 0xF, _TYPES, "SOCK_???")
     if kind & ~0xF:
         type_text += "|" + flags(kind & ~0xF, _TYPE_FLAGS)
@@ -97,7 +102,8 @@ def _made(tracee: Tracee, args: Args, value: int) -> str:
     has calls of its own: these sockets matter once they are connected or bound."""
     text = new_descriptor(tracee, args, value)
     if FileTable.narrowed and args[0] & 0xFFFFFFFF in (_AF_UNIX, _AF_NETLINK):
-        tracee.fresh.remove(value)
+        if value in tracee.fresh:
+            tracee.fresh.remove(value)
         tracee.files.watch(tracee.tid, value)
     return text
 
