@@ -77,9 +77,11 @@ class FileTable:
             target = os.readlink(f"/proc/{tid}/fd/{fd}")  # noqa: PTH115 (this is the hot path)
         except OSError:
             return ""
-        socket = FileTable.names.get(target)
-        name = target.removesuffix(" (deleted)")
-        text = f"<{socket or annotation(name)}>{'' if name == target else '(deleted)'}"
+        if target.startswith("socket:["):
+            text = f"<{FileTable.names.get(target, target)}>"
+        else:
+            name = target.removesuffix(" (deleted)")
+            text = f"<{annotation(name)}>{'' if name == target else '(deleted)'}"
         if FileTable.remembers:
             self._texts[fd] = text
         return text

@@ -52,7 +52,11 @@ class Loop:
         while self.tracees:
             tid, status = wait()
             if tid > 0:
-                if status & 0xFF == 0x7F:
+                if status == requests.AT_SECCOMP and not self._detaching and tid in self.tracees:
+                    self._at_seccomp(self.tracees[tid])  # nearly all stops are these two
+                elif status == requests.AT_SYSCALL and not self._detaching and tid in self.tracees:
+                    self._at_syscall(self.tracees[tid])
+                elif status & 0xFF == 0x7F:
                     self._stopped(tid, status)
                 else:
                     self._ended(tid, status)

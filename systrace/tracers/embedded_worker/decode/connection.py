@@ -112,9 +112,9 @@ _UNDER_WAY = (0, -errno.EINPROGRESS, -errno.EAGAIN)
 
 
 def _named_leave_it(tracee: Tracee, args: Args, value: int) -> str:
-    if FileTable.narrowed and value in _UNDER_WAY and memory.unpack(tracee.tid, args[1], _FAMILY) == (_AF_UNIX,):
-        fd = signed(args[0])
-        if not tracee.coverage.covers(fd):
+    fd = signed(args[0])
+    if FileTable.narrowed and value in _UNDER_WAY and not tracee.coverage.covers(fd):
+        if memory.unpack(tracee.tid, args[1], _FAMILY) == (_AF_UNIX,):
             tracee.fresh += tracee.files.same(tracee.tid, fd)
     return ""
 
