@@ -91,6 +91,10 @@ class FileTable:
         if text.startswith(_SOCKETS):
             self._texts[fd] = text
 
+    def keeps(self, fd: int) -> bool:
+        """Whether its name is known, and that of a socket."""
+        return fd in self._texts and FileTable.narrowed
+
     def closing(self, fd: int) -> None:
         """From here on the number may come to stand for something else, in another thread."""
         self._texts.pop(fd, None)

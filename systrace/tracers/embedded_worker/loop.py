@@ -155,6 +155,10 @@ class Loop:
             if entry is None:
                 return
             tracee.filters = tracee.coverage.filters
+            if self.calls.blind(tracee, entry):
+                requests.resume(requests.SYSCALL, tracee.tid)
+                tracee.in_call = self.calls.enter(tracee, entry, timed=True)
+                return
             tracee.in_call = self.calls.enter(tracee, entry)
         to_its_end = tracee.in_call or tracee.coverage.full
         requests.resume(requests.SYSCALL if to_its_end else requests.CONT, tracee.tid)

@@ -51,8 +51,8 @@ class Calls:
         }
         self._all = not self._calls  # nothing named: everything is wanted
 
-    def enter(self, tracee: Tracee, entry: requests.Entry) -> bool:
-        """A thread enters a call. False when its end need not be looked at."""
+    def enter(self, tracee: Tracee, entry: requests.Entry, timed: bool = False) -> bool:
+        """A thread enters a call; `timed`: when, is known already. False when its end need not be looked at."""
         _, arch, number, args = entry
         known = self._calls.get(arch)
         call = known.get(number) if known is not None else self._any(arch, number)
@@ -72,12 +72,14 @@ class Calls:
             tracee.muted = False
         if decoder.skip is not None and decoder.skip(tracee, args):
             return False
-        self._place_maker(tracee)
-        tracee.entered_ns = self._clock.wall()
-        tracee.clock_ns = self._clock.monotonic()
+        if tracee.maker is not None:
+            self._show_maker(tracee)
+        if not timed:
+            tracee.entered_ns, tracee.clock_ns = self._clock.wall(), self._clock.monotonic()
         if name in _TURNS and tracee.files.watched:
             tracee.files.look(tracee.tid)
-        self._tell_lost(tracee)
+        if tracee.files.lost:
+            self._tell_lost(tracee)
         tracee.name, tracee.args, tracee.decoder = name, args, decoder
         tracee.printed = False
         if name == "restart_syscall":
@@ -91,6 +93,18 @@ class Calls:
             self.output.line(f"{_opening(tracee)}) = ?")
             tracee.decoder = None
             return False
+        return True
+
+    def blind(self, tracee: Tracee, entry: requests.Entry) -> bool:
+        """Whether the thread may run before `enter`, as that looks at nothing that the call can change."""
+        _, arch, number, args = entry
+        known = self._calls.get(arch)
+        call = known.get(number) if known is not None else None
+        if call is None or not call[1].blind or tracee.muted or tracee.observed or tracee.abi.audit != arch:
+            return False
+        if call[0] != "socket" and not tracee.files.keeps(args[0]):
+            return False
+        tracee.entered_ns, tracee.clock_ns = self._clock.wall(), self._clock.monotonic()
         return True
 
     def _any(self, arch: int, number: int) -> tuple[str, Decoder] | None:
@@ -139,7 +153,8 @@ class Calls:
         if tracee.decoder is None:
             return
         lasted = tracee.lasted
-        self._tell_lost(tracee)
+        if tracee.files.lost:
+            self._tell_lost(tracee)
         if tracee.printed:
             start = f"{stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>"
         else:
@@ -149,10 +164,9 @@ class Calls:
 
     def _tell_lost(self, tracee: Tracee) -> None:
         """Descriptors that were closed meanwhile, in calls that did not stop it."""
-        if tracee.files.lost:
-            for fd, text in tracee.files.lost:
-                self.output.line(f"{tracee.tid} {stamp(tracee.entered_ns)} close({fd}{text}) = 0 <0.000000>")
-            tracee.files.lost.clear()
+        for fd, text in tracee.files.lost:
+            self.output.line(f"{tracee.tid} {stamp(tracee.entered_ns)} close({fd}{text}) = 0 <0.000000>")
+        tracee.files.lost.clear()
 
     def asleep(self, tracee: Tracee, number: int, args: Args) -> None:
         """It sleeps in a call that did not stop it (`sleepers`)."""

@@ -26,6 +26,7 @@ class Decoder:
     result: Callable[[Tracee, Args, int], str] | None = None
     skip: Callable[[Tracee, Args], bool] | None = None  # True: this one need not be looked at
     returns: bool = True  # False for exit(2)
+    blind: bool = False  # `enter` looks at the arguments alone, and perhaps at what the first one stands for
 
 
 class Tracee:

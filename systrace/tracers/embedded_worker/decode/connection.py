@@ -120,7 +120,7 @@ def _named_leave_it(tracee: Tracee, args: Args, value: int) -> str:
 
 
 _FAMILY = struct.Struct("=H")
-DECODERS.add("socket", Decoder(_socket, result=_made))
+DECODERS.add("socket", Decoder(_socket, result=_made, blind=True))
 DECODERS.add("socketpair", Decoder(_pair_enter, _pair_leave))
 DECODERS.add("bind", Decoder(_address, _named_leave_it))
 DECODERS.add("connect", Decoder(_address, _named_leave_it))
@@ -129,4 +129,4 @@ DECODERS.add("accept", Decoder(_named_enter, _named_leave, new_descriptor))
 DECODERS.add("accept4", Decoder(_named_enter, _accept4_leave, new_descriptor))
 DECODERS.add("getsockname", Decoder(_named_enter, _named_leave))
 DECODERS.add("getpeername", Decoder(_named_enter, _named_leave))
-DECODERS.add("shutdown", Decoder(plain(descriptor, _how)))
+DECODERS.add("shutdown", Decoder(plain(descriptor, _how), blind=True))

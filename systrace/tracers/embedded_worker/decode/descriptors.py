@@ -257,7 +257,7 @@ def _signal_set(tracee: Tracee, value: int) -> str:
     return signal_set(tracee, value)
 
 
-DECODERS.add("close", Decoder(_close, _close_leave, skip=_is_file))
+DECODERS.add("close", Decoder(_close, _close_leave, skip=_is_file, blind=True))
 DECODERS.add("close_range", Decoder(_close_range, _close_range_leave, skip=_closes_no_socket))
 DECODERS.add("dup", Decoder(plain(descriptor), result=new_descriptor))
 DECODERS.add("dup2", Decoder(_dup2, result=new_descriptor))
