@@ -72,14 +72,12 @@ class Calls:
             tracee.muted = False
         if decoder.skip is not None and decoder.skip(tracee, args):
             return False
-        if tracee.maker is not None:
-            self._show_maker(tracee)
+        self._place_maker(tracee)
         if not timed:
             tracee.entered_ns, tracee.clock_ns = self._clock.wall(), self._clock.monotonic()
         if name in _TURNS and tracee.files.watched:
             tracee.files.look(tracee.tid)
-        if tracee.files.lost:
-            self._tell_lost(tracee)
+        self._tell_lost(tracee)
         tracee.name, tracee.args, tracee.decoder = name, args, decoder
         tracee.printed = False
         if name == "restart_syscall":
@@ -153,8 +151,7 @@ class Calls:
         if tracee.decoder is None:
             return
         lasted = tracee.lasted
-        if tracee.files.lost:
-            self._tell_lost(tracee)
+        self._tell_lost(tracee)
         if tracee.printed:
             start = f"{stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>"
         else:
@@ -164,9 +161,10 @@ class Calls:
 
     def _tell_lost(self, tracee: Tracee) -> None:
         """Descriptors that were closed meanwhile, in calls that did not stop it."""
-        for fd, text in tracee.files.lost:
-            self.output.line(f"{tracee.tid} {stamp(tracee.entered_ns)} close({fd}{text}) = 0 <0.000000>")
-        tracee.files.lost.clear()
+        if tracee.files.lost:
+            for fd, text in tracee.files.lost:
+                self.output.line(f"{tracee.tid} {stamp(tracee.entered_ns)} close({fd}{text}) = 0 <0.000000>")
+            tracee.files.lost.clear()
 
     def asleep(self, tracee: Tracee, number: int, args: Args) -> None:
         """It sleeps in a call that did not stop it (`sleepers`)."""

@@ -113,9 +113,10 @@ _UNDER_WAY = (0, -errno.EINPROGRESS, -errno.EAGAIN)
 
 def _named_leave_it(tracee: Tracee, args: Args, value: int) -> str:
     fd = signed(args[0])
-    if FileTable.narrowed and value in _UNDER_WAY and not tracee.coverage.covers(fd):
-        if memory.unpack(tracee.tid, args[1], _FAMILY) == (_AF_UNIX,):
-            tracee.fresh += tracee.files.same(tracee.tid, fd)
+    if not FileTable.narrowed or value not in _UNDER_WAY or tracee.coverage.covers(fd):
+        return ""
+    if memory.unpack(tracee.tid, args[1], _FAMILY) == (_AF_UNIX,):
+        tracee.fresh += tracee.files.same(tracee.tid, fd)
     return ""
 
 
