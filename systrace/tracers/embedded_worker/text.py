@@ -21,7 +21,7 @@ _FEW = 8  # one in so many: looking for them is then faster than looking each by
 def quote(data: bytes) -> str:
     """`data` between double quotes with strace's escapes: `"GET / HTTP/1.1\\r\\n"`.
 
-    Much that is no text (TLS) is written as by `strace -x`, in hexadecimal: that is made in a thirtieth of the time.
+    Much that is no text (TLS) is written as by `strace -x`, in hexadecimal: that is made in a twentieth of the time.
     """
     if not data.translate(None, _TEXT):
         text = data.decode("ascii")
