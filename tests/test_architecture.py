@@ -83,6 +83,7 @@ OWN_ROWS = {
     "systrace/parser/syscalls/": "handlers, under the names that they are for",
     "systrace/tracers/embedded_worker/decode/": "the same for printing",
     "systrace/tracers/embedded_worker/inject.py": "the calls that it makes itself",
+    "systrace/tracers/embedded_worker/plan.py": "by which argument a filter stops at each",
     "systrace/tracers/ebpf_worker/interest.py": "what the kernel's half records of each",
     "systrace/tracers/ebpf_worker/descriptors.py": "what the descriptor is that each makes",
     "systrace/parser/calls.py": "how many arguments strace prints before the kernel's answer: a number for each",

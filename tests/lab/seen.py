@@ -30,6 +30,11 @@ _VARYING = (
 _SPLICES = frozenset(("splice", "tee"))
 _VECTORS = frozenset(("readv", "writev", "preadv", "pwritev", "sendmsg", "recvmsg"))
 _PROBE = b", 1, MSG_PEEK|MSG_DONTWAIT"  # PHP looks whether the peer is still there, if the answer is not there yet
+# What no rule reads, and the embedded tracer does not stop at (DECISIONS, 45).
+_UNREAD = re.compile(
+    r"getsockopt\((?!.*SO_ERROR)|ioctl\((?!.*(?:FIONBIO|FIOCLEX|FIONCLEX))"
+    r"|setsockopt\((?!.*(?:SO_KEEPALIVE|SO_LINGER|SO_RCVTIMEO|SO_SNDTIMEO|TCP_KEEP|TCP_USER_TIMEOUT))"
+)
 _IN_VAIN = frozenset(("EAGAIN", "EWOULDBLOCK"))
 _A_LIMIT_NS = 200_000_000  # a call that waited for so long has met a time limit; others found nothing just then
 
@@ -103,9 +108,22 @@ class Track:
     @property
     def shown_by_all(self) -> bool:
         """Sockets of UNIX and netlink that never got an address or a peer count for nothing (DECISIONS, 38)."""
-        first = str(self.steps[0])
+        first = str(self.steps[0]) if self.steps else ""
         local = first.startswith(("socket(AF_UNIX", "socket(AF_NETLINK"))
         return not local or any(re.match(r"(connect|bind)\(.* = 0", str(step)) for step in self.steps)
+
+    def narrowed(self) -> "Track":
+        """The same without what no rule reads."""
+        kept = Track(self.process, self.inode, self.kind, [], self.netlink)
+        for step in self.steps:
+            last = kept.steps[-1] if kept.steps else None
+            if isinstance(step, str):
+                kept.steps += [] if _UNREAD.match(step) else [step]
+            elif isinstance(last, Flow) and last.call == step.call:
+                last.join(step)
+            else:
+                kept.steps.append(Flow(step.call, bytearray(step.data), list(step.holes)))
+        return kept
 
     def lines(self) -> list[str]:
         """The steps in words."""
@@ -126,9 +144,11 @@ class Seen:
         narrow = any(each.facts.get("sockets_only") for each in (self, other))
         kinds = ("socket",) if narrow else ("socket", "pipe")
         mine, others = (
-            [track for track in each.tracks if track.kind in kinds and (not narrow or track.shown_by_all)]
+            [track.narrowed() if narrow else track for track in each.tracks if track.kind in kinds]
             for each in (self, other)
         )
+        if narrow:
+            mine, others = ([track for track in each if track.shown_by_all] for each in (mine, others))
         missing = []
         for track in mine:
             match = next((each for each in others if track.like(each, loose)), None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.seen import Seen, seen
+from tests.lab.seen import Flow, Seen, Track, seen
 
 RECORDING = """\
 # systrace: {"format": 1, "tracer": "NAME"}
@@ -86,3 +86,13 @@ def test_pipes_are_left_out_where_a_tracer_says_that_it_leaves_them_out(tmp_path
     """By its own fact."""
     narrow = RECORDING.replace('"NAME"', '"NAME", "sockets_only": true').replace("through", "between")
     assert digested(tmp_path, "one", RECORDING).differences(digested(tmp_path, "other", narrow)) == []
+
+
+def test_options_that_no_rule_reads_are_left_out_as_well() -> None:
+    """The bytes around them are the same."""
+    track, narrow = (Track(1, 2, "socket", [Flow("read", bytearray(b"a"))]) for _ in range(2))
+    track.steps += ["setsockopt(FD, SOL_TCP, TCP_NODELAY, [1], 4) = 0", Flow("read", bytearray(b"b"))]
+    track.steps += ["setsockopt(FD, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0", "ioctl(FD, FIONREAD, [3]) = 0"]
+    narrow.steps = [Flow("read", bytearray(b"ab")), "setsockopt(FD, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0"]
+    assert not track.like(narrow)
+    assert track.narrowed().like(narrow)

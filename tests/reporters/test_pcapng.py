@@ -106,6 +106,28 @@ def test_errors_that_came_by_icmp(tmp_path: Path) -> None:
     assert tshark(path, "icmp.type", "icmp.code", "udp.dstport", display="icmp") == [["3", "3", "80"]]
 
 
+@needs_tshark
+def test_ipv6(tmp_path: Path) -> None:
+    name = (
+        'sin6_port=htons(53), sin6_flowinfo=htonl(0), inet_pton(AF_INET6, "2001:db8::1", &sin6_addr), sin6_scope_id=0'
+    )
+    calls = [
+        "socket(AF_INET6, SOCK_DGRAM, IPPROTO_UDP) = 3 <0.1>", f"connect(3, {{sa_family=AF_INET6, {name}}}, 28) = 0 <0.1>",
+        'sendto(3, "\\22\\64\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0\\1a\\7example\\0\\0\\1\\0\\1", 27, 0, NULL, 0) = 27 <0.1>',
+        "recvfrom(3, 0x7ff, 9, 0, NULL, NULL) = -1 ECONNREFUSED (Refused) <0.1>", "+++ exited with 1 +++",
+    ]  # fmt: skip
+    path = capture(trace(*calls), tmp_path / "x.pcapng")
+    argv = ["tshark", "-n", "-r", str(path), "-o", "udp.check_checksum:TRUE", "-T", "fields"]
+    argv += [
+        word
+        for field in ("dns.qry.name", "udp.checksum.status", "icmpv6.type", "icmpv6.code", "_ws.malformed")
+        for word in ("-e", field)
+    ]
+    rows = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
+    assert rows[0].split("\t")[:3] == ["a.example", "1", ""]
+    assert rows[1].split("\t")[2:] == ["1", "4", ""]
+
+
 # --------------------------------------------------------------------------------------------------------- what was said
 
 

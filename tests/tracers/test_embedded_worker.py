@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from systrace.parser.values import unescape
 from systrace.tracers.embedded_worker import memory, registers, seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.decode import DECODERS
@@ -43,6 +44,15 @@ def test_every_string_can_be_read_back_as_a_c_string(data: bytes) -> None:
     text = quote(data)
     assert text.isprintable()
     assert codecs.escape_decode(text[1:-1].encode("ascii"))[0] == data
+
+
+def test_much_that_is_no_text_is_hexadecimal_as_with_strace_x() -> None:
+    data = bytes(range(128, 256)) * 4 + b'7"\\\n'
+    text = quote(data)
+    assert text.startswith(r'"\x80\x81')
+    assert text.endswith(r'\x37\x22\x5c\x0a"')
+    assert unescape(text[1:-1].encode()) == data
+    assert quote(data[:500]).startswith(r'"\200\201')
 
 
 def test_memory_of_a_process_that_has_another_program_now() -> None:

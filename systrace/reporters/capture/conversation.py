@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from systrace.calls.errnos import UNREACHABLE
 from systrace.model import Attempt, Endpoint
 from systrace.reporters.capture.packets import ACK, FIN, MOST, PSH, RST, SYN, Address, Packet, tcp, udp, unreachable
 from systrace.traffic.tape import Connection, Move
 
 _FIRST_PORT = 1024  # made up where the log does not show the local one
-_UNREACHABLE = {"EHOSTUNREACH": 1, "ENETUNREACH": 0}
+_NET, _HOST = 0, 1  # codes of ICMP
 _PORT = 3
 
 
@@ -207,10 +208,12 @@ def _settled(ends: _Ends, attempt: Attempt, ns: int, told: str) -> Iterator[Stam
             yield from _answered(ends, ns)
     elif attempt.errno == "ECONNREFUSED":
         yield Stamped(ns, tcp(ends.theirs, ends.ours, 0, 1, RST | ACK), f"ECONNREFUSED, {told}")
-    elif attempt.errno in _UNREACHABLE and ns > (attempt.start_ns or 0) + 1_000_000:  # at once: this host's own routes
+    elif attempt.errno in UNREACHABLE and ns > (attempt.start_ns or 0) + 1_000_000:  # at once: this host's own routes
         sent = tcp(ends.ours, ends.theirs, 0, 0, SYN)
         yield Stamped(
-            ns, unreachable(ends.ours, ends.ours, _UNREACHABLE[attempt.errno or ""], sent), f"{attempt.errno}, {told}"
+            ns,
+            unreachable(ends.ours, ends.ours, _NET if attempt.errno == "ENETUNREACH" else _HOST, sent),
+            f"{attempt.errno}, {told}",
         )
 
 

@@ -57,7 +57,11 @@ def tcp(source: Address, target: Address, seq: int, ack: int, flags: int, data: 
 
 def udp(source: Address, target: Address, data: bytes, size: int) -> Packet:
     """A datagram of `size` bytes, of which `data` is known."""
-    return _ip(source, target, _UDP, struct.pack("!HHHH", source.port, target.port, 8 + size, 0), data, size)
+    header = struct.pack("!HHHH", source.port, target.port, 8 + size, 0)
+    if len(source.packed) == 16:  # RFC 8200, 8.1: zero is no checksum there
+        pseudo = source.packed + target.packed + struct.pack("!II", 8 + size, _UDP)
+        header = header[:6] + struct.pack("!H", _checksum(pseudo + header + data) or 0xFFFF)
+    return _ip(source, target, _UDP, header, data, size)
 
 
 def unreachable(source: Address, target: Address, code: int, of: Packet) -> Packet:

@@ -69,7 +69,8 @@ def hidden_by_options(evidence: Evidence) -> list[str]:
         elif facts.get("sockets_only") is True:
             hidden.append(
                 "the embedded tracer looks at sockets: files opened for reading, bytes in files and pipes, and writes of 4 kB "
-                "and more to the standard output of processes without a socket are not recorded; waits for pipes are"
+                "and more to the standard output of processes without a socket are not recorded, nor socket options but time "
+                "limits, keepalive and errors; waits for pipes are"
             )
         elif facts.get("plain_files") is False:
             hidden.append("the embedded tracer leaves out reads and writes of plain files")

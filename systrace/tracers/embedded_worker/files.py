@@ -15,7 +15,8 @@ _MOST_WATCHED = 64  # looked at one by one
 class FileTable:
     """Descriptor annotations of one process, shared by its threads; read from /proc once per descriptor.
 
-    Remembering is right only while every call that closes or replaces a descriptor is seen, so that `forget` is told.
+    Remembering is right only while every call that closes or replaces a descriptor is seen, so that `forget` is told. Where
+    calls stop the job only on some numbers, it is so for those (`keep`).
     """
 
     __slots__ = ("_texts", "lost", "watched")
@@ -30,8 +31,8 @@ class FileTable:
         self.lost: list[tuple[int, str]] = []  # those that were found closed, and are still to be told of
 
     def copy(self) -> FileTable:
-        """What a forked child starts with."""
-        copied = FileTable(self._texts)
+        """What a forked child starts with; a filter that came during the fork may not be in front of it."""
+        copied = FileTable(None if FileTable.narrowed else self._texts)
         copied.watched = dict(self.watched)
         return copied
 
@@ -76,12 +77,27 @@ class FileTable:
             target = os.readlink(f"/proc/{tid}/fd/{fd}")  # noqa: PTH115 (this is the hot path)
         except OSError:
             return ""
-        socket = FileTable.names.get(target)
-        name = target.removesuffix(" (deleted)")
-        text = f"<{socket or annotation(name)}>{'' if name == target else '(deleted)'}"
+        if target.startswith("socket:["):
+            text = f"<{FileTable.names.get(target, target)}>"
+        else:
+            name = target.removesuffix(" (deleted)")
+            text = f"<{annotation(name)}>{'' if name == target else '(deleted)'}"
         if FileTable.remembers:
             self._texts[fd] = text
         return text
+
+    def keep(self, fd: int, text: str) -> None:
+        """The number is new, and all that happens to it will be seen."""
+        if text.startswith(_SOCKETS):
+            self._texts[fd] = text
+
+    def keeps(self, fd: int) -> bool:
+        """Whether its name is known, and that of a socket."""
+        return fd in self._texts and FileTable.narrowed
+
+    def closing(self, fd: int) -> None:
+        """From here on the number may come to stand for something else, in another thread."""
+        self._texts.pop(fd, None)
 
     def is_socket(self, tid: int, fd: int) -> bool:
         """Whether it is a socket."""

@@ -89,6 +89,8 @@ class Widener:
                     tracee.fresh = pending[:_MOST]
                     return None
                 coverage.full = not added
+                if added and wanted is self._numbers:
+                    tracee.files.keep(fd, tracee.files.text(tracee.tid, fd))
             del pending[0]
         return None
 

@@ -52,7 +52,11 @@ class Loop:
         while self.tracees:
             tid, status = wait()
             if tid > 0:
-                if status & 0xFF == 0x7F:
+                if status == requests.AT_SECCOMP and not self._detaching and tid in self.tracees:
+                    self._at_seccomp(self.tracees[tid])  # nearly all stops are these two
+                elif status == requests.AT_SYSCALL and not self._detaching and tid in self.tracees:
+                    self._at_syscall(self.tracees[tid])
+                elif status & 0xFF == 0x7F:
                     self._stopped(tid, status)
                 else:
                     self._ended(tid, status)
@@ -151,6 +155,10 @@ class Loop:
             if entry is None:
                 return
             tracee.filters = tracee.coverage.filters
+            if self.calls.blind(tracee, entry):
+                requests.resume(requests.SYSCALL, tracee.tid)
+                tracee.in_call = self.calls.enter(tracee, entry, timed=True)
+                return
             tracee.in_call = self.calls.enter(tracee, entry)
         to_its_end = tracee.in_call or tracee.coverage.full
         requests.resume(requests.SYSCALL if to_its_end else requests.CONT, tracee.tid)
@@ -169,10 +177,20 @@ class Loop:
         if result[0] == requests.OP_EXIT:
             tracee.in_call = False
             if not self._quiet:
-                self.calls.leave(tracee, result[1])
-                if tracee.fresh and self._widened(tracee):
-                    return
+                self._at_end(tracee, result[1])
+                return
         self._resume(tracee)
+
+    def _at_end(self, tracee: Tracee, value: int) -> None:
+        """Of a call. The line is written while the tracee runs again."""
+        self.calls.look(tracee, value)
+        if not tracee.fresh:
+            self._resume(tracee)
+            self.calls.tell(tracee)
+            return
+        self.calls.tell(tracee)
+        if not self._widened(tracee):
+            self._resume(tracee)
 
     def _at_entry(self, tracee: Tracee) -> None:
         """The beginning of a call, without a filter; with one, in a process that stops at every call."""

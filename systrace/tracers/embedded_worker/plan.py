@@ -63,6 +63,17 @@ _READS, _WRITES = READS - RECEIVES, WRITES - SENDS - SENDFILES
 _BY_FLAGS = {"open": 1, "openat": 2}  # where these stand
 _CHANGES = 0o1103  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
 _WAITS = (7, 38)  # F_SETLKW, F_OFD_SETLKW
+# By an argument: what waits; what a rule asks for (`streams.sockets`); what changes a descriptor.
+_FUTEX_WAITS = [
+    kind | private | clock for kind in (0, 6, 9, 11, 13) for private in (0, 0x80) for clock in (0, 0x100)
+]  # FUTEX_WAIT, LOCK_PI, WAIT_BITSET, WAIT_REQUEUE_PI, LOCK_PI2; _PRIVATE, |FUTEX_CLOCK_REALTIME
+_PICKED = {
+    "futex": (1, _FUTEX_WAITS),
+    # SO_KEEPALIVE, SO_LINGER, SO_RCVTIMEO, SO_SNDTIMEO; TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_USER_TIMEOUT
+    "setsockopt": (2, [9, 13, 20, 21, 66, 67, 4, 5, 6, 18]),
+    "getsockopt": (2, [4]),  # SO_ERROR
+    "ioctl": (1, [0x5421, 0x5450, 0x5451]),  # FIONBIO, FIONCLEX, FIOCLEX
+}
 _COPIES = frozenset(("pidfd_getfd",))  # makes descriptors of sockets
 _OF_FILES = frozenset(("copy_file_range",))  # knows nothing else
 
@@ -78,7 +89,7 @@ def _narrowed(abi: Abi, numbers: dict[Abi, list[int]], wanted: frozenset[str], c
     everywhere = seccomp.on_descriptors(coverage.ranges)
     control = of(frozenset(("fcntl", "fcntl64")))
     writes, write = of(_WRITES - {"write"}), of(frozenset(("write",)))
-    others = of(SENDFILES | {"ioctl"})
+    others = of(SENDFILES)
     closes = of(frozenset(("close",)))
     opens = {name: of(frozenset((name,))) for name in _BY_FLAGS}
     tests = [
@@ -87,6 +98,7 @@ def _narrowed(abi: Abi, numbers: dict[Abi, list[int]], wanted: frozenset[str], c
         (abi, write, [*seccomp.shorter_than(_STDOUT, WORDS), *seccomp.on_descriptors([*coverage.ranges, (2, 2)])]),
         (abi, control, [*seccomp.on_descriptors([_STANDARD, *coverage.ranges]), *seccomp.one_of(1, _WAITS)]),
         *[(abi, opens[name], seccomp.with_bits(at, _CHANGES)) for name, at in _BY_FLAGS.items()],
+        *[(abi, of(frozenset((name,))), seccomp.one_of(at, values)) for name, (at, values) in _PICKED.items()],
     ]
     narrow = frozenset(number for _, each, _ in tests for number in each)
     left_out = narrow | set(of(_OF_FILES))

@@ -51,8 +51,8 @@ class Calls:
         }
         self._all = not self._calls  # nothing named: everything is wanted
 
-    def enter(self, tracee: Tracee, entry: requests.Entry) -> bool:
-        """A thread enters a call. False when its end need not be looked at."""
+    def enter(self, tracee: Tracee, entry: requests.Entry, timed: bool = False) -> bool:
+        """A thread enters a call; `timed`: when, is known already. False when its end need not be looked at."""
         _, arch, number, args = entry
         known = self._calls.get(arch)
         call = known.get(number) if known is not None else self._any(arch, number)
@@ -73,8 +73,8 @@ class Calls:
         if decoder.skip is not None and decoder.skip(tracee, args):
             return False
         self._place_maker(tracee)
-        tracee.entered_ns = self._clock.wall()
-        tracee.clock_ns = self._clock.monotonic()
+        if not timed:
+            tracee.entered_ns, tracee.clock_ns = self._clock.wall(), self._clock.monotonic()
         if name in _TURNS and tracee.files.watched:
             tracee.files.look(tracee.tid)
         self._tell_lost(tracee)
@@ -91,6 +91,18 @@ class Calls:
             self.output.line(f"{_opening(tracee)}) = ?")
             tracee.decoder = None
             return False
+        return True
+
+    def blind(self, tracee: Tracee, entry: requests.Entry) -> bool:
+        """Whether the thread may run before `enter`, as that looks at nothing that the call can change."""
+        _, arch, number, args = entry
+        known = self._calls.get(arch)
+        call = known.get(number) if known is not None else None
+        if call is None or not call[1].blind or tracee.muted or tracee.observed or tracee.abi.audit != arch:
+            return False
+        if call[0] != "socket" and not tracee.files.keeps(args[0]):
+            return False
+        tracee.entered_ns, tracee.clock_ns = self._clock.wall(), self._clock.monotonic()
         return True
 
     def _any(self, arch: int, number: int) -> tuple[str, Decoder] | None:
@@ -111,10 +123,15 @@ class Calls:
 
     def leave(self, tracee: Tracee, value: int) -> None:
         """The call returned."""
+        self.look(tracee, value)
+        self.tell(tracee)
+
+    def look(self, tracee: Tracee, value: int) -> None:
+        """The call returned: read what it left behind. From then on the thread may run."""
         decoder = tracee.decoder
         if decoder is None:
             return
-        now = self._clock.monotonic()
+        tracee.lasted = self._clock.monotonic() - tracee.clock_ns
         args = tracee.args
         failed = -_ERRNO_MAX <= value < 0
         tail, result = "", failure(value) if failed else str(value)
@@ -127,13 +144,19 @@ class Calls:
             pass  # the bare number, then
         if value == -516:  # ERESTART_RESTARTBLOCK
             tracee.interrupted = tracee.name
-        lasted = now - tracee.clock_ns
+        tracee.end = f"{tail}) = {result}"
+
+    def tell(self, tracee: Tracee) -> None:
+        """Write the line of the call that `look` saw the end of."""
+        if tracee.decoder is None:
+            return
+        lasted = tracee.lasted
         self._tell_lost(tracee)
         if tracee.printed:
             start = f"{stamp(tracee.entered_ns + lasted)} <... {tracee.name} resumed>"
         else:
             start = f"{stamp(tracee.entered_ns)} {tracee.name}({tracee.head}"
-        self.output.line(f"{tracee.tid} {start}{tail}) = {result} <{stamp(lasted)}>")
+        self.output.line(f"{tracee.tid} {start}{tracee.end} <{stamp(lasted)}>")
         tracee.decoder = None
 
     def _tell_lost(self, tracee: Tracee) -> None:

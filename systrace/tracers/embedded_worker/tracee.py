@@ -26,6 +26,7 @@ class Decoder:
     result: Callable[[Tracee, Args, int], str] | None = None
     skip: Callable[[Tracee, Args], bool] | None = None  # True: this one need not be looked at
     returns: bool = True  # False for exit(2)
+    blind: bool = False  # `enter` looks at the arguments alone, and perhaps at what the first one stands for
 
 
 class Tracee:
@@ -39,6 +40,7 @@ class Tracee:
         "clock_ns",
         "coverage",
         "decoder",
+        "end",
         "entered_ns",
         "files",
         "filters",
@@ -47,6 +49,7 @@ class Tracee:
         "in_call",
         "interrupted",
         "kept",
+        "lasted",
         "maker",
         "muted",
         "name",
@@ -75,6 +78,8 @@ class Tracee:
         self.head = ""
         self.entered_ns = 0  # wall clock
         self.clock_ns = 0  # monotonic
+        self.end = ""  # of the line, but for how long the call lasted: ns
+        self.lasted = 0
         self.printed = False  # the head is in the log already, as <unfinished ...>
         self.stash = 0  # what `enter` keeps for `leave`: a length before the call
         self.kept = ""  # and a text

@@ -47,9 +47,14 @@ def descriptor(tracee: Tracee, value: int) -> str:
 
 def new_descriptor(tracee: Tracee, _args: Args, value: int) -> str:
     """A `result` that is a descriptor which did not exist before."""
-    tracee.files.forget(value)
-    tracee.fresh.append(value)
-    return f"{value}{tracee.files.text(tracee.tid, value)}"
+    files, coverage = tracee.files, tracee.coverage
+    files.forget(value)
+    text = files.text(tracee.tid, value)
+    if not coverage.covers(value):
+        tracee.fresh.append(value)
+    elif not coverage.full:
+        files.keep(value, text)
+    return f"{value}{text}"
 
 
 def unknown(_tracee: Tracee, args: Args) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import struct
+from functools import lru_cache
 
 from systrace.tracers.embedded_worker import memory
 from systrace.tracers.embedded_worker.decode import DECODERS, descriptor, integer, new_descriptor, plain
@@ -31,7 +32,11 @@ _NETLINK = {
 
 
 def _socket(_tracee: Tracee, args: Args) -> str:
-    family, kind, protocol = args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF, signed(args[2])
+    return _kind(args[0] & 0xFFFFFFFF, args[1] & 0xFFFFFFFF, signed(args[2]))
+
+
+@lru_cache(64)
+def _kind(family: int, kind: int, protocol: int) -> str:
     type_text = constant(kind & 0xF, _TYPES, "SOCK_???")
     if kind & ~0xF:
         type_text += "|" + flags(kind & ~0xF, _TYPE_FLAGS)
@@ -97,7 +102,8 @@ def _made(tracee: Tracee, args: Args, value: int) -> str:
     has calls of its own: these sockets matter once they are connected or bound."""
     text = new_descriptor(tracee, args, value)
     if FileTable.narrowed and args[0] & 0xFFFFFFFF in (_AF_UNIX, _AF_NETLINK):
-        tracee.fresh.remove(value)
+        if value in tracee.fresh:
+            tracee.fresh.remove(value)
         tracee.files.watch(tracee.tid, value)
     return text
 
@@ -106,15 +112,16 @@ _UNDER_WAY = (0, -errno.EINPROGRESS, -errno.EAGAIN)
 
 
 def _named_leave_it(tracee: Tracee, args: Args, value: int) -> str:
-    if FileTable.narrowed and value in _UNDER_WAY and memory.unpack(tracee.tid, args[1], _FAMILY) == (_AF_UNIX,):
-        fd = signed(args[0])
-        if not tracee.coverage.covers(fd):
-            tracee.fresh += tracee.files.same(tracee.tid, fd)
+    fd = signed(args[0])
+    if not FileTable.narrowed or value not in _UNDER_WAY or tracee.coverage.covers(fd):
+        return ""
+    if memory.unpack(tracee.tid, args[1], _FAMILY) == (_AF_UNIX,):
+        tracee.fresh += tracee.files.same(tracee.tid, fd)
     return ""
 
 
 _FAMILY = struct.Struct("=H")
-DECODERS.add("socket", Decoder(_socket, result=_made))
+DECODERS.add("socket", Decoder(_socket, result=_made, blind=True))
 DECODERS.add("socketpair", Decoder(_pair_enter, _pair_leave))
 DECODERS.add("bind", Decoder(_address, _named_leave_it))
 DECODERS.add("connect", Decoder(_address, _named_leave_it))
@@ -123,4 +130,4 @@ DECODERS.add("accept", Decoder(_named_enter, _named_leave, new_descriptor))
 DECODERS.add("accept4", Decoder(_named_enter, _accept4_leave, new_descriptor))
 DECODERS.add("getsockname", Decoder(_named_enter, _named_leave))
 DECODERS.add("getpeername", Decoder(_named_enter, _named_leave))
-DECODERS.add("shutdown", Decoder(plain(descriptor, _how)))
+DECODERS.add("shutdown", Decoder(plain(descriptor, _how), blind=True))

@@ -43,7 +43,13 @@ def open_flags(tracee: Tracee, value: int) -> str:
     return _ACCESS[value & 3] + ("|" + flags(rest, names) if rest else "")
 
 
-def _close(tracee: Tracee, args: Args, value: int) -> str:
+def _close(tracee: Tracee, args: Args) -> str:
+    text = descriptor(tracee, args[0])
+    tracee.files.closing(signed(args[0]))
+    return text
+
+
+def _close_leave(tracee: Tracee, args: Args, value: int) -> str:
     tracee.files.closed(signed(args[0]))
     return ""
 
@@ -251,7 +257,7 @@ def _signal_set(tracee: Tracee, value: int) -> str:
     return signal_set(tracee, value)
 
 
-DECODERS.add("close", Decoder(plain(descriptor), _close, skip=_is_file))
+DECODERS.add("close", Decoder(_close, _close_leave, skip=_is_file, blind=True))
 DECODERS.add("close_range", Decoder(_close_range, _close_range_leave, skip=_closes_no_socket))
 DECODERS.add("dup", Decoder(plain(descriptor), result=new_descriptor))
 DECODERS.add("dup2", Decoder(_dup2, result=new_descriptor))

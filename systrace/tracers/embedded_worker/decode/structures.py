@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from functools import lru_cache
 
 from systrace.tracers.embedded_worker import memory
 from systrace.tracers.embedded_worker.names import signal_name
@@ -110,11 +111,9 @@ def format_sockaddr(data: bytes) -> str:
     family = FAMILIES.get(number)
     if family is None:
         return f"{{sa_family={number:#x} /* AF_??? */, sa_data={quote(data[2:])}}}"
-    body = f"sa_data={quote(data[2:])}"
     if number == socket.AF_INET and len(data) >= 8:
-        port = int.from_bytes(data[2:4], "big")
-        body = f'sin_port=htons({port}), sin_addr=inet_addr("{socket.inet_ntoa(data[4:8])}")'
-    elif number == socket.AF_INET6 and len(data) >= 24:
+        return _inet(data[2:8])
+    if number == socket.AF_INET6 and len(data) >= 24:
         body = _inet6(data)
     elif number == socket.AF_UNIX:
         if len(data) == 2:
@@ -126,7 +125,15 @@ def format_sockaddr(data: bytes) -> str:
     elif number == socket.AF_VSOCK and len(data) >= 12:
         port, cid = struct.unpack_from("=II", data, 4)
         body = f"svm_cid={cid:#x}, svm_port={port:#x}"
+    else:
+        body = f"sa_data={quote(data[2:])}"
     return f"{{sa_family={family}, {body}}}"
+
+
+@lru_cache(1024)
+def _inet(data: bytes) -> str:
+    port = int.from_bytes(data[:2], "big")
+    return f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("{socket.inet_ntoa(data[2:])}")}}'
 
 
 def _inet6(data: bytes) -> str:

@@ -95,7 +95,7 @@ def _positioned_flags(tracee: Tracee, args: Args) -> str:
 
 
 for _name, _tail in (("read", _nothing), ("pread64", _offset)):
-    DECODERS.add(_name, Decoder(_first, _reader(_tail), skip=_reads_file))
+    DECODERS.add(_name, Decoder(_first, _reader(_tail), skip=_reads_file, blind=True))
 for _name, _tail in (("write", _nothing), ("pwrite64", _offset)):
     DECODERS.add(_name, Decoder(_writer(_tail), skip=_writes_file))
 for _name, _tail in (("readv", _nothing), ("preadv", _positioned), ("preadv2", _positioned_flags)):
@@ -147,7 +147,7 @@ def _recvfrom_leave(tracee: Tracee, args: Args, value: int) -> str:
 DECODERS.add("sendto", Decoder(_writer(_sendto_tail)))
 DECODERS.add("recvfrom", Decoder(_recvfrom_enter, _recvfrom_leave))
 DECODERS.add("send", Decoder(_writer(_send_flags)))  # sub-call of i386's socketcall(2)
-DECODERS.add("recv", Decoder(_first, _reader(_send_flags)))
+DECODERS.add("recv", Decoder(_first, _reader(_send_flags), blind=True))
 
 
 def _offset_at(tracee: Tracee, value: int) -> str:
