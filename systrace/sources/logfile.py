@@ -56,7 +56,7 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
         else:
             groups.setdefault(f"\0{path}", []).append((0, path))
     _allow_open_files(len(files))
-    return [[Input(path, _lines(path), tid) for tid, path in sorted(members)] for members in groups.values()]
+    return [[Input(path, lines_of(path), tid) for tid, path in sorted(members)] for members in groups.values()]
 
 
 def stem_of_siblings(path: str) -> str | None:
@@ -75,7 +75,7 @@ def _allow_open_files(count: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def _lines(path: str) -> Iterable[bytes]:
+def lines_of(path: str) -> Iterable[bytes]:
     """The lines of one file; opened now, so that a wrong path is an error before any work is done."""
     if path == "-" and sys.stdin is None:
         raise InputError("standard input is closed")

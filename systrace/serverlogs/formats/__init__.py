@@ -1,0 +1,1 @@
+"""One file per kind of access log, found by walking this package."""
