@@ -59,6 +59,11 @@ class Tracker(Books):
             task.process.traced = True
             handler(self, task, event)
 
+    def goes_on_until(self, time_ns: int) -> None:
+        """Calls that told nothing have come until then."""
+        if self.last_ns is not None and time_ns > self.last_ns:
+            self.last_ns = time_ns
+
     def _hold(self, event: Event, record: Record, time_ns: int) -> bool:
         """Without -T a call's end is its thread's next line: the held call is handled now. Is this one to be held?"""
         held = self.held.pop(record.tid, None)
