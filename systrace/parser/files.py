@@ -19,10 +19,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from systrace.calls import CHILDREN, FUTEXES, OPENS, SLEEPS
-from systrace.calls.paths import is_library, is_of_system
+from systrace.calls.paths import LIBRARIES, OF_SYSTEM, is_library, is_of_system
 from systrace.model import Record, Style
 
 _SOON_NS = 1_000_000_000  # a call that takes longer is a wait
+_MOST_NUMBER = 9999
 _FILE = re.compile(rb"(\d{1,4})</[^<>]*>(?:,|\Z)")
 _STANDARD = re.compile(rb"[012](?:[<,]|\Z)")
 _OPENED = re.compile(rb"</[^<>]*>\Z")
@@ -41,6 +42,9 @@ class Files:
     ON_FILE = _LEFT_OUT | {"write"}  # their first argument is a descriptor
     OPENS = OPENS
     HARMLESS = OPENS | SLEEPS | FUTEXES | CHILDREN | {"rename", "renameat", "renameat2"}  # number and thread stay what they are
+
+    OF_SYSTEM = tuple(each.encode() for each in OF_SYSTEM)  # for C
+    LIBRARIES = tuple(each.encode() for each in LIBRARIES)
 
     def __init__(self, others: set[int]) -> None:
         self.others = others
@@ -97,7 +101,7 @@ class Files:
             if call not in self.HARMLESS:
                 self.disturb(lineno)
             return False
-        if fd is None or fd < 3:
+        if fd is None or not 3 <= fd <= _MOST_NUMBER:
             return False
         if told is None or duration_ns is None or duration_ns >= _SOON_NS:
             return False

@@ -214,7 +214,7 @@ class Reader:
         note = partial(note_unasked, self._style)
         return kind(
             lines, self._keep.get, known_result, self._second, note, self._irregular, tids, TELLING, Record,
-            self._source, self._batch,
+            self._source, self._batch, self._files,
         )  # fmt: skip
 
     def _second(self, clock: bytes, kind: str) -> int:
