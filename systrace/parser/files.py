@@ -41,14 +41,18 @@ class Files:
 
     ON_FILE = _LEFT_OUT | {"write"}  # their first argument is a descriptor
     OPENS = OPENS
-    HARMLESS = OPENS | SLEEPS | FUTEXES | CHILDREN | {"rename", "renameat", "renameat2"}  # number and thread stay what they are
+    HARMLESS = (
+        OPENS | SLEEPS | FUTEXES | CHILDREN | {"rename", "renameat", "renameat2"}
+    )  # number and thread stay what they are
 
     OF_SYSTEM = tuple(each.encode() for each in OF_SYSTEM)  # for C
     LIBRARIES = tuple(each.encode() for each in LIBRARIES)
 
     def __init__(self, others: set[int]) -> None:
         self.others = others
-        self.names: set[str] = set()  # of calls that may be left out, once the books have shown that they can do without
+        self.names: set[str] = (
+            set()
+        )  # of calls that may be left out, once the books have shown that they can do without
         self.threads: dict[int, dict[str, bytes]] = {}  # the last arguments of each thread's calls, by name
         self.last_ns = 0  # when the last call that was left out had ended
         self.handled = 0  # the books know all that stands before this line
@@ -78,7 +82,14 @@ class Files:
             yield record
 
     def tells_nothing(
-        self, lineno: int, tid: int, call: str, args: bytes, told: bytes | None, duration_ns: int | None, fd: int | None,
+        self,
+        lineno: int,
+        tid: int,
+        call: str,
+        args: bytes,
+        told: bytes | None,
+        duration_ns: int | None,
+        fd: int | None,
     ) -> bool:
         """Whether a call can be left out; each one that ended is asked about here.
 

@@ -48,7 +48,9 @@ class Table:
     fds: dict[int, Description] = field(default_factory=dict)
     cloexec: set[int] | None = None
     users: int = 1
-    others: set[int] = field(default_factory=set)  # of all tables: numbers that ever stood for something else than a file
+    others: set[int] = field(
+        default_factory=set
+    )  # of all tables: numbers that ever stood for something else than a file
 
     def copy(self) -> Table:
         """What a child gets from fork."""
