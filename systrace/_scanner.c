@@ -392,8 +392,8 @@ static PyObject *scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->results = PyMem_Calloc(PLACES, sizeof(Place));
     if (self->names == NULL || self->results == NULL)
         PyErr_NoMemory();
-    else
-        files_new(&self->files, files);
+    else if (!files_new(&self->files, files) && !PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "threads must be a dictionary");
     PyObject *plain = PyErr_Occurred() ? NULL : PyObject_CallFunction(known, "y", "0");
     if (plain != NULL && (self->returned = PySequence_GetItem(plain, 2)) != NULL && learn_offsets(self)) {
         Py_DECREF(plain);

@@ -22,7 +22,7 @@ static int files_new(Files *files, PyObject *python) {
     files->python = Py_NewRef(python);
     return (files->names = PyObject_GetAttrString(python, "names")) != NULL &&
            (files->others = PyObject_GetAttrString(python, "others")) != NULL &&
-           (files->threads = PyObject_GetAttrString(python, "threads")) != NULL &&
+           (files->threads = PyObject_GetAttrString(python, "threads")) != NULL && PyDict_Check(files->threads) &&
            (files->on_file = PyObject_GetAttrString(python, "ON_FILE")) != NULL &&
            (files->opens = PyObject_GetAttrString(python, "OPENS")) != NULL &&
            (files->harmless = PyObject_GetAttrString(python, "HARMLESS")) != NULL &&

@@ -50,9 +50,7 @@ class Files:
 
     def __init__(self, others: set[int]) -> None:
         self.others = others
-        self.names: set[str] = (
-            set()
-        )  # of calls that may be left out, once the books have shown that they can do without
+        self.names: set[str] = set()  # of calls that may be left out by now
         self.threads: dict[int, dict[str, bytes]] = {}  # the last arguments of each thread's calls, by name
         self.last_ns = 0  # when the last call that was left out had ended
         self.handled = 0  # the books know all that stands before this line
@@ -62,7 +60,7 @@ class Files:
         """The books have come to this line."""
         self.handled = max(self.handled, lineno)
         seen = style.syscalls
-        if len(self.names) < len(_LEFT_OUT) + len(OPENS) and style.succeeded and seen & OPENS:
+        if style.succeeded and seen & OPENS:
             self.names |= seen & (_LEFT_OUT | OPENS)
 
     def disturb(self, lineno: int) -> None:
@@ -74,7 +72,7 @@ class Files:
         """The records of a line that is no plain call."""
         for record in found:
             if record.syscall in self.ON_FILE and record.syscall != "fcntl":
-                harmless = _FILE.match(record.args) or _STANDARD.match(record.args)
+                harmless = bool(_FILE.match(record.args) or _STANDARD.match(record.args))
             else:
                 harmless = record.syscall in self.HARMLESS or record.syscall == "text"
             if not harmless:

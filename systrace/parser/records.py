@@ -170,10 +170,11 @@ class Reader:
                     if tid in pending and pid:
                         yield from met(slow.overtaken(tid), lineno)
                     retval = result[0]
-                    if files is not None:
+                    if files is not None and time_ns is not None:
                         told = result[3] if result[1] is None and result[2] == RETURNED else None
-                        if time_ns is not None and files.tells_nothing(lineno, tid, call, args, told, duration, retval):
-                            files.last_ns = max(files.last_ns, time_ns + (duration or 0))
+                        if files.tells_nothing(lineno, tid, call, args, told, duration, retval):
+                            if duration is not None and time_ns + duration > files.last_ns:
+                                files.last_ns = time_ns + duration
                             continue
                     if call in TELLING:
                         threads.told(call, tid, retval)
