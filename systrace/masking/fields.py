@@ -97,7 +97,7 @@ _PATTERNS: tuple[tuple[tuple[bytes, ...], bytes], ...] = (
         (b"basic ", b"bearer ", b"negotiate ", b"ntlm "),
         rb"(?i)(?<![a-z])(?:Basic|Bearer|Negotiate|NTLM) {1,4}([A-Za-z0-9+/=._~-]{16,})",
     ),
-    ((b"://",), rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@"),  # userinfo of a URL
+    ((b"@",), rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@"),  # userinfo of a URL
     (
         (b"/services/t", b"/webhook", b"/bot"),
         (  # the path is the key: Slack, Discord, Teams, Telegram
