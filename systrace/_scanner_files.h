@@ -1,6 +1,7 @@
 /* Calls on files that tell nothing: what parser/files.py says and explains, for the lines that the scanner reads. */
 
 #define MOST_NUMBER 9999
+#define LONGEST 4096
 
 typedef struct {
     PyObject *python; /* the Files; NULL: nothing is left out */
@@ -155,7 +156,8 @@ static int tells_nothing(Files *files, long long lineno, const Call *call) {
             return 0;
     } else if (!opens)
         return PySet_Contains(files->harmless, call->call) ? 0 : disturb(files, lineno);
-    if (fd < 3 || fd > MOST_NUMBER || !call->went_well || call->duration < 0 || call->duration >= 1000000000)
+    if (fd < 3 || fd > MOST_NUMBER || !call->went_well || call->duration < 0 || call->duration >= 1000000000 ||
+        args.size > LONGEST)
         return 0;
     int fresh = is_new(files, lineno, call);
     if (fresh != 1 || files->handled < files->disturbed || !PySet_Contains(files->names, call->call))

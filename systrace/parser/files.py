@@ -24,6 +24,7 @@ from systrace.model import Record, Style
 
 _SOON_NS = 1_000_000_000  # a call that takes longer is a wait
 _MOST_NUMBER = 9999
+_LONGEST = 4096  # bytes of arguments, which are remembered
 _FILE = re.compile(rb"(\d{1,4})</[^<>]*>(?:,|\Z)")
 _STANDARD = re.compile(rb"[012](?:[<,]|\Z)")
 _OPENED = re.compile(rb"</[^<>]*>\Z")
@@ -112,7 +113,7 @@ class Files:
             return False
         if fd is None or not 3 <= fd <= _MOST_NUMBER:
             return False
-        if told is None or duration_ns is None or duration_ns >= _SOON_NS:
+        if told is None or duration_ns is None or duration_ns >= _SOON_NS or len(args) > _LONGEST:
             return False
         before = self.threads.get(tid)
         if before is None:

@@ -81,6 +81,11 @@ def test_waits_and_times_that_are_unknown_stay(files: Files, batch: int) -> None
     assert left([*lines(rounds(2)), slow, untimed], files, batch) == ["openat", "read", "read"]
 
 
+def test_what_is_too_long_to_remember_stays(files: Files, batch: int) -> None:
+    log = lines([*rounds(2), f'read(3</srv/a>, "{"x" * 5000}", 9000) = 5000'])
+    assert left(log, files, batch) == ["openat", "read"]
+
+
 def test_numbers_of_sockets_stay(files: Files, batch: int) -> None:
     files.others.add(3)
     assert len(left(lines(rounds(3)), files, batch)) == 12
