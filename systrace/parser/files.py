@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from systrace.calls import CHILDREN, FUTEXES, OPENS, SLEEPS
+from systrace.calls import CHILDREN, FUTEXES, OF_FILES, OPENS, RENAMES, SLEEPS
 from systrace.calls.paths import LIBRARIES, OF_SYSTEM, is_library, is_of_system
 from systrace.model import Record, Style
 
@@ -29,7 +29,7 @@ _FILE = re.compile(rb"(\d{1,4})</[^<>]*>(?:,|\Z)")
 _STANDARD = re.compile(rb"[012](?:[<,]|\Z)")
 _OPENED = re.compile(rb"</[^<>]*>\Z")
 _PATH = re.compile(rb'(?:[^"]*, )?"(/[^"\\]*)", O_RDONLY')
-_LEFT_OUT = frozenset(("read", "close", "fcntl"))
+_LEFT_OUT = OF_FILES - {"write"}
 _QUESTIONS = (b", F_GETFL", b", F_GETFD")
 
 
@@ -40,11 +40,9 @@ class Files:
         others: numbers that ever stood for something else than a file; whoever keeps the books enters them.
     """
 
-    ON_FILE = _LEFT_OUT | {"write"}  # their first argument is a descriptor
+    ON_FILE = OF_FILES  # their first argument is a descriptor
     OPENS = OPENS
-    HARMLESS = (
-        OPENS | SLEEPS | FUTEXES | CHILDREN | {"rename", "renameat", "renameat2"}
-    )  # number and thread stay what they are
+    HARMLESS = OPENS | SLEEPS | FUTEXES | CHILDREN | RENAMES  # number and thread stay what they are
 
     OF_SYSTEM = tuple(each.encode() for each in OF_SYSTEM)  # for C
     LIBRARIES = tuple(each.encode() for each in LIBRARIES)
