@@ -98,9 +98,8 @@ def analyze(
     repeats = Repeats()
     as_is = bool(inputs) and inputs[0].as_is
     files = Files(tracker.tasks.others)
-    completion = Completion() if len(inputs) == 1 else None
     source_of_records = records(inputs, wanted_names(), health, style, as_is, BATCH, files)
-    for batch in _batches(source_of_records, completion):
+    for batch in _batches(source_of_records, len(inputs) == 1, files, style):
         seen.update([record.syscall for record in batch])
         note_results(style, batch)
         events = [handlers[record.syscall](record) for record in batch]
@@ -111,11 +110,7 @@ def analyze(
             if type(event) is Sent or type(event) is Fact:
                 event = keys.overhear(event)
             feed(event)
-        if batch and completion is not None and completion.as_read:
-            files.behind(batch[-1].lineno, style)
-    if files.last_ns:
-        tracker.goes_on_until(files.last_ns)
-    tracker.finish()
+    tracker.finish(files.last_ns)
     repeats.finish()
     if watching is not None:
         watching.finish()
@@ -148,15 +143,17 @@ def _with_lines(evidence: Evidence, finding: Finding) -> Finding:
     return finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding))
 
 
-def _batches(source: Iterator[Record], completion: Completion | None) -> Iterator[list[Record]]:
+def _batches(source: Iterator[Record], one_file: bool, files: Files, style: Style) -> Iterator[list[Record]]:
     """All records in order of completion; the files of -ff come so already."""
+    completion = Completion()
     size = BATCH // 8
     while batch := list(islice(source, size)):
         held = sum([len(record.args) for record in batch])  # noqa: C419 (a list is faster)
         size = min(BATCH, max(1, len(batch) * _BATCH_BYTES // (held + 1)))
-        yield batch if completion is None else completion.ordered(batch)
-    if completion is not None:
-        yield completion.rest()
+        yield completion.ordered(batch) if one_file else batch
+        if completion.as_read:  # whoever asks for more has handled these
+            files.behind(batch[-1].lineno, style)
+    yield completion.rest()
 
 
 def evidence_lines(evidence: Evidence, finding: Finding) -> list[Line]:

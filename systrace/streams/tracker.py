@@ -59,11 +59,6 @@ class Tracker(Books):
             task.process.traced = True
             handler(self, task, event)
 
-    def goes_on_until(self, time_ns: int) -> None:
-        """Calls that told nothing have come until then."""
-        if self.last_ns is not None and time_ns > self.last_ns:
-            self.last_ns = time_ns
-
     def _hold(self, event: Event, record: Record, time_ns: int) -> bool:
         """Without -T a call's end is its thread's next line: the held call is handled now. Is this one to be held?"""
         held = self.held.pop(record.tid, None)
@@ -134,8 +129,14 @@ class Tracker(Books):
 
     # ---------------------------------------------------------------------------------------------------------- finish
 
-    def finish(self) -> None:
-        """The log has ended: what was held is handled, what still waits is marked so."""
+    def finish(self, until_ns: int = 0) -> None:
+        """The log has ended: what was held is handled, what still waits is marked so.
+
+        Args:
+            until_ns: when the last call had ended that told nothing.
+        """
+        if self.last_ns is not None:
+            self.last_ns = max(self.last_ns, until_ns)
         self._from_facts()
         for event in sorted(self.held.values(), key=lambda e: e.record.lineno):
             self._handle(event)
