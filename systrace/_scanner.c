@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdint.h>
 #include "_scanner_text.h"
+#include "_scanner_files.h"
 
 enum { SOURCE, LINENO, TID, TIME, DURATION, SYSCALL, ARGS, RETVAL, ERRNO, OUTCOME, RAW, RESULT_TEXT, FIELDS };
 
@@ -35,6 +36,7 @@ typedef struct {
     PyObject *returned, *empty;
     Py_ssize_t offsets[FIELDS];
     Place *names, *results;
+    Files files;
     long long base, lineno, calls;
     Py_ssize_t most, held; /* records of a batch; bytes of the arguments of this one */
     int pid, clock;        /* the columns that lines have; CLOCK_UNKNOWN: all lines are Python's */
@@ -171,6 +173,16 @@ static PyObject *tid_of(Scanner *self, Text pid) {
     return tid;
 }
 
+/* What a result that is no plain number says, as far as calls on files are concerned. */
+static void read_result(Scanner *self, PyObject *result, Call *call) {
+    PyObject *value = PyTuple_GetItem(result, 0), *text = PyTuple_GetItem(result, 3);
+    call->told = (Text){PyBytes_AsString(text), PyBytes_Size(text)};
+    call->went_well = PyTuple_GetItem(result, 1) == Py_None && PyTuple_GetItem(result, 2) == self->returned;
+    int overflow = 0;
+    if (value != Py_None)
+        call->fd = PyLong_AsLongLongAndOverflow(value, &overflow);
+}
+
 /* One line. */
 static int take(Scanner *self, PyObject *line) {
     if (!PyBytes_CheckExact(line))
@@ -238,14 +250,35 @@ static int take(Scanner *self, PyObject *line) {
         return PyErr_Occurred() ? FAILED : HANDED_OVER;
     if (columns.pid.size && PyDict_Size(self->pending) && PyDict_Contains(self->pending, tid))
         return HANDED_OVER; /* that call has returned meanwhile */
+    PyObject *args = PyBytes_FromStringAndSize(columns.arguments, size);
+    if (args == NULL)
+        return FAILED;
+    long long time = self->clock == CLOCK_NONE ? 0 : self->base + nanoseconds(columns.fraction);
+    if (self->files.python != NULL && self->clock != CLOCK_NONE) {
+        Call found = {call, args, tid, told, -1, duration, 1};
+        if (result == NULL)
+            found.fd = number(value);
+        else
+            read_result(self, result, &found);
+        int nothing = tells_nothing(&self->files, self->lineno, &found);
+        if (nothing != 0) {
+            Py_DECREF(args);
+            if (nothing < 0)
+                return FAILED;
+            if (time + duration > self->files.last_ns)
+                self->files.last_ns = time + duration;
+            self->calls++;
+            return DONE;
+        }
+    }
     PyObject *fields[FIELDS] = {
         [SOURCE] = Py_NewRef(self->source),
         [LINENO] = PyLong_FromLongLong(self->lineno),
         [TID] = Py_NewRef(tid),
-        [TIME] = self->clock == CLOCK_NONE ? Py_NewRef(Py_None) : PyLong_FromLongLong(self->base + nanoseconds(columns.fraction)),
+        [TIME] = self->clock == CLOCK_NONE ? Py_NewRef(Py_None) : PyLong_FromLongLong(time),
         [DURATION] = timed == NULL ? Py_NewRef(Py_None) : PyLong_FromLongLong(duration),
         [SYSCALL] = Py_NewRef(call),
-        [ARGS] = PyBytes_FromStringAndSize(columns.arguments, size),
+        [ARGS] = args,
         [RETVAL] = result ? Py_NewRef(PyTuple_GetItem(result, 0)) : PyLong_FromLongLong(number(value)),
         [ERRNO] = Py_NewRef(result ? PyTuple_GetItem(result, 1) : Py_None),
         [OUTCOME] = Py_NewRef(result ? PyTuple_GetItem(result, 2) : self->returned),
@@ -266,7 +299,7 @@ static int take(Scanner *self, PyObject *line) {
 }
 
 /* The next line that Python has to read, or an empty one when a batch of records is ready before that. */
-static PyObject *scanner_next(Scanner *self) {
+static PyObject *next_line(Scanner *self) {
     PyObject *open = PyObject_GetAttrString(self->irregular, "open");
     if (open == NULL)
         return NULL;
@@ -287,6 +320,16 @@ static PyObject *scanner_next(Scanner *self) {
             return taken == FAILED ? NULL : Py_NewRef(line);
     }
     return Py_NewRef(self->empty);
+}
+
+static PyObject *scanner_next(Scanner *self) {
+    if (!files_from_python(&self->files))
+        return NULL;
+    PyObject *line = next_line(self);
+    if (PyErr_Occurred() || files_to_python(&self->files))
+        return line;
+    Py_XDECREF(line);
+    return NULL;
 }
 
 /* Where the slots of a record are: each of a probe's fields is looked for in its memory. 0 is an exception. */
@@ -315,14 +358,14 @@ static int learn_offsets(Scanner *self) {
 }
 
 static PyObject *scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    PyObject *lines, *keep, *known, *second, *note, *irregular, *tids, *telling, *record, *source;
+    PyObject *lines, *keep, *known, *second, *note, *irregular, *tids, *telling, *record, *source, *files;
     Py_ssize_t most;
     if (kwargs != NULL && PyDict_Size(kwargs)) {
         PyErr_SetString(PyExc_TypeError, "no keywords");
         return NULL;
     }
-    if (!PyArg_ParseTuple(args, "OOOOOOO!OOOn", &lines, &keep, &known, &second, &note, &irregular, &PyDict_Type, &tids,
-                          &telling, &record, &source, &most))
+    if (!PyArg_ParseTuple(args, "OOOOOOO!OOOnO", &lines, &keep, &known, &second, &note, &irregular, &PyDict_Type, &tids,
+                          &telling, &record, &source, &most, &files))
         return NULL;
     Scanner *self = (Scanner *)PyType_GenericAlloc(type, 0);
     if (self == NULL)
@@ -349,6 +392,8 @@ static PyObject *scanner_new(PyTypeObject *type, PyObject *args, PyObject *kwarg
     self->results = PyMem_Calloc(PLACES, sizeof(Place));
     if (self->names == NULL || self->results == NULL)
         PyErr_NoMemory();
+    else if (!files_new(&self->files, files) && !PyErr_Occurred())
+        PyErr_SetString(PyExc_TypeError, "threads must be a dictionary");
     PyObject *plain = PyErr_Occurred() ? NULL : PyObject_CallFunction(known, "y", "0");
     if (plain != NULL && (self->returned = PySequence_GetItem(plain, 2)) != NULL && learn_offsets(self)) {
         Py_DECREF(plain);
@@ -366,6 +411,7 @@ static void scanner_dealloc(Scanner *self) {
                         self->last, self->nobody, self->returned, self->empty};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         Py_XDECREF(held[i]);
+    files_free(&self->files);
     for (int i = 0; i < PLACES; i++) {
         if (self->names != NULL)
             Py_XDECREF(self->names[i].value);

@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from systrace.model import Record
 from systrace.parser.calls import Result
+from systrace.parser.files import Files
 from systrace.parser.irregular import Irregular
 
 class Scanner(Iterator[bytes]):
@@ -26,6 +27,7 @@ class Scanner(Iterator[bytes]):
         record: type[Record],
         source: int,
         most: int,
+        files: Files | None,
         /,
     ) -> Scanner: ...
     def __next__(self) -> bytes: ...

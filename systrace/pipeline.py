@@ -32,6 +32,7 @@ from systrace.model import (
     Style,
 )
 from systrace.parser import EVERY_NAME, records
+from systrace.parser.files import Files
 from systrace.parser.leader import note_results
 from systrace.parser.merged import Completion
 from systrace.parser.syscalls import NOTES, SYSCALLS, wanted_names
@@ -99,8 +100,9 @@ def analyze(
     seen = style.syscalls
     repeats = Repeats()
     as_is = bool(inputs) and inputs[0].as_is
-    source_of_records = records(inputs, wanted_names(), health, style, as_is, BATCH)
-    for batch in _batches(source_of_records, len(inputs) == 1):
+    files = Files(tracker.tasks.others)
+    source_of_records = records(inputs, wanted_names(), health, style, as_is, BATCH, files)
+    for batch in _batches(source_of_records, len(inputs) == 1, files, style):
         seen.update([record.syscall for record in batch])
         note_results(style, batch)
         events = [handlers[record.syscall](record) for record in batch]
@@ -111,7 +113,7 @@ def analyze(
             if type(event) is Sent or type(event) is Fact:
                 event = keys.overhear(event)
             feed(event)
-    tracker.finish()
+    tracker.finish(files.last_ns)
     repeats.finish()
     style.fd = tracker.lookup.annotations
     _note_damage(health, tracker.facts)
@@ -162,7 +164,7 @@ def _with_lines(evidence: Evidence, finding: Finding) -> Finding:
     return finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding))
 
 
-def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]:
+def _batches(source: Iterator[Record], one_file: bool, files: Files, style: Style) -> Iterator[list[Record]]:
     """All records in order of completion; the files of -ff come so already."""
     completion = Completion()
     size = BATCH // 8
@@ -170,6 +172,8 @@ def _batches(source: Iterator[Record], one_file: bool) -> Iterator[list[Record]]
         held = sum([len(record.args) for record in batch])  # noqa: C419 (a list is faster)
         size = min(BATCH, max(1, len(batch) * _BATCH_BYTES // (held + 1)))
         yield completion.ordered(batch) if one_file else batch
+        if completion.as_read:  # whoever asks for more has handled these
+            files.behind(batch[-1].lineno, style)
     yield completion.rest()
 
 

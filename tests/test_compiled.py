@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from systrace import compiled
 from systrace.model import Health, Input, Record, Style
 from systrace.parser import EVERY_NAME, records
+from systrace.parser.files import Files
 from systrace.parser.syscalls import wanted_names
 from systrace.pipeline import BATCH, analyze
 from systrace.reporters import REPORTERS
@@ -60,11 +61,23 @@ logs = st.lists(st.one_of(pieces, usual, usual), min_size=1, max_size=24).map(
 )
 
 
-def read(lines: Sequence[bytes], batch: int, names: object, tid: int = 0) -> tuple[list[Record], Health, Style]:
+def read(
+    lines: Sequence[bytes], batch: int, names: object, tid: int = 0, files: Files | None = None
+) -> tuple[list[Record], Health, Style]:
     """All that reading a log gives."""
     health, style = Health(), Style()
-    found = list(records([Input("log", list(lines), tid)], names, health, style, True, batch))  # type: ignore[arg-type]
+    log = [Input("log", list(lines), tid)]
+    found = list(records(log, names, health, style, True, batch, files))  # type: ignore[arg-type]
     return found, health, style
+
+
+def without_files(lines: Sequence[bytes], batch: int, handled: int, tid: int = 0) -> object:
+    """The same with calls on files left out, as long as nothing beyond this line disturbs them."""
+    files = Files({7})
+    files.names |= {"read", "close", "fcntl", "open", "openat"}
+    files.handled = handled
+    found = read(lines, batch, wanted_names(), tid, files)
+    return found, files.last_ns, files.disturbed, files.threads
 
 
 def same(lines: Sequence[bytes], tid: int = 0) -> None:
@@ -72,6 +85,8 @@ def same(lines: Sequence[bytes], tid: int = 0) -> None:
     for names in (EVERY_NAME, wanted_names()):
         assert read(lines, BATCH, names, tid) == read(lines, 1, names, tid)
         assert read(lines, 2, names, tid) == read(lines, 1, names, tid)
+    for handled in (1 << 60, len(lines) // 2):
+        assert without_files(lines, BATCH, handled, tid) == without_files(lines, 1, handled, tid)
 
 
 def mutated(lines: list[bytes], chance: random.Random) -> Iterator[bytes]:
@@ -106,6 +121,43 @@ def mutated(lines: list[bytes], chance: random.Random) -> Iterator[bytes]:
                 yield line[:at] + bytes([chance.randrange(256)]) + line[at + 1 :]
             case _:
                 yield line
+
+
+FILE_CALLS = [
+    'read(3</etc/hosts>, "a", 9)', 'read(4</a>, "b", 9)', "close(3</etc/hosts>)", "close(3</etc/hosts>",
+    "close(7</b>)", "close(2</b>)", "close(12345</b>)", "close(3</dev/null<char 1:3>>)", "close(3<pipe:[5]>)",
+    "close(3</a->b>)", "close(1)", "close(10)", "close()", "close(3</a>\0)", "close(3</a\0b>)", "close(3</a> )",
+    'write(4</b>, "a", 1)', 'write(1</b>, "a", 1)', 'write(9, "a", 1)', "fcntl(3</a>, F_GETFL)",
+    "fcntl(3</a>, F_GETFD)", "fcntl(3</a>, F_DUPFD, 0)", "fcntl(1</a>, F_GETFL)", "fcntl(3, F_GETFL)",
+    'openat(AT_FDCWD</srv>, "/usr/a", O_RDONLY|O_CLOEXEC)', 'open("/etc/passwd", O_RDONLY)',
+    'open("/usr/a.so.1", O_RDONLY)', 'open("/usr/a.py", O_RDONLY)', 'open("/usr/\\"a", O_RDONLY)',
+    'open("/srv/a", O_RDONLY)', 'open("/usr/a", O_WRONLY)', 'open("',
+    'openat(AT_FDCWD</s"/usr/">, "/usr/b", O_RDONLY)', "futex(0x55, FUTEX_WAKE, 1)", 'dup2(3</a>, 4</b>)',
+    'recvfrom(4<TCP:[1.2.3.4:5->6.7.8.9:80]>, "", 9, 0, NULL, NULL)',
+]  # fmt: skip
+FILE_RESULTS = [
+    " = 0", " = 3", " = 3</etc/hosts>", " = 4</a>", " = 2</a>", " = 7</a>", " = 3<pipe:[5]>", " = 3</a<b>>",
+    " = 0x3</usr/a>", " = 3</a> (x)", " = 12345</usr/a>", " = 0x8000 (flags O_RDONLY|O_LARGEFILE)",
+    " = -1 EBADF (Bad file descriptor)", " = -5", " = ?",
+]  # fmt: skip
+on_files = st.lists(
+    st.tuples(
+        st.sampled_from(["7 1700000000.000001 ", "8 1700000000.500001 ", "7 1700000001.000002 "]),
+        st.sampled_from(FILE_CALLS),
+        st.sampled_from(FILE_RESULTS),
+        st.sampled_from([" <0.000017>\n", " <0.000017>\n", " <0.000017>\n", " <1.000000>\n", "\n"]),
+    ),
+    min_size=1,
+    max_size=40,
+).map(lambda found: ["".join(each).encode("latin-1") for each in found])
+
+
+@needs_it
+@settings(max_examples=500, deadline=None)
+@given(on_files, st.integers(0, 40))
+def test_calls_on_files(lines: list[bytes], handled: int) -> None:
+    for far in (handled, 1 << 60):
+        assert without_files(lines, BATCH, far) == without_files(lines, 1, far)
 
 
 @needs_it

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from systrace.model import Health, Input, Style
 from systrace.parser import EVERY_NAME, records
+from systrace.parser.files import Files
 from systrace.pipeline import _batches, analyze, raw_records
 from systrace.reporters.formats.table import one_line
 from systrace.sources.logfile import recordings
@@ -150,6 +151,7 @@ def test_very_long_lines_are_not_held_by_the_hundred() -> None:
             )
 
     source = lines()
-    for batch in _batches(records([Input("log", source)], EVERY_NAME, Health(), Style(), as_is=True), one_file=True):
+    read = records([Input("log", source)], EVERY_NAME, Health(), Style(), as_is=True)
+    for batch in _batches(read, True, Files(set()), Style()):
         waiting -= len(batch)
     assert most <= 34

@@ -62,6 +62,8 @@ SOCKETS = _names("socket socketpair")
 PIPES = _names("pipe pipe2")
 DUPLICATES = _names("dup dup2 dup3")
 OPENS = _names("open openat openat2 creat")
+RENAMES = _names("rename renameat renameat2")
+OF_FILES = _names("read write close fcntl")  # what programs call most on a file that is open
 EVENTS = _names("eventfd eventfd2")
 SOCKET_NAMES = _names("getsockname getpeername")
 SOCKET_OPTIONS = SOCKET_NAMES | _names("getsockopt setsockopt")
@@ -92,9 +94,9 @@ ON_DESCRIPTOR = (
 # themselves would take longer to import than a job should wait for its start.
 FOLLOWED = (
     NETWORK | MAKERS | LOOPS | EPOLL_SETS | SLEEPS | FUTEXES | CHILDREN | SIGNALS | LOCKS | SEMAPHORES | QUEUES | TIMERS
-    | EVENTS | LIVES | SENDFILES | COUNTED_WRITES
+    | EVENTS | LIVES | SENDFILES | COUNTED_WRITES | RENAMES
 ) | _names(
-    "read readv preadv2 pwritev2 copy_file_range splice tee close close_range ioctl rename renameat renameat2 memfd_create "
+    "read readv preadv2 pwritev2 copy_file_range splice tee close close_range ioctl memfd_create "
     "signalfd signalfd4 timerfd_create timer_settime timer_settime64 inotify_init inotify_init1 io_uring_setup "
     "io_uring_enter pidfd_open pidfd_getfd pidfd_send_signal clone2 _exit kill tkill tgkill rt_sigqueueinfo rt_sigreturn "
     "sigreturn sigtimedwait restart_syscall"

@@ -32,6 +32,8 @@ _BINARY = re.compile(
     rb"|\"(?:\\(?:00)?[15]|\\x0[15])\\|\"[^\"]{1,9}\\0\\(?:00)?[35][^\\\"]{3,200}\\0\"|\\2(?:p|secret|token)"
 )
 
+_LIKELY = (*ANY_WORD, b"://")  # of a URL with a password the next call may have the rest
+
 
 class CallMasks:
     """Masks the calls of a log in order: what one call begins, the next one of its descriptor may go on with."""
@@ -56,7 +58,7 @@ class CallMasks:
         before = self._tails.pop(key, b"") if self._tails else b""
         low = args.lower()
         spelled = b"\\x" in args and _SPELLED.search(args) is not None
-        likely = before or spelled or any(word in low for word in ANY_WORD)
+        likely = before or spelled or any(word in low for word in _LIKELY)
         if likely or (b"\\" in args and _BINARY.search(args) is not None):
             found = list(string_places(args, self.masks.spans) if not before else self._after(before, args))
             if before or spelled or found or any(sign in args for sign in _MAYBE_OPEN):

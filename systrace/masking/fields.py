@@ -97,7 +97,7 @@ _PATTERNS: tuple[tuple[tuple[bytes, ...], bytes], ...] = (
         (b"basic ", b"bearer ", b"negotiate ", b"ntlm "),
         rb"(?i)(?<![a-z])(?:Basic|Bearer|Negotiate|NTLM) {1,4}([A-Za-z0-9+/=._~-]{16,})",
     ),
-    ((b"://",), rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@"),  # userinfo of a URL
+    ((b"@",), rb"://[^\s/@:\"'<>]{0,100}:([^\s/@\"'<>]{1,200})@"),  # userinfo of a URL
     (
         (b"/services/t", b"/webhook", b"/bot"),
         (  # the path is the key: Slack, Discord, Teams, Telegram
@@ -139,6 +139,7 @@ _PATTERNS: tuple[tuple[tuple[bytes, ...], bytes], ...] = (
 _own: tuple[re.Pattern[bytes], ...] = ()  # what the user calls a secret
 ANY_WORD = tuple(dict.fromkeys(word for words, _ in _PATTERNS for word in words))
 _MAYBE = re.compile(b"|".join(re.escape(word) for word in ANY_WORD))  # faster than to look for each, in a short text
+_BINARY = re.compile(rb"[\x00-\x08]")  # no login of `logins` goes without
 _SHORT = 300  # bytes
 
 
@@ -179,6 +180,11 @@ def secret_spans(data: bytes) -> Spans:
     for own in _own:
         found += [match.span(match.lastindex or 0) for match in own.finditer(data)]
     return united(found) if found else found
+
+
+def is_innocent(text: bytes) -> bool:
+    """Whether neither the text nor any part of it can hold a secret that `secret_spans` would find."""
+    return not _own and _MAYBE.search(text.lower()) is None and _BINARY.search(text) is None
 
 
 def united(found: Spans) -> Spans:

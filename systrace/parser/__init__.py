@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 
 from systrace.model import Health, Input, Record, Style
+from systrace.parser.files import Files
 from systrace.parser.names import EVERY_NAME
 from systrace.parser.records import Reader
 from systrace.parser.unwrap import unwrap
@@ -26,6 +27,7 @@ def records(
     style: Style,
     as_is: bool = False,
     batch: int = 1,
+    files: Files | None = None,
 ) -> Iterator[Record]:
     """Records of one recording in order of completion; the files of `-ff` are merged by time.
 
@@ -36,9 +38,10 @@ def records(
         style: filled while reading.
         as_is: the lines come straight from strace, so no wrapper has to be looked for.
         batch: how many records may be made before the first is given: 1 where somebody waits for each.
+        files: calls on files that tell nothing are left out; what they would have told is there. Of one file only.
     """
     if len(inputs) == 1:
-        return _one(0, inputs[0], keep, health, style, as_is, batch)
+        return _one(0, inputs[0], keep, health, style, as_is, batch, files)
     style.pid = "file"
     streams = [
         _keyed(_one(i, each, keep, health, style, as_is, min(batch, _OF_SIBLINGS))) for i, each in enumerate(inputs)
@@ -47,7 +50,14 @@ def records(
 
 
 def _one(
-    source: int, each: Input, keep: Mapping[bytes, str], health: Health, style: Style, as_is: bool, batch: int
+    source: int,
+    each: Input,
+    keep: Mapping[bytes, str],
+    health: Health,
+    style: Style,
+    as_is: bool,
+    batch: int,
+    files: Files | None = None,
 ) -> Iterator[Record]:
     lines: Iterable[bytes] = each.lines
     place = None
@@ -57,7 +67,7 @@ def _one(
             style.wrapper = f"{style.wrapper}+{wrapper}" if style.wrapper else wrapper
 
         lines, place = unwrap(lines, name)
-    return Reader(source, keep, health, style, each.tid, batch).read(lines, place)
+    return Reader(source, keep, health, style, each.tid, batch, files).read(lines, place)
 
 
 def _keyed(stream: Iterator[Record]) -> Iterator[tuple[int, Record]]:

@@ -25,6 +25,7 @@ _LONGEST_ERROR = 500  # bytes of `) = -1 ENAME`, with the spaces that line up it
 _NAMES = frozenset(errorcode.values())
 _CACHED, _CACHED_LENGTH = 4096, 160
 Result = tuple[int | None, str | None, str, bytes, bool]  # value, errno, outcome, text behind it, nothing but a number
+_DESCRIPTOR = re.compile(rb"(\d{1,9})(</[^<> ]*>)\Z")  # of a file: each is another one
 known_results: dict[bytes, Result] = {}
 _TIMED = re.compile(rb" <(\d{1,9})(?:\.(\d{1,9}))?>\Z")
 _LONGEST_TIME = 24  # bytes
@@ -84,6 +85,9 @@ def known_result(head: bytes) -> Result | None:
 
     `head` has no trailing white space. What ends in ` ...>` is no result but a call cut short.
     """
+    plain = _DESCRIPTOR.match(head)
+    if plain is not None:
+        return int(plain[1]), None, RETURNED, plain[2], False
     parsed = parse_result(head)
     if parsed is None or parsed[3] is not None or head.endswith(b" ...>"):
         return None

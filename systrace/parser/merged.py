@@ -27,6 +27,11 @@ class Completion:
         self._held: list[tuple[int, int, Record]] = []
         self._count = 0
 
+    @property
+    def as_read(self) -> bool:
+        """Whether records go through in the order in which they stand, from now on."""
+        return not self.merged and not self._looks
+
     def ordered(self, batch: list[Record]) -> list[Record]:
         """What of this batch and of those before is known to come next."""
         if not self.merged:

@@ -12,8 +12,9 @@ from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from systrace import compiled
-from systrace.model import Health, Record, Style
+from systrace.model import RETURNED, Health, Record, Style
 from systrace.parser.calls import NANO, known_result, known_results, nanoseconds, timed_result
+from systrace.parser.files import Files
 from systrace.parser.irregular import LONG, Irregular
 from systrace.parser.leader import note_style, note_unasked, recognise
 from systrace.parser.threads import TELLING
@@ -26,6 +27,10 @@ _DAY = 86_400 * 10**9
 _DURATIONS, _TIDS = 8192, 65536  # remembered
 
 
+def _as_they_are(found: Iterable[Record], lineno: int) -> Iterable[Record]:
+    return found
+
+
 class Reader:
     """Reads one file of strace output.
 
@@ -34,6 +39,7 @@ class Reader:
         keep: name of the call as printed (bytes) -> its name; calls that are missing here are counted and dropped.
         tid: the thread of a `-ff` file, else 0.
         batch: how many records may be made before the first of them is given; 1 where somebody waits for each.
+        files: what is known of calls on files; those that tell nothing are left out. None: nothing is.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Reader:
         style: Style,
         tid: int = 0,
         batch: int = 1,
+        files: Files | None = None,
     ) -> None:
         self._keep = keep
         self._health = health
@@ -51,6 +58,7 @@ class Reader:
         self._base = 0  # ns of the current second
         self._day = 0
         self._batch = batch
+        self._files = files
         self._irregular = Irregular(source, keep, health, style, tid)
         self._source = source
 
@@ -68,6 +76,8 @@ class Reader:
         source = self._source
         durations: dict[bytes, int] = {}  # text after " <": short calls take the same few microseconds again and again
         results = known_results
+        files = self._files
+        met = files.met if files is not None else _as_they_are
         threads, pending = slow.threads, slow.pending
         shape = None
         match_line = None
@@ -96,12 +106,12 @@ class Reader:
                     line = plain_text(line)
                     found = recognise(line)
                 if found is None:
-                    yield from slow.foreign(lineno, line)
+                    yield from met(slow.foreign(lineno, line), lineno)
                     continue
                 newly, match = found
                 if shape is None or newly.pid != "bracket" or newly.clock != clock_kind or shape.pid == "bracket":
                     if shape is not None and not slow.plausible(newly, shape, line):
-                        yield from slow.foreign(lineno, line)
+                        yield from met(slow.foreign(lineno, line), lineno)
                         continue
                     shape, match_line, clock_kind = newly, newly.pattern.match, newly.clock
                     second = None
@@ -156,10 +166,16 @@ class Reader:
                                 tids.clear()
                             tids[pid] = tid
                         if threads.renamed:
-                            yield from slow.take_notices()
+                            yield from met(slow.take_notices(), lineno)
                     if tid in pending and pid:
-                        yield from slow.overtaken(tid)
+                        yield from met(slow.overtaken(tid), lineno)
                     retval = result[0]
+                    if files is not None and time_ns is not None:
+                        told = result[3] if result[1] is None and result[2] == RETURNED else None
+                        if files.tells_nothing(lineno, tid, call, args, told, duration, retval):
+                            if duration is not None and time_ns + duration > files.last_ns:
+                                files.last_ns = time_ns + duration
+                            continue
                     if call in TELLING:
                         threads.told(call, tid, retval)
                     yield Record(
@@ -177,7 +193,7 @@ class Reader:
                         result[3],
                     )
                     continue
-            yield from slow.line(lineno, line, match, time_ns)
+            yield from met(slow.line(lineno, line, match, time_ns), lineno)
         if scanner is not None:
             yield from scanner.ready
             if not line or lineno != scanner.lineno:  # else the last line was read here
@@ -199,7 +215,7 @@ class Reader:
         note = partial(note_unasked, self._style)
         return kind(
             lines, self._keep.get, known_result, self._second, note, self._irregular, tids, TELLING, Record,
-            self._source, self._batch,
+            self._source, self._batch, self._files,
         )  # fmt: skip
 
     def _second(self, clock: bytes, kind: str) -> int:

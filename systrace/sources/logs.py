@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from systrace.calls import BLOCKING, either
@@ -131,13 +131,18 @@ def _unfinished(path: str) -> str | None:
 
 
 def _tapped(lines: Iterable[bytes], recording: Recording) -> Iterator[bytes]:
-    """The lines; the first of them go to the recording's head.
+    """The lines; the first of them go to the recording's head. Those that follow pass no code of ours."""
+    source = iter(lines)
+    return chain(_first(source, recording), source)
+
+
+def _first(source: Iterator[bytes], recording: Recording) -> Iterator[bytes]:
+    """Those that are looked at.
 
     Raises:
         InputError: one file, and none of its first lines is of strace, nor of ours for a while: the rest, which may be
             endless, is not read.
     """
-    source = iter(lines)
     head = recording.head
     for line in islice(source, max(0, _HEAD - len(head))):
         head.append(line[:4096])
@@ -151,4 +156,3 @@ def _tapped(lines: Iterable[bytes], recording: Recording) -> Iterator[bytes]:
             left -= len(line)
             if left < 0:
                 raise InputError(complaint)
-    yield from source

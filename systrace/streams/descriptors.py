@@ -48,12 +48,15 @@ class Table:
     fds: dict[int, Description] = field(default_factory=dict)
     cloexec: set[int] | None = None
     users: int = 1
+    others: set[int] = field(
+        default_factory=set
+    )  # of all tables: numbers that ever stood for something else than a file
 
     def copy(self) -> Table:
         """What a child gets from fork."""
         for description in self.fds.values():
             description.refs += 1
-        return Table(dict(self.fds), set(self.cloexec) if self.cloexec else None)
+        return Table(dict(self.fds), set(self.cloexec) if self.cloexec else None, others=self.others)
 
     def put(self, fd: int, description: Description, cloexec: bool = False) -> Description | None:
         """Let a number refer to a description; returns the one that it referred to before, if any."""
@@ -62,6 +65,8 @@ class Table:
             return None
         self.fds[fd] = description
         description.refs += 1
+        if description.kind != "file":
+            self.others.add(fd)
         self.mark(fd, cloexec)
         return before
 
@@ -98,9 +103,9 @@ class Table:
         self.cloexec = None
 
 
-def standard_table() -> Table:
+def standard_table(others: set[int]) -> Table:
     """What a process has before anything is known of it: three descriptors for input, output, errors."""
-    table = Table()
+    table = Table(others=others)
     for fd, path in enumerate(("stdin", "stdout", "stderr")):
         table.put(fd, Description("stdio", path=path))
     return table

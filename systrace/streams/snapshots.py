@@ -52,7 +52,7 @@ def _adopt_process(item: dict[str, Any], tasks: Tasks) -> None:
         argv = tuple(str(word) for word in item.get("argv") or [])
         process = Process(pid, _int(item.get("ppid")), argv, threads={pid})
         tasks.processes[pid] = process
-        tasks.by_tid[pid] = Task(pid, process, standard_table())
+        tasks.by_tid[pid] = Task(pid, process, standard_table(tasks.others))
 
 
 def _adopt_number(item: dict[str, Any], tasks: Tasks) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from systrace import model
 from systrace.calls.errnos import EXHAUSTED
+from systrace.calls.paths import is_library, is_of_system
 from systrace.model import NO_RESULT, Event, Holder, Record, Socket
 from systrace.streams import connecting, waits
 from systrace.streams.books import Books
@@ -20,8 +21,6 @@ from systrace.streams.tasks import Task
 from systrace.streams.timeline import note, thin
 
 _WORLDS = {"unix": "unix", "inet": "inet", "inet6": "inet"}  # a socket of IPv6 reaches IPv4, too
-_LIBRARY = (".so", ".py", ".pyc", ".pm", ".rb", ".jar", ".php", ".js", ".node", ".dll")
-_OF_THE_SYSTEM = ("/usr/", "/lib", "/etc/", "/proc/", "/sys/", "/bin/", "/dev/null", "/dev/tty", "/dev/urandom")
 _MOST_SOCKETS = 1000  # healthy closed sockets kept; older ones are counted and forgotten
 
 
@@ -102,7 +101,7 @@ def retire(books: Books, socket: Socket) -> None:
 
 
 def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
-    if (event.path.endswith(_LIBRARY) or ".so." in event.path) and len(task.process.opened_files) < 400:
+    if is_library(event.path) and len(task.process.opened_files) < 400:
         files = task.process.opened_files
         if isinstance(files, set):
             files.add(event.path)
@@ -112,10 +111,10 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
         add_span(books, task, event, "file", None, event.path)
     if event.fd < 0:
         _no_descriptor(task, event)
-        if event.record.errno and event.kind == "file" and not event.path.startswith(_OF_THE_SYSTEM):
+        if event.record.errno and event.kind == "file" and not is_of_system(event.path):
             add_unopened(task, event)
         return
-    if event.kind == "file" and not event.path.startswith(_OF_THE_SYSTEM):
+    if event.kind == "file" and not is_of_system(event.path):
         add_file(task, event)
     place(books, task, event.fd, Description(event.kind, path=event.path), event.cloexec, event.record)
 

@@ -32,6 +32,7 @@ class Tasks:
         self.by_tid: dict[int, Task] = {}
         self.processes: dict[int, Process] = {}
         self.forking: dict[Task, None] = {}  # those whose fork has not returned, the latest last
+        self.others: set[int] = set()  # see Table
         self._inner: dict[tuple[int, int], int] = {}  # (pid, a child's number in its PID namespace) -> the child's pid
 
     def forks(self, task: Task, thread: bool, files: bool) -> None:
@@ -60,7 +61,7 @@ class Tasks:
         """A task whose creation the log does not show."""
         process = Process(tid, start_ns=time_ns, threads={tid})
         self.processes[tid] = process
-        task = Task(tid, process, standard_table())
+        task = Task(tid, process, standard_table(self.others))
         self.by_tid[tid] = task
         return task
 

@@ -129,8 +129,14 @@ class Tracker(Books):
 
     # ---------------------------------------------------------------------------------------------------------- finish
 
-    def finish(self) -> None:
-        """The log has ended: what was held is handled, what still waits is marked so."""
+    def finish(self, until_ns: int = 0) -> None:
+        """The log has ended: what was held is handled, what still waits is marked so.
+
+        Args:
+            until_ns: when the last call had ended that told nothing.
+        """
+        if self.last_ns is not None:
+            self.last_ns = max(self.last_ns, until_ns)
         self._from_facts()
         for event in sorted(self.held.values(), key=lambda e: e.record.lineno):
             self._handle(event)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from systrace.messages.problem import printable
-from systrace.model import Event, Printed, Process
+from systrace.model import Event, Output, Printed, Process
 from systrace.rules.case.index import Case, once
 from systrace.rules.content.answers import answers
 
@@ -143,16 +143,20 @@ def _written(case: Case, process: Process) -> list[_Piece]:
     known = _known(case)
     if process.pid not in known:
         pieces = known[process.pid] = []
-        carried = _carried(case, process)
+        carried = _carried(case, process) if any(map(_is_plain, process.output)) else b""
         for output in process.output:
             data = output.data
             error = output.fd == 2 or output.path == "stderr" or "log" in output.path.rsplit("/", 1)[-1].lower()
-            plain = output.fd == 1 or output.path == "stdout"
+            plain = _is_plain(output)
             if (error or plain) and not (plain and data[:48] in carried):
                 text = data.decode("utf-8", "backslashreplace")
                 cut = len(data) < output.event.size
                 pieces.append(_Piece(case.at(output.event), text, output.event, cut, error))
     return known[process.pid]
+
+
+def _is_plain(output: Output) -> bool:
+    return output.fd == 1 or output.path == "stdout"
 
 
 def _carried(case: Case, process: Process) -> bytes:
