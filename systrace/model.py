@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from systrace.look.nouns import Look, Reading
     from systrace.masking.masks import Masks
+    from systrace.observations import Observation
     from systrace.traffic.activity import Activity
     from systrace.traffic.tape import Tape
 
@@ -946,6 +947,7 @@ class Evidence:
     repeats: Sequence[Repeat] = ()  # loops that got nowhere
     met: int = 0  # processes that strace attached to, by its own word
     masks: Masks = field(default_factory=_masks)  # of the secrets in it
+    observations: list[Observation] = field(default_factory=list)  # from outside the trace
     activity: Activity | None = None  # where a report asked for it
     tape: Tape | None = None  # the same
     tls_keys: bytes = b""  # with a tape whose secrets are shown: the lines of an SSLKEYLOGFILE

@@ -31,6 +31,7 @@ from systrace.model import (
     Source,
     Style,
 )
+from systrace.observations import Observation
 from systrace.parser import EVERY_NAME, records
 from systrace.parser.files import Files
 from systrace.parser.leader import note_results
@@ -79,6 +80,8 @@ def analyze(
     keep: Keep = _NOTHING_MORE,
     keylog: KeyLog | None = None,
     limits: Sequence[Limit] = (),
+    context: Sequence[Observation] = (),
+    server_logs: Sequence[str] = (),
 ) -> Analysis:
     """What a recording says: its sockets, processes, messages, findings, and the verdict on the whole job.
 
@@ -87,8 +90,13 @@ def analyze(
         keep: what is wanted beyond the report.
         keylog: session keys of TLS connections; those that the trace itself shows are added.
         limits: idle limits of the user's own, beside the catalogue's.
+        context: what was learned elsewhere, beside what the recording itself holds of that.
+        server_logs: files, the other side's logs of these requests.
 
     Never raises on what the lines say: unreadable ones are counted in `health`.
+
+    Raises:
+        InputError: a server's log cannot be read.
     """
     health, style = Health(), Style()
     keys = KeyLog() if keylog is None else keylog
@@ -125,6 +133,8 @@ def analyze(
     unseen = [each for each in (lost_calls(evidence), through_rings(evidence)) if each]
     health.limits += unseen + hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
+    evidence.observations += context
+    _hear_servers(server_logs, evidence)
     findings, answer = judged(Case(evidence, limits))
     evidence.tape = ears.tape
     evidence.tls_keys = keys.lines() if keep.tape and keep.secrets else b""
@@ -150,6 +160,17 @@ class _Ears:
         if self._watching is not None:
             self._watching.finish()
         return self._decoding.finish()
+
+
+def _hear_servers(paths: Sequence[str], evidence: Evidence) -> None:
+    if not paths:
+        return
+    from systrace.serverlogs.matching import witnesses
+
+    for path in paths:
+        told = witnesses(path, evidence)
+        evidence.observations += told.observations
+        evidence.health.limits += told.complaints
 
 
 def _note_damage(health: Health, facts: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ TESTS = ROOT / "tests"
 
 FOUNDATION = frozenset(
     "model look masking messages errors registry annotations calls idle_limits keepalive words story shell outputs "
-    "settings units compiled _scanner traffic".split()
+    "settings units compiled _scanner traffic observations".split()
 )
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),
@@ -29,9 +29,10 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "rules": {"bodies"},
     "reporters": set(),
     "sources": set(),
+    "serverlogs": {"sources"},
     "tracers": set(),
     "kernel": set(),
-    "pipeline": {"parser", "streams", "decoders", "rules"},
+    "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
     "capture": {"pipeline", "tracers", "kernel", "reporters", "rules"},
     "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "reporters", "rules"},
     "__main__": {"commands"},

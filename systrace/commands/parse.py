@@ -55,6 +55,19 @@ def parse(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
+    context: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What systrace check has found (--save-facts).",
+        ),
+    ] = None,
+    server_logs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--server-log", metavar="FILE", help="The server's access log: ALB, nginx, Apache, HAProxy, Envoy."
+        ),
+    ] = None,
     show_secrets: ShowSecrets = False,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Read so many of several recordings side by side.")
@@ -72,6 +85,7 @@ def parse(
     from systrace.errors import UsageError
     from systrace.idle_limits import read
     from systrace.model import Keep
+    from systrace.observations import read as observed
     from systrace.reporters import REPORTERS, kept
     from systrace.reporters.choosing import fitting, wanted
     from systrace.reporters.layout import Layout
@@ -83,14 +97,20 @@ def parse(
     reporters = [REPORTERS[each.style] for each in asked]
     if socket is not None and [each.style for each in asked] != ["table"]:
         raise UsageError("--socket works only with --format table")
-    places = output_places([each.output for each in asked], logs, (limits, keylog))
+    places = output_places(
+        [each.output for each in asked], logs, (limits, keylog, *(context or ()), *map(Path, server_logs or ()))
+    )
     keep = kept(reporters, Keep(calls_of=socket, secrets=show_secrets))
     own = read(limits, users=True) if limits is not None else _set_limits()
+    elsewhere = {
+        "context": [each for path in context or () for each in observed(path)],
+        "server_logs": server_logs or (),
+    }
     failed = False
 
     def analysed(recording: Recording, bar: bool = False) -> tuple[Analysis, str | None]:
         nonlocal failed
-        analysis = analysis_of(recording, keep, keylog, own, bar)
+        analysis = analysis_of(recording, keep, keylog, own, bar, **elsewhere)
         failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
         return analysis, without_calls(recording, analysis)
 

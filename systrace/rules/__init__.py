@@ -25,6 +25,7 @@ __all__ = ["RULES", "Case", "Phase", "Rule", "judged", "rule"]
 def judged(case: Case) -> tuple[list[Finding], Verdict]:
     """All findings, the heaviest first, the same on many sockets as one with a count; and the answer for the whole job."""
     from systrace.rules.advice.probes import complete
+    from systrace.rules.case.elsewhere import heed_elsewhere
     from systrace.rules.look import alone, answer, diagnoses
     from systrace.rules.verdict.outcome import judge
     from systrace.words import without_holes
@@ -34,6 +35,7 @@ def judged(case: Case) -> tuple[list[Finding], Verdict]:
         return [draft.final() for draft in told], answer(case)
     case.findings = check(case)
     for draft in case.findings:
+        heed_elsewhere(case, draft)
         draft.summary = without_holes(draft.summary)
         draft.next_steps = complete(draft.next_steps)
     verdict = judge(case, case.findings)

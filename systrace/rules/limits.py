@@ -8,10 +8,20 @@ from pathlib import Path
 
 from systrace.idle_limits import Limit, known, nat_s, read
 from systrace.model import Socket
+from systrace.rules.case.elsewhere import bracket, path_limit
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.kernel_word import Word
 from systrace.rules.case.stalls import Stall
 
+_GROUPS = 3
+# Names and kernels of clouds, by a word of their products.
+_CLOUDS = {
+    "AWS": ("amazonaws.com", "aws", "amzn"),
+    "EC2": ("amazonaws.com", "aws", "amzn"),
+    "VPC": ("amazonaws.com", "aws", "amzn"),
+    "Azure": ("azure", ".windows.net"),
+    "Google": ("googleapis.com", "-gcp", "-gke"),
+}
 _TOLERANCE = 1.02  # timers run late by up to 2 %
 
 
@@ -41,7 +51,12 @@ def silent_limit_ns(case: Case, socket: Socket) -> int | None:
 
     The 240 s of one cloud alone would accuse too many slow answers; None when keepalive rules all limits out.
     """
+    measured = path_limit(case, socket)
+    survived_s, below_s = bracket(measured) if measured is not None else (0.0, None)
+    if below_s is not None:  # what is known of this very path
+        return int(below_s * SECOND)
     fitting = [limit.idle_s for limit in _silent(case, socket) if limit.users or limit.idle_s >= nat_s()]
+    fitting = [idle_s for idle_s in fitting if idle_s > survived_s]
     return int(min(fitting) * SECOND) if fitting else None
 
 
@@ -85,6 +100,39 @@ def matching_limits(case: Case, silence_ns: int | None, socket: Socket) -> str:
     if others:
         text += f"; limits of {_list([f'{o:g} s' for o in others[:3]])} fit as well"
     return text + "."
+
+
+def limits_below(case: Case, silence_ns: int | None, socket: Socket) -> str:
+    """A sentence on what forgets a connection within that silence, which is an upper bound: the shortest limits first, those
+    of the peer's surroundings before others.
+    """
+    if silence_ns is None:
+        return ""
+    measured = path_limit(case, socket)
+    if measured is not None and (below := bracket(measured)[1]) is not None:
+        return (
+            f"On this path a silence of {bracket(measured)[0]:g} s was survived and one of {below:g} s was not "
+            f"({measured.source or 'measured'})."
+        )
+    silence = silence_ns / SECOND * _TOLERANCE
+    fitting = [limit for limit in _silent(case, socket) if limit.idle_s <= silence]
+    groups: dict[float, list[str]] = {}
+    for limit in sorted(fitting, key=lambda each: (not each.users, not _is_near(each, case, socket), each.idle_s)):
+        groups.setdefault(limit.idle_s, []).append(limit.product)
+    if not groups:
+        return ""
+    told = [
+        f"{idle_s:g} s ({_list(names[:2])}{', and others' if len(names) > 2 else ''})"
+        for idle_s, names in groups.items()
+    ]
+    more = f", and {len(told) - _GROUPS} longer" if len(told) > _GROUPS else ""
+    return f"Of what may be in the path, these forget it sooner: {', '.join(told[:_GROUPS])}{more}."
+
+
+def _is_near(limit: Limit, case: Case, socket: Socket) -> bool:
+    """Whether the peer's name, or this host's kernel, is of the cloud whose product it is."""
+    about = f"{socket.name or ''} {case.evidence.source.facts.get('kernel', '')}".lower()
+    return any(cloud in limit.product and any(sign in about for sign in signs) for cloud, signs in _CLOUDS.items())
 
 
 def _list(words: list[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from systrace.model import Event, Forgotten, Socket, Span, TimerSet, Transfer
+from systrace.observations import Observation
 from systrace.streams.descriptors import Description
 from systrace.streams.lookup import Lookup
 from systrace.streams.tasks import Task, Tasks
@@ -62,6 +63,7 @@ class Books:
         self.facts: dict[str, Any] = {}
         self.snapshots: list[dict[str, Any]] = []  # lines of looks
         self.read_of: dict[int, Socket] = {}  # by inode: sockets that the kernel was asked about
+        self.observations: list[Observation] = []
         self.looked_ns: int | None = None  # when the snapshot was taken
         self.forgotten = 0  # sockets
         self.forgotten_connections = Forgotten()

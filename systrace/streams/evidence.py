@@ -42,6 +42,7 @@ def finished_evidence(tracker: Tracker, source: Source, health: Health, messages
         tracker.printed,
         tracker.forgotten_connections,
         looks,
+        observations=list(tracker.observations),
     )
 
 

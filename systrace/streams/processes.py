@@ -7,6 +7,7 @@ from typing import Any
 
 from systrace import model
 from systrace.model import Event, Process
+from systrace.observations import Observation
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
 from systrace.streams.forgetting import ended
@@ -176,6 +177,10 @@ def fact(books: Books, task: Task | None, event: model.Fact) -> None:
         return
     if "reading" in event.values:
         adopt_reading(books, event)
+        return
+    if "observation" in event.values:
+        observation = Observation.of(event.values["observation"])
+        books.observations += [observation] if observation is not None else []
         return
     thread = event.values.get("thread")
     if isinstance(thread, dict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from systrace.sources.logs import Recording
 
@@ -20,6 +20,7 @@ def analysis_of(
     keylog: Path | None = None,
     limits: Sequence[Limit] = (),
     bar: bool = True,
+    **elsewhere: Any,
 ) -> Analysis:
     """The analysis of one recording; the options are those of `pipeline.analyze`, `keylog` is a file.
 
@@ -40,7 +41,7 @@ def analysis_of(
     names = [each.name for each in recording.inputs]
     with progress(names) if bar else contextlib.nullcontext(), end_of_input_on_interrupt(names):
         keys = keys_for(recording.inputs, keylog)
-        analysis = analyze(recording.inputs, keep=keep or Keep(), keylog=keys, limits=limits)
+        analysis = analyze(recording.inputs, keep=keep or Keep(), keylog=keys, limits=limits, **elsewhere)
     complaint = recording.complaint()
     if complaint is not None and (recording.foreign() or not analysis.evidence.source.facts):
         raise InputError(complaint)

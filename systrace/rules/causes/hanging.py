@@ -9,6 +9,7 @@ from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import Draft, Fault, Socket, Step
 from systrace.rules.advice.probes import watch
 from systrace.rules.advice.remedies import advise_local, keepalive_remedies, lost_on_path, timeout_remedies
+from systrace.rules.case.elsewhere import ServerWord, answer_lost, blames_server
 from systrace.rules.case.index import Case, where
 from systrace.rules.case.kernel_word import Word, heed, word_on
 from systrace.rules.case.polling import asked_in_vain
@@ -16,7 +17,7 @@ from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import is_hang, path_died
 from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.examples import REQUEST, exits, replies
-from systrace.rules.limits import clears, forgotten, goes_far, limit_passed, matching_limits, silent_limit_ns
+from systrace.rules.limits import clears, forgotten, goes_far, limit_passed, limits_below, silent_limit_ns
 from systrace.rules.look import looked
 from systrace.rules.rule import rule
 from systrace.words import seconds
@@ -47,8 +48,10 @@ def hung_read(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "hung-read")
     for stall in stalls(case, "r"):
-        word = word_on(stall)
+        word, server = word_on(stall), blames_server(case, stall)
         if not is_hang(case, stall) or _idle_limit_fits(case, stall, word) or path_died(case, stall, word):
+            continue
+        if answer_lost(case, stall):
             continue
         finding = base(case, "hung-read", stall)
         finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
@@ -83,6 +86,8 @@ def hung_read(case: Case) -> Iterator[Draft]:
             finding.causes = [word.its_program]
             finding.next_steps = [step for step in finding.next_steps if not step.command.startswith("tcpdump")]
         heed(finding, word, proves=clear)
+        if server is not None:
+            finding.causes, finding.confidence = [server.its_program], "confirmed"
         advise_local(case, finding, stall.socket)
         yield finding
     yield from _polled(case)
@@ -128,7 +133,8 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
 
     What it is: variant `waiting`: a wait of 350 s or more without keepalive; variant `reset`: after such a silence the
         next packet was answered by a reset; variant `silent`: after it, nothing came back at all; `unacknowledged`: the
-        same, until the program's own limit ended the wait: the kernel says so.
+        same, until the program's own limit ended the wait: the kernel says so; `answer-lost`: the server's own log has the
+        answer, and it never came.
     Why it matters: neither end is at fault and neither is told: a waiting reader waits for ever, and curl cannot
         reproduce it because curl turns keepalive on.
     What proves it: the silence before the failure, keepalive off (or its first probe later than the limit), and no end of
@@ -139,7 +145,10 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "idle-timeout")
     for stall in stalls(case, "r"):
-        word = word_on(stall)
+        word, server = word_on(stall), answer_lost(case, stall)
+        if server is not None:
+            yield _answer_lost(case, stall, server)
+            continue
         if word is not None and path_died(case, stall, word):
             if forgotten(case, stall):
                 yield _forgotten(case, stall, word)
@@ -148,7 +157,7 @@ def idle_timeout(case: Case) -> Iterator[Draft]:
             continue
         finding = base(case, "idle-timeout", stall)
         finding.variant, finding.confidence = "waiting", "likely" if case.shows(SOCKET_OPTIONS) else "possible"
-        fits = matching_limits(case, stall.waited_ns, stall.socket)
+        fits = limits_below(case, stall.waited_ns, stall.socket)
         finding.summary = (
             f"{case.name_of(stall.process)} waited {seconds(stall.waited_ns)} for {what(stall)} from "
             f"{case.label(stall.socket)} ({how_it_ended(stall)}); keepalive "
@@ -174,7 +183,7 @@ def _after_silence(case: Case) -> Iterator[Draft]:
         finding.summary = (
             f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(fault.idle_ns)}; the next "
             f"request was answered by {reply}, with no orderly end before; keepalive {keepalive}. "
-            f"{matching_limits(case, fault.idle_ns, socket)}"
+            f"{limits_below(case, fault.idle_ns, socket)}"
         )
         _idle_advice(case, finding, socket)
         yield finding
@@ -209,7 +218,7 @@ def _idle_advice(case: Case, finding: Draft, socket: Socket) -> None:
 
 
 def _idle_limit_fits(case: Case, stall: Stall, word: Word | None) -> bool:
-    if word is not None and word.alive:
+    if (word is not None and word.alive) or blames_server(case, stall) is not None:
         return False  # something on the path still knows the connection
     return limit_passed(case, stall.socket, stall.waited_ns)
 
@@ -223,11 +232,28 @@ def _forgotten(case: Case, stall: Stall, word: Word) -> Draft:
     finding.variant = "silent" if is_hang(case, stall) else "unacknowledged"
     finding.summary = (
         f"{case.user(socket)}: the connection to {case.label(socket)} was silent for {seconds(silence)}; what was sent after "
-        f"that was never acknowledged; keepalive {_keepalive_words(case, socket)}. {matching_limits(case, silence, socket)}"
+        f"that was never acknowledged; keepalive {_keepalive_words(case, socket)}. {limits_below(case, silence, socket)}"
     )
     _idle_advice(case, finding, socket)
     finding.causes = finding.causes[:1]
     heed(finding, word)
+    return finding
+
+
+def _answer_lost(case: Case, stall: Stall, server: ServerWord) -> Draft:
+    """The server's log proves what the calls only suggest, and bounds it: the answer was sent, and never arrived."""
+    socket = stall.socket
+    finding = base(case, "idle-timeout", stall)
+    finding.variant, finding.severity, finding.confidence = "answer-lost", "fatal", "confirmed"
+    finding.summary = (
+        f"{case.user(socket)}: {case.label(socket)} answered after {seconds(server.after_ns)}, and not one byte of that came "
+        f"in the {seconds(stall.waited_ns)} that were waited ({how_it_ended(stall)}): the path lost the connection within "
+        f"{seconds(server.after_ns)} of silence; keepalive {_keepalive_words(case, socket)}. "
+        f"{limits_below(case, server.after_ns, socket)}"
+    )
+    _idle_advice(case, finding, socket)
+    finding.causes = finding.causes[:1]
+    finding.refuted_by = "the answer's packets in a capture on this host"
     return finding
 
 

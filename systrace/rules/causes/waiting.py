@@ -9,6 +9,7 @@ from systrace.model import Draft, Step
 from systrace.rules.advice.clients import client_note
 from systrace.rules.advice.probes import ask_again, knock, last_request
 from systrace.rules.advice.remedies import advise_local, lost_on_path, on_this_host, timeout_remedies
+from systrace.rules.case.elsewhere import answer_lost, blames_server
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.kernel_word import heed, loss_on, word_on
 from systrace.rules.case.stalls import Stall
@@ -63,7 +64,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
             continue
         by, word = given_up_by(case, stall), word_on(stall)
-        if not by or path_died(case, stall, word):
+        if not by or path_died(case, stall, word) or answer_lost(case, stall):
             continue
         finding = base(case, "read-timeout", stall)
         limit = stall.limit_ns or stall.waited_ns
@@ -81,7 +82,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         lost = "the server or something on the path lost the connection without a word"
         if stall.socket.type == "dgram":
             lost = "the request or its answer was lost or filtered on the way: UDP repeats nothing by itself"
-        clear = clears(case, stall, word)
+        clear, server = clears(case, stall, word), blames_server(case, stall)
         finding.causes = [
             *(
                 [word.its_program]
@@ -100,6 +101,8 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         finding.remedy = timeout_remedies(case, stall.process, stall.socket)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
         heed(finding, word, proves=clear)
+        if server is not None:
+            finding.causes[: -1 if len(finding.causes) > 1 else None] = [server.its_program]
         yield finding
 
 

@@ -1,0 +1,153 @@
+"""What was learned outside the trace (`observations`): the server's log on this request, probes of this path and peer.
+
+It confirms, refutes or bounds what the lines of the trace suggest. Where it contradicts them, both are said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from systrace.model import Draft, Socket
+from systrace.observations import Observation
+from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.stalls import Stall
+from systrace.words import seconds
+
+_SLACK_NS = 2 * SECOND  # logs of whole seconds
+_SHARE = 1.05
+_FAR_S = 5  # of two clocks
+_UNANSWERED = frozenset("hung-read read-timeout idle-timeout peer-vanished stale-connection empty-reply".split())
+
+
+@dataclass(frozen=True, slots=True)
+class ServerWord:
+    """What the server's side wrote down of a connection's last request.
+
+    `kind`: "answered", "client gave up", "balancer gave up", "nothing".
+    """
+
+    kind: str
+    observation: Observation
+    after_ns: int | None
+
+    @property
+    def its_program(self) -> str:
+        """What is to blame where the server still worked."""
+        return "the server was still working on it, or stuck: it had the request, and knew when this side left"
+
+    @property
+    def text(self) -> str:
+        """As a sentence."""
+        value, source = self.observation.value, self.observation.source
+        if self.kind == "nothing":
+            return (
+                f"The server's log ({source}) has no line of this request: it went elsewhere, or was lost on the way."
+            )
+        after = f" after {seconds(self.after_ns)}" if self.after_ns is not None else ""
+        status = value.get("status") or "no status"
+        offset = value.get("clock_offset_s")
+        offset = offset if isinstance(offset, int | float) else 0
+        clock = (
+            f"; its clock is {abs(offset):g} s {'ahead' if offset > 0 else 'behind'}" if abs(offset) > _FAR_S else ""
+        )
+        if self.kind == "client gave up":
+            said = f"this side gave up{after} ({status}): its answer was not ready"
+        elif self.kind == "balancer gave up":
+            said = f"the balancer gave up on the server behind it{after} ({status})"
+        else:
+            size = value.get("bytes")
+            said = f"the answer was sent{after}: {status}{f', {size} bytes' if size else ''}"
+        return f"The server's log ({source}): {said}{clock}."
+
+
+def server_word(case: Case, socket: Socket) -> ServerWord | None:
+    """On the last request of a connection; None without such a log, or where it could not be decided."""
+    found = [
+        each
+        for each in case.evidence.observations
+        if each.subject == socket.uid and each.kind in ("server-answered", "server-saw-nothing")
+    ]
+    if not found:
+        return None
+    last = max(found, key=_request_line)
+    if socket.turn is not None and socket.turn.events and _request_line(last) < socket.turn.events[0].record.lineno:
+        return None  # it is about an earlier request
+    after = last.value.get("after_s")
+    after_ns = int(after * SECOND) if isinstance(after, int | float) else None
+    kind = {"client": "client gave up", "server": "balancer gave up"}.get(str(last.value.get("gave_up")), "answered")
+    return ServerWord("nothing" if last.kind == "server-saw-nothing" else kind, last, after_ns)
+
+
+def _request_line(observation: Observation) -> int:
+    line = observation.value.get("request_line")
+    return line if isinstance(line, int) else 0
+
+
+def answer_lost(case: Case, stall: Stall) -> ServerWord | None:
+    """The server had answered while the job still waited, and not a byte came: the path had lost the connection by then."""
+    word = server_word(case, stall.socket)
+    if word is None or word.kind != "answered" or word.after_ns is None or stall.waited_ns is None:
+        return None
+    if stall.phase != "answer" or word.observation.value.get("bytes") == 0:
+        return None
+    late = word.after_ns * _SHARE + _SLACK_NS
+    return word if stall.waited_ns > late else None
+
+
+def blames_server(case: Case, stall: Stall) -> ServerWord | None:
+    """The server knew that the client left, so the path was whole, and its answer was not ready."""
+    word = server_word(case, stall.socket)
+    return word if word is not None and word.kind == "client gave up" else None
+
+
+def path_limit(case: Case, socket: Socket) -> Observation | None:
+    """A measured limit of silence on the way to this peer, the last one."""
+    if socket.peer is None:
+        return None
+    subjects = {str(socket.peer), f"{socket.name}:{socket.peer.port}" if socket.name else ""}
+    found = [each for each in case.evidence.observations if each.kind == "path-limit" and each.subject in subjects]
+    return found[-1] if found else None
+
+
+def bracket(observation: Observation) -> tuple[float, float | None]:
+    """(seconds of silence that were survived, seconds that were not; None: none is known)."""
+    above, below = observation.value.get("limit_above_s"), observation.value.get("limit_below_s")
+    return (
+        float(above) if isinstance(above, int | float) else 0.0,
+        float(below) if isinstance(below, int | float) else None,
+    )
+
+
+def heed_elsewhere(case: Case, finding: Draft) -> None:
+    """Add to a finding what is known of its peer from elsewhere, and say what that proves."""
+    socket = case.evidence.sockets.get(finding.socket or "")
+    if socket is None:
+        return
+    word = server_word(case, socket) if finding.cause in _UNANSWERED or finding.cause == "http-error-status" else None
+    if word is not None and word.text not in finding.summary:
+        finding.summary = f"{finding.summary} {word.text}"
+    for each in case.evidence.observations:
+        told = _probed(each, finding, socket)
+        if told and told not in finding.summary:
+            finding.summary = f"{finding.summary} {told}"
+            if each.kind in _PROVES.get(finding.cause, ()):
+                finding.confidence = "confirmed"
+
+
+# Which observations leave no doubt of a cause that the trace shows.
+_PROVES = {
+    "connect-timeout": ("path-blocked",),
+    "tls-error": ("certificate",),
+    "dns-dead": ("name",),
+    "dns-error": ("name",),
+}
+
+
+def _probed(observation: Observation, finding: Draft, socket: Socket) -> str:
+    """The sentence of a probe of this peer."""
+    peer = str(socket.peer) if socket.peer is not None else ""
+    about = {peer, peer.rpartition(":")[0].strip("[]"), socket.name or "", finding.peer or ""} - {""}
+    text = observation.value.get("text")
+    if observation.kind.startswith("server-") or observation.subject not in about or not isinstance(text, str):
+        return ""
+    return f"Probed ({observation.source or 'elsewhere'}): {text.rstrip('.')}."
