@@ -856,6 +856,18 @@ class Finding:
     lines: Sequence[Line] = ()  # evidence as text, filled by the pipeline
 
 
+@dataclass(slots=True, frozen=True)
+class Moment:
+    """One event of the course that led to the verdict."""
+
+    time_ns: int | None
+    who: str  # command, or who else saw it
+    text: str
+    link: str  # "", then, therefore
+    file: str = ""
+    line: int = 0
+
+
 @dataclass(slots=True)
 class Verdict:
     """The answer: one outcome for the whole job."""
@@ -960,3 +972,4 @@ class Analysis:
     evidence: Evidence
     findings: list[Finding]
     verdict: Verdict
+    course: list[Moment] = field(default_factory=list)  # what led to it

@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from systrace.course import course
 from systrace.decoders.conversation import Decoding
 from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.whole import RequestDecoding, WholeDecoding
@@ -127,18 +128,17 @@ def analyze(
     _note_damage(health, tracker.facts)
     source = Source([each.name for each in inputs], style, tracker.first_ns, tracker.last_ns, tracker.facts)
     evidence = finished_evidence(tracker, source, health, ears.finish())
-    evidence.repeats, evidence.met, evidence.activity = repeats.found, tracker.met, ears.activity
-    if stopped := stops_early(evidence):
-        health.damage.append(stopped)
-    unseen = [each for each in (lost_calls(evidence), through_rings(evidence)) if each]
-    health.limits += unseen + hidden_by_options(evidence) + sealed(evidence)
-    health.clipped_strings = clipped(evidence)
-    evidence.observations += context
-    _hear_servers(server_logs, evidence)
+    evidence.repeats, evidence.met = repeats.found, tracker.met
+    ears.hand_over(evidence, keys)
+    _note_limits(evidence)
+    _hear_others(context, server_logs, evidence)
+    return _judged(evidence, limits, masks)
+
+
+def _judged(evidence: Evidence, limits: Sequence[Limit], masks: Masks) -> Analysis:
     findings, answer = judged(Case(evidence, limits))
-    evidence.tape = ears.tape
-    evidence.tls_keys = keys.lines() if keep.tape and keep.secrets else b""
     analysis = Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)
+    analysis.course = course(analysis)
     mask_analysis(analysis, masks)
     return analysis
 
@@ -151,9 +151,15 @@ class _Ears:
         transcript = keep.transcript
         self._watching = None if transcript is None else Watching(transcript, WholeDecoding(transcript.limit, keys))
         self.activity = Activity() if keep.activity else None
+        self._shown = keep.secrets
         self.tape = Tape(masks) if keep.tape else None
         more = [each for each in (self._watching, self.activity, self.tape) if each is not None]
         self.listener: Listener = Together([self._decoding, *more]) if more else self._decoding
+
+    def hand_over(self, evidence: Evidence, keys: KeyLog) -> None:
+        """What reports asked for."""
+        evidence.activity, evidence.tape = self.activity, self.tape
+        evidence.tls_keys = keys.lines() if self.tape is not None and self._shown else b""
 
     def finish(self) -> list[Message]:
         """The log has ended: all messages."""
@@ -162,7 +168,18 @@ class _Ears:
         return self._decoding.finish()
 
 
-def _hear_servers(paths: Sequence[str], evidence: Evidence) -> None:
+def _note_limits(evidence: Evidence) -> None:
+    """What the log cannot show."""
+    health = evidence.health
+    if stopped := stops_early(evidence):
+        health.damage.append(stopped)
+    unseen = [each for each in (lost_calls(evidence), through_rings(evidence)) if each]
+    health.limits += unseen + hidden_by_options(evidence) + sealed(evidence)
+    health.clipped_strings = clipped(evidence)
+
+
+def _hear_others(context: Sequence[Observation], paths: Sequence[str], evidence: Evidence) -> None:
+    evidence.observations += context
     if not paths:
         return
     from systrace.serverlogs.matching import witnesses

@@ -19,7 +19,7 @@ TESTS = ROOT / "tests"
 
 FOUNDATION = frozenset(
     "model look masking messages errors registry annotations calls idle_limits keepalive words story shell outputs "
-    "settings units compiled _scanner traffic observations".split()
+    "settings units compiled _scanner traffic observations course".split()
 )
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself
     "parser": set(),

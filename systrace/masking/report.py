@@ -27,6 +27,9 @@ def mask_analysis(analysis: Analysis, masks: Masks) -> None:
     for message in evidence.messages:
         message.summary = masks.text(message.summary)
     analysis.findings[:] = [masked(finding, masks) for finding in analysis.findings]
+    analysis.course[:] = [
+        replace(each, text=masks.text(each.text), who=masks.text(each.who)) for each in analysis.course
+    ]
     analysis.verdict.headline = masks.text(analysis.verdict.headline)
     health, facts = evidence.health, evidence.source.facts
     for texts in (health.unparsed_samples, health.damage, health.limits):

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import PurePath
 from typing import BinaryIO
 
 from systrace import __version__
-from systrace.model import Analysis, Line, Step
+from systrace.model import Analysis, Step
 from systrace.reporters import Reporter, reporter
 from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.views.answer import Card, about_job, answer, cards
-from systrace.reporters.words.clock import Clock
+from systrace.reporters.views.course import course_rows
 from systrace.reporters.words.outcomes import WORDS
 from systrace.words import cut, cut_middle, encoded, safe
 
-_PROOF, _CAUSES, _STEPS, _OTHERS = 12, 3, 4, 3  # lines: a ticket is read on one page
+_MOMENTS, _CAUSES, _STEPS, _OTHERS = 14, 3, 4, 3  # lines: a ticket is read on one page
 _TEXT = 400  # columns of one
 _LINE = 160  # columns in a code block
 _MARKS = re.compile(r"[\\`*_<>\[\]#@|~&]|(?<=\w):(?=//)|(?<=www)\.|^[-+](?= )|^\d+[.)]", re.MULTILINE)
@@ -57,7 +56,7 @@ def _lines(analysis: Analysis, layout: Layout) -> Iterator[str]:
 
 
 def _card(card: Card, analysis: Analysis, layout: Layout) -> Iterator[str]:
-    yield from _proof(card.finding.lines, Clock.of(analysis.evidence.source, layout.utc))
+    yield from _course(analysis, layout)
     yield from _list("Most likely", card.causes[:_CAUSES])
     yield from _commands(card.steps[:_STEPS])
     yield from _list("Change", card.remedy[:_CAUSES])
@@ -66,19 +65,13 @@ def _card(card: Card, analysis: Analysis, layout: Layout) -> Iterator[str]:
         yield f"Wrong if: {_text(card.wrong_if)}"
 
 
-def _proof(lines: Sequence[Line], clock: Clock) -> Iterator[str]:
-    if not lines:
-        return
-    shown = lines[:_PROOF]
+def _course(analysis: Analysis, layout: Layout) -> Iterator[str]:
+    """What happened, in place of the proof: it is that, and what came before and after it."""
     rows = []
-    for line in shown:
-        who = f"{safe(line.who)} " if line.who and line.told else ""
-        place = f"{safe(PurePath(line.file).name)}:{line.line}"
-        moment = clock.moment(line.time_ns)
-        rows.append(f"{moment}{'  ' if moment else ''}{cut_middle(who + safe(line.text.strip()), _LINE)}  ({place})")
-    if len(lines) > len(shown):
-        rows.append(f"and {len(lines) - len(shown)} more")
-    yield from _block("Proof", "text", rows)
+    for moment, text, place in course_rows(analysis, layout.utc)[:_MOMENTS]:
+        rows.append(f"{moment}{'  ' if moment else ''}{cut_middle(text, _LINE)}{f'  ({place})' if place else ''}")
+    if rows:
+        yield from _block("What happened", "text", rows)
 
 
 def _commands(steps: Sequence[Step]) -> Iterator[str]:

@@ -10,8 +10,10 @@ from systrace.model import Analysis, Finding, Line, Output, Process, Step
 from systrace.reporters import Reporter, reporter
 from systrace.reporters.layout import PAGE, Layout
 from systrace.reporters.views.answer import SURE, Page, first_process, headline_lines, log_of, named
+from systrace.reporters.views.course import course_lines, tells_more
 from systrace.reporters.views.request_table import requests_table
 from systrace.reporters.views.socket_table import socket_table
+from systrace.reporters.views.timers import timer_lines
 from systrace.reporters.words.clock import Clock
 from systrace.words import columns, cut_middle, duration, encoded, safe, size, wrap
 
@@ -49,6 +51,8 @@ def render(analysis: Analysis, layout: Layout) -> str:
         blocks.append(_last_words(_failed(analysis), "", page, layout))
     if first is not None:
         blocks.append(_finding(findings[first], layout, verdict.headline, main=True, page=page))
+        if layout.everything or tells_more(analysis):
+            blocks.append(course_lines(analysis, layout))
     others = [finding for at, finding in enumerate(findings) if at != first]
     shown = others if layout.everything else [f for f in others if f.severity in _NOTED][:_MORE_FINDINGS]
     blocks += [_finding(finding, layout, "", main=layout.everything, page=page) for finding in shown]
@@ -89,6 +93,7 @@ def _finding(finding: Finding, layout: Layout, headline: str, main: bool, page: 
     lines += _list("Most likely", page.new(finding.causes), layout, few)
     steps = page.new([page.dated(step, finding) for step in finding.next_steps])
     lines += _commands(steps, layout, few, page.log)
+    lines += timer_lines(page.analysis, layout) if main and headline else []
     lines += _list("Change", page.new(finding.remedy), layout, few)
     if finding.refuted_by and main:
         lines += wrap(page.dated(Step(why=finding.refuted_by), finding).why, layout.width, "Wrong if: ", "  ")

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from systrace.messages.transactions import Transaction, transactions
-from systrace.model import Analysis, Evidence, Finding, Health, Line, Message, Process, Socket
+from systrace.model import Analysis, Evidence, Finding, Health, Line, Message, Moment, Process, Socket
 from systrace.reporters.shapes.shape import (
     FindingShape,
     HealthShape,
     LineShape,
     MessageShape,
+    MomentShape,
     ProcessShape,
     ReportShape,
     SocketShape,
@@ -51,6 +52,7 @@ def parts(analysis: Analysis) -> Iterator[tuple[str, object]]:
         },
     )
     yield "findings", (_finding(f, since) for f in analysis.findings)
+    yield "course", (_moment(m, since) for m in analysis.course)
     sockets = evidence.sockets.values()
     yield "sockets", (_socket(s, since, causes.get(s.uid, [])) for s in sockets if s.kind == "socket")
     yield "processes", (_process(p) for p in evidence.processes.values())
@@ -122,6 +124,20 @@ def _first_time(first_ns: int | None, clock: str) -> str | float | None:
         return first_ns / 1e9
     seconds, fraction = divmod(first_ns, 10**9)
     return f"{seconds // 3600 % 24:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{fraction // 1000:06}"
+
+
+def _moment(moment: Moment, since: Since) -> MomentShape:
+    return cast(
+        MomentShape,
+        {
+            "time_s": since(moment.time_ns),
+            "who": moment.who,
+            "text": moment.text,
+            "link": moment.link,
+            "file": moment.file,
+            "line": moment.line,
+        },
+    )
 
 
 def _finding(finding: Finding, since: Since) -> FindingShape:

@@ -36,6 +36,17 @@ class SourceShape(TypedDict):
     ended_by: Annotated[str | None, "the option of systrace that ended the job, and its signal; null as a rule"]
 
 
+class MomentShape(TypedDict):
+    """One event of the course that led to the verdict."""
+
+    time_s: float | None
+    who: Annotated[str, "the program, or who else saw it"]
+    text: str
+    link: Annotated[Literal["", "then", "therefore"], "to the one before"]
+    file: str
+    line: Annotated[int, "0: no line of a log"]
+
+
 class VerdictShape(TypedDict):
     """The answer for the whole job."""
 
@@ -192,6 +203,7 @@ class ReportShape(TypedDict):
     source: SourceShape
     verdict: VerdictShape
     findings: Annotated[list[FindingShape], "the heaviest first"]
+    course: Annotated[list[MomentShape], "what led to the verdict, in order of time"]
     sockets: list[SocketShape]
     processes: list[ProcessShape]
     messages: list[MessageShape]

@@ -83,14 +83,10 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         if stall.socket.type == "dgram":
             lost = "the request or its answer was lost or filtered on the way: UDP repeats nothing by itself"
         clear, server = clears(case, stall, word), blames_server(case, stall)
-        finding.causes = [
-            *(
-                [word.its_program]
-                if word is not None and clear
-                else ["the server is slow for this request, or stuck", lost_on_path(stall.socket, lost)]
-            ),
-            f"the limit of {seconds(limit)} is too short for what was asked",
-        ]
+        told = server or (word if clear else None)
+        unsure = ["the server is slow for this request, or stuck", lost_on_path(stall.socket, lost)]
+        finding.causes = [told.its_program] if told is not None else unsure
+        finding.causes.append(f"the limit of {seconds(limit)} is too short for what was asked")
         finding.next_steps = [
             Step(why="the server's log from that second on: did the request arrive, was it answered, when?"),
             *ask_again(stall.socket, last_request(stall.socket), clock="first byte after %{time_starttransfer} s"),
@@ -101,8 +97,6 @@ def read_timeout(case: Case) -> Iterator[Draft]:
         finding.remedy = timeout_remedies(case, stall.process, stall.socket)
         finding.refuted_by = "bytes of the answer in a packet capture of that time"
         heed(finding, word, proves=clear)
-        if server is not None:
-            finding.causes[: -1 if len(finding.causes) > 1 else None] = [server.its_program]
         yield finding
 
 

@@ -20,7 +20,7 @@ class Alb(Format):
 
     name = "ALB"
     example = (
-        "https 2026-11-28T10:06:03.600000Z app/jobs/50dc6c495c0c9188 198.51.100.7:41234 10.0.1.5:80 0.001 363.598 0.001 200 200 "
+        "https 2026-11-28T10:06:03.600000Z app/jobs/50dc 198.51.100.7:41234 10.0.1.5:80 0.001 363.598 0.001 200 200 "
         '34 366 "GET https://reports.example:443/nightly HTTP/1.1" "python-requests/2.32" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2 '
         'arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/t/1 "Root=1-58337281-1d84f3d73c47ec4e58577259" "reports.example" '
         '"-" 0 2026-11-28T10:00:00.000000Z "forward" "-" "-" "10.0.1.5:80" "200" "-" "-"'
