@@ -38,6 +38,10 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "--report", metavar="FILE", help="Write to a file instead of standard output."),
 ]
+ServerLogs = Annotated[
+    list[str] | None,
+    typer.Option("--server-log", metavar="FILE", help="The server's access log: ALB, nginx, Apache, HAProxy, Envoy."),
+]
 ShowSecrets = Annotated[
     bool, typer.Option("--show-secrets", help="Mask nothing: passwords, tokens, cookies are shown.")
 ]

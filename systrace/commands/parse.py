@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, say
-from systrace.commands.options import Outputs, ShowSecrets, Styles, Utc
+from systrace.commands.options import Outputs, ServerLogs, ShowSecrets, Styles, Utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,12 +62,7 @@ def parse(
             help="What systrace check has found (--save-facts).",
         ),
     ] = None,
-    server_logs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--server-log", metavar="FILE", help="The server's access log: ALB, nginx, Apache, HAProxy, Envoy."
-        ),
-    ] = None,
+    server_logs: ServerLogs = None,
     show_secrets: ShowSecrets = False,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Read so many of several recordings side by side.")

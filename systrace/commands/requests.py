@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Output, ShowSecrets, table_or_json
+from systrace.commands.options import Output, ServerLogs, ShowSecrets, table_or_json
 
 if TYPE_CHECKING:
     from systrace.sources.logs import Recording
@@ -41,6 +41,7 @@ def requests(
         Path | None,
         typer.Option(metavar="FILE", help="TLS session keys (SSLKEYLOGFILE format) of the recorded program."),
     ] = None,
+    server_logs: ServerLogs = None,
     show_secrets: ShowSecrets = False,
     output: Output = None,
 ) -> None:
@@ -54,8 +55,12 @@ def requests(
     table_or_json(style)
 
     def show(recording: Recording, out: BinaryIO, several: bool) -> str | None:
-        analysis = analysis_of(recording, Keep(requests=True, secrets=show_secrets), keylog)
+        analysis = analysis_of(
+            recording, Keep(requests=True, secrets=show_secrets), keylog, server_logs=server_logs or ()
+        )
         write_requests(analysis, out, style, recording.name if several else "")
         return without_calls(recording, analysis)
 
-    raise typer.Exit(0 if show_each(logs, output_place(output, logs, (keylog,)), show) else 2)
+    raise typer.Exit(
+        0 if show_each(logs, output_place(output, logs, (keylog, *map(Path, server_logs or ()))), show) else 2
+    )

@@ -186,3 +186,19 @@ def test_a_balancer_that_gave_up(tmp_path: Path) -> None:
     analysis = judged(log(*steps), [combined(1.1, "/report", 504, took=60), *OTHERS], tmp_path)
     assert analysis.verdict.cause == "http-error-status"
     assert "the balancer gave up on the server behind it after 60" in analysis.findings[0].summary
+
+
+def test_requests_show_what_the_server_says(tmp_path: Path) -> None:
+    from systrace.reporters.layout import Layout
+    from systrace.reporters.shapes.plain import transaction_dicts
+    from systrace.reporters.views.request_table import requests_table
+
+    analysis = judged(log(*HUNG), [combined(1.1, "/report", took=363.6), *OTHERS], tmp_path)
+    [row] = transaction_dicts(analysis.evidence)
+    assert row["server"] == f"200 after 363.6 s ({tmp_path}/access.log line 1 (nginx or Apache))"
+    shown = requests_table(analysis, Layout())
+    assert "The servers' logs" in shown
+    assert f"  line {row['line']}: 200 after 363.6 s" in " ".join(shown)
+    alone = judged(log(*HUNG), OTHERS, tmp_path)
+    assert "server" not in transaction_dicts(alone.evidence)[0]
+    assert "The servers' logs" not in requests_table(alone, Layout())

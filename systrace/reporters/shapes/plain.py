@@ -34,6 +34,7 @@ def parts(analysis: Analysis) -> Iterator[tuple[str, object]]:
     """(name, value) of the report, in order; an iterator stands for a list."""
     evidence = analysis.evidence
     since, files = _since(evidence), evidence.source.files
+    said = servers_words(evidence)
     causes: dict[str, list[str]] = {}
     for finding in analysis.findings:
         if finding.socket is not None and finding.cause not in causes.setdefault(finding.socket, []):
@@ -57,14 +58,29 @@ def parts(analysis: Analysis) -> Iterator[tuple[str, object]]:
     yield "sockets", (_socket(s, since, causes.get(s.uid, [])) for s in sockets if s.kind == "socket")
     yield "processes", (_process(p) for p in evidence.processes.values())
     yield "messages", (_message(m, since) for m in evidence.messages)
-    yield "transactions", (_transaction(t, since, files) for t in transactions(evidence))
+    yield "transactions", (_transaction(t, since, files, said) for t in transactions(evidence))
     yield "health", _health(evidence.health)
 
 
 def transaction_dicts(evidence: Evidence) -> list[TransactionShape]:
     """The HTTP requests as plain data."""
-    since, files = _since(evidence), evidence.source.files
-    return cast(list[TransactionShape], encodable([_transaction(t, since, files) for t in transactions(evidence)]))
+    since, files, said = _since(evidence), evidence.source.files, servers_words(evidence)
+    return cast(
+        list[TransactionShape], encodable([_transaction(t, since, files, said) for t in transactions(evidence)])
+    )
+
+
+def servers_words(evidence: Evidence) -> dict[tuple[str, int | None], str]:
+    """(socket, line of the request) -> what the server's own log says of it."""
+    found: dict[tuple[str, int | None], str] = {}
+    for each in evidence.observations:
+        if each.kind in ("server-answered", "server-saw-nothing"):
+            value = each.value
+            gave_up = {"client": ", the client had gone", "server": ", it gave up on what is behind it"}
+            text = f"{value.get('status')} after {value.get('after_s')} s{gave_up.get(str(value.get('gave_up')), '')}"
+            text = "no line of it" if each.kind == "server-saw-nothing" else text
+            found[each.subject, value.get("request_line")] = f"{text} ({each.source})"
+    return found
 
 
 def _since(evidence: Evidence) -> Since:
@@ -237,7 +253,10 @@ def _message(message: Message, since: Since) -> MessageShape:
     )
 
 
-def _transaction(each: Transaction, since: Since, files: list[str]) -> TransactionShape:
+def _transaction(
+    each: Transaction, since: Since, files: list[str], said: dict[tuple[str, int | None], str]
+) -> TransactionShape:
+    server = said.get((each.socket, each.line))
     return cast(
         TransactionShape,
         {
@@ -264,6 +283,7 @@ def _transaction(each: Transaction, since: Since, files: list[str]) -> Transacti
             "error": each.error or None,
             "file": files[each.source] if each.source < len(files) else "?",
             "line": each.line,
+            **({"server": server} if server is not None else {}),
         },
     )
 

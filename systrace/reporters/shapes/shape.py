@@ -180,6 +180,7 @@ class TransactionShape(TypedDict):
     error: Annotated[str | None, "why there is no whole answer"]
     file: str
     line: Annotated[int | None, "where the request, else its answer, begins"]
+    server: NotRequired[Annotated[str, "what the server's own log says of it (--server-log)"]]
 
 
 class HealthShape(TypedDict):

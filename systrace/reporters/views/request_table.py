@@ -8,7 +8,7 @@ from typing import BinaryIO
 from systrace.messages.transactions import Transaction, transactions
 from systrace.model import Analysis
 from systrace.reporters.layout import Layout
-from systrace.reporters.shapes.plain import transaction_dicts
+from systrace.reporters.shapes.plain import servers_words, transaction_dicts
 from systrace.words import columns, cut_middle, duration, encoded, safe, size, wrap
 
 _URL_AT_LEAST, _URL_CUT_TO = 24, 10  # columns; beside a note, less must do
@@ -35,7 +35,7 @@ def requests_table(analysis: Analysis, layout: Layout) -> list[str]:
         bad = row.error not in ("", "clipped", "encrypted") or (row.status or 0) >= 400
         line = f"{begin}  {what}{note}"
         lines.append(layout.paint(line, "red") if bad else line)
-    return [*lines, *_left_out(analysis, layout)]
+    return [*lines, *_left_out(analysis, layout), *_seen_by_servers(analysis, layout)]
 
 
 def _what(row: Transaction, room: int | None) -> str:
@@ -80,6 +80,13 @@ def _cells(row: Transaction, first: int | None) -> list[str]:
     sizes = ["-" if count is None else size(count) for count in (row.request_bytes, row.response_bytes)]
     status = str(row.status) if row.status else "-"
     return [start, row.socket, safe(who), safe(row.method or "-", 12), status, *map(duration, times), *sizes]
+
+
+def _seen_by_servers(analysis: Analysis, layout: Layout) -> list[str]:
+    """What the servers' own logs say, by the line of the request."""
+    told = sorted(servers_words(analysis.evidence).items(), key=lambda each: each[0][1] or 0)
+    lines = [line for (_uid, at), text in told for line in wrap(f"line {at}: {safe(text)}", layout.width, "  ", "    ")]
+    return ["The servers' logs", *lines] if lines else []
 
 
 def _left_out(analysis: Analysis, layout: Layout) -> list[str]:
