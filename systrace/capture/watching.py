@@ -29,7 +29,8 @@ _PAUSE_S = 0.5
 _REST = 330  # times the cost of a look: at most 0.3 % of a processor
 _LONGEST_S = 60.0
 _EAGER_S = 6.0  # the first looks have imports and searches to do, and many a program gives up after five seconds:
-_EAGER_REST_S = 1.5  # they rest no longer than that
+_EAGER_REST_S = 1.5  # they rest no longer than that, or `_EAGER_REST` times their cost
+_EAGER_REST = 150
 _LAST_WORD_S = 1.5  # how long the kernel is asked what became of a closed connection
 _SOON_S = 0.05
 _LATE_NS = 1_100_000_000  # before a call's own limit: there is a look in that time
@@ -152,15 +153,16 @@ class Watcher:
         from systrace.kernel.waiting import Tables
 
         tables = self._tables = Tables()
-        eager_until = time.monotonic() + _EAGER_S
+        eager_until, first = time.monotonic() + _EAGER_S, True
         try:
             while True:
                 began = time.thread_time()
                 self._look(tables)
                 cost = time.thread_time() - began
+                paid, first = 0.0 if first else cost * _EAGER_REST, False
                 for observer in self._observers:
                     observer(self)
-                longest = _EAGER_REST_S if time.monotonic() < eager_until else _LONGEST_S
+                longest = max(_EAGER_REST_S, paid) if time.monotonic() < eager_until else _LONGEST_S
                 if self._over.wait(min(max(_PAUSE_S, cost * _REST), longest)):
                     break
             self._last_words(tables, list(self._waits.values()))

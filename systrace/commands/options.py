@@ -15,7 +15,7 @@ Styles = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="The report: table, json, html, ...; several with a file for each, or told by the files' suffixes.",
+        help="table, json, html, markdown, pcapng, har, perfetto, ndjson, junit, lanes; else by the file's suffix.",
         autocompletion=completing.formats,
     ),
 ]

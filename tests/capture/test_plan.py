@@ -53,7 +53,6 @@ def test_a_program_is_found_as_a_shell_would(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"style": "yaml"}, "there is no report format 'yaml'"),
         ({"save": "/tmp/x", "save_dir": "/tmp"}, "choose one"),
         ({"save": "/tmp/x", "keep": "3"}, "--keep works only with --save-dir"),
         ({"keep": "some"}, "write a number"),

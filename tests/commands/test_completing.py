@@ -109,7 +109,7 @@ def test_in_a_real_bash(job: tuple[int, str], tmp_path: Path) -> None:
         printf '%s\\n' "${{COMPREPLY[*]}}"
     }}
     tab explain slow-con
-    tab attach --format j
+    tab attach --format js
     tab attach --name {job[1][:9]}
     tab att
     """

@@ -22,8 +22,9 @@ def on_terminal(lines: int, **environment: str) -> bytes:
     master, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 90, 0, 0))
     words = [sys.executable, "-m", "systrace", "parse", str(LOG), "--format", "lanes"]
+    inherited = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
     with subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=terminal, env={**os.environ, "TERM": "xterm", **environment}
+        words, stdin=subprocess.DEVNULL, stdout=terminal, env={**inherited, "TERM": "xterm", **environment}
     ) as process:
         os.close(terminal)
         shown = b""

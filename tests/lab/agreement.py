@@ -67,7 +67,8 @@ class Job:
 
     `cause` and `peer` are the verdict's. `options` are `run`'s. `own_ptrace`: what it does is impossible, or goes another
     way, for who is traced by ptrace(2), so that output and verdict are those of the table under other tracers only. `loose`:
-    threads or loops use a socket in both directions at once, in an order that is the scheduler's.
+    threads or loops use a socket in both directions at once, in an order that is the scheduler's. `slack`: bytes more or less
+    that a buffer takes, which is the kernel's choice.
     """
 
     command: list[str]
@@ -76,6 +77,7 @@ class Job:
     options: tuple[str, ...] = ()
     own_ptrace: bool = False
     loose: bool = False
+    slack: int = 0
 
 
 def job(
@@ -87,6 +89,7 @@ def job(
     options: tuple[str, ...] = (),
     own_ptrace: bool = False,
     loose: bool = False,
+    slack: int = 0,
     needs: tuple[str, ...] = (),
 ) -> Any:
     """A row of a table; skipped where the machine lacks the program. `needs`: a command that succeeds where it can run."""
@@ -95,7 +98,7 @@ def job(
     without = bool(needs) and not works(*needs)
     reason = f"{program} is not installed" if lacks else f"{' '.join(needs)} fails: not installed"
     marks = [pytest.mark.skipif(lacks or without, reason=reason)]
-    return pytest.param(Job(command, cause, peer, options, own_ptrace, loose), id=name, marks=marks)
+    return pytest.param(Job(command, cause, peer, options, own_ptrace, loose, slack), id=name, marks=marks)
 
 
 @functools.cache

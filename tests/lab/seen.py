@@ -59,12 +59,14 @@ class Flow:
         self.holes += [(len(self.data) + first, len(self.data) + end) for first, end in other.holes]
         self.data += other.data
 
-    def like(self, other: "Flow") -> bool:
-        """As many bytes, and the same ones as far as both show them."""
+    def like(self, other: "Flow", slack: int = 0) -> bool:
+        """As many bytes, but for `slack`, and the same ones as far as both show them."""
         mine, others = bytearray(self.data), bytearray(other.data)
         for first, end in self.holes + other.holes:
             mine[first:end] = others[first:end] = bytes(end - first)
-        return self.call == other.call and len(self.data) == len(other.data) and mine == others
+        short = min(len(mine), len(others))
+        near = abs(len(self.data) - len(other.data)) <= slack
+        return self.call == other.call and near and mine[:short] == others[:short]
 
     def __str__(self) -> str:
         return f"{self.call}: {len(self.data)} bytes {bytes(self.data[:40])!r}"
@@ -83,11 +85,13 @@ class Track:
     steps: list[Step] = field(default_factory=list)
     netlink: bool = False
 
-    def like(self, other: "Track", loose: bool = False) -> bool:
-        """The same calls, results and bytes; `loose`: each direction for itself, and the other calls in any order."""
-        if loose:
+    def like(self, other: "Track", loose: bool = False, slack: int = 0) -> bool:
+        """The same calls, results and bytes; `loose`: each direction for itself, and the other calls in any order; `slack`:
+        bytes more or less.
+        """
+        if loose or slack:
             lanes, others = self._lanes(), other._lanes()
-            same = lanes.keys() == others.keys() and all(lane.like(others[call]) for call, lane in lanes.items())
+            same = lanes.keys() == others.keys() and all(lane.like(others[call], slack) for call, lane in lanes.items())
             return same and self._controls() == other._controls()
         return len(self.steps) == len(other.steps) and all(
             mine.like(its) if isinstance(mine, Flow) and isinstance(its, Flow) else mine == its
@@ -139,7 +143,7 @@ class Seen:
     processes: Counter[str]
     words: Counter[str]
 
-    def differences(self, other: "Seen", loose: bool = False) -> list[str]:
+    def differences(self, other: "Seen", loose: bool = False, slack: int = 0) -> list[str]:
         """What one of both shows and the other doesn't, in words; pipes count where both recordings have all of them."""
         narrow = any(each.facts.get("sockets_only") for each in (self, other))
         kinds = ("socket",) if narrow else ("socket", "pipe")
@@ -151,7 +155,7 @@ class Seen:
             mine, others = ([track for track in each if track.shown_by_all] for each in (mine, others))
         missing = []
         for track in mine:
-            match = next((each for each in others if track.like(each, loose)), None)
+            match = next((each for each in others if track.like(each, loose, slack)), None)
             if match is None:
                 missing.append(track)
             else:

@@ -65,4 +65,6 @@ def test_tracers_agree(wanted: Job, lab: Lab, tmp_path: Path, tmp_path_factory: 
         assert disturbed or first.outcome == untraced
         for other in others:
             assert (other.outcome, other.verdict) == (first.outcome, first.verdict)
-            assert not (differences := first.seen.differences(other.seen, wanted.loose)), "\n".join(differences)
+            assert not (differences := first.seen.differences(other.seen, wanted.loose, wanted.slack)), "\n".join(
+                differences
+            )

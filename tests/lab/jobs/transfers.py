@@ -111,6 +111,7 @@ JOBS = [
         to("not-reading", "s.settimeout(1)\ns.sendall(bytes(8_000_000))"),
         "send-blocked",
         peer("not-reading"),
+        slack=1 << 16,
     ),
     job("reset", to("resetting", REQUEST + "s.recv(9)"), "reset-by-peer", peer("resetting")),
     job(
