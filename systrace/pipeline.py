@@ -45,6 +45,7 @@ from systrace.streams.repeating import Repeats
 from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
 from systrace.traffic.activity import Activity
+from systrace.traffic.conversations import Conversations
 from systrace.traffic.tape import Tape
 
 _BATCH_BYTES = 1 << 24  # of arguments, about: `-s 1000000` makes lines of a megabyte
@@ -124,7 +125,7 @@ def analyze(
     health.limits += unseen + hidden_by_options(evidence) + sealed(evidence)
     health.clipped_strings = clipped(evidence)
     findings, answer = judged(Case(evidence, limits))
-    evidence.tape = ears.tape
+    evidence.conversations, evidence.tape = ears.conversations, ears.tape
     evidence.tls_keys = keys.lines() if keep.tape and keep.secrets else b""
     analysis = Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)
     mask_analysis(analysis, masks)
@@ -139,8 +140,10 @@ class _Ears:
         transcript = keep.transcript
         self._watching = None if transcript is None else Watching(transcript, WholeDecoding(transcript.limit, keys))
         self.activity = Activity() if keep.activity else None
+        self.conversations = Conversations() if keep.conversations else None
         self.tape = Tape(masks) if keep.tape else None
-        more = [each for each in (self._watching, self.activity, self.tape) if each is not None]
+        asked = (self._watching, self.activity, self.conversations, self.tape)
+        more = [each for each in asked if each is not None]
         self.listener: Listener = Together([self._decoding, *more]) if more else self._decoding
 
     def finish(self) -> list[Message]:
