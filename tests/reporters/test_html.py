@@ -68,7 +68,7 @@ class Parts(HTMLParser):
 def shown(analysis: Analysis) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The data, and the connections that can be opened."""
     texts = Parts(page(analysis)).texts
-    return json.loads(texts["data"]), [json.loads(line) for line in texts["details"].split("\n") if line]
+    return json.loads(texts["data"]), [json.loads(line) for line in texts["details"].split("\n")[:-1]]
 
 
 def test_nothing_else_than_its_own_script_and_style_may_run() -> None:
@@ -155,24 +155,48 @@ def test_holes_and_bytes_that_are_no_text_are_told() -> None:
     assert received["text"] == [{"note": "32 bytes, no text"}]
 
 
+MORE = "".join(
+    f'{10 + n} 1700000800.{n}00000 connect(5, {{sa_family=AF_INET, sin_port=htons(81), sin_addr=inet_addr("192.0.2.9")}}'
+    ", 16) = 0 <0.01>\n"
+    for n in range(3)
+)
+
+
 def test_numbers_are_bounded_and_what_is_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waterfall, "MOST_LANES", 1)
+    monkeypatch.setattr(waterfall, "_MOST_LANES", 1)
     monkeypatch.setattr(waterfall, "_MOST_PROCESSES", 1)
-    monkeypatch.setattr(html_data, "_DETAILS", 10)
-    more = "".join(
-        f'{10 + n} 1700000800.{n}00000 connect(5, {{sa_family=AF_INET, sin_port=htons(81), sin_addr=inet_addr("192.0.2.9")}}'
-        ", 16) = 0 <0.01>\n"
-        for n in range(3)
-    )
-    told = page(analysed(HUNG + more))
+    told = page(analysed(HUNG + MORE))
     data = json.loads(Parts(told).texts["data"])
-    assert data["lanes"][0]["bad"]
-    assert len(data["lanes"]) == 1
+    assert [lane["bad"] for lane in data["lanes"]] == [True]
     assert "in the chart; those with findings or troubles are: 1" in told
-    monkeypatch.setattr(waterfall, "MOST_LANES", 2)
-    told = page(analysed(HUNG + more))
-    assert "Conversations, as the page would be too large (systrace follow shows them): 1" in told
-    assert "without their calls" in told
+
+
+@pytest.mark.parametrize(("room", "left"), [(10, [1, 1, 1]), (1_000_000, [0, 0, 0])])
+def test_details_have_the_room_that_is_left(monkeypatch: pytest.MonkeyPatch, room: int, left: list[int]) -> None:
+    monkeypatch.setattr(html_data, "_DETAIL_BYTES", room)
+    *lanes, counted = Parts(page(analysed(HUNG + MORE))).texts["details"].split("\n")
+    assert json.loads(counted) == left
+    assert json.loads(lanes[0])["said"]
+    assert lanes[1:] == ["null"] or not left[0]
+
+
+def test_exchanges_have_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = "".join(
+        f'9 1700000101.{n}00000 sendto(3, "GET /{n} HTTP/1.1\\r\\n\\r\\n", 19, 0, NULL, 0) = 19 <0.00001>\n'
+        f'9 1700000101.{n}50000 recvfrom(3, "HTTP/1.1 204 No\\r\\n\\r\\n", 99, 0, NULL, NULL) = 19 <0.00001>\n'
+        for n in range(7)
+    )
+    analysis = analysed(CONNECT + asked)
+
+    def urls() -> list[str]:
+        return [row[4][-2:] for row in shown(analysis)[0]["exchanges"]]
+
+    everything = urls()
+    assert everything[:2] == ["/0", "/1"]
+    monkeypatch.setattr(html_data, "_EXCHANGES", 4)
+    assert urls() == everything[:2] + everything[-2:]
+    monkeypatch.setattr(html_data, "_EXCHANGE_BYTES", 300)
+    assert urls() == [everything[0], everything[-1]]
 
 
 def test_many_short_phases_become_few() -> None:
@@ -186,3 +210,20 @@ def test_many_short_phases_become_few() -> None:
     assert len(found) <= 24
     assert (sum(each.sent for each in found), sum(each.received for each in found)) == (300, 300)
     assert [each.kind for each in found][:2] == ["connect", "silence"]
+
+
+def test_decrypted_messages_are_shown_as_text() -> None:
+    """Where the bytes themselves are encrypted, what went over the connection tells nothing."""
+    analysis = analysed(
+        CONNECT
+        + r"""9 1700000101.000000 sendto(3, "GET /?token=Tok3nTok3n HTTP/1.1\r\nHost: a\r\n\r\n", 47, 0, NULL, 0) = 47 <0.00001>
+9 1700000101.100000 recvfrom(3, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 99, 0, NULL, NULL) = 40 <0.1>
+"""
+    )
+    (socket,) = analysis.evidence.sockets.values()
+    told = Told(analysis.evidence)
+    request, reply = opened.messages(socket.messages, told, sealed=True)
+    assert request["text"][1:] == ["Host: a", ""]
+    assert "Tok3n" not in request["text"][0]
+    assert reply["text"][-1] == "ok"
+    assert "text" not in opened.messages(socket.messages, told, sealed=False)[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -18,11 +18,13 @@ from systrace.reporters.views.answer import Card, about_job, answer, cards, fail
 from systrace.reporters.views.socket_table import chosen
 from systrace.reporters.words.clock import Clock
 from systrace.reporters.words.outcomes import WORDS
-from systrace.traffic.conversations import Conversation
 
-_CARDS, _PROOF, _ITEMS = 60, 40, 20
-_EXCHANGES = 12_000
-_DETAILS = 12 << 20  # bytes of opened connections; without their conversations from a half of it on
+_CARDS = 40
+_MAIN, _OTHER = (40, 20), (12, 8)  # lines and items of the verdict's own card, and of each other
+_EXCHANGES, _EXCHANGE_BYTES = 12_000, 2_500_000
+_LANE_BYTES = 5_000_000
+_DETAIL_BYTES = 12_000_000
+_SPEAKS, _CALLS, _FACTS = 0.6, 0.85, 0.97  # of the room for details, up to which one has a conversation, calls, facts
 _LEADS = {"fatal": "Also", "error": "Also"}
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 _INERT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
@@ -34,35 +36,90 @@ def as_json(value: object) -> str:
     return _encode(value).translate(_INERT)
 
 
-def page_data(analysis: Analysis, layout: Layout) -> tuple[Plain, Plain, list[str]]:
-    """(what the template shows, what the script shows, a line of JSON for each connection that can be opened)."""
-    told = Told(analysis.evidence)
-    sockets, left_out, not_shown = waterfall.lanes_of(analysis)
-    kept = analysis.evidence.conversations
-    spoken = {socket.uid: kept.of(socket) for socket in sockets} if kept is not None else {}
-    for conversation in spoken.values():  # all of them before any text is shown
-        opened.learn(conversation, told)
-    tree, processes_left = waterfall.processes(analysis, sockets, told)
-    rows, exchanges_left = _exchanges(analysis, told)
-    details, without = _details(analysis, sockets, spoken, told)
-    notes = list(_notes(analysis, left_out, not_shown, processes_left, exchanges_left, without))
-    shown = {
-        **_answer(analysis, layout, told),
-        "processes": tree,
-        "health": _health(analysis, told),
-        "left_out": notes,
-        "versions": told.text(_versions(analysis)),
-    }
-    data = {
-        "clock": _clock(analysis, layout),
-        "span": told.at(analysis.evidence.source.last_ns),
-        "limits": _limits(),
-        "kinds": waterfall.KINDS,
-        "processes": tree,
-        "lanes": list(waterfall.lanes(analysis, sockets, told)),
-        "exchanges": rows,
-    }
-    return shown, data, details
+def _object(fields: Mapping[str, str]) -> str:
+    """Of values that are JSON already."""
+    return "{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}"
+
+
+def _within(rows: Iterable[Any], room: int) -> list[str]:
+    """As JSON, as many as fit."""
+    out: list[str] = []
+    for row in rows:
+        out.append(as_json(row))
+        room -= len(out[-1])
+        if room < 0:
+            del out[-1]
+            break
+    return out
+
+
+class PageData:
+    """What the page shows of an analysis: for the template, for the script, and for who opens a connection."""
+
+    def __init__(self, analysis: Analysis, layout: Layout) -> None:
+        self._analysis = analysis
+        self._told = told = Told(analysis.evidence)
+        ranked, unused = waterfall.ranked(analysis)
+        kept = analysis.evidence.conversations
+        self._spoken = {socket.uid: kept.of(socket) for socket in ranked} if kept is not None else {}
+        for conversation in self._spoken.values():  # all of them before any text is shown
+            opened.learn(conversation, told)
+        lanes = _within(waterfall.lanes(analysis, ranked, told), _LANE_BYTES)
+        order = {uid: at for at, uid in enumerate(analysis.evidence.sockets)}
+        self._shown = sorted(zip(ranked, lanes, strict=False), key=lambda pair: order[pair[0].uid])
+        self._tree, tree_left = waterfall.processes(analysis, ranked[: len(lanes)], told)
+        exchanges, exchanges_left = _exchanges(analysis, told)
+        self._notes = list(_notes(analysis, len(ranked) - len(lanes), unused, tree_left, exchanges_left))
+        self._answer = _answer(analysis, layout, told)
+        tree = [{name: value for name, value in each.items() if name != "argv"} for each in self._tree]
+        self.script = _object(
+            {
+                "clock": as_json(_clock(analysis, layout)),
+                "span": as_json(told.at(analysis.evidence.source.last_ns)),
+                "limits": as_json(_limits()),
+                "kinds": as_json(waterfall.KINDS),
+                "verdict": as_json((self._answer["card"] or {}).get("socket", "")),
+                "processes": as_json(tree),
+                "lanes": f"[{','.join(lane for _, lane in self._shown)}]",
+                "exchanges": f"[{','.join(exchanges)}]",
+            }
+        )
+
+    def template(self) -> Plain:
+        """What people read without the script."""
+        return {
+            **self._answer,
+            "processes": self._tree,
+            "health": _health(self._analysis, self._told),
+            "left_out": self._notes,
+            "versions": self._told.text(_versions(self._analysis)),
+        }
+
+    def details(self, room: int) -> str:
+        """A line of JSON for each lane, in a last one how many have no room; connections that matter come first."""
+        room = min(room, _DETAIL_BYTES)
+        sockets = [socket for socket, _ in self._shown]
+        first = {socket.uid: socket for socket in chosen(self._analysis, sockets)}
+        lines: dict[str, str] = {}
+        held, left = 0, [0, 0, 0]
+        for uid, socket in {**first, **{each.uid: each for each in sockets}}.items():
+            has = [held < share * room for share in (_SPEAKS, _CALLS, _FACTS)]
+            lines[uid] = as_json(self._detail(socket, *has[:2])) if has[2] else "null"
+            held += len(lines[uid]) + 1
+            left = [count + (not there) for count, there in zip(left, has, strict=True)]
+        return "\n".join([*(lines[socket.uid] for socket in sockets), as_json(left)])
+
+    def _detail(self, socket: Socket, speaks: bool, opens: bool) -> Plain:
+        told, said = self._told, self._spoken.get(socket.uid) if speaks else None
+        sealed = any(each.protocol == "tls" for each in socket.messages)
+        return {
+            "facts": opened.facts(self._analysis, socket, told),
+            "calls": opened.calls(socket, told) if opens else [],
+            "dropped": socket.dropped_events + (0 if opens else len(socket.timeline)),
+            "messages": opened.messages(socket.messages, told, sealed) if opens else [],
+            "unread": socket.dropped_messages,
+            "said": opened.blocks(said, told, socket.type == "dgram") if said is not None else None,
+        }
 
 
 # -------------------------------------------------------------------------------------------------------------- answer
@@ -72,8 +129,9 @@ def _answer(analysis: Analysis, layout: Layout, told: Told) -> Plain:
     verdict = analysis.verdict
     sentence, more = answer(analysis)
     clock = Clock.of(analysis.evidence.source, layout.utc)
-    every = [_card(card, clock, told) for card in cards(analysis, layout)[:_CARDS]]
     main = verdict.finding is not None and verdict.finding < len(analysis.findings)
+    found = cards(analysis, layout)[:_CARDS]
+    every = [_card(card, clock, told, at == 0 and main) for at, card in enumerate(found)]
     return {
         "outcome": verdict.outcome,
         "word": WORDS.get(verdict.outcome, verdict.outcome.upper()),
@@ -98,8 +156,9 @@ def _last_words(analysis: Analysis) -> str:
     return last_words(analysis, failed_process(analysis), "") if verdict.outcome in ("failed", "inconclusive") else ""
 
 
-def _card(card: Card, clock: Clock, told: Told) -> Plain:
+def _card(card: Card, clock: Clock, told: Told, main: bool) -> Plain:
     finding = card.finding
+    lines, items = _MAIN if main else _OTHER
     times = f" ({finding.count} times)" if finding.count > 1 else ""
     return {
         "lead": _LEADS.get(finding.severity, "Note"),
@@ -109,11 +168,11 @@ def _card(card: Card, clock: Clock, told: Told) -> Plain:
         "kind": told.text(card.kind, 80),
         "sure": told.text(card.sure, 20),
         "socket": finding.socket or "",
-        "proof": [_proof(line, clock, told) for line in finding.lines[:_PROOF]],
-        "proof_left": max(0, len(finding.lines) - _PROOF),
-        "causes": [told.text(cause) for cause in card.causes[:_ITEMS]],
-        "steps": [(told.text(step.command, 1000), told.text(step.why)) for step in card.steps[:_ITEMS]],
-        "remedy": [told.text(change) for change in card.remedy[:_ITEMS]],
+        "proof": [_proof(line, clock, told) for line in finding.lines[:lines]],
+        "proof_left": max(0, len(finding.lines) - lines),
+        "causes": [told.text(cause) for cause in card.causes[:items]],
+        "steps": [(told.text(step.command, 1000), told.text(step.why)) for step in card.steps[:items]],
+        "remedy": [told.text(change) for change in card.remedy[:items]],
         "wrong_if": told.text(card.wrong_if, 1000),
     }
 
@@ -124,7 +183,7 @@ def _proof(line: Line, clock: Clock, told: Told) -> Plain:
         "at": clock.moment(line.time_ns),
         "who": told.text(line.who, 60) if line.told else "",
         "text": told.text(line.text.strip(), 600),
-        "raw": told.text(line.raw.strip(), 600) if line.told else "",
+        "raw": told.text(line.raw.strip(), 300) if line.told else "",
         "file": told.text(file, 120),
         "line": line.line,
     }
@@ -151,11 +210,14 @@ def _limits() -> list[Plain]:
     return [{"s": seconds, "of": ", ".join(products[:3])} for seconds, products in sorted(names.items())]
 
 
-def _exchanges(analysis: Analysis, told: Told) -> tuple[list[list[Any]], int]:
+def _exchanges(analysis: Analysis, told: Told) -> tuple[list[str], int]:
+    """(as JSON, how many from the middle are left out)."""
     rows = transactions(analysis.evidence)
-    half = _EXCHANGES // 2
-    kept = rows if len(rows) <= _EXCHANGES else [*rows[:half], *rows[-half:]]
-    return [_exchange(row, told) for row in kept], len(rows) - len(kept)
+    half = (min(len(rows), _EXCHANGES) + 1) // 2
+    first = _within((_exchange(row, told) for row in rows[:half]), _EXCHANGE_BYTES // 2)
+    rest = rows[max(half, len(rows) - _EXCHANGES // 2) :]
+    last = _within((_exchange(row, told) for row in reversed(rest)), _EXCHANGE_BYTES // 2)
+    return [*first, *reversed(last)], len(rows) - len(first) - len(last)
 
 
 def _exchange(row: Transaction, told: Told) -> list[Any]:
@@ -167,7 +229,7 @@ def _exchange(row: Transaction, told: Told) -> list[Any]:
         row.socket,
         told.text(who, 80),
         told.text(row.method or "", 20),
-        told.text(row.url or "", 600),
+        told.text(row.url or "", 300),
         row.status or 0,
         *(None if ns is None else ns // 1000 for ns in times),
         row.request_bytes,
@@ -176,36 +238,6 @@ def _exchange(row: Transaction, told: Told) -> list[Any]:
         told.text(row.error, 80),
         row.line,
     ]
-
-
-def _details(
-    analysis: Analysis, sockets: Sequence[Socket], spoken: dict[str, Conversation], told: Told
-) -> tuple[list[str], tuple[int, int]]:
-    """(a line of JSON for each connection in order, (those without their conversation, those without their calls too))."""
-    order = chosen(analysis, list(sockets))
-    first = {socket.uid for socket in order}
-    order += [socket for socket in sockets if socket.uid not in first]
-    lines: dict[str, str] = {}
-    held, silent, closed = 0, 0, 0
-    for socket in order:
-        speaks, opens = held < _DETAILS // 2, held < _DETAILS
-        line = as_json(_detail(analysis, socket, spoken.get(socket.uid) if speaks else None, told, opens))
-        held += len(line)
-        silent, closed = silent + (not speaks), closed + (not opens)
-        lines[socket.uid] = line
-    return [lines[socket.uid] for socket in sockets], (silent, closed)
-
-
-def _detail(analysis: Analysis, socket: Socket, said: Conversation | None, told: Told, opens: bool) -> Plain:
-    sealed = any(each.protocol == "tls" for each in socket.messages)
-    return {
-        "facts": opened.facts(analysis, socket, told),
-        "calls": opened.calls(socket, told) if opens else [],
-        "dropped": socket.dropped_events + (0 if opens else len(socket.timeline)),
-        "messages": opened.messages(socket.messages, told, sealed) if opens else [],
-        "unread": socket.dropped_messages,
-        "said": opened.blocks(said, told, socket.type == "dgram") if said is not None else None,
-    }
 
 
 # ------------------------------------------------------------------------------------------------- what the page has not
@@ -217,18 +249,16 @@ def _health(analysis: Analysis, told: Told) -> Plain:
         "lines": health.lines,
         "records": health.records,
         "unparsed": health.unparsed,
-        "samples": [told.text(each) for each in health.unparsed_samples[:_ITEMS]],
+        "samples": [told.text(each) for each in health.unparsed_samples[: _MAIN[1]]],
         "orphans": health.orphan_resumes,
         "clipped": health.clipped_strings,
         "foreign": health.foreign,
-        "damage": [told.text(each) for each in health.damage[:_ITEMS]],
-        "limits": [told.text(each) for each in health.limits[:_ITEMS]],
+        "damage": [told.text(each) for each in health.damage[: _MAIN[1]]],
+        "limits": [told.text(each) for each in health.limits[: _MAIN[1]]],
     }
 
 
-def _notes(
-    analysis: Analysis, lanes: int, sockets: int, processes: int, exchanges: int, details: tuple[int, int]
-) -> Iterator[str]:
+def _notes(analysis: Analysis, lanes: int, sockets: int, processes: int, exchanges: int) -> Iterator[str]:
     evidence = analysis.evidence
     gone = evidence.forgotten
     activity, spoken = evidence.activity, evidence.conversations
@@ -241,8 +271,6 @@ def _notes(
         (processes, "Processes without a connection or a bad end"),
         (exchanges, "Exchanges from the middle of the log"),
         (messages, "Decoded messages of long connections; the first, last and remarkable ones are here"),
-        (details[0], "Conversations, as the page would be too large (systrace follow shows them)"),
-        (details[1], "Connections without their calls, for the same reason (systrace parse --socket shows them)"),
         (
             spoken.left_out if spoken is not None else 0,
             "Conversations of connections that ended well",

@@ -7,8 +7,9 @@ function open(lane, from = canvas) {
   if (at < 0) return;
   const found = JSON.parse(details[at]);
   opener = from;
-  panel.replaceChildren(
+  if (found) panel.replaceChildren(
     head(lane), factList(found.facts), ...readings(lane), ...decoded(found), ...conversation(found), ...callTable(found));
+  else panel.replaceChildren(head(lane), element("p", "Left out, as the page would be too large.", "note"));
   panel.hidden = false;
   panel.focus({ preventScroll: true });
   panel.scrollIntoView({ block: "nearest" });

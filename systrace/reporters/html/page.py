@@ -8,10 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from systrace.model import Analysis
-from systrace.reporters.html.data import as_json, page_data
+from systrace.reporters.html.data import PageData
 from systrace.reporters.layout import Layout
 
 _NOTHING_ELSE = "default-src 'none'; base-uri 'none'; form-action 'none'"
+MOST = 19_000_000  # bytes
+_DETAILS = '<script type="application/json" id="details">'
 _HERE = Path(__file__).parent
 _SCRIPTS = "words scale rows draw hands opened tables start".split()  # in this order, in one scope
 
@@ -22,16 +24,17 @@ def page(analysis: Analysis, layout: Layout) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((_HERE / "report.html").read_text("utf-8"))
-    shown, data, details = page_data(analysis, layout)
+    data = PageData(analysis, layout)
     style, script = _own()
-    return template.render(
-        **shown,
+    text = template.render(
+        **data.template(),
         policy=f"{_NOTHING_ELSE}; script-src '{_sum(script)}'; style-src '{_sum(style)}'",
         style=style,
         script=script,
-        data=as_json(data),
-        details="\n".join(details),
+        data=data.script,
     )
+    before, here, after = text.rpartition(_DETAILS)  # of a trace's text nothing looks like that: it is escaped
+    return f"{before}{here}{data.details(MOST - len(text.encode('utf-8', 'backslashreplace')))}{after}"
 
 
 @cache

@@ -88,6 +88,17 @@ for (const each of document.querySelectorAll("[data-open]")) {
   if (lane) each.addEventListener("click", () => open(lane, each));
   else each.hidden = true;
 }
+// The last line of the details counts what there was no room for.
+function leftOut() {
+  const words = ["conversation (systrace follow shows it)", "calls (systrace parse --socket shows them)", "facts"];
+  JSON.parse(details[lanes.length]).forEach((number, at) => {
+    if (!number) return;
+    find("left-out").hidden = false;
+    find("left-out").nextElementSibling.append(element("li", `Connections without their ${words[at]}: ${number}`));
+  });
+}
+
+leftOut();
 legend();
 exchangeTable();
 arrange();
@@ -95,4 +106,5 @@ fillConnections(shownLanes);
 whole();
 theme();
 measure();
+if (data.verdict) select(rows.findIndex((row) => row.lane && row.lane.id === data.verdict), false);
 globalThis.systraceReport = { view, drawn, draw, rows: () => rows, selected: () => selected, rowAt: (id) => rows.findIndex((row) => row.lane && row.lane.id === id), x, AXIS, ROW };

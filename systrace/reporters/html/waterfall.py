@@ -13,7 +13,7 @@ from systrace.reporters.words.endings import ending, is_remarkable
 from systrace.traffic.phases import Phase, phases
 
 KINDS = ("connect", "failed", "tls", "sent", "received", "both", "waiting", "silence", "error", "lookup")
-MOST_LANES = 5000
+_MOST_LANES = 5000
 _MOST_PROCESSES = 2000
 _MOST_PHASES = 120_000  # of all lanes: 3 MB
 _LEAST_PHASES = 24  # of one lane
@@ -22,16 +22,14 @@ _NEVER_MERGED = ("failed", "error", "connect")
 _DNS = 53
 
 
-def lanes_of(analysis: Analysis) -> tuple[list[Socket], int, int]:
-    """(the connections, those with findings or troubles first where there are too many; left out of them; not shown)."""
-    everything = [
-        each for each in analysis.evidence.sockets.values() if each.kind == "socket" and each.role != "listener"
-    ]
+def ranked(analysis: Analysis) -> tuple[list[Socket], int]:
+    """(the connections, those with findings or troubles first; how many sockets are none)."""
+    known = analysis.evidence.sockets.values()
+    everything = [each for each in known if each.kind == "socket" and each.role != "listener"]
     used = [each for each in everything if each.family != "netlink" and _is_used(each)]
     found = {finding.socket for finding in analysis.findings}
-    ranked = sorted(used, key=lambda each: (each.uid not in found, not each.is_network, not is_remarkable(each)))
-    kept = {each.uid for each in ranked[:MOST_LANES]}
-    return [each for each in used if each.uid in kept], len(used) - len(kept), len(everything) - len(used)
+    order = sorted(used, key=lambda each: (each.uid not in found, not each.is_network, not is_remarkable(each)))
+    return order, len(everything) - len(used)
 
 
 def _is_used(socket: Socket) -> bool:
@@ -45,8 +43,8 @@ def lanes(analysis: Analysis, sockets: Sequence[Socket], told: Told) -> Iterator
         if finding.socket is not None and finding.cause not in causes.setdefault(finding.socket, []):
             causes[finding.socket].append(finding.cause)
     looked_up = {m.socket: m.question for m in analysis.evidence.messages if isinstance(m, DnsMessage) and m.question}
-    most = max(_LEAST_PHASES, _MOST_PHASES // max(len(sockets), 1))
-    for socket in sockets:
+    most = max(_LEAST_PHASES, _MOST_PHASES // min(max(len(sockets), 1), _MOST_LANES))
+    for socket in sockets[:_MOST_LANES]:
         found = list(_phases(analysis, socket, most))
         yield {
             "id": socket.uid,
@@ -173,7 +171,7 @@ def _process(process: Process, depth: int, told: Told) -> dict[str, Any]:
         "pid": process.pid,
         "depth": min(depth, 12),
         "name": told.text(process.command or process.path or "?", 80),
-        "argv": told.text(" ".join(process.argv)),
+        "argv": told.text(" ".join(process.argv), 200),
         "fate": fate(process, told),
         "bad": bool(process.signal or process.exit_code),
         "from": told.at(process.start_ns),
