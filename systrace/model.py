@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from systrace.masking.masks import Masks
     from systrace.observations import Observation
     from systrace.traffic.activity import Activity
+    from systrace.traffic.conversations import Conversations
     from systrace.traffic.tape import Tape
 
 # Outcome of a call, as `systrace events` prints it.
@@ -755,6 +756,7 @@ class Keep:
     transcript: Transcript | None = None  # filled with what went over the socket that it names
     requests: bool = False  # all HTTP messages, however many a connection carried
     activity: bool = False  # when each connection was busy
+    conversations: bool = False  # the first and last bytes of each
     tape: bool = False  # everything that went over the network
     secrets: bool = False  # show them: nothing is masked
 
@@ -961,6 +963,7 @@ class Evidence:
     masks: Masks = field(default_factory=_masks)  # of the secrets in it
     observations: list[Observation] = field(default_factory=list)  # from outside the trace
     activity: Activity | None = None  # where a report asked for it
+    conversations: Conversations | None = None  # the same
     tape: Tape | None = None  # the same
     tls_keys: bytes = b""  # with a tape whose secrets are shown: the lines of an SSLKEYLOGFILE
 

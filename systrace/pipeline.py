@@ -48,6 +48,7 @@ from systrace.streams.repeating import Repeats
 from systrace.streams.snapshots import snapshot_of
 from systrace.streams.transcript import Watching
 from systrace.traffic.activity import Activity
+from systrace.traffic.conversations import Conversations
 from systrace.traffic.tape import Tape
 
 _BATCH_BYTES = 1 << 24  # of arguments, about: `-s 1000000` makes lines of a megabyte
@@ -152,13 +153,15 @@ class _Ears:
         self._watching = None if transcript is None else Watching(transcript, WholeDecoding(transcript.limit, keys))
         self.activity = Activity() if keep.activity else None
         self._shown = keep.secrets
+        self.conversations = Conversations() if keep.conversations else None
         self.tape = Tape(masks) if keep.tape else None
-        more = [each for each in (self._watching, self.activity, self.tape) if each is not None]
+        asked = (self._watching, self.activity, self.conversations, self.tape)
+        more = [each for each in asked if each is not None]
         self.listener: Listener = Together([self._decoding, *more]) if more else self._decoding
 
     def hand_over(self, evidence: Evidence, keys: KeyLog) -> None:
         """What reports asked for."""
-        evidence.activity, evidence.tape = self.activity, self.tape
+        evidence.activity, evidence.tape, evidence.conversations = self.activity, self.tape, self.conversations
         evidence.tls_keys = keys.lines() if self.tape is not None and self._shown else b""
 
     def finish(self) -> list[Message]:

@@ -51,6 +51,7 @@ DOORS = {
     # zstd of a body, and of a compressed log: two readers of one format
     "backports": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "compression": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
+    "jinja2": ("systrace/reporters/html/page.py",),
     "duckdb": ("systrace/commands/query.py",),
 }
 EAGER = {"typer", "ptrace"}  # every command is a typer command; the worker is nothing but ptrace

@@ -2,7 +2,8 @@
 
 A reporter is a class under `@reporter` that extends `Reporter`. `views` are what it can show (sockets, requests, one
 conversation), `words` what these share, `shapes` the JSON that is printed, `layout` for whom text is laid out, `choosing`
-which formats a command line asks for. All text that a trace can influence goes to people through `systrace.words.safe`.
+which formats a command line asks for, `html` the page that `formats.html` writes. All text that a trace can influence goes
+to people through `systrace.words.safe`.
 """
 
 from __future__ import annotations

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from typing import BinaryIO
 
-from systrace.model import Analysis, Finding, Line, Output, Process, Step
+from systrace.model import Analysis, Finding, Line, Process, Step
 from systrace.reporters import Reporter, reporter
 from systrace.reporters.layout import PAGE, Layout
-from systrace.reporters.views.answer import SURE, Page, first_process, headline_lines, log_of, named
+from systrace.reporters.views.answer import SURE, Page, failed_process, headline_lines, last_words, log_of, named
 from systrace.reporters.views.course import course_lines, tells_more
 from systrace.reporters.views.request_table import requests_table
 from systrace.reporters.views.socket_table import socket_table
@@ -48,7 +48,7 @@ def render(analysis: Analysis, layout: Layout) -> str:
     page = Page(analysis, Clock.of(analysis.evidence.source, layout.utc), log_of(analysis, layout))
     first = verdict.finding if verdict.finding is not None and verdict.finding < len(findings) else None
     if first is None and verdict.outcome in ("failed", "inconclusive"):
-        blocks.append(_last_words(_failed(analysis), "", page, layout))
+        blocks.append(_last_words(failed_process(analysis), "", page, layout))
     if first is not None:
         blocks.append(_finding(findings[first], layout, verdict.headline, main=True, page=page))
         if layout.everything or tells_more(analysis):
@@ -163,22 +163,8 @@ def _folded(line: str, width: int, indent: str) -> list[str]:
 
 
 def _last_words(process: Process | None, quoted: str, page: Page, layout: Layout) -> list[str]:
-    """What a process wrote to its standard error last, where the proof does not quote it already."""
-    said = b"".join(o.data for o in process.output if _is_error(o)) if process is not None else b""
-    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line[:1].strip()]  # not what goes on
-    if not lines or safe(lines[-1])[:40] in quoted:
-        return []
-    return wrap(page.analysis.evidence.masks.text(lines[-1]), layout.width, "Its last words: ", "  ")
-
-
-def _is_error(output: Output) -> bool:
-    return output.fd == 2 or output.path == "stderr"
-
-
-def _failed(analysis: Analysis) -> Process | None:
-    """Of those that failed and said something, the last; the job itself, where nobody did."""
-    failed = [p for p in analysis.evidence.processes.values() if p.exit_code and any(map(_is_error, p.output))]
-    return max(failed, key=lambda p: p.end_ns or 0, default=first_process(analysis))
+    words = last_words(page.analysis, process, quoted)
+    return wrap(words, layout.width, "Its last words: ", "  ") if words else []
 
 
 def _place(line: Line) -> str:

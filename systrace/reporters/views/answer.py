@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
-from systrace.model import Analysis, Finding, Process, Step
+from systrace.model import Analysis, Finding, Output, Process, Step
 from systrace.reporters.layout import Layout
 from systrace.reporters.words.clock import Clock
 from systrace.reporters.words.endings import ended_by
@@ -81,6 +81,25 @@ def job_of(analysis: Analysis) -> str:
 def first_process(analysis: Analysis) -> Process | None:
     first = next(iter(analysis.evidence.processes.values()), None)
     return first if first is not None and first.traced and first.command else None
+
+
+def last_words(analysis: Analysis, process: Process | None, quoted: str) -> str:
+    """What a process wrote to its standard error last, unsafe text; "" where the proof quotes it already."""
+    said = b"".join(o.data for o in process.output if _is_error(o)) if process is not None else b""
+    lines = [line for line in said.decode("utf-8", "replace").splitlines() if line[:1].strip()]  # not what goes on
+    if not lines or safe(lines[-1])[:40] in quoted:
+        return ""
+    return analysis.evidence.masks.text(lines[-1])
+
+
+def failed_process(analysis: Analysis) -> Process | None:
+    """Of those that failed and said something, the last; the job itself, where nobody did."""
+    failed = [p for p in analysis.evidence.processes.values() if p.exit_code and any(map(_is_error, p.output))]
+    return max(failed, key=lambda p: p.end_ns or 0, default=first_process(analysis))
+
+
+def _is_error(output: Output) -> bool:
+    return output.fd == 2 or output.path == "stderr"
 
 
 def _end(job: Process | None, status: int | None) -> str:

@@ -87,13 +87,14 @@ def _call(event: Event, first: int, wide: int, layout: Layout, masks: Masks) -> 
     record = event.record
     since = f"{(record.time_ns - first) / 1e9:13.6f}" if record.time_ns is not None else f"line {record.lineno:>8}"
     took = record.duration_ns
-    line = f"{since}  {record.tid or '-':>{wide}}  {safe(record.syscall):<12} {_result(event):<13} {duration(took):>8}"
+    line = f"{since}  {record.tid or '-':>{wide}}  {safe(record.syscall):<12} {result(event):<13} {duration(took):>8}"
     room = max(layout.width - len(line) - 2, _DETAIL_AT_LEAST)
-    line = f"{line}  {_detail(event, room, masks)}".rstrip()
+    line = f"{line}  {detail(event, room, masks)}".rstrip()
     return layout.paint(line, "yellow") if (took or 0) >= SILENCE_NS else line
 
 
-def _result(event: Event) -> str:
+def result(event: Event) -> str:
+    """What a call returned."""
     record = event.record
     if record.errno is not None:
         return safe(record.errno, 13)
@@ -104,7 +105,8 @@ def _result(event: Event) -> str:
     return str(record.retval)
 
 
-def _detail(event: Event, room: int, masks: Masks) -> str:
+def detail(event: Event, room: int, masks: Masks) -> str:
+    """What a call was about."""
     match event:
         case Sent() | Received():
             return _bytes(event, room, masks)

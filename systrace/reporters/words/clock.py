@@ -31,6 +31,15 @@ class Clock:
             return f"+{(ns - (self.first_ns or 0)) / _S:.3f} s"
         return f"{self._parts(ns, '%H:%M:%S')}.{ns // 1_000_000 % 1000:03}"
 
+    def ahead_s(self) -> int:
+        """Seconds by which the zone of these moments is ahead of UTC where the log begins."""
+        if self.utc or self.kind != "epoch" or self.first_ns is None:
+            return 0
+        try:
+            return time.localtime(self.first_ns // _S).tm_gmtoff
+        except (OverflowError, ValueError, OSError):
+            return 0
+
     def start(self) -> tuple[str, str]:
         """When the log begins, short, and the zone; a time of day is of the zone where it was recorded."""
         if self.first_ns is None or self.kind not in ("epoch", "time-of-day"):
