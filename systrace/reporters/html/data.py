@@ -15,6 +15,7 @@ from systrace.reporters.html import opened, waterfall
 from systrace.reporters.html.told import Told
 from systrace.reporters.layout import Layout
 from systrace.reporters.views.answer import Card, about_job, answer, cards, failed_process, last_words
+from systrace.reporters.views.course import course_rows
 from systrace.reporters.views.socket_table import chosen
 from systrace.reporters.words.clock import Clock
 from systrace.reporters.words.outcomes import WORDS
@@ -138,11 +139,18 @@ def _answer(analysis: Analysis, layout: Layout, told: Told) -> Plain:
         "about": told.text(", ".join(about_job(analysis, layout))),
         "headline": told.text(sentence, 1000),
         "more": told.text(more, 1000),
-        "card": every[0] if main else None,
+        "card": every[0] | {"course": _course(analysis, layout, told)} if main else None,
         "last_words": told.text(_last_words(analysis), 1000),
         "others": every[1:] if main else every,
         "cards_left": max(0, len(analysis.findings) - _CARDS),
     }
+
+
+def _course(analysis: Analysis, layout: Layout, told: Told) -> list[Plain]:
+    return [
+        {"at": moment, "what": told.text(text, 1000), "place": told.text(place)}
+        for moment, text, place in course_rows(analysis, layout.utc)
+    ]
 
 
 def _last_words(analysis: Analysis) -> str:
