@@ -182,6 +182,7 @@ def _card(card: Card, clock: Clock, told: Told, main: bool) -> Plain:
         "steps": [(told.text(step.command, 1000), told.text(step.why)) for step in card.steps[:items]],
         "remedy": [told.text(change) for change in card.remedy[:items]],
         "wrong_if": told.text(card.wrong_if, 1000),
+        "course": [],
     }
 
 
