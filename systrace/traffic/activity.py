@@ -25,27 +25,29 @@ class Block(NamedTuple):
 
 
 class _Blocks:
-    """Those of one connection, flat: five numbers each."""
+    """Those of one connection, flat: five numbers each; the last one is still open, and by itself."""
 
-    __slots__ = ("numbers", "pause_ns")
+    __slots__ = ("calls", "end", "numbers", "pause_ns", "received", "sent", "start")
 
-    def __init__(self) -> None:
+    def __init__(self, start: int, end: int, sent: int, received: int) -> None:
+        self.start, self.end, self.sent, self.received, self.calls = start, end, sent, received, 1
         self.numbers = array("q")
         self.pause_ns = -1  # once there were too many: what is shorter parts no blocks, whatever the direction
 
     def add(self, start: int, end: int, sent: int, received: int) -> None:
-        numbers = self.numbers
-        if numbers:
-            pause = start - numbers[-4]
-            alike = (numbers[-3] == 0) == (sent == 0) and (numbers[-2] == 0) == (received == 0)
-            if pause <= self.pause_ns or (alike and pause <= _TOGETHER_NS):
-                numbers[-4] = max(numbers[-4], end)
-                numbers[-3] += sent
-                numbers[-2] += received
-                numbers[-1] += 1
-                return
-        numbers.extend((start, end, sent, received, 1))
-        if len(numbers) > MOST * _WIDTH:
+        pause = start - self.end
+        if pause <= self.pause_ns or (
+            pause <= _TOGETHER_NS and (self.sent == 0) is (sent == 0) and (self.received == 0) is (received == 0)
+        ):
+            if end > self.end:
+                self.end = end
+            self.sent += sent
+            self.received += received
+            self.calls += 1
+            return
+        self.numbers.extend((self.start, self.end, self.sent, self.received, self.calls))
+        self.start, self.end, self.sent, self.received, self.calls = start, end, sent, received, 1
+        if len(self.numbers) >= MOST * _WIDTH:
             self._merge()
 
     def _merge(self) -> None:
@@ -62,11 +64,13 @@ class _Blocks:
             else:
                 self.numbers.extend((start, end, sent, received, calls))
                 start, end, sent, received, calls = block
-        self.numbers.extend((start, end, sent, received, calls))
+        self.start, self.end, self.sent, self.received, self.calls = start, end, sent, received, calls
 
     def __iter__(self) -> Iterator[Block]:
         numbers = self.numbers
-        return (Block(*numbers[at : at + _WIDTH]) for at in range(0, len(numbers), _WIDTH))
+        for at in range(0, len(numbers), _WIDTH):
+            yield Block(*numbers[at : at + _WIDTH])
+        yield Block(self.start, self.end, self.sent, self.received, self.calls)
 
 
 class Activity:
@@ -82,17 +86,21 @@ class Activity:
 
     def moved(self, socket: Socket, event: Transfer) -> None:
         """See `streams.books.Listener`."""
-        record = event.record
-        if record.time_ns is None or b"MSG_PEEK" in event.flags:
+        record, flags = event.record, event.flags
+        start = record.time_ns
+        if start is None or (flags and b"MSG_PEEK" in flags):
             return
+        end = start + (record.duration_ns or 0)
+        if type(event) is Sent:
+            sent, received = event.size, 0
+        else:
+            sent, received = 0, event.size
+            start = end  # a call that waits for data gets it at its end
         blocks = self._blocks.get(socket.uid)
         if blocks is None:
-            blocks = self._blocks[socket.uid] = _Blocks()
-        end = record.time_ns + (record.duration_ns or 0)
-        if type(event) is Sent:
-            blocks.add(record.time_ns, end, event.size, 0)
-        else:  # a call that waits for data gets it at its end
-            blocks.add(end, end, 0, event.size)
+            self._blocks[socket.uid] = _Blocks(start, end, sent, received)
+        else:
+            blocks.add(start, end, sent, received)
 
     def ended(self, socket: Socket, sent: bool, how: str) -> None:
         """Nothing went over it."""

@@ -58,6 +58,7 @@ class Conversations:
     def __init__(self, of_each: int = OF_EACH, of_all: int = _OF_ALL) -> None:
         self._kept: dict[str, _Kept] = {}
         self._half = of_each // 2
+        self._most = of_each // 4  # of one call, so that what stands before and after it is seen, too
         self._of_all = of_all
         self._held = 0
         self.left_out = 0  # connections that ended well and are no longer kept
@@ -67,30 +68,32 @@ class Conversations:
         kept = self._kept.get(socket.uid)
         if kept is None:
             return Conversation([], [])
-        first = [_said(event, self._half // 2) for event in kept.first]
-        last = [_said(event, self._half // 2) for event in kept.last]
+        first = [_said(event, self._most) for event in kept.first]
+        last = [_said(event, self._most) for event in kept.last]
         return Conversation(first, last, kept.sent, kept.received, kept.calls)
 
     def moved(self, socket: Socket, event: Transfer) -> None:
-        """See `streams.books.Listener`."""
+        """See `streams.books.Listener`; it hears of every transfer, so it calls nobody as long as there is room."""
+        size, flags = event.size, event.flags
+        if not size or (flags and b"MSG_PEEK" in flags):
+            return
         kept = self._kept.get(socket.uid)
         if kept is None:
             if socket.kind != "socket" or socket.family not in _SHOWN_WITHIN:
                 return
             kept = self._kept[socket.uid] = _Kept()
-        if not event.size or b"MSG_PEEK" in event.flags:
-            return
-        cost = self._cost(event)
+        most = self._most
+        cost = (size if size < most else most) + _CALL
+        self._held += cost
         if not kept.full and (kept.held + cost <= self._half or not kept.first):
             kept.first.append(event)
             kept.held += cost
-            self._held += cost
         else:
             kept.full = True
             kept.last.append(event)
             kept.tail += cost
-            self._held += cost
-            self._shorten(kept)
+            if kept.tail > self._half:
+                self._shorten(kept)
         if self._held > self._of_all:
             self._make_room()
 
@@ -105,8 +108,7 @@ class Conversations:
             self.left_out += 1
 
     def _cost(self, event: Transfer) -> int:
-        """Of one call no more than a half of a half is shown, so that what stands before and after it is seen, too."""
-        return min(event.size, self._half // 2) + _CALL
+        return min(event.size, self._most) + _CALL
 
     def _shorten(self, kept: _Kept) -> None:
         """The last calls, as many as fit into a half."""
@@ -121,6 +123,7 @@ class Conversations:
         """Less of each; where that is little already, nothing of the oldest."""
         if self._half > _LEAST // 2:
             self._half //= 2
+            self._most //= 2
             for kept in self._kept.values():
                 self._cut(kept)
             return

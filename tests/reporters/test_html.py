@@ -136,20 +136,20 @@ def test_the_rest_of_a_secret_behind_a_gap_is_not_shown() -> None:
     """Its beginning is not there, so nobody knows that it is one."""
     told = Told(analysed(HUNG).evidence)
     gap = Conversation([said(b"GET / HTTP/1.1\n")], [said(b"cretcret\nAccept: */*\n"), said(b"ok", False)], 10, 0, 1)
-    first, note, rest, answer = opened.blocks(gap, told, datagrams=False)
+    first, note, rest, answer = opened.blocks(opened.Heard(gap, told), told, datagrams=False)
     assert first["text"] == ["GET / HTTP/1.1"]
     assert "10 bytes sent and 0 received in 1 calls are left out" in note["text"][0]["note"]
     assert [*rest["text"]] == [{"note": "9 bytes are not shown: what they go on with is left out"}, "Accept: */*"]
     assert answer["text"] == ["ok"]
     binary = Conversation([said(b"x")], [said(b"y" * 500), said(b"z" * 500)], 10, 0, 1)
-    *_, shown = opened.blocks(binary, told, datagrams=False)
+    *_, shown = opened.blocks(opened.Heard(binary, told), told, datagrams=False)
     assert shown["text"][-1] == "z" * 400
 
 
 def test_holes_and_bytes_that_are_no_text_are_told() -> None:
     told = Told(analysed(HUNG).evidence)
     holes = Conversation([said(b"abc", missing=7), said(bytes(range(32)), False)], [], 0, 0, 0)
-    sent, received = opened.blocks(holes, told, datagrams=False)
+    sent, received = opened.blocks(opened.Heard(holes, told), told, datagrams=False)
     assert sent["title"] == "sent 10 bytes, line 1"
     assert sent["text"] == ["abc", {"note": "7 bytes are not known: the log has no more of them (strace -s)"}]
     assert received["text"] == [{"note": "32 bytes, no text"}]
@@ -216,7 +216,7 @@ def test_decrypted_messages_are_shown_as_text() -> None:
     """Where the bytes themselves are encrypted, what went over the connection tells nothing."""
     analysis = analysed(
         CONNECT
-        + r"""9 1700000101.000000 sendto(3, "GET /?token=Tok3nTok3n HTTP/1.1\r\nHost: a\r\n\r\n", 47, 0, NULL, 0) = 47 <0.00001>
+        + r"""9 1700000101.000000 sendto(3, "GET /?token=Tok3nTok3n HTTP/1.1\r\nHost: a\r\n\r\n", 44, 0, NULL, 0) = 44 <0.00001>
 9 1700000101.100000 recvfrom(3, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 99, 0, NULL, NULL) = 40 <0.1>
 """
     )

@@ -28,13 +28,12 @@ _DETAIL_BYTES = 12_000_000
 _SPEAKS, _CALLS, _FACTS = 0.6, 0.85, 0.97  # of the room for details, up to which one has a conversation, calls, facts
 _LEADS = {"fatal": "Also", "error": "Also"}
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-_INERT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 Plain = dict[str, Any]
 
 
 def as_json(value: object) -> str:
     """JSON that nothing in a page takes for markup: ASCII, in one line."""
-    return _encode(value).translate(_INERT)
+    return _encode(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _object(fields: Mapping[str, str]) -> str:
@@ -62,9 +61,8 @@ class PageData:
         self._told = told = Told(analysis.evidence)
         ranked, unused = waterfall.ranked(analysis)
         kept = analysis.evidence.conversations
-        self._spoken = {socket.uid: kept.of(socket) for socket in ranked} if kept is not None else {}
-        for conversation in self._spoken.values():  # all of them before any text is shown
-            opened.learn(conversation, told)
+        heard = ((each.uid, opened.Heard(kept.of(each), told)) for each in ranked) if kept is not None else ()
+        self._heard = dict(heard)  # all of them before any text is shown
         lanes = _within(waterfall.lanes(analysis, ranked, told), _LANE_BYTES)
         order = {uid: at for at, uid in enumerate(analysis.evidence.sockets)}
         self._shown = sorted(zip(ranked, lanes, strict=False), key=lambda pair: order[pair[0].uid])
@@ -111,7 +109,7 @@ class PageData:
         return "\n".join([*(lines[socket.uid] for socket in sockets), as_json(left)])
 
     def _detail(self, socket: Socket, speaks: bool, opens: bool) -> Plain:
-        told, said = self._told, self._spoken.get(socket.uid) if speaks else None
+        told, heard = self._told, self._heard.get(socket.uid) if speaks else None
         sealed = any(each.protocol == "tls" for each in socket.messages)
         return {
             "facts": opened.facts(self._analysis, socket, told),
@@ -119,7 +117,7 @@ class PageData:
             "dropped": socket.dropped_events + (0 if opens else len(socket.timeline)),
             "messages": opened.messages(socket.messages, told, sealed) if opens else [],
             "unread": socket.dropped_messages,
-            "said": opened.blocks(said, told, socket.type == "dgram") if said is not None else None,
+            "said": opened.blocks(heard, told, socket.type == "dgram") if heard is not None else None,
         }
 
 

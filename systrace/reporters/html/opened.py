@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from systrace.masking.fields import Spans
+from systrace.masking.fields import secret_spans, united
 from systrace.messages.http import HttpMessage
 from systrace.model import Analysis, DescriptorsPassed, Event, Keepalive, Message, Socket, Transfer
 from systrace.reporters.html.told import Told
@@ -98,36 +98,37 @@ def _call(event: Event, told: Told) -> list[Any]:
 # -------------------------------------------------------------------------------------------------------- conversation
 
 
-def learn(conversation: Conversation, told: Told) -> None:
-    """The secrets in it, each direction as one: a secret may span calls."""
-    for sent in (False, True):
-        told.masks.learn(_joined([*conversation.first, *conversation.last], sent))
-
-
-def _joined(said: Sequence[Said], sent: bool) -> bytes:
-    return b"".join([each.known for each in said if each.sent is sent])
-
-
-class _Shown:
-    """A conversation whose secrets are found."""
+class Heard:
+    """A conversation whose secrets are learnt, each direction as one: a secret may span calls."""
 
     def __init__(self, conversation: Conversation, told: Told) -> None:
-        said = [*conversation.first, *conversation.last]
+        self.conversation = conversation
         self._masks = told.masks
-        self._data = (_joined(said, False), _joined(said, True))
-        self._spans: tuple[Spans, Spans] = (told.masks.spans(self._data[0]), told.masks.spans(self._data[1]))
-        self._at = [0, 0]
+        said = [*conversation.first, *conversation.last]
+        self._data = tuple(b"".join([each.known for each in said if each.sent is sent]) for sent in (False, True))
+        self._own = tuple([] if told.masks.shown else secret_spans(data) for data in self._data)
+        for data, spans in zip(self._data, self._own, strict=True):
+            for start, end in spans:
+                told.masks.note(data[start:end])
 
-    def next(self, each: Said, skipped: int = 0) -> bytes:
-        """What one call moved, masked, without its first bytes."""
-        start = self._at[each.sent]
-        end = self._at[each.sent] = start + len(each.known)
-        return self._masks.part(self._data[each.sent], self._spans[each.sent], start + skipped, end)
+    def masked(self) -> Callable[[Said, int], bytes]:
+        """What one call after the other moved, without its first bytes; to be asked when all conversations are heard."""
+        masks = self._masks
+        known = [[] if masks.shown or not masks.any_known else masks.known(data) for data in self._data]
+        spans = [united([*own, *more]) for own, more in zip(self._own, known, strict=True)]
+        places = [0, 0]
+
+        def part(each: Said, skipped: int) -> bytes:
+            start = places[each.sent]
+            places[each.sent] += len(each.known)
+            return masks.part(self._data[each.sent], spans[each.sent], start + skipped, places[each.sent])
+
+        return part
 
 
-def blocks(conversation: Conversation, told: Told, datagrams: bool) -> list[dict[str, Any]]:
+def blocks(heard: Heard, told: Told, datagrams: bool) -> list[dict[str, Any]]:
     """What went in one direction until the other side spoke; in `text`, notes say what is missing."""
-    shown = _Shown(conversation, told)
+    conversation, shown = heard.conversation, heard.masked()
     out = _blocks(conversation.first, shown, told, 0, datagrams)
     if conversation.calls:
         note = f"{conversation.sent} bytes sent and {conversation.received} received in {conversation.calls} calls"
@@ -135,7 +136,9 @@ def blocks(conversation: Conversation, told: Told, datagrams: bool) -> list[dict
     return out + _blocks(conversation.last, shown, told, _BEFORE if conversation.calls else 0, datagrams)
 
 
-def _blocks(said: Sequence[Said], shown: _Shown, told: Told, skip: int, datagrams: bool) -> list[dict[str, Any]]:
+def _blocks(
+    said: Sequence[Said], shown: Callable[[Said, int], bytes], told: Told, skip: int, datagrams: bool
+) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     before: int | None = None
     for _key, run in groupby(enumerate(said), key=lambda pair: (pair[1].sent, pair[0] if datagrams else 0)):
@@ -148,7 +151,7 @@ def _blocks(said: Sequence[Said], shown: _Shown, told: Told, skip: int, datagram
                 pieces.append({"quiet": f"nothing for {duration(quiet)}"})
             skipped = _skipped(each.known, skip)
             skip -= skipped if skipped == len(each.known) else skip
-            pieces += _pieces(each, shown.next(each, skipped), skipped)
+            pieces += _pieces(each, shown(each, skipped), skipped)
         skip = 0
         total = sum(len(each.known) + each.missing + each.left_out for each in group)
         times = "" if len(group) == 1 else f" in {len(group)} calls"

@@ -14,7 +14,8 @@ class Told:
 
     def __init__(self, evidence: Evidence) -> None:
         self.masks: Masks = evidence.masks
-        self._first = evidence.source.first_ns
+        self._known = evidence.source.first_ns is not None
+        self.first = evidence.source.first_ns or 0
 
     def text(self, text: str | bytes, limit: int = _LONGEST) -> str:
         """One line; secrets that were learnt since the analysis was masked are masked as well."""
@@ -26,4 +27,4 @@ class Told:
 
     def at(self, ns: int | None) -> int | None:
         """Microseconds since the first line; None where nobody knows."""
-        return None if ns is None or self._first is None else (ns - self._first) // 1000
+        return (ns - self.first) // 1000 if ns is not None and self._known else None

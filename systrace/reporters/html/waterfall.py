@@ -13,6 +13,8 @@ from systrace.reporters.words.endings import ending, is_remarkable
 from systrace.traffic.phases import Phase, phases
 
 KINDS = ("connect", "failed", "tls", "sent", "received", "both", "waiting", "silence", "error", "lookup")
+_KIND = {name: number for number, name in enumerate(KINDS)}
+_LOOKUP = _KIND | dict.fromkeys(("waiting", "both"), KINDS.index("lookup"))
 _MOST_LANES = 5000
 _MOST_PROCESSES = 2000
 _MOST_PHASES = 120_000  # of all lanes: 3 MB
@@ -58,7 +60,7 @@ def lanes(analysis: Analysis, sockets: Sequence[Socket], told: Told) -> Iterator
             "bad": (socket.is_network and is_remarkable(socket)) or socket.uid in causes,
             "from": told.at(socket.opened_ns),
             "to": told.at(socket.closed_ns),
-            "phases": [number for phase in found for number in _numbers(phase, socket, told)],
+            "phases": _numbers(found, socket, told),
             "texts": {str(at): told.text(phase.text, 60) for at, phase in enumerate(found) if phase.text},
             "marks": list(_readings(socket, told)),
         }
@@ -117,12 +119,15 @@ def _merged(found: Sequence[Phase], least: int) -> Iterator[Phase]:
         yield run
 
 
-def _numbers(phase: Phase, socket: Socket, told: Told) -> tuple[int, ...]:
-    start, end = told.at(phase.start_ns), told.at(phase.end_ns)
-    assert start is not None
-    assert end is not None
-    lookup = _is_lookup(socket) and phase.kind in ("waiting", "both")
-    return KINDS.index("lookup" if lookup else phase.kind), start, end - start, phase.sent, phase.received
+def _numbers(found: Sequence[Phase], socket: Socket, told: Told) -> list[int]:
+    """Five a phase: kind, start, duration, bytes sent, bytes received."""
+    kinds = _LOOKUP if _is_lookup(socket) else _KIND
+    first = told.first
+    numbers: list[int] = []
+    for phase in found:
+        start, end = (phase.start_ns - first) // 1000, (phase.end_ns - first) // 1000
+        numbers += (kinds[phase.kind], start, end - start, phase.sent, phase.received)
+    return numbers
 
 
 def _readings(socket: Socket, told: Told) -> Iterator[tuple[int, str]]:
