@@ -30,6 +30,7 @@ class Icmp:
     type: int
     code: int
     mtu: int = 0  # of "fragmentation needed", "packet too big"
+    errno: int = 0  # what the kernel makes of it
 
     def __str__(self) -> str:
         return f"{self.sender} (ICMP {self.type}/{self.code})"
@@ -103,9 +104,9 @@ def heard(one: socket.socket) -> Icmp | None:
         return None
     for level, kind, data in parts:
         if (level, kind) in ((socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)):
-            _, origin, number, code, _, info, _ = _EXTENDED.unpack_from(data)
+            error, origin, number, code, _, info, _ = _EXTENDED.unpack_from(data)
             if origin in _BY_ICMP:
-                return Icmp(_sender(data[_EXTENDED.size :]), number, code, info)
+                return Icmp(_sender(data[_EXTENDED.size :]), number, code, info, error)
     return None
 
 
@@ -164,8 +165,10 @@ def _begun(each: Dial) -> socket.socket | None:
 
 
 def _ended(each: Dial, one: socket.socket, keep: bool) -> None:
-    each.icmp = heard(one)
     each.errno = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    each.icmp = heard(one)
+    if not each.errno and not _stands(one):  # the error was taken from the queue, and the socket has none left
+        each.errno = each.icmp.errno if each.icmp is not None else errno.ENOTCONN
     with contextlib.suppress(OSError):
         each.syns = TcpInfo.of(one).total_retrans + 1
     if not each.errno:
@@ -180,6 +183,14 @@ def _ended(each: Dial, one: socket.socket, keep: bool) -> None:
     else:
         each.outcome = "rejected" if each.icmp is not None else "unreachable"
     one.close()
+
+
+def _stands(one: socket.socket) -> bool:
+    try:
+        one.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def exchange(one: socket.socket, message: bytes, wait_s: float, enough: Callable[[bytes], bool]) -> bytes:

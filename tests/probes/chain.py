@@ -35,8 +35,8 @@ cd "$1" && shift
 mount --bind "$1" python && mount --bind "$2" site && mount --bind "$3" repository && mount --bind "$4" /etc/resolv.conf || exit 99
 shift 4
 as=$1 && shift
-case $as in nobody) exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs \
-  -- "$@";; esac
+case $as in nobody) exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all \
+  --no-new-privs -- "$@";; esac
 exec "$@"
 """
 
@@ -62,7 +62,9 @@ class Chain:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for each in self.all:
             each.remove()
         subprocess.run(["rm", "-rf", str(self.folder)], check=False)
@@ -85,7 +87,10 @@ class Chain:
         ip("-n", self.server.name, "route", "add", "default", "via", ROUTER_OUT)
         for router in (self.r1, self.r2):
             router.sysctl(net__ipv4__ip_forward=1, net__ipv4__icmp_ratelimit=0)
-        for end in (self.client, self.server):  # a rule by length must see packets, not the large ones that are cut later
+        for end in (
+            self.client,
+            self.server,
+        ):  # a rule by length must see packets, not the large ones that are cut later
             ip("-n", end.name, "link", "set", "eth0", "gso_max_segs", "1")
         self.folder.chmod(0o755)
         for name in ("python", "site", "repository"):
