@@ -45,6 +45,8 @@ class Target:
     @property
     def most_connections(self) -> int:
         """That may be made to it in all."""
+        if not self.port:
+            return 0
         return FEW_CONNECTIONS if self.port in PUNISHING else MOST_CONNECTIONS
 
     def __str__(self) -> str:

@@ -32,12 +32,10 @@ _CHAINS = (
 # The interpreter and this repository may be where only root may look: an ordinary user sees them in a mount namespace.
 _BECOME = """
 cd "$1" && shift
-mount --bind "$1" python && mount --bind "$2" site && mount --bind "$3" repository && mount --bind "$4" /etc/resolv.conf || exit 99
-shift 4
+for place in python site repository /etc/resolv.conf; do mount --bind "$1" $place && shift || exit 99; done
 as=$1 && shift
-case $as in nobody) exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all \
-  --no-new-privs -- "$@";; esac
-exec "$@"
+[ $as = root ] && exec "$@"
+exec setpriv --reuid=65534 --regid=65534 --clear-groups --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import heapq
+import math
 import select
 import socket
 import time
@@ -52,7 +53,7 @@ class Refused(Exception):
     dial: Dial
 
 
-class Test:
+class Silences:
     """Silences side by side at one address."""
 
     def __init__(self, address: str, port: int, waits: Sequence[float], controls: int, keepalive_s: int) -> None:
@@ -99,7 +100,6 @@ class Test:
             self._poll.register(made.socket, select.POLLIN)
             if each.control:
                 keep_alive(made.socket, self._keepalive_s)
-                self._at(now + each.wait_s + _LOOKS[2], each, 0)
             else:
                 self._at(now + each.wait_s, each, 0)
         if not self._by_fd:
@@ -166,14 +166,13 @@ class Test:
     def _end(self, each: Silent, outcome: str) -> None:
         each.outcome = outcome
         self._close(each)
-        if not self._enough and any(one.dead for one in self.silents):
-            shortest = min(one.wait_s for one in self.silents if one.dead)
-            if all(one.over for one in self.silents if one.wait_s < shortest):
-                self._stop_early()
+        shortest = min((one.wait_s for one in self.silents if one.dead), default=math.inf)
+        if not self._enough and all(one.over for one in self.silents if one.wait_s < shortest):
+            self._enough = True
+            self._ask_controls()
 
-    def _stop_early(self) -> None:
-        """Longer silences would tell nothing more: ask the control group now."""
-        self._enough = True
+    def _ask_controls(self) -> None:
+        """Longer silences would tell nothing more: the control group has the last word."""
         for each in self.silents:
             self._close(each)
         for each in self.controls:

@@ -11,7 +11,7 @@ from systrace.idle_limits import Limit, known
 from systrace.keepalive import ADVISED_SYSCTLS, IDLE_S
 from systrace.observations import Observation
 from systrace.probes.idle.judging import CUT, LIMIT, NONE, SERVER, Judgement, judge, narrowed
-from systrace.probes.idle.silence import Test
+from systrace.probes.idle.silence import Silences
 from systrace.probes.idle.waits import CONTROLS, between, bracketing, keepalive_s, narrow_enough
 from systrace.probes.target import Target, joined
 from systrace.probes.tcp import Dial, dial
@@ -30,7 +30,7 @@ class IdleTest:
         self.limits = [*known(), *limits]
         self.connections = target.most_connections
         self._waits = bracketing(self.limits, longest_s, self.connections - CONTROLS)
-        self.rounds: list[Test] = []
+        self.rounds: list[Silences] = []
 
     @property
     def longest(self) -> tuple[float, float]:
@@ -50,7 +50,7 @@ class IdleTest:
             self._round(between(first.above_s, first.below_s, parts), tick)
 
     def _round(self, waits: Sequence[float], tick: Tick | None) -> None:
-        test = Test(self.address, self.target.port, waits, CONTROLS, keepalive_s(max(waits)))
+        test = Silences(self.address, self.target.port, waits, CONTROLS, keepalive_s(max(waits)))
         self.rounds.append(test)
         number, whole = len(self.rounds), max(waits) + _SLACK_S
         test.run((lambda gone: tick(number, gone, whole)) if tick is not None else None)
@@ -68,7 +68,12 @@ class IdleTest:
     def observation(self) -> Observation:
         """The fact that rules read."""
         found = self.judgement
-        value: dict[str, Any] = {"probe": "idle", "text": told(found), "outcome": found.kind, "how": found.how or found.kind}
+        value: dict[str, Any] = {
+            "probe": "idle",
+            "text": told(found),
+            "outcome": found.kind,
+            "how": found.how or found.kind,
+        }
         value |= {"connections": found.tried, "seconds": round(self.longest_s, 1)}
         if found.kind in (LIMIT, NONE):
             kind = "path-limit"

@@ -22,10 +22,7 @@ _TYPES = {"A": 1, "AAAA": 28}
 _TRIES, _TRY_S = 2, 1.5  # glibc waits 5 s for each: a server on the way to a job answers much sooner
 _TCP_S = 3.0
 _MOST_SERVERS = 4
-_FAULTS = {
-    "silent": "dns-timeout", "port closed": "dns-error", "NXDOMAIN": "dns-error", "SERVFAIL": "dns-error",
-    "REFUSED": "dns-error", "no address": "dns-error",
-}  # fmt: skip
+_CLOSED = "port closed"
 
 
 @dataclass(slots=True)
@@ -87,20 +84,25 @@ def _candidates(target: Target) -> list[str]:
 
 def _note(each: _Asked, target: Target, asking: Round) -> None:
     outcome, addresses = each.outcome, each.addresses
-    ms = round(each.took_s * 1000)
-    if outcome == "answered":
+    ms, cause = round(each.took_s * 1000), "" if addresses else "dns-error"
+    text = f"nameserver {each.server}: {outcome} for {target.host}"
+    if addresses:
         text = f"nameserver {each.server}: {target.host} is {', '.join(addresses)} ({ms} ms)"
-        gone = [one for one in target.used if one not in addresses]
-        if gone:
+        if gone := [one for one in target.used if one not in addresses]:
             text += f"; the job used {', '.join(gone)}, which it does not name now"
+        if missing := [kind for kind in _TYPES if kind not in each.answers]:
+            cause, text = "dns-timeout", f"{text}; no answer for type {missing[0]}, for which resolvers wait"
     elif outcome == "silent":
+        cause = "dns-timeout"
         text = f"nameserver {each.server} did not answer {_TRIES} queries within {_TRIES * _TRY_S:.0f} s"
+    elif outcome == _CLOSED:
+        text = f"nameserver {each.server}: its port is closed, no nameserver runs there"
+    elif outcome == each.error:
+        cause, text = "unreachable", f"nameserver {each.server} cannot be reached: {outcome}"
     elif outcome == "no address":
         text = f"nameserver {each.server}: {target.host} is there and has no address"
-    else:
-        text = f"nameserver {each.server}: {outcome} for {target.host}"
     asking.note(
-        "name", text, subject=target.host, cause=_FAULTS.get(outcome, "" if addresses else "dns-error"),
+        "name", text, subject=target.host, cause=cause,
         outcome=outcome, server=each.server, addresses=addresses, took_ms=ms,
     )  # fmt: skip
 
@@ -151,7 +153,7 @@ def _send(each: _Asked, name: str) -> None:
                 each.ids[number] = kind
                 each.socket.send(query(name, kind, number))
     except ConnectionRefusedError:
-        each.error = "port closed"
+        each.error = _CLOSED
     except OSError as error:
         each.error = error.strerror or str(error)
 
@@ -175,7 +177,7 @@ def _take(each: _Asked) -> None:
     try:
         data = each.socket.recv(1 << 16)
     except ConnectionRefusedError:
-        each.error = "port closed"
+        each.error = _CLOSED
         return
     except OSError as error:
         each.error = error.strerror or str(error)
