@@ -79,8 +79,8 @@ def check(
     places = [recording_place(peers)] if add else []
     places += [facts_place(save_facts, peers)] if save_facts is not None else []
     targets = targets_of(peers, netns)
-    if longest_s is not None and len(targets) != 1:
-        raise UsageError(f"--idle asks one peer at a time, and {len(targets)} are named")
+    if longest_s is not None and len(peers) != 1:
+        raise UsageError(f"--idle asks one peer at a time, and {len(peers)} are named")
     own = read(limits, users=True) if limits is not None else []
     course = Course(targets, http=http, tls=tls, as_json=as_json, limits=own)
     try:

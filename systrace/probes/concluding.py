@@ -42,4 +42,6 @@ def _with_path(wrong: Observation, observations: Sequence[Observation]) -> str:
         return text
     port = wrong.subject.rpartition(":")[2]
     blocked = (each for each in observations if each.kind == "path-blocked" and each.subject.rpartition(":")[2] == port)
-    return "; ".join([text, *(str(each.value.get("text", "")) for each in list(blocked)[:1])])
+    more = next((str(each.value.get("text", "")) for each in blocked), "")
+    known = not more or (wrong.value.get("rejected_by") and ", hop" not in more)
+    return text if known else f"{text}; {more}"

@@ -9,7 +9,7 @@ from systrace.probes.idle.waits import between, bracketing, keepalive_s, narrow_
 
 
 def silent(wait_s: float, outcome: str, after_s: float | None = None) -> Silent:
-    return Silent(wait_s, outcome=outcome, after_s=wait_s if after_s is None else after_s)
+    return Silent(wait_s, outcome=outcome, asked=True, after_s=wait_s if after_s is None else after_s)
 
 
 def judged(control: str, *outcomes: str) -> Judgement:
@@ -66,6 +66,14 @@ def test_what_the_ends_prove(
 ) -> None:
     found = judged(control, *outcomes)
     assert (found.kind, found.above_s, found.below_s) == (kind, above, below)
+
+
+@pytest.mark.parametrize(("control", "kind"), [("reset", "server closes"), ("alive", "limit")])
+def test_a_reset_that_nobody_asked_for(control: str, kind: str) -> None:
+    """The server's own timer where keepalive does not help, else that of somebody on the path."""
+    silents = [silent(4, "alive"), Silent(6, outcome="reset", after_s=5)]
+    found = judge(silents, [Silent(9, outcome=control)], known())
+    assert (found.kind, found.above_s, found.below_s, found.how) == (kind, 4, 5, "reset")
 
 
 def test_a_bracket_names_the_entries_that_it_holds() -> None:

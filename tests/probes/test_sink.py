@@ -1,5 +1,6 @@
 """The far end of an idle test: it accepts, says nothing, and tells how long each connection stood."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 
 from systrace.errors import CaptureError
+from systrace.probes.idle.judging import judge
 from systrace.probes.idle.silence import Silences
 from systrace.probes.sink import listen, serve
 
@@ -56,3 +58,27 @@ def test_silences_against_it_are_survived() -> None:
     assert [each.after_s for each in test.silents] == [pytest.approx(0.5, abs=0.2), pytest.approx(1.2, abs=0.2)]
     assert ticks == sorted(ticks)
     assert all(each.socket is None for each in test.all)
+
+
+def test_a_peer_that_never_stops_speaking_leaves_no_silence() -> None:
+    """The test ends all the same, and claims nothing."""
+
+    def chatter(listener: socket.socket) -> None:
+        held = [listener.accept()[0] for _ in range(2)]
+        for _ in range(40):
+            for each in held:
+                with contextlib.suppress(OSError):
+                    each.sendall(b".")
+            time.sleep(0.1)
+        for each in held:
+            each.close()
+
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=chatter, args=(listener,))
+        thread.start()
+        test = Silences("127.0.0.1", listener.getsockname()[1], [0.8], 1, 1)
+        test.run()
+        thread.join()
+    assert test.silents[0].outcome == "untried"
+    assert test.silents[0].heard > 3
+    assert judge(test.silents, test.controls, ()).kind == "unclear"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +106,10 @@ class Course:
         from systrace.probes.idle.testing import IdleTest, advice
 
         target = self.targets[0]
+        if target.proxy is not None:  # the job's connection is one to its proxy
+            target = Target(*target.proxy, used=target.proxy[:1])
+        if not target.port:
+            raise UsageError(f"{target}: what the log accuses is a name, not a connection: name HOST:PORT")
         address = self._address(target)
         test = IdleTest(target, address, longest_s, self._limits)
         once, twice = test.longest
@@ -113,10 +117,12 @@ class Course:
             "limit is none of the catalogue; Ctrl-C tells what is known")  # fmt: skip
         more: list[str] = []
         try:
-            test.run(_ticker())
+            test.run(_tick if _watched() else None)
         except Refused as refused:
             return self._refused(target, refused.dial.error or refused.dial.outcome)
         finally:
+            if _watched():
+                typer.echo("\r\x1b[K", err=True, nl=False)
             if test.rounds and (seen := test.judgement).tried:
                 self.found.append(test.observation())
                 more = advice(seen, target)
@@ -166,15 +172,13 @@ def _answer(unclear: bool, found: Sequence[Observation]) -> Conclusion:
     return answer if answer.status else replace(answer, text=str(found[-1].value["text"]))
 
 
-def _ticker() -> Callable[[int, float, float], None] | None:
+def _watched() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _tick(number: int, gone: float, whole: float) -> None:
     """A line that is written over, for somebody who waits at a terminal."""
-    if sys.stderr is None or not sys.stderr.isatty():
-        return None
-
-    def tick(number: int, gone: float, whole: float) -> None:
-        typer.echo(f"\rround {number}: {roughly(gone)} of {roughly(whole)} \x1b[K", err=True, nl=False)
-
-    return tick
+    typer.echo(f"\rround {number}: {roughly(gone)} of at most {roughly(whole)}\x1b[K", err=True, nl=False)
 
 
 def facts_place(path: Path, peers: Sequence[str]) -> Place:

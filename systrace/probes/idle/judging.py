@@ -39,6 +39,8 @@ def judge(silents: Sequence[Silent], controls: Sequence[Silent], limits: Sequenc
     above = max(lived, default=0.0)
     dead = [each for each in tried if each.dead]
     found = Judgement(UNCLEAR, above, tried=len(tried))
+    if dead and not any(each.asked for each in dead) and controls and all(each.dead for each in controls):
+        return replace(found, kind=SERVER, below_s=min(each.after_s for each in dead), how=RESET)  # of its own accord
     if dead:
         if any(each.dead for each in controls):
             return replace(found, kind=CUT, how=SILENT if any(each.outcome == SILENT for each in controls) else RESET)
@@ -56,7 +58,8 @@ def judge(silents: Sequence[Silent], controls: Sequence[Silent], limits: Sequenc
         return replace(found, kind=SERVER, below_s=min(each.after_s for each in closed), how="fin")
     if any(each.dead for each in controls):  # it went after the last silence was over
         return replace(found, kind=CUT, how=SILENT)
-    return replace(found, kind=NONE) if lived and all(each.outcome == ALIVE for each in silents) else found
+    longest = max(silents, key=lambda each: each.wait_s)
+    return replace(found, kind=NONE) if longest.outcome == ALIVE else found
 
 
 def narrowed(first: Judgement, second: Judgement, limits: Sequence[Limit]) -> Judgement:

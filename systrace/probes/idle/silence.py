@@ -66,6 +66,7 @@ class Silences:
         self._poll = select.poll()
         self._by_fd: dict[int, Silent] = {}
         self._enough = False
+        self._until = 0.0
 
     @property
     def all(self) -> list[Silent]:
@@ -92,6 +93,7 @@ class Silences:
         dials = [Dial(*self._to) for _ in self.all]
         dial(dials, _CONNECT_S, keep=True)
         now = time.monotonic()
+        self._until = now + 1.5 * max(each.wait_s for each in self.all)
         for each, made in zip(self.all, dials, strict=True):
             if made.socket is None:
                 continue
@@ -130,7 +132,7 @@ class Silences:
             return
         if step == 0:
             if not each.control and each.since + each.wait_s > now + 0.001:  # the peer spoke meanwhile
-                self._at(each.since + each.wait_s, each, 0)
+                self._again(each)
                 return
             each.asked, each.asked_at, each.after_s = True, now, now - each.since
             probe_now(each.socket)
@@ -141,6 +143,13 @@ class Silences:
             self._at(each.asked_at + _LOOKS[step], each, step + 1)
         else:
             self._end(each, SILENT)
+
+    def _again(self, each: Silent) -> None:
+        """Its silence begins anew; a peer that speaks all the time leaves none."""
+        if each.since + each.wait_s > self._until:
+            self._end(each, UNTRIED)
+        else:
+            self._at(each.since + each.wait_s, each, 0)
 
     def _stirred(self, each: Silent, events: int) -> None:
         """Bytes, the end, or an error."""

@@ -115,8 +115,9 @@ def told(found: Judgement) -> str:
             f"{what}; connections with keepalive lived on"
         )
     if found.kind == SERVER:
+        ends = "resets" if found.how == "reset" else "closes"
         return (
-            f"the peer (or a balancer that answers for it) closes silent connections after {_s(found.below_s)}; up to then "
+            f"the peer (or a balancer that answers for it) {ends} silent connections after {_s(found.below_s)}; up to then "
             "the path forgets none, of longer silences this says nothing"
         )
     if found.kind == CUT:
