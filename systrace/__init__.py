@@ -15,6 +15,7 @@ Two ideas carry it:
 
     model, errors, registry, annotations   the foundation            imports nothing of systrace but itself
     calls, words, idle_limits, keepalive   the same: one table of calls and errors, one way to say a duration, one advice
+    observations                           what was learned outside the trace: by probes, from a server's log
     outputs, units, settings               the same: what may be written, how people write numbers, defaults from files
     compiled                               the same: whether the scanner of records runs in C (`_scanner.c`) or in Python
     masking                                secrets: where they are, and what is shown in their place
@@ -23,6 +24,8 @@ Two ideas carry it:
     tracers                                running programs -> lines  foundation
     sources                                saved logs -> lines       foundation
     kernel                                 asks the running kernel, and judges nothing   foundation
+    probes                                 asks the network -> observations: kinds/, one file each; idle/ proves a limit
+                                           foundation, decoders
     parser                                 lines -> records -> events  foundation
     streams                                events -> sockets, waits  foundation
     decoders                               byte streams -> messages: protocols/, one file each; parts/ are their own
@@ -34,8 +37,8 @@ Two ideas carry it:
     capture                                the course of `run` and `attach`: recording, keeper, analyst, report
     commands                               the command line          all of these; nothing imports it
 
-Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers
-and commands are plug-ins: adding one is adding one file. Third-party packages are imported inside the functions that use
+Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers,
+probes (probes/kinds) and commands are plug-ins: adding one is adding one file. Third-party packages are imported inside the functions that use
 them, because `systrace --version` should not wait for any.
 
 As a library:

@@ -32,9 +32,10 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "serverlogs": {"sources"},
     "tracers": set(),
     "kernel": set(),
+    "probes": {"decoders"},
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
     "capture": {"pipeline", "tracers", "kernel", "reporters", "rules"},
-    "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "reporters", "rules"},
+    "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "probes", "reporters", "rules"},
     "__main__": {"commands"},
     "__init__": {"pipeline"},
 }
@@ -46,7 +47,7 @@ DOORS = {
     "psutil": ("systrace/kernel/",),
     "ptrace": ("systrace/tracers/embedded_worker/",),  # a process of its own: python-ptrace is GPL-2.0-only
     "hpack": ("systrace/decoders/parts/hpack_fields.py",),
-    "cryptography": ("systrace/decoders/parts/tls", "systrace/decoders/protocols/tls"),
+    "cryptography": ("systrace/decoders/parts/tls", "systrace/decoders/protocols/tls", "systrace/probes/kinds/tls.py"),
     "brotli": ("systrace/messages/codings.py",),
     # zstd of a body, and of a compressed log: two readers of one format
     "backports": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
@@ -300,7 +301,7 @@ def unmirrored() -> set[str]:
 
 def is_plug_in(path: Path) -> bool:
     """It enters something into a registry by a decorator."""
-    decorators = {"rule", "syscall", "note", "decoder", "reporter", "tracer"}
+    decorators = {"rule", "syscall", "note", "decoder", "reporter", "tracer", "probe"}
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for each in node.decorator_list:

@@ -31,6 +31,8 @@ _UNWOUND = {
     "run": "systrace.capture.job",
     "attach": "systrace.capture.attaching",
     "keepalive": "systrace.kernel.keepalive",
+    "check": "systrace.probes",
+    "sink": "systrace.probes.sink",
 }
 _WrongUsage: Any = typer.BadParameter.__base__  # click's UsageError, which typer carries under changing names
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)  # write(2), without a file's name

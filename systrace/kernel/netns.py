@@ -30,22 +30,31 @@ def call_in(pid: int, work: Callable[[], T]) -> T:
     results: list[T] = []
     errors: list[OSError] = []
 
-    def enter() -> None:
+    def inside() -> None:
         try:
-            fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET) != 0:
-                    code = ctypes.get_errno()
-                    raise OSError(code, os.strerror(code))
-            finally:
-                os.close(fd)
+            enter(pid)
             results.append(work())
         except OSError as error:
             errors.append(error)
 
-    thread = threading.Thread(target=enter, name="setns", daemon=True)
+    thread = threading.Thread(target=inside, name="setns", daemon=True)
     thread.start()
     thread.join()
     if errors:
         raise errors[0]
     return results[0]
+
+
+def enter(pid: int) -> None:
+    """Move this thread, and those that it will start, into the network namespace of `pid`.
+
+    Raises:
+        OSError: there is no such process, or CAP_SYS_ADMIN is missing in either namespace.
+    """
+    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""The probes, one a file; found by walking this package."""

@@ -1,0 +1,80 @@
+"""HEAD of the URL, without body and credentials: only where it was asked for."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+
+from systrace.messages.http import parse_fields
+from systrace.probes import probe
+from systrace.probes.asking import Round
+from systrace.probes.target import Target
+from systrace.probes.tcp import Dial, dial
+from systrace.words import payload, safe
+
+_CONNECT_S, _ANSWER_S = 3.0, 10.0
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[^\r\n]*\r?\n")
+_MOST = 1 << 16  # bytes of a head
+
+
+@probe(
+    separates="who answers, and with which status",
+    phase=6,
+    most_s=_CONNECT_S + _ANSWER_S,
+    fits=lambda target, allowed: allowed.http and bool(target.url) and target.proxy is None,
+)
+def http(target: Target, asking: Round) -> None:
+    """One request (RFC 9110 9.3.2); over TLS the certificate is not judged here."""
+    if not asking.open_address or not asking.take(1):
+        return
+    each = Dial(asking.open_address, target.port)
+    dial([each], asking.time_left(_CONNECT_S), keep=True)
+    if each.socket is None:
+        return
+    each.socket.settimeout(asking.time_left(_ANSWER_S) or 0.1)
+    path = "/" + target.url.partition("://")[2].partition("/")[2]
+    try:
+        head = _asked(each.socket, path, target)
+    except TimeoutError:
+        text = f"no answer to HEAD {safe(path, 60)} within {_ANSWER_S:.0f} s"
+        asking.note("peer-listens", text, cause="slow-response", status=None)
+        return
+    except OSError as error:
+        text = f"HEAD {safe(path, 60)}: {safe(error.strerror or str(error))}"
+        asking.note("peer-listens", text, cause="reset-by-peer", status=None)
+        return
+    finally:
+        each.socket.close()
+    _note(head, path, asking)
+
+
+def _asked(plain: socket.socket, path: str, target: Target) -> bytes:
+    one = plain
+    if target.tls:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        one = context.wrap_socket(plain, server_hostname=target.server_name or target.host)
+    host = target.url.partition("://")[2].partition("/")[0]
+    lines = (f"HEAD {path} HTTP/1.1", f"Host: {host}", "User-Agent: systrace-check", "Accept: */*", "Connection: close")
+    with one:
+        one.sendall("\r\n".join([*lines, "", ""]).encode("ascii", "replace"))
+        came = b""
+        while b"\r\n\r\n" not in came and len(came) < _MOST and (more := one.recv(4096)):
+            came += more
+    return came
+
+
+def _note(head: bytes, path: str, asking: Round) -> None:
+    status = _STATUS.match(head)
+    if status is None:
+        cause = "protocol-mismatch" if head else "empty-reply"
+        said = f"no HTTP: {payload(head, 40)}" if head else "closed without an answer"
+        asking.note("peer-listens", f"HEAD {safe(path, 60)}: {said}", cause=cause, status=None)
+        return
+    fields = dict(parse_fields(head[status.end() :]))
+    who = [f"{name}: {safe(fields[name], 40)}" for name in ("server", "via", "x-cache") if name in fields]
+    number = int(status[1])
+    text = f"HEAD {safe(path, 60)}: {number}" + (f" ({', '.join(who)})" if who else "")
+    cause = "http-error-status" if number >= 500 else ""
+    asking.note("peer-listens", text, cause=cause, status=number, server=safe(fields.get("server", ""), 80))
