@@ -19,6 +19,7 @@ Two ideas carry it:
     outputs, units, settings               the same: what may be written, how people write numbers, defaults from files
     compiled                               the same: whether the scanner of records runs in C (`_scanner.c`) or in Python
     masking                                secrets: where they are, and what is shown in their place
+    observations, course                   what others saw, and what led to a verdict: the same
     traffic                                what went over connections and when, where a report shows it: the same
     messages, look                         what was said, what was seen of a process: nouns of the foundation, too
     tracers                                running programs -> lines  foundation
@@ -33,13 +34,14 @@ Two ideas carry it:
     rules                                  evidence -> findings: causes/, one file a family; case/, content/, look/,
                                            advice/, verdict/ serve them              foundation, bodies
     reporters                              Analysis -> bytes: formats/, one file each; views/, words/, shapes/ serve them
+    serverlogs                             the other side's access logs -> observations   foundation, sources
     pipeline                               lines -> Analysis         the stages from parser to rules
     capture                                the course of `run` and `attach`: recording, keeper, analyst, report
     commands                               the command line          all of these; nothing imports it
 
 Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers,
-probes (probes/kinds) and commands are plug-ins: adding one is adding one file. Third-party packages are imported inside the functions that use
-them, because `systrace --version` should not wait for any.
+probes (probes/kinds), server logs (serverlogs/formats) and commands are plug-ins: one file each. Third-party
+packages are imported inside the functions that use them, because `systrace --version` should not wait for any.
 
 As a library:
 

@@ -136,6 +136,13 @@ def analyze(
     return _judged(evidence, limits, masks)
 
 
+def with_observations(analysis: Analysis, found: Sequence[Observation], limits: Sequence[Limit] = ()) -> Analysis:
+    """The same evidence judged once more, with what was learned since."""
+    evidence = analysis.evidence
+    evidence.observations += found
+    return _judged(evidence, limits, evidence.masks)
+
+
 def _judged(evidence: Evidence, limits: Sequence[Limit], masks: Masks) -> Analysis:
     findings, answer = judged(Case(evidence, limits))
     analysis = Analysis(evidence, [_with_lines(evidence, finding) for finding in findings], answer)

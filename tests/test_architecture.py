@@ -34,7 +34,7 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "kernel": set(),
     "probes": {"decoders"},
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
-    "capture": {"pipeline", "tracers", "kernel", "reporters", "rules"},
+    "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes"},
     "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "probes", "reporters", "rules"},
     "__main__": {"commands"},
     "__init__": {"pipeline"},

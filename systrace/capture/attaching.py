@@ -61,6 +61,7 @@ class Options:
     show_secrets: bool = False
     utc: bool = False
     more: Sequence[Wanted] = ()  # further reports
+    check: bool = False
 
 
 def attach_to(options: Options) -> int:
@@ -231,7 +232,7 @@ def _trace(
         stack.callback(spool.close)
         layout = replace(to.first.layout(), utc=options.utc, saved_as=recording.saved_as)
         more = [(style, replace(out.layout(), utc=options.utc)) for style, out in to.more]
-        work = _work(recording.name, options.style, layout, options.show_secrets, more)
+        work = _work(recording.name, options, layout, more)
         analyst = Analyst(recording.path, work, set(), prepare=prepare)
         stack.callback(analyst.close)
         analyst.stand_back()
@@ -329,9 +330,12 @@ def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) ->
     recording.pack()
 
 
-def _work(name: str, style: str, layout: Layout, secrets: bool, more: Sequence[tuple[str, Layout]]) -> Work:
+def _work(name: str, options: Options, layout: Layout, more: Sequence[tuple[str, Layout]]) -> Work:
     def work(lines: Iterator[bytes]) -> bytes:
-        return conclude(name, lines, style, layout, limits=settings().text("limits"), secrets=secrets, more=more)
+        limits, secrets = settings().text("limits"), options.show_secrets
+        return conclude(
+            name, lines, options.style, layout, limits=limits, secrets=secrets, more=more, check=options.check
+        )
 
     return work
 
@@ -346,16 +350,22 @@ def _under_way(count: int, limit: float | None) -> str:
     return f"{what} for {limit:g} s; Ctrl-C ends it earlier" if limit else f"{what}; Ctrl-C ends it"
 
 
-def _report(to: Outlets, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look]) -> bool:
-    if fault:
-        complain(f"the recording is incomplete: {fault}")
+def _packed(recording: Recording) -> None:
     _where, complaint = recording.pack()
     if complaint:
         complain(complaint)
+
+
+def _report(to: Outlets, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look]) -> bool:
+    if fault:
+        complain(f"the recording is incomplete: {fault}")
     try:
         conclusion = Conclusion.read(analyst.finish())
     except AnalysisFailed as error:
+        _packed(recording)
         raise CaptureError(f"no report: the analysis failed: {error}") from None
+    recording.add(*(line.encode() for line in conclusion.facts))
+    _packed(recording)
     for look in released:
         if not still_running(look):
             complain(

@@ -15,7 +15,11 @@ from systrace.errors import SystraceError
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
     from systrace.model import Analysis, Event
+    from systrace.observations import Observation
     from systrace.reporters.layout import Layout
+
+
+_CHECK_S = 30.0
 
 
 @dataclass(slots=True)
@@ -31,6 +35,7 @@ class Conclusion:
     peer: str = ""
     complaint: str = ""  # what could not be used
     more: tuple[bytes, ...] = ()  # further reports
+    facts: tuple[str, ...] = ()  # lines for the recording: what was learned after the job
 
     @classmethod
     def read(cls, answer: bytes) -> Conclusion:
@@ -41,7 +46,7 @@ class Conclusion:
         for size in facts.pop("sizes", [len(reports)]):
             found.append(reports[begin : begin + size])
             begin += size
-        return cls(found[0], **facts, more=tuple(found[1:]))
+        return cls(found[0], **facts | {"facts": tuple(facts.get("facts", ()))}, more=tuple(found[1:]))
 
 
 def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
@@ -80,11 +85,13 @@ def conclude(
     limits: str | None = None,
     secrets: bool = False,
     more: Sequence[tuple[str, Layout]] = (),
+    check: bool = False,
 ) -> bytes:
     """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
 
     `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
-    the user's own idle limits, `secrets` shows what else is masked, `more` are the formats of further reports.
+    the user's own idle limits, `secrets` shows what else is masked, `more` are the formats of further reports,
+    `check` asks the network about the accused peer at once.
     """
     from systrace.model import Input, Keep
     from systrace.pipeline import analyze, session_keys
@@ -97,6 +104,7 @@ def conclude(
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
     analysis = analyze([Input(name, lines, as_is=True)], keep=keep, keylog=keylog, limits=own)
+    analysis, learned = _checked(analysis, own) if check else (analysis, [])
     reports = [report_of(analysis, *each) for each in every]
     head = {
         "line": one_line(analysis) if REPORTERS[style].for_people else "",
@@ -107,8 +115,22 @@ def conclude(
         "peer": analysis.verdict.peer or "",
         "complaint": complaint,
         "sizes": [len(report) for report in reports],
+        "facts": [each.line.decode("ascii") for each in learned],
     }
     return b"".join([json.dumps(head).encode(), b"\n", *reports])
+
+
+def _checked(analysis: Analysis, limits: Sequence[Limit]) -> tuple[Analysis, list[Observation]]:
+    """While the fault is there: what the network says of the peer that is accused; and the verdict with that."""
+    from systrace import probes
+    from systrace.pipeline import with_observations
+    from systrace.probes.accused import accused
+
+    targets = accused(analysis)
+    if not targets:
+        return analysis, []
+    found = probes.run(targets, deadline_s=_CHECK_S)
+    return with_observations(analysis, found, limits), found
 
 
 def _own_limits(path: str | None) -> tuple[list[Limit], str]:

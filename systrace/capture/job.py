@@ -285,19 +285,20 @@ class Course:
             complain(f"the recording is incomplete: {fault}")
         where = None
         try:
-            if not options.save_if_bad:
-                where = self._pack(recording)
+            early = not options.save_if_bad and not options.check
+            where = self._pack(recording) if early else None
             conclusion = Conclusion.read(session.analyst.finish())
+            recording.add(*(line.encode() for line in conclusion.facts))
         except AnalysisFailed as error:
             where = where or self._pack(recording)
             complain(f"no report: the analysis failed: {error}{f'; the recording is in {where}' if where else ''}")
             self._notify(status, Conclusion(b"", "", healthy=False, failed=False), where)
             return False
         bad = bool(not conclusion.healthy or fault or status)
-        if options.save_if_bad:
-            where = self._pack(recording) if bad else None
-            if not bad:
-                recording.discard()
+        if options.save_if_bad and not bad:
+            recording.discard()
+        elif not early:
+            where = self._pack(recording)
         if conclusion.complaint:
             complain(f"your own idle limits are not used: {conclusion.complaint}")
         self._print(conclusion, fault)

@@ -36,6 +36,7 @@ class Options:
     report: str | None = None
     style: str = "table"
     more: Sequence[Wanted] = ()  # further reports
+    check: bool = False
     quiet: bool = False
     verdict_status: bool = False
     timeout: str | None = None

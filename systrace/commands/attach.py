@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
+from systrace.commands.options import Check, Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
@@ -51,6 +51,7 @@ def attach(
     save: Save = None,
     outputs: Outputs = None,
     styles: Styles = None,
+    check: Check = False,
     show_secrets: ShowSecrets = False,
     utc: Utc = False,
     tracer: TracerName = None,
@@ -72,6 +73,7 @@ def attach(
         report=first.output,
         style=first.style,
         more=more,
+        check=check,
         show_secrets=show_secrets,
         utc=utc,
         tracer=tracer,

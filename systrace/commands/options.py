@@ -38,6 +38,9 @@ Output = Annotated[
     Path | None,
     typer.Option("--output", "--report", metavar="FILE", help="Write to a file instead of standard output."),
 ]
+Check = Annotated[
+    bool, typer.Option("--check", help="After a failure, ask the network about the peer at once (see systrace check).")
+]
 ServerLogs = Annotated[
     list[str] | None,
     typer.Option("--server-log", metavar="FILE", help="The server's access log: ALB, nginx, Apache, HAProxy, Envoy."),

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from systrace.commands import app
-from systrace.commands.options import Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
+from systrace.commands.options import Check, Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
 from systrace.keepalive import ADVISED
 
 HELP = """Run COMMAND and report on its sockets when it ends.
@@ -94,6 +94,7 @@ def run(
     ] = False,
     outputs: Outputs = None,
     styles: Styles = None,
+    check: Check = False,
     show_secrets: ShowSecrets = False,
     utc: Utc = False,
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
@@ -162,6 +163,7 @@ def run(
         report=first.output,
         style=first.style,
         more=more,
+        check=check,
         show_secrets=show_secrets,
         utc=utc,
         quiet=quiet,

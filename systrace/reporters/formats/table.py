@@ -210,11 +210,19 @@ def _more(analysis: Analysis, page: Page, first: int | None, layout: Layout) -> 
     looks = []
     if first is not None and page.log != "LOG" and analysis.findings[first].socket:
         looks.append(f"systrace follow {page.log} --socket {safe(analysis.findings[first].socket or '')}")
+    if first is not None and page.log != "LOG" and _is_remote(analysis, first):
+        looks.append(f"systrace check {page.log}")
     if first is not None:
         looks.append(f"systrace explain {safe(analysis.findings[first].cause)}")
     lost = "Not saved: add --save FILE to keep the recording." if layout.saved_as == "" and first is not None else ""
     text = f"More: {', '.join(looks)}" if looks else ""
     return [line for each in (text, lost) if each for line in wrap(each, layout.width, "", "  ")]
+
+
+def _is_remote(analysis: Analysis, first: int) -> bool:
+    """Whether the network can be asked about whom the verdict accuses."""
+    socket = analysis.evidence.sockets.get(analysis.findings[first].socket or "")
+    return socket is not None and socket.is_network and socket.role != "listener"
 
 
 def _foot(analysis: Analysis, layout: Layout) -> list[str]:

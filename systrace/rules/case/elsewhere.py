@@ -130,6 +130,7 @@ def heed_elsewhere(case: Case, finding: Draft) -> None:
         told = _probed(each, finding, socket)
         if told and told not in finding.summary:
             finding.summary = f"{finding.summary} {told}"
+            finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
             if each.kind in _PROVES.get(finding.cause, ()):
                 finding.confidence = "confirmed"
 
@@ -143,6 +144,9 @@ _PROVES = {
 }
 
 
+_SETTLED = ("nc ", "dig ", "getent ", "ping ", "tracepath ", "traceroute ", "mtr ", "openssl s_client")
+
+
 def _probed(observation: Observation, finding: Draft, socket: Socket) -> str:
     """The sentence of a probe of this peer."""
     peer = str(socket.peer) if socket.peer is not None else ""
@@ -150,4 +154,4 @@ def _probed(observation: Observation, finding: Draft, socket: Socket) -> str:
     text = observation.value.get("text")
     if observation.kind.startswith("server-") or observation.subject not in about or not isinstance(text, str):
         return ""
-    return f"Probed ({observation.source or 'elsewhere'}): {text.rstrip('.')}."
+    return f"Probed by {observation.source or 'somebody else'}: {text.rstrip('.')}."

@@ -41,7 +41,7 @@ def test_a_probe_of_the_peer_is_said_and_proves() -> None:
     blocked = Observation("path-blocked", PEER, {"text": "SYNs die after hop 3 (10.0.0.1)"}, "systrace check")
     first = judged(DROPPED, blocked).findings[0]
     assert (first.cause, first.confidence) == ("connect-timeout", "confirmed")
-    assert first.summary.endswith("Probed (systrace check): SYNs die after hop 3 (10.0.0.1).")
+    assert first.summary.endswith("Probed by systrace check: SYNs die after hop 3 (10.0.0.1).")
     other = Observation("path-blocked", "192.0.2.99:80", {"text": "SYNs die"}, "systrace check")
     assert "Probed" not in judged(DROPPED, other).findings[0].summary
 
