@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import time
 from html.parser import HTMLParser
 from typing import Any
 
@@ -227,3 +228,16 @@ def test_decrypted_messages_are_shown_as_text() -> None:
     assert "Tok3n" not in request["text"][0]
     assert reply["text"][-1] == "ok"
     assert "text" not in opened.messages(socket.messages, told, sealed=False)[0]
+
+
+def test_the_script_knows_the_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    analysis = analysed(HUNG)
+    monkeypatch.setenv("TZ", "UTC-05:30")
+    time.tzset()
+    try:
+        here, utc = (html_data.PageData(analysis, Layout(utc=utc)).script for utc in (False, True))
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    first = [json.loads(each)["clock"]["first"] for each in (here, utc)]
+    assert first == [(1_700_000_100 + 19_800) * 1_000_000, 1_700_000_100_000_000]

@@ -16,6 +16,7 @@ from systrace.pipeline import analyze
 from systrace.reporters import REPORTERS
 from systrace.reporters.layout import Layout
 from systrace.reporters.views.answer import answer, cards
+from systrace.reporters.words.clock import Clock
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -164,6 +165,13 @@ def test_a_click_opens_a_connection_and_escape_closes_it(load: Load) -> None:
     assert page.evaluate("document.activeElement.id") == "canvas"
     page.get_by_role("button", name="Show the connection S1").click()
     assert opened.is_visible()
+
+
+def test_moments_are_those_of_other_reports(load: Load) -> None:
+    analysis = analysed(LOG)
+    clock = Clock.of(analysis.evidence.source, utc=True)
+    opened = [clock.moment(socket.opened_ns) for socket in analysis.evidence.sockets.values()]
+    assert load(analysis).locator("#connections tbody td:nth-child(4)").all_inner_texts() == opened
 
 
 def test_keys_move_and_zoom(load: Load) -> None:
@@ -320,6 +328,9 @@ def test_everything_has_a_name(load: Load) -> None:
 SCRIPT = "<script>window.pwned=1</script><img src=x onerror=window.pwned=2></script>\\342\\200\\256"
 
 
+NAME = r'"\0\1\1\0\0\1\0\0\0\0\0\0\37<script>window.pwned=3</script>\0\0\1\0\1"'  # a query
+
+
 def test_hostile_bytes_are_inert(load: Load) -> None:
     log = f"""9 1700000100.000000 execve("/{SCRIPT}", ["{SCRIPT}", "{SCRIPT}"], 0x1 /* 3 vars */) = 0 <0.001>
 9 1700000100.100000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000010>
@@ -329,12 +340,15 @@ def test_hostile_bytes_are_inert(load: Load) -> None:
 9 1700000101.500000 socket(AF_UNIX, SOCK_STREAM, 0) = 4 <0.000010>
 9 1700000101.600000 connect(4, {{sa_family=AF_UNIX, sun_path="/tmp/{SCRIPT}"}}, 110) = -1 ENOENT (No such file) <0.00001>
 9 1700000101.700000 write(2, "{SCRIPT}", 74) = 74 <0.000010>
+9 1700000101.710000 socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 5 <0.000010>
+9 1700000101.720000 sendto(5, {NAME}, 49, 0, {TO % (53, "192.0.2.3")}, 16) = 49 <0.000010>
 9 1700000101.800000 +++ exited with 1 +++
 """
     page = load(analysed(log, f"{SCRIPT}\u202e.strace"))
-    for uid in ("S1", "S2"):
+    assert "look-up <script>window.pwned=3</script>" in page.locator("#connections").inner_text()
+    for uid in ("S1", "S2", "S3"):
         click_lane(page, uid)
-    assert "<script>window.pwned=1</script>" in page.locator("#opened").inner_text()
+    assert "<script>window.pwned=3</script>" in page.locator("#opened").inner_text()
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     assert page.evaluate("window.pwned") is None
     assert page.locator("script").count() == 3

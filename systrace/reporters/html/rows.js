@@ -10,6 +10,8 @@ for (const lane of lanes) {
   lane.process = processName(lane.pid);
   lane.text = [lane.id, lane.label, lane.peer, lane.process, lane.protocol, lane.end, ...lane.causes].join(" ").toLowerCase();
 }
+// A shell script starts hundreds of programs: of so many, those that did well and spoke to nobody are in the list below only.
+const MANY = 60;
 let rows = [], shownLanes = lanes, selected = -1;
 
 function wanted() {
@@ -36,7 +38,8 @@ function arrange() {
   for (const process of data.processes) {
     const own = of.get(process.pid) || [];
     of.delete(process.pid);
-    if (own.length || !any) add(process, own);
+    const plain = !process.bad && !process.signals.length;
+    if (own.length || (!any && !(plain && data.processes.length > MANY))) add(process, own);
   }
   for (const [pid, own] of of) add({ name: processName(pid), pid: null, fate: "", from: null, to: null, signals: [] }, own);
   selected = chosen ? rows.findIndex((row) => row.lane === chosen.lane && row.process === chosen.process) : -1;

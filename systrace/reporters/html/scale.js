@@ -35,12 +35,16 @@ function step() {
   return STEPS.find((each) => each >= least) || Math.ceil(least / 86400e6) * 86400e6;
 }
 
+// The date, where a log is longer than a day.
+const day = (us) =>
+  data.clock.kind === "epoch" && span > 86400e6 ? `${new Date((data.clock.first + us) / 1000).toISOString().slice(5, 10)} ` : "";
+
 // [[time, label], ...]: round moments of the log's own clock.
 function ticks() {
   const every = step(), digits = every >= 1e6 ? 0 : every >= 1000 ? 3 : 6;
   const offset = data.clock.kind === "relative" ? 0 : data.clock.first % every;
   const out = [];
   for (let at = Math.ceil((view.from + offset) / every) * every - offset; at <= view.to; at += every)
-    out.push([at, moment(at, digits)]);
+    out.push([at, day(at) + moment(at, digits)]);
   return out;
 }
