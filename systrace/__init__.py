@@ -38,8 +38,8 @@ Two ideas carry it:
     commands                               the command line          all of these; nothing imports it
 
 Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers,
-probes (probes/kinds) and commands are plug-ins: adding one is adding one file. Third-party packages are imported inside the functions that use
-them, because `systrace --version` should not wait for any.
+probes (probes/kinds) and commands are plug-ins: adding one is adding one file. Third-party packages are imported inside the
+functions that use them, because `systrace --version` should not wait for any.
 
 As a library:
 
