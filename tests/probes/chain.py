@@ -46,6 +46,7 @@ class Chain:
         tag = f"{os.getpid():x}-{next(_COUNTER)}"
         self.client, self.r1, self.r2, self.server = (Namespace(f"stp-{name}{tag}") for name in ("c", "1", "2", "s"))
         self.folder = Path(tempfile.mkdtemp(prefix="chain-"))
+        self._started: list[subprocess.Popen[str]] = []
 
     @property
     def all(self) -> tuple[Namespace, ...]:
@@ -63,6 +64,10 @@ class Chain:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for process in self._started:
+            if process.poll() is None:  # a test has failed before it was waited for
+                process.kill()
+                process.communicate()
         for each in self.all:
             each.remove()
         subprocess.run(["rm", "-rf", str(self.folder)], check=False)
@@ -112,7 +117,7 @@ class Chain:
         program = self.folder / "python" / Path(sys.executable).resolve().relative_to(sys.base_prefix)
         site = Path(pytest.__file__).parents[1]
         places = [self.folder, sys.base_prefix, site, ROOT, resolver or self.resolver(DNS)]
-        return self.client.popen(
+        process = self.client.popen(
             *("unshare", "--mount", "--propagation=private", "sh", "-c", _BECOME, "sh"),
             *(*map(str, places), user, *before, str(program), "-m", "systrace", *map(str, words)),
             env={
@@ -130,6 +135,8 @@ class Chain:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
 
 
 def answer(process: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:

@@ -48,7 +48,7 @@ def test_a_port_that_is_taken_is_said() -> None:
 def test_silences_against_it_are_survived() -> None:
     """The clock of a silence begins anew when the peer speaks."""
     with listen("127.0.0.1", 0) as listener:
-        thread = threading.Thread(target=serve, args=(listener, lambda _: None, 6))
+        thread = threading.Thread(target=serve, args=(listener, lambda _: None, 4))
         thread.start()
         test = Silences("127.0.0.1", listener.getsockname()[1], [0.5, 1.2], 1, 1)
         ticks: list[float] = []

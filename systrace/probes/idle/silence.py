@@ -18,7 +18,6 @@ ALIVE, RESET, SILENT, CLOSED, UNTRIED = "alive", "reset", "silent", "closed", "u
 _LOOKS = (0.3, 1.3, 2.3, 3.4, 4.5, 6.0)  # seconds after the probe was asked for: it is repeated every second, 3 times
 _CONNECT_S = 4.0
 _TICK_S = 1.0  # between two reports of progress
-_HUNG_UP = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
 
 @dataclass(slots=True)
@@ -116,8 +115,9 @@ class Silences:
         while self._timers and self._by_fd:
             now = time.monotonic()
             left = min(self._timers[0][0] - now, _TICK_S)
-            for fd, events in self._poll.poll(max(left, 0) * 1000 + 1):
-                self._stirred(self._by_fd[fd], events)
+            for fd, _ in self._poll.poll(max(left, 0) * 1000 + 1):
+                if (stirred := self._by_fd.get(fd)) is not None:  # what came before it may have ended all
+                    self._stirred(stirred)
             now = time.monotonic()
             while self._timers and self._timers[0][0] <= now:
                 _, _, each, step = heapq.heappop(self._timers)
@@ -151,7 +151,7 @@ class Silences:
         else:
             self._at(each.since + each.wait_s, each, 0)
 
-    def _stirred(self, each: Silent, events: int) -> None:
+    def _stirred(self, each: Silent) -> None:
         """Bytes, the end, or an error."""
         assert each.socket is not None
         now = time.monotonic()

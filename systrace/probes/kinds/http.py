@@ -37,11 +37,11 @@ def http(target: Target, asking: Round) -> None:
     try:
         head = _asked(each.socket, path, target)
     except TimeoutError:
-        text = f"no answer to HEAD {safe(path, 60)} within {_ANSWER_S:.0f} s"
+        text = f"no answer to HEAD {_shown(path)} within {_ANSWER_S:.0f} s"
         asking.note("peer-listens", text, cause="slow-response", status=None)
         return
     except OSError as error:
-        text = f"HEAD {safe(path, 60)}: {safe(error.strerror or str(error))}"
+        text = f"HEAD {_shown(path)}: {safe(error.strerror or str(error))}"
         asking.note("peer-listens", text, cause="reset-by-peer", status=None)
         return
     finally:
@@ -65,16 +65,21 @@ def _asked(plain: socket.socket, path: str, target: Target) -> bytes:
     return came
 
 
+def _shown(path: str) -> str:
+    """Without the query, which may hold secrets."""
+    return safe(path.partition("?")[0], 60)
+
+
 def _note(head: bytes, path: str, asking: Round) -> None:
     status = _STATUS.match(head)
     if status is None:
         cause = "protocol-mismatch" if head else "empty-reply"
         said = f"no HTTP: {payload(head, 40)}" if head else "closed without an answer"
-        asking.note("peer-listens", f"HEAD {safe(path, 60)}: {said}", cause=cause, status=None)
+        asking.note("peer-listens", f"HEAD {_shown(path)}: {said}", cause=cause, status=None)
         return
     fields = dict(parse_fields(head[status.end() :]))
     who = [f"{name}: {safe(fields[name], 40)}" for name in ("server", "via", "x-cache") if name in fields]
     number = int(status[1])
-    text = f"HEAD {safe(path, 60)}: {number}" + (f" ({', '.join(who)})" if who else "")
+    text = f"HEAD {_shown(path)}: {number}" + (f" ({', '.join(who)})" if who else "")
     cause = "http-error-status" if number >= 500 else ""
     asking.note("peer-listens", text, cause=cause, status=number, server=safe(fields.get("server", ""), 80))

@@ -120,7 +120,7 @@ def in_hosts(name: str, path: Path = Path("/etc/hosts")) -> list[str]:
 
 def query(name: str, kind: str, number: int) -> bytes:
     """RFC 1035: one question, recursion desired."""
-    labels = [label.encode("ascii", "replace")[:63] for label in name.rstrip(".").split(".")]
+    labels = [label.encode("ascii", "replace")[:63] for label in name.split(".") if label]
     asked = b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
     return struct.pack(">6H", number, 0x0100, 1, 0, 0, 0) + asked + struct.pack(">2H", _TYPES[kind], 1)
 
