@@ -79,6 +79,7 @@ def test_a_reset_that_nobody_asked_for(control: str, kind: str) -> None:
 def test_a_bracket_names_the_entries_that_it_holds() -> None:
     found = judge([silent(332.5, "alive"), silent(367.5, "reset")], [silent(375, "alive")], known())
     assert {each.idle_s for each in found.fits} == {350}
+    assert [each.after for each in found.fits] == sorted(each.after for each in found.fits)  # reset before silent
     own = [Limit("our firewall", 345, "silent", True, "us", True)]
     assert "our firewall" in {
         each.product for each in judge([silent(340, "alive"), silent(350, "silent")], [silent(9, "alive")], own).fits

@@ -25,6 +25,14 @@ pytestmark = [
 DROPPED, REJECTED, REFUSED, NARROW, HOLE, FULL, GOOD = (f"203.0.113.{n}" for n in (10, 11, 12, 13, 14, 15, 16))
 NOBODY_THERE = "203.0.113.99"
 SILENT_NS, DENYING_NS = "203.0.113.54", "203.0.113.55"
+LOG = f"""9 1700000000.100000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000001>
+9 1700000000.200000 connect(3, {{sa_family=AF_INET, sin_port=htons(22), sin_addr=inet_addr("{DROPPED}")}}, 16) = 0 <0.001>
+9 1700000000.300000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 4 <0.000001>
+9 1700000000.400000 connect(4, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("{DROPPED}")}}, 16) \
+= -1 ETIMEDOUT (Connection timed out) <127.0>
+9 1700000128.000000 exit_group(1) = ?
+9 1700000128.100000 +++ exited with 1 +++
+"""
 NAME = "www.corp.example"  # every name is GOOD's, by the nameserver
 
 
@@ -40,6 +48,9 @@ class SetUp:
 
 SET_UPS = {
     "drop at the second router": SetUp((f"{DROPPED}:80",), "connect-timeout", (f"after hop 2 ({BETWEEN_2})",)),
+    "the same, of a log": SetUp(
+        ("job.strace",), "connect-timeout", ("port 22 of the same host answers", "after hop 2")
+    ),
     "reject at the first": SetUp((f"{REJECTED}:80",), "unreachable", (f"{ROUTER_IN} (ICMP 3/13), hop 1,",)),
     "refused": SetUp((f"{REFUSED}:80",), "connect-refused"),
     "no such host": SetUp((f"{NOBODY_THERE}:80",), "unreachable", (f"{BETWEEN_2} (ICMP 3/1)",)),
@@ -87,6 +98,8 @@ def chain() -> Iterator[Chain]:
             f"forward ip saddr {HOLE} ip length > 1400 drop",
         )
         network.ip("-n", chain.r1.name, "route", "add", NARROW, "via", BETWEEN_2, "mtu", "lock", "1400")
+        (chain.folder / "job.strace").write_text(LOG)
+        stack.enter_context(running(chain.server, "reading", DROPPED, 22))
         for address in (NARROW, HOLE, GOOD):
             stack.enter_context(running(chain.server, "good", address, 80))
         stack.enter_context(running(chain.server, "not-accepting", FULL, 80, 3600))

@@ -50,9 +50,7 @@ def judge(silents: Sequence[Silent], controls: Sequence[Silent], limits: Sequenc
         above = max((one for one in lived if one < below), default=0.0)
         resets = sum(each.outcome == RESET for each in dead)
         how = RESET if 2 * resets >= len(dead) else SILENT
-        return replace(
-            found, kind=LIMIT, above_s=above, below_s=below, how=how, fits=tuple(fitting(limits, above, below))
-        )
+        return replace(found, kind=LIMIT, above_s=above, below_s=below, how=how, fits=_fits(limits, above, below, how))
     closed = [each for each in tried if each.outcome == CLOSED]
     if closed:
         return replace(found, kind=SERVER, below_s=min(each.after_s for each in closed), how="fin")
@@ -73,4 +71,9 @@ def narrowed(first: Judgement, second: Judgement, limits: Sequence[Limit]) -> Ju
     if above >= below:
         return first
     tried = first.tried + second.tried
-    return replace(second, above_s=above, below_s=below, fits=tuple(fitting(limits, above, below)), tried=tried)
+    return replace(second, above_s=above, below_s=below, fits=_fits(limits, above, below, second.how), tried=tried)
+
+
+def _fits(limits: Sequence[Limit], above_s: float, below_s: float, how: str) -> tuple[Limit, ...]:
+    """Those first that are known to end a connection in this way."""
+    return tuple(sorted(fitting(limits, above_s, below_s), key=lambda each: each.after != how))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from systrace.idle_limits import Limit, nat_s
 
-DEFAULT_S = 375.0
 CONTROLS = 2
 _NEAR = 0.05
 _KEEPALIVE_S = 45  # shorter than every catalogue limit of a path

@@ -22,8 +22,8 @@ _SMALL_SEGMENT = 536  # bytes, of the packets that every path must carry (RFC 92
 _MESSAGE = 4000  # bytes: more than any packet of a path with an MTU of 1500
 _SIZES = (576, 1280, 1400, 1420, 1450, 1480, 1492, 1500)
 _UDP_PORT = 33434  # traceroute(8): nobody listens there
-IP_MTU_DISCOVER, IP_PMTUDISC_PROBE, IP_MTU = 10, 3, 14  # <linux/in.h>
-IPV6_MTU_DISCOVER, IPV6_MTU = 23, 24  # <linux/in6.h>
+IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3  # <linux/in.h>
+IPV6_MTU_DISCOVER = 23  # <linux/in6.h>
 
 
 def _fits(target: Target, allowed: Allowed) -> bool:

@@ -40,7 +40,6 @@ class _Shown:
     issuer: str = ""
     expires_s: float | None = None  # Unix time
     error: ssl.SSLError | OSError | None = None
-    chain: int = 0  # certificates, where the library tells
 
 
 @probe(
