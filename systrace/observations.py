@@ -28,6 +28,7 @@ KINDS = {
 }
 _HEAD = b"# systrace: "
 _TEXT = 300
+_LARGEST = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,21 @@ class Observation:
             or not isinstance(value, dict)
         ):
             return None
+        if not _is_plain(value) or not isinstance(value.get("request_line"), int | None):
+            return None
         source, where = (str(values.get(name, ""))[:_TEXT] for name in ("source", "where"))
-        return Observation(kind, subject[:_TEXT], value, source, when if isinstance(when, int) else None, where)
+        known = when if type(when) is int and _is_plain(when) else None
+        return Observation(kind, subject[:_TEXT], value, source, known, where)
+
+
+def _is_plain(value: object, depth: int = 3) -> bool:
+    """Text, and numbers that can be counted with: a foreign recording may hold anything."""
+    if isinstance(value, dict | list):
+        inner = [*value, *value.values()] if isinstance(value, dict) else value
+        return depth > 0 and all(_is_plain(each, depth - 1) for each in inner)
+    if isinstance(value, int | float):
+        return abs(value) < _LARGEST  # False for NaN
+    return value is None or isinstance(value, str)
 
 
 def read(path: Path) -> list[Observation]:
@@ -83,7 +97,7 @@ def _observations(lines: Iterable[bytes], path: Path) -> Iterable[Observation]:
             continue
         try:
             values = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         found = Observation.of(values.get("observation", values) if isinstance(values, dict) else None)
         if found is None:

@@ -43,3 +43,12 @@ def test_what_is_none_is_said(text: str, tmp_path: Path) -> None:
 
 def test_kinds_are_told() -> None:
     assert all(name and text for name, text in KINDS.items())
+
+
+@pytest.mark.parametrize(
+    "value", ['{"after_s": NaN}', '{"after_s": 1e400}', '{"request_line": [1]}', '{"a": [[[[1]]]]}', '{"x": 1e30}']
+)
+def test_numbers_that_nobody_can_count_with(value: str) -> None:
+    line = f'# systrace: {{"observation": {{"kind": "server-answered", "subject": "S1", "value": {value}}}}}\n'.encode()
+    analysis = analyze([Input("t", [b"900 1700000100.000000 getpid() = 900 <0.000010>\n", line])])
+    assert analysis.evidence.observations == []

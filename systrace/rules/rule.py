@@ -54,6 +54,7 @@ class Rule:
     content: bool = False  # what came was wrong: it explains the death of whoever read it
     gives_way: bool = False  # ... and this is left out where it does
     apart: bool = False  # what a job's failure is called in which nobody opened a connection
+    proven_by: tuple[str, ...] = ()  # kinds of observations (`observations.KINDS`) of its peer that leave no doubt
     judges: bool = False  # judges the findings of the others
     harm: Harm = Harm.NONE
 

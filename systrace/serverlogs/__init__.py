@@ -27,7 +27,7 @@ class Entry:
     sent: int | None = None  # bytes of the answer
     host: str = ""  # that was asked for
     gave_up: str = ""  # client: it went away first; server: a balancer gave up on what is behind it
-    coarse: bool = False  # times are whole seconds
+    vague: bool = False  # the time that it took may be another number
 
     @property
     def start_ns(self) -> int:

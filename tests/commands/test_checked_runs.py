@@ -74,9 +74,7 @@ while True:
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as job:
             assert job.stdout is not None
             job.stdout.readline()
-            done = run(
-                "attach", str(job.pid), "--for", "2", "--check", "--save", recording, "--output", report
-            )
+            done = run("attach", str(job.pid), "--for", "2", "--check", "--save", recording, "--output", report)
             job.kill()
     assert done.returncode in (0, 1), done.stderr
     told = json.loads(report.read_text())

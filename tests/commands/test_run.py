@@ -337,6 +337,8 @@ def test_where_the_recording_is(save: bool, tmp_path: Path) -> None:
     options: list[str | Path] = ["--save", saved] if save else []
     done = run(*options, *python(refused), env=os.environ | {"COLUMNS": "300"})
     said = done.stderr.decode()
-    assert (f"More: systrace follow {saved} --socket S1, systrace explain connect-refused" in said) == save
+    assert (
+        f"More: systrace follow {saved} --socket S1, systrace check {saved}, systrace explain connect-refused" in said
+    ) == save
     assert ("Not saved: add --save FILE" in said) != save
     assert saved.exists() == save

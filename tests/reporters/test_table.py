@@ -219,7 +219,9 @@ def test_where_to_look_on(tmp_path: Path, logs: dict[str, str]) -> None:
     path = tmp_path / "job.strace"
     path.write_text(logs["refused"])
     text = render(analyze([Input(str(path), path.read_bytes().splitlines(keepends=True))]), Layout(300))
-    assert text.endswith(f"More: systrace follow {path} --socket S1, systrace explain connect-refused\n")
+    assert text.endswith(
+        f"More: systrace follow {path} --socket S1, systrace check {path}, systrace explain connect-refused\n"
+    )
 
 
 @pytest.mark.parametrize(("utc", "stamp"), [(True, "22:13:21.000"), (False, "00:13:21.000")])

@@ -42,3 +42,11 @@ def test_what_may_have_been_done_twice(method: str) -> None:
 )  # fmt: skip
 def test_what_was_not(how: dict[str, object]) -> None:
     assert "repeated-request" not in causes(**how)  # type: ignore[arg-type]
+
+
+def test_a_log_without_receives_shows_no_repetition() -> None:
+    """Nobody can tell there whether an answer came."""
+    steps = list(connection(3, 1))
+    steps += [asks(3, at, "POST", "a=1", "") for at in (2, 12, 22)]
+    analysis = analyze([Input("t", log(*steps, *ENDS).splitlines(keepends=True))])
+    assert "repeated-request" not in {finding.cause for finding in analysis.findings}

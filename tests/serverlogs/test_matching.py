@@ -202,3 +202,39 @@ def test_requests_show_what_the_server_says(tmp_path: Path) -> None:
     alone = judged(log(*HUNG), OTHERS, tmp_path)
     assert "server" not in transaction_dicts(alone.evidence)[0]
     assert "The servers' logs" not in requests_table(alone, Layout())
+
+
+DAY = 86_400
+
+
+@pytest.mark.parametrize("clock", ["epoch", "time-of-day"])
+def test_yesterdays_run_is_another_one(clock: str, tmp_path: Path) -> None:
+    """Its requests are the same, and at the same time of day: no line of it is taken for one of today's."""
+    steps = [*connection(3, 1), ask(3, 2, "/a"), answer(3, 3), ask(3, 10, "/report"), *hung(3, 10.1, 1200)]
+    yesterday = [combined(2 - DAY, "/a", took=0.9), combined(10 - DAY, "/report", took=363.6)]
+    today = [combined(900, "/other"), combined(1300, "/other")]
+    analysis = judged(log(*steps, clock=clock), [*yesterday, *today], tmp_path)
+    assert told(analysis) == []
+    assert analysis.findings[0].variant == "waiting"
+
+
+def test_a_clock_without_a_date_proves_less(tmp_path: Path) -> None:
+    first = judged(log(*HUNG, clock="time-of-day"), [combined(1.1, "/report", took=363.6)], tmp_path).findings[0]
+    assert (first.variant, first.confidence) == ("answer-lost", "likely")
+
+
+@pytest.mark.parametrize(("status", "took", "size"), [(200, 0.01, 366), (408, 60, 366), (200, 363.6, 0)])
+def test_what_no_path_forgets(status: int, took: float, size: int, tmp_path: Path) -> None:
+    """An answer at once, none because the request never came whole, and one of no bytes."""
+    analysis = judged(log(*HUNG), [combined(1.1, "/report", status, took, size), *OTHERS], tmp_path)
+    assert analysis.findings[0].variant != "answer-lost"
+
+
+def test_thousands_of_requests_take_no_minutes(tmp_path: Path) -> None:
+    """The same request again and again, as a poller sends it: each finds its line, or is not decided."""
+    steps = list(connection(3, 1))
+    for number in range(2_000):
+        steps += [ask(3, 10 + 20 * number, "/poll"), answer(3, 10.5 + 20 * number)]
+    server = [combined(10 + 20 * number, "/poll", took=0.4) for number in range(2_000)]
+    analysis = judged(log(*steps), server, tmp_path)
+    assert len(told(analysis)) > 1_000

@@ -65,9 +65,12 @@ def _of_job(socket: Socket) -> list[Timer]:
 
 def _of_others(analysis: Analysis, socket: Socket) -> list[Timer]:
     found = []
+    said = [
+        each for each in analysis.evidence.observations if each.kind == "server-answered" and each.subject == socket.uid
+    ]
+    if said:  # the last request's
+        found += _of_server(max(said, key=lambda each: each.value.get("request_line") or 0))
     for each in analysis.evidence.observations:
-        if each.kind == "server-answered" and each.subject == socket.uid:
-            found += _of_server(each)
         if each.kind == "path-limit" and socket.peer is not None and each.subject == str(socket.peer):
             below = each.value.get("limit_below_s")
             if isinstance(below, int | float):

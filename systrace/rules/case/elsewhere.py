@@ -16,7 +16,8 @@ from systrace.words import seconds
 _SLACK_NS = 2 * SECOND  # logs of whole seconds
 _SHARE = 1.05
 _FAR_S = 5  # of two clocks
-_UNANSWERED = frozenset("hung-read read-timeout idle-timeout peer-vanished stale-connection empty-reply".split())
+_SHORTEST_NS = 4 * SECOND
+_NOT_ASKED = (400, 408)  # the request had not come, or not whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class ServerWord:
     kind: str
     observation: Observation
     after_ns: int | None
+
+    @property
+    def sure(self) -> bool:
+        """It is this request's line beyond doubt."""
+        return bool(self.observation.value.get("certain", True))
 
     @property
     def its_program(self) -> str:
@@ -88,8 +94,11 @@ def answer_lost(case: Case, stall: Stall) -> ServerWord | None:
     word = server_word(case, stall.socket)
     if word is None or word.kind != "answered" or word.after_ns is None or stall.waited_ns is None:
         return None
-    if stall.phase != "answer" or word.observation.value.get("bytes") == 0:
+    value = word.observation.value
+    if stall.phase != "answer" or value.get("bytes") == 0 or value.get("status") in _NOT_ASKED:
         return None
+    if word.after_ns < _SHORTEST_NS:
+        return None  # nothing forgets a connection as soon
     late = word.after_ns * _SHARE + _SLACK_NS
     return word if stall.waited_ns > late else None
 
@@ -120,28 +129,22 @@ def bracket(observation: Observation) -> tuple[float, float | None]:
 
 def heed_elsewhere(case: Case, finding: Draft) -> None:
     """Add to a finding what is known of its peer from elsewhere, and say what that proves."""
+    from systrace.rules.rule import RULES
+
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return
-    word = server_word(case, socket) if finding.cause in _UNANSWERED or finding.cause == "http-error-status" else None
-    if word is not None and word.text not in finding.summary:
+    rule, word = RULES[finding.cause], server_word(case, socket)
+    about_answer = rule.no_answer or (word is not None and word.kind == "balancer gave up")
+    if word is not None and about_answer and word.text not in finding.summary:
         finding.summary = f"{finding.summary} {word.text}"
     for each in case.evidence.observations:
         told = _probed(each, finding, socket)
         if told and told not in finding.summary:
             finding.summary = f"{finding.summary} {told}"
             finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
-            if each.kind in _PROVES.get(finding.cause, ()):
+            if each.kind in rule.proven_by:
                 finding.confidence = "confirmed"
-
-
-# Which observations leave no doubt of a cause that the trace shows.
-_PROVES = {
-    "connect-timeout": ("path-blocked",),
-    "tls-error": ("certificate",),
-    "dns-dead": ("name",),
-    "dns-error": ("name",),
-}
 
 
 _SETTLED = ("nc ", "dig ", "getent ", "ping ", "tracepath ", "traceroute ", "mtr ", "openssl s_client")

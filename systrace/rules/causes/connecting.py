@@ -188,6 +188,7 @@ def unix_socket_missing(case: Case) -> Iterator[Draft]:
 
 @rule(
     "connect-timeout",
+    proven_by=("path-blocked",),
     phase=Phase.CONNECT,
     of_connect=True,
     on_path=True,

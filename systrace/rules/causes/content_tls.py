@@ -53,6 +53,7 @@ _HELLO = '9 1.1 sendto(3, "\\26\\3\\1\\0\\5\\1\\0\\0\\1\\3", 10, 0, NULL, 0) = 1
 
 @rule(
     "tls-error",
+    proven_by=("certificate",),
     phase=Phase.HANDSHAKE,
     content=True,
     fires=job(_HELLO, gets("\\25\\3\\3\\0\\2\\2("), port=443),

@@ -87,7 +87,8 @@ def hung_read(case: Case) -> Iterator[Draft]:
             finding.next_steps = [step for step in finding.next_steps if not step.command.startswith("tcpdump")]
         heed(finding, word, proves=clear)
         if server is not None:
-            finding.causes, finding.confidence = [server.its_program], "confirmed"
+            finding.causes = [server.its_program]
+            finding.confidence = "confirmed" if server.sure else finding.confidence
         advise_local(case, finding, stall.socket)
         yield finding
     yield from _polled(case)
@@ -244,7 +245,8 @@ def _answer_lost(case: Case, stall: Stall, server: ServerWord) -> Draft:
     """The server's log proves what the calls only suggest, and bounds it: the answer was sent, and never arrived."""
     socket = stall.socket
     finding = base(case, "idle-timeout", stall)
-    finding.variant, finding.severity, finding.confidence = "answer-lost", "fatal", "confirmed"
+    finding.variant, finding.severity = "answer-lost", "fatal"
+    finding.confidence = "confirmed" if server.sure else "likely"
     finding.summary = (
         f"{case.user(socket)}: {case.label(socket)} answered after {seconds(server.after_ns)}, and not one byte of that came "
         f"in the {seconds(stall.waited_ns)} that were waited ({how_it_ended(stall)}): the path lost the connection within "

@@ -110,7 +110,7 @@ def _finding(case: Case, cause: str, lookup: Lookup, sockets: list[Socket]) -> D
     return finding
 
 
-@rule("dns-timeout", phase=Phase.NAME, fires=_SEND + _TIMEOUT + "9 6.5 +++ exited with 6 +++",
+@rule("dns-timeout", phase=Phase.NAME, proven_by=("name",), fires=_SEND + _TIMEOUT + "9 6.5 +++ exited with 6 +++",
       silent=_SEND + f"9 1.3 recvfrom(3, {_YES}, 512, 0, NULL, NULL) = 44 <0.01>\n9 1.4 +++ exited with 0 +++")  # fmt: skip
 def dns_timeout(case: Case) -> Iterator[Draft]:
     """The name server did not answer.

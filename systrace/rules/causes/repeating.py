@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls import READS
 from systrace.messages.http import HttpRequest
 from systrace.messages.transactions import Exchange, exchanges
 from systrace.model import Draft, Step
-from systrace.rules.case.index import Case
+from systrace.rules.case.index import SECOND, Case
 from systrace.rules.rule import Harm, rule
 from systrace.words import seconds
 
 _UNSAFE = ("POST", "PATCH")
 _KEYS = ("idempotency-key", "x-idempotency-key", "x-idempotence-key", "idempotence-key", "x-request-id", "if-match")
+_SOON_NS = 900 * SECOND  # a later one is another run of a loop
 _OPEN = (
     "9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.01>\n"
     '9 1.0 connect(3, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("203.0.113.5")}, 16) = 0 <0.01>\n'
@@ -50,9 +52,9 @@ def repeated_request(case: Case) -> Iterator[Draft]:
             continue
         key = request.method, request.host, request.target
         before = waiting.pop(key, None)
-        if before is not None and before.request is not None and _is_the_same(before.request, request):
+        if before is not None and before.request is not None and _is_the_same(before.request, request, _SOON_NS):
             yield _repeated(case, before, each)
-        if each.answer is None and request.complete and not request.answered and not _is_marked(request):
+        if each.answer is None and request.complete and not _is_marked(request) and _in_vain(case, request):
             waiting[key] = each
 
 
@@ -60,9 +62,23 @@ def _is_marked(request: HttpRequest) -> bool:
     return any(request.header(name) for name in _KEYS)
 
 
-def _is_the_same(one: HttpRequest, other: HttpRequest) -> bool:
-    """As far as both bodies are known, byte for byte."""
+def _in_vain(case: Case, request: HttpRequest) -> bool:
+    """Its answer did not come, and the log would show it."""
+    socket = case.evidence.sockets.get(request.socket)
+    if request.answered or socket is None or socket.unseen or not case.shows(READS):
+        return False
+    process = case.process(socket)
+    if process is not None and process.ring is not None:
+        return False
+    gave_up = any(wait.timed_out for wait in socket.waits) or bool(socket.faults)
+    return gave_up or (socket.closed_by == "close" and bool(socket.waits))
+
+
+def _is_the_same(one: HttpRequest, other: HttpRequest, within_ns: int) -> bool:
+    """As far as both bodies are known, byte for byte, and soon after."""
     if one.received_length != other.received_length:
+        return False
+    if one.start_ns is not None and other.start_ns is not None and other.start_ns - one.start_ns > within_ns:
         return False
     bodies = [each.body.raw() if each.body is not None else b"" for each in (one, other)]
     known = min(map(len, bodies))

@@ -13,7 +13,7 @@ from systrace.serverlogs.fields import amount, common_time, request, seconds_ns,
 
 _LINE = re.compile(r'(\S+) \S+ (.{1,200}?) \[([^\]]{20,32})\] "((?:[^"\\]|\\.){0,8000})" (\d{3}) (\d+|-)(.*)')
 _DECIMAL = re.compile(r"(?<![\w.\-:/])(\d{1,7}\.\d{3,6})(?![\w.:/])")
-_WHOLE = re.compile(r"(?<![\w.\-:/])(\d{4,12})(?![\w.:/])")  # microseconds; shorter ones may be anything
+_WHOLE = re.compile(r"(?<![\w.\-:/])(\d{4,12})\s*\Z")  # microseconds, where nothing follows; it may be something else
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _GAVE_UP = 499  # nginx: the client closed the connection
 
@@ -41,7 +41,8 @@ class Combined(Format):
             end += took
         code = status_of(status)
         gave_up = "client" if code == _GAVE_UP else "server" if code in (502, 504) else ""
-        return Entry(line, end, took, code, method, target, client, None, amount(size), "", gave_up, coarse=True)
+        sent = 0 if size == "-" else amount(size)  # Apache's %b
+        return Entry(line, end, took, code, method, target, client, None, sent, "", gave_up, vague=microseconds)
 
 
 def _took(rest: str) -> tuple[int | None, bool]:
