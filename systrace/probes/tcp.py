@@ -148,8 +148,9 @@ def dial(dials: Sequence[Dial], wait_s: float, *, keep: bool = False) -> None:
 
 
 def _begun(each: Dial) -> socket.socket | None:
-    one = socket.socket(family_of(each.address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
+    one = None
+    try:  # a kernel without IPv6 has no such sockets
+        one = socket.socket(family_of(each.address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         hear_errors(one, each.ttl)
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1 if each.ttl else 3)
         if each.segment:
@@ -159,7 +160,8 @@ def _begun(each: Dial) -> socket.socket | None:
         number = error.errno or errno.EIO
     if number in (*_BUSY, 0):
         return one
-    one.close()
+    if one is not None:
+        one.close()
     each.errno, each.outcome = number, "refused" if number == errno.ECONNREFUSED else "unreachable"
     return None
 

@@ -95,7 +95,11 @@ def _hello(target: Target) -> bytes:
         names.append(secrets.token_hex(100))
     context.set_alpn_protocols(names)
     sent = ssl.MemoryBIO()
-    shaking = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=target.server_name or target.host)
+    try:
+        shaking = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=target.server_name or target.host)
+    except ValueError:  # no name that IDNA knows: the size is the question, not the name
+        context.check_hostname = False
+        shaking = context.wrap_bio(ssl.MemoryBIO(), sent)
     try:
         shaking.do_handshake()
     except ssl.SSLWantReadError:
@@ -138,7 +142,10 @@ def _admitted(asking: Round) -> int:
 
 def _sent(address: str, port: int, size: int) -> socket.socket | None:
     family = family_of(address)
-    one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError:
+        return None
     six = family == socket.AF_INET6
     level, option = (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if six else (socket.IPPROTO_IP, IP_MTU_DISCOVER)
     try:
