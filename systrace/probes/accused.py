@@ -36,10 +36,10 @@ def accused(analysis: Analysis) -> list[Target]:
 
 
 def _wrong(analysis: Analysis) -> Iterable[Finding]:
+    """What ended the job, or hangs it: a peer that was slow, or recovered, is no reason to load it with questions."""
     first = analysis.verdict.finding
-    if first is not None:
-        yield analysis.findings[first]
-    yield from (each for each in analysis.findings if each.severity in _WRONG and not each.recovered)
+    findings = [analysis.findings[first]] if first is not None else []
+    yield from (each for each in [*findings, *analysis.findings] if each.severity in _WRONG and not each.recovered)
 
 
 def _is_resolver(one: Socket) -> bool:
