@@ -87,3 +87,19 @@ def test_a_job_that_ended_well_accuses_nobody() -> None:
     assert found.verdict.outcome == "degraded"
     assert found.verdict.finding is not None
     assert accused(found) == []
+
+
+UDP = """9 1700000000.000000 socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP) = 3 <0.01>
+9 1700000000.010000 connect(3, {sa_family=AF_INET, sin_port=htons(123), sin_addr=inet_addr("203.0.113.1")}, 16) = 0 <0.01>
+9 1700000000.020000 sendto(3, "hellohello", 10, 0, NULL, 0) = 10 <0.01>
+9 1700000000.030000 poll([{fd=3, events=POLLIN}], 1, 500000) = 0 (Timeout) <500.0>
+9 1700000500.400000 close(3) = 0 <0.01>
+9 1700000500.500000 exit_group(1) = ?
+9 1700000500.600000 +++ exited with 1 +++
+"""
+
+
+def test_a_peer_on_udp_is_not_asked_over_tcp() -> None:
+    found = analysis(UDP)
+    assert found.verdict.peer is not None
+    assert accused(found) == []
