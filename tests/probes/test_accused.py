@@ -74,7 +74,8 @@ def test_a_tunnel_is_asked_of_the_proxy() -> None:
 DEGRADED = "".join(
     f"""9 17000000{at}.000000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.01>
 9 17000000{at}.100000 connect(3, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("203.0.113.5")}}, 16) = 0 <0.01>
-9 17000000{at}.200000 sendto(3, "POST /search HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 3\\r\\n\\r\\na=1", 56, 0, NULL, 0) = 56 <0.01>
+9 17000000{at}.200000 sendto(3, "POST /search HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 3\\r\\n\\r\\na=1", 56,\
+ 0, NULL, 0) = 56 <0.01>
 9 17000000{at + 1}.200000 close(3) = 0 <0.01>
 """
     for at in (10, 20)
