@@ -15,6 +15,7 @@ from systrace.observations import Observation
 from systrace.probes.asking import Allowed, Round
 from systrace.probes.target import Target
 from systrace.registry import Registry
+from systrace.words import safe
 
 Ask = Callable[[Target, Round], None]
 DEADLINE_S = 60.0
@@ -81,5 +82,15 @@ def run(
             if time.monotonic() >= until:
                 break
             asking.begin(each.name, each.most_s)
-            each.ask(target, asking)
+            _ask(each, target, asking)
     return found
+
+
+def _ask(each: Probe, target: Target, asking: Round) -> None:
+    """What this host or a peer makes impossible for one probe must not silence the others."""
+    try:
+        each.ask(target, asking)
+    except Exception as error:  # noqa: BLE001 (whatever it is)
+        kind = "peer-listens" if target.port else "name"
+        why = safe(str(error)) or type(error).__name__
+        asking.note(kind, f"could not be asked: {why}", outcome="unknown", error=type(error).__name__)

@@ -18,6 +18,7 @@ from systrace.probes.tcp import family_of
 _MOST = 3
 _DNS = 53
 _WRONG = ("fatal", "error")
+_TCP = ("stream", "unknown")  # unknown: open before the trace began
 
 
 def accused(analysis: Analysis) -> list[Target]:
@@ -36,10 +37,10 @@ def accused(analysis: Analysis) -> list[Target]:
 
 
 def _wrong(analysis: Analysis) -> Iterable[Finding]:
+    """What ended the job, or hangs it: a peer that was slow, or recovered, is no reason to load it with questions."""
     first = analysis.verdict.finding
-    if first is not None:
-        yield analysis.findings[first]
-    yield from (each for each in analysis.findings if each.severity in _WRONG and not each.recovered)
+    findings = [analysis.findings[first]] if first is not None else []
+    yield from (each for each in [*findings, *analysis.findings] if each.severity in _WRONG and not each.recovered)
 
 
 def _is_resolver(one: Socket) -> bool:
@@ -55,8 +56,9 @@ def _of_names(one: Socket, evidence: Evidence) -> list[Target]:
 
 
 def _of_peer(one: Socket, evidence: Evidence) -> list[Target]:
+    """Questions go over TCP: of a service on UDP they tell nothing."""
     peer = one.peer
-    if peer is None or not peer.port or not address_of(peer.host):
+    if one.type not in _TCP or peer is None or not peer.port or not address_of(peer.host):
         return []
     said = [each for each in evidence.messages if each.socket == one.uid]
     hellos = [each for each in said if isinstance(each, TlsHello) and each.client]

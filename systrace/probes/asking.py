@@ -44,6 +44,10 @@ class Round:
         self._left -= taken
         return taken
 
+    def give_back(self, connections: int) -> None:
+        """Of those that were taken, so many were not made."""
+        self._left += connections
+
     def note(self, kind: str, text: str, *, subject: str = "", cause: str = "", **value: Any) -> None:
         """Something was learned.
 

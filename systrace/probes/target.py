@@ -39,8 +39,10 @@ class Target:
 
     @property
     def tls(self) -> bool:
-        """TLS is spoken there, by the trace, the URL or the port."""
-        return self.protocol == "tls" or self.url.startswith(("https:", "wss:")) or self.port in TLS_PORTS
+        """TLS is spoken there: by the trace or the URL, by the port where these name no protocol."""
+        if self.protocol or self.url:
+            return self.protocol == "tls" or self.url.startswith(("https:", "wss:"))
+        return self.port in TLS_PORTS
 
     @property
     def most_connections(self) -> int:

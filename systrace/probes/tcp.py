@@ -117,27 +117,32 @@ def _sender(data: bytes) -> str:
     return socket.inet_ntop(socket.AF_INET6, data[8:24]) if family == socket.AF_INET6 and len(data) >= 24 else "?"
 
 
-def dial(dials: Sequence[Dial], wait_s: float, *, keep: bool = False) -> None:
+def dial(
+    dials: Sequence[Dial], wait_s: float, *, keep: bool = False, enough: Callable[[Dial], bool] = lambda _: False
+) -> None:
     """Make these connections side by side, and wait for what comes of them.
 
     Args:
         dials: are filled in.
         wait_s: after which what has not answered is silent.
         keep: leave those that stand open in `Dial.socket`; else they are closed at once.
+        enough: of one that has ended: the others are given up.
     """
     poll, waiting, began = select.poll(), dict[int, tuple[Dial, socket.socket]](), time.monotonic()
+    over = False
     try:
         for each in dials:
             one = _begun(each)
             if one is not None:
                 waiting[one.fileno()] = each, one
                 poll.register(one, select.POLLOUT)
-        while waiting and (left := began + wait_s - time.monotonic()) > 0:
+        while waiting and not over and (left := began + wait_s - time.monotonic()) > 0:
             for fd, _ in poll.poll(left * 1000 + 1):
                 poll.unregister(fd)
                 each, one = waiting.pop(fd)
                 each.took_s = time.monotonic() - began
                 _ended(each, one, keep)
+                over = over or enough(each)
         for each, one in waiting.values():
             each.took_s = time.monotonic() - began
             each.syns = TcpInfo.of(one).total_retrans + 1
@@ -148,8 +153,9 @@ def dial(dials: Sequence[Dial], wait_s: float, *, keep: bool = False) -> None:
 
 
 def _begun(each: Dial) -> socket.socket | None:
-    one = socket.socket(family_of(each.address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-    try:
+    one = None
+    try:  # a kernel without IPv6 has no such sockets
+        one = socket.socket(family_of(each.address), socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         hear_errors(one, each.ttl)
         one.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1 if each.ttl else 3)
         if each.segment:
@@ -159,7 +165,8 @@ def _begun(each: Dial) -> socket.socket | None:
         number = error.errno or errno.EIO
     if number in (*_BUSY, 0):
         return one
-    one.close()
+    if one is not None:
+        one.close()
     each.errno, each.outcome = number, "refused" if number == errno.ECONNREFUSED else "unreachable"
     return None
 

@@ -69,3 +69,38 @@ TUNNEL = REFUSED.replace("GET /a?token=x HTTP/1.1", "CONNECT api.example:443 HTT
 def test_a_tunnel_is_asked_of_the_proxy() -> None:
     found = [each for each in accused(analysis(TUNNEL)) if each.proxy is not None]
     assert [(each.host, each.port, each.proxy) for each in found] == [("api.example", 443, ("203.0.113.9", 80))]
+
+
+DEGRADED = "".join(
+    f"""9 17000000{at}.000000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.01>
+9 17000000{at}.100000 connect(3, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("203.0.113.5")}}, 16) = 0 <0.01>
+9 17000000{at}.200000 sendto(3, "POST /search HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 3\\r\\n\\r\\na=1", 56,\
+ 0, NULL, 0) = 56 <0.01>
+9 17000000{at + 1}.200000 close(3) = 0 <0.01>
+"""
+    for at in (10, 20)
+)
+
+
+def test_a_job_that_ended_well_accuses_nobody() -> None:
+    """A warning is no reason to load a peer with questions."""
+    found = analysis(DEGRADED + "9 1700000022.000000 +++ exited with 0 +++\n")
+    assert found.verdict.outcome == "degraded"
+    assert found.verdict.finding is not None
+    assert accused(found) == []
+
+
+UDP = """9 1700000000.000000 socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP) = 3 <0.01>
+9 1700000000.010000 connect(3, {sa_family=AF_INET, sin_port=htons(123), sin_addr=inet_addr("203.0.113.1")}, 16) = 0 <0.01>
+9 1700000000.020000 sendto(3, "hellohello", 10, 0, NULL, 0) = 10 <0.01>
+9 1700000000.030000 poll([{fd=3, events=POLLIN}], 1, 500000) = 0 (Timeout) <500.0>
+9 1700000500.400000 close(3) = 0 <0.01>
+9 1700000500.500000 exit_group(1) = ?
+9 1700000500.600000 +++ exited with 1 +++
+"""
+
+
+def test_a_peer_on_udp_is_not_asked_over_tcp() -> None:
+    found = analysis(UDP)
+    assert found.verdict.peer is not None
+    assert accused(found) == []

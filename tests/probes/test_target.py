@@ -47,3 +47,9 @@ def test_tls_is_known_by_port_url_or_trace() -> None:
     """Else no ClientHello is sent."""
     targets = [Target("a", 443), Target("a", 80), Target("a", 80, protocol="tls"), Target("a", 80, url="https://a:80/")]
     assert [target.tls for target in targets] == [True, False, True, True]
+
+
+def test_a_port_that_is_common_for_tls_does_not_outweigh_what_was_seen() -> None:
+    """No ClientHello to a plain service on 8443."""
+    targets = [Target("a", 8443, protocol="http"), Target("a", 8443, url="http://a:8443/"), Target("a", 8443)]
+    assert [target.tls for target in targets] == [False, False, True]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import ssl
+import time
 
 from systrace.messages.http import parse_fields
 from systrace.probes import probe
@@ -32,10 +33,10 @@ def http(target: Target, asking: Round) -> None:
     dial([each], asking.time_left(_CONNECT_S), keep=True)
     if each.socket is None:
         return
-    each.socket.settimeout(asking.time_left(_ANSWER_S) or 0.1)
+    until = time.monotonic() + (asking.time_left(_ANSWER_S) or 0.1)
     path = "/" + target.url.partition("://")[2].partition("/")[2]
     try:
-        head = _asked(each.socket, path, target)
+        head = _asked(each.socket, path, target, until)
     except TimeoutError:
         text = f"no answer to HEAD {_shown(path)} within {_ANSWER_S:.0f} s"
         asking.note("peer-listens", text, cause="slow-response", status=None)
@@ -49,8 +50,9 @@ def http(target: Target, asking: Round) -> None:
     _note(head, path, asking)
 
 
-def _asked(plain: socket.socket, path: str, target: Target) -> bytes:
+def _asked(plain: socket.socket, path: str, target: Target, until: float) -> bytes:
     one = plain
+    _wait_until(until, one)
     if target.tls:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -58,11 +60,24 @@ def _asked(plain: socket.socket, path: str, target: Target) -> bytes:
     host = target.url.partition("://")[2].partition("/")[0]
     lines = (f"HEAD {path} HTTP/1.1", f"Host: {host}", "User-Agent: systrace-check", "Accept: */*", "Connection: close")
     with one:
+        _wait_until(until, one)
         one.sendall("\r\n".join([*lines, "", ""]).encode("ascii", "replace"))
         came = b""
-        while b"\r\n\r\n" not in came and len(came) < _MOST and (more := one.recv(4096)):
+        while b"\r\n\r\n" not in came and len(came) < _MOST:
+            _wait_until(until, one)
+            more = one.recv(4096)
+            if not more:
+                break
             came += more
     return came
+
+
+def _wait_until(until: float, one: socket.socket) -> None:
+    """A time limit of a socket is for each call: bytes that trickle would prolong it for ever."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    one.settimeout(left)
 
 
 def _shown(path: str) -> str:

@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import time
+from dataclasses import dataclass
 
 from systrace.probes import probe
 from systrace.probes.asking import Allowed, Round
@@ -26,6 +27,21 @@ IP_MTU_DISCOVER, IP_PMTUDISC_PROBE = 10, 3  # <linux/in.h>
 IPV6_MTU_DISCOVER = 23  # <linux/in6.h>
 
 
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """Whether anything came back to a message, and what the kernel says then."""
+
+    answered: bool
+    unacked: int
+    retransmissions: int  # of the message, not of the SYN
+    pmtu: int
+
+    @property
+    def lost(self) -> bool:
+        """Packets were."""
+        return bool(self.unacked or self.retransmissions)
+
+
 def _fits(target: Target, allowed: Allowed) -> bool:
     return (
         bool(target.port)
@@ -37,54 +53,77 @@ def _fits(target: Target, allowed: Allowed) -> bool:
 @probe(
     separates="large packets that vanish on the way (a black hole) from a server that is silent",
     phase=3,
-    most_s=2 * (_CONNECT_S + _ANSWER_S) + _UDP_S,
+    most_s=3 * (_CONNECT_S + _ANSWER_S) + _UDP_S,
     fits=_fits,
 )
 def mtu(target: Target, asking: Round) -> None:
-    """One connection; a second with small segments where the first got no answer."""
+    """Where a connection gets no answer, a second with small segments; where that gets one, a third like the first."""
     if not asking.open_address:
         return
     message = _hello(target) if target.tls or asking.allowed.tls else _head(target)
-    answered, info = _try(message, 0, target, asking)
-    if info is None:
+    large = _try(message, 0, target, asking)
+    if large is None:
         return
-    if answered:
-        text = f"{_MESSAGE} bytes arrive and are answered; packets of up to {info.pmtu} bytes pass"
-        asking.note("mtu", text, mtu=info.pmtu, outcome="passes")
+    if large.answered:
+        _note_passing(large, "", asking)
         return
-    small, _ = _try(message, _SMALL_SEGMENT, target, asking)
-    if not small:
-        text = f"unknown: {_MESSAGE} bytes are not answered, in small packets neither"
-        asking.note("mtu", text, outcome="unknown", unacked=info.unacked, retransmissions=info.total_retrans)
+    small = _try(message, _SMALL_SEGMENT, target, asking)
+    if small is None or not small.answered:
+        _note_unknown("are not answered, in small packets neither", large, asking)
         return
+    again = _try(message, 0, target, asking)  # one slow answer is no black hole
+    if again is None:
+        _note_unknown("were not answered, in small packets they are; it could not be tried again", large, asking)
+    elif again.answered:
+        _note_passing(again, f" (once not within {_ANSWER_S:.0f} s)", asking)
+    elif not again.lost:
+        which = (
+            "are acknowledged and not answered, in small packets they are: the server is slow, or its answers vanish"
+        )
+        _note_unknown(which, again, asking)
+    else:
+        _note_black_hole(again, asking)
+
+
+def _note_passing(large: _Tried, slow: str, asking: Round) -> None:
+    text = f"{_MESSAGE} bytes arrive and are answered{slow}; packets of up to {large.pmtu} bytes pass"
+    asking.note("mtu", text, mtu=large.pmtu, outcome="passes")
+
+
+def _note_unknown(which: str, large: _Tried, asking: Round) -> None:
+    text = f"unknown: {_MESSAGE} bytes {which}"
+    asking.note("mtu", text, outcome="unknown", unacked=large.unacked, retransmissions=large.retransmissions)
+
+
+def _note_black_hole(large: _Tried, asking: Round) -> None:
     admitted = _admitted(asking)
-    which = "were never acknowledged" if info.unacked else "arrived, their answer did not"
+    which = "were never acknowledged" if large.unacked else "arrived late, their answer did not"
     size = f" Packets of {admitted} bytes pass." if admitted else ""
     text = (
-        f"large packets vanish: {_MESSAGE} bytes {which} ({info.total_retrans} retransmissions); the same in packets of "
+        f"large packets vanish: {_MESSAGE} bytes {which} ({large.retransmissions} retransmissions); the same in packets of "
         f"{_SMALL_SEGMENT} bytes are answered.{size} ICMP that would tell is lost: clamp the MSS, or set a smaller MTU"
     )
     asking.note(
-        "mtu", text, cause="send-blocked" if info.unacked else "hung-read", outcome="black hole", how="large packets",
-        mtu=admitted or None, unacked=info.unacked, retransmissions=info.total_retrans,
+        "mtu", text, cause="send-blocked" if large.unacked else "hung-read", outcome="black hole", how="large packets",
+        mtu=admitted or None, unacked=large.unacked, retransmissions=large.retransmissions,
     )  # fmt: skip
 
 
-def _try(message: bytes, segment: int, target: Target, asking: Round) -> tuple[bool, TcpInfo | None]:
-    """Whether anything came back, and what the kernel says then."""
+def _try(message: bytes, segment: int, target: Target, asking: Round) -> _Tried | None:
+    """None where no connection may be made, or could."""
     if not asking.take(1):
-        return False, None
+        return None
     each = Dial(asking.open_address, target.port, segment=segment)
     dial([each], asking.time_left(_CONNECT_S), keep=True)
     if each.socket is None:
-        return False, None
+        return None
     with each.socket as one:
         try:
             came = bool(exchange(one, message, asking.time_left(_ANSWER_S), bool))
         except OSError as error:
             came = error.errno in (errno.ECONNRESET, errno.EPIPE)  # an answer, too
         info = TcpInfo.of(one)
-    return came, info
+    return _Tried(came, info.unacked, info.total_retrans - (each.syns - 1), info.pmtu)
 
 
 def _hello(target: Target) -> bytes:
@@ -95,7 +134,11 @@ def _hello(target: Target) -> bytes:
         names.append(secrets.token_hex(100))
     context.set_alpn_protocols(names)
     sent = ssl.MemoryBIO()
-    shaking = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=target.server_name or target.host)
+    try:
+        shaking = context.wrap_bio(ssl.MemoryBIO(), sent, server_hostname=target.server_name or target.host)
+    except ValueError:  # no name that IDNA knows: the size is the question, not the name
+        context.check_hostname = False
+        shaking = context.wrap_bio(ssl.MemoryBIO(), sent)
     try:
         shaking.do_handshake()
     except ssl.SSLWantReadError:
@@ -138,7 +181,10 @@ def _admitted(asking: Round) -> int:
 
 def _sent(address: str, port: int, size: int) -> socket.socket | None:
     family = family_of(address)
-    one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        one = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError:
+        return None
     six = family == socket.AF_INET6
     level, option = (socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER) if six else (socket.IPPROTO_IP, IP_MTU_DISCOVER)
     try:

@@ -30,7 +30,7 @@ class _Asked:
     """One nameserver, and what it said to each question."""
 
     server: str
-    socket: socket.socket
+    socket: socket.socket | None = None
     ids: dict[int, str] = field(default_factory=dict)
     answers: dict[str, DnsMessage] = field(default_factory=dict)
     took_s: float = 0.0
@@ -127,7 +127,7 @@ def query(name: str, kind: str, number: int) -> bytes:
 
 def _ask(name: str, servers: list[str], asking: Round) -> list[_Asked]:
     """All of them at once."""
-    told = [_Asked(one, socket.socket(family_of(one), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)) for one in servers]
+    told = [_Asked(one) for one in servers]
     try:
         began = time.monotonic()
         for _ in range(_TRIES):
@@ -140,12 +140,15 @@ def _ask(name: str, servers: list[str], asking: Round) -> list[_Asked]:
                     each.answers[kind] = _over_tcp(each.server, name, kind, asking) or answer
     finally:
         for each in told:
-            each.socket.close()
+            if each.socket is not None:
+                each.socket.close()
     return told
 
 
 def _send(each: _Asked, name: str) -> None:
     try:
+        if each.socket is None:  # which a kernel without IPv6 refuses
+            each.socket = socket.socket(family_of(each.server), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         each.socket.connect((each.server, 53))
         for kind in _TYPES:
             if kind not in each.answers and not each.error:
@@ -160,22 +163,22 @@ def _send(each: _Asked, name: str) -> None:
 
 def _collect(told: list[_Asked], began: float, wait_s: float) -> None:
     until, poll = time.monotonic() + wait_s, select.poll()
-    by_fd = {each.socket.fileno(): each for each in told if not each.done}
+    by_fd = {each.socket.fileno(): (each, each.socket) for each in told if each.socket is not None and not each.done}
     for fd in by_fd:
         poll.register(fd, select.POLLIN)
     while by_fd and (left := until - time.monotonic()) > 0:
         for fd, _ in poll.poll(left * 1000 + 1):
-            each = by_fd[fd]
-            _take(each)
+            each, one = by_fd[fd]
+            _take(each, one)
             each.took_s = time.monotonic() - began
             if each.done:
                 poll.unregister(fd)
                 del by_fd[fd]
 
 
-def _take(each: _Asked) -> None:
+def _take(each: _Asked, one: socket.socket) -> None:
     try:
-        data = each.socket.recv(1 << 16)
+        data = one.recv(1 << 16)
     except ConnectionRefusedError:
         each.error = _CLOSED
         return

@@ -13,7 +13,7 @@ from systrace.probes.target import Target, joined
 from systrace.probes.tcp import Dial, dial
 
 _WAIT_S = 1.5
-_BATCH, _MOST_HOPS = 8, 24
+_BATCH, _MOST_HOPS = 4, 24  # the last batch may reach the host with all of its SYNs
 _CONTROL_S = 2.0
 
 
@@ -29,6 +29,8 @@ def path(target: Target, asking: Round) -> None:
     if not address:
         return
     dials = _hops(address, target.port, asking)
+    if not dials:
+        return
     hops = [(each.ttl, each.icmp.sender) for each in dials if each.icmp is not None and each.icmp.expired]
     for ttl, sender in hops:
         asking.note("hop", f"hop {ttl} is {sender}", ttl=ttl, sender=sender)
@@ -39,8 +41,7 @@ def path(target: Target, asking: Round) -> None:
         text = f"{rejecting.icmp}{f', hop {number},' if number else ''} rejects packets to port {target.port}"
         asking.note("path-blocked", text, how="rejected", by=rejecting.icmp.sender, after_hop=after, last=last)
         return
-    answering = next((each for each in dials if each.outcome in ("open", "refused")), None)
-    if answering is not None:
+    if any(_by_host(each) for each in dials):
         text = f"a SYN to port {target.port} was answered now: the fault comes and goes"
         asking.note("path-open", text, how="sometimes", after_hop=after, last=last)
         return
@@ -50,15 +51,24 @@ def path(target: Target, asking: Round) -> None:
 
 
 def _hops(address: str, port: int, asking: Round) -> list[Dial]:
-    """One SYN for each number of hops, in batches, until a batch tells nothing."""
+    """One SYN for each number of hops, in batches, until one is answered or no hop of a batch answers."""
     found: list[Dial] = []
-    for first in range(1, _MOST_HOPS, _BATCH):
-        batch = [Dial(address, port, ttl) for ttl in range(first, first + _BATCH)]
-        dial(batch, asking.time_left(_WAIT_S))
+    while len(found) < _MOST_HOPS:
+        first = len(found) + 1
+        batch = [Dial(address, port, ttl) for ttl in range(first, first + asking.take(_BATCH))]
+        dial(batch, asking.time_left(_WAIT_S), enough=_by_host)
+        nearest = min((each.ttl for each in batch if _by_host(each)), default=first + _BATCH)
+        asking.give_back(sum(each.ttl < nearest for each in batch))  # what lives longer arrives, too
         found += batch
-        if not all(each.icmp is not None and each.icmp.expired for each in batch[_BATCH // 2 :]):
+        told = [each.icmp.expired for each in batch if each.icmp is not None]
+        if not told or not all(told) or any(_by_host(each) for each in batch):
             break
     return found
+
+
+def _by_host(each: Dial) -> bool:
+    """The host itself answered: that was a connection."""
+    return each.outcome in ("open", "refused")
 
 
 def _control(address: str, target: Target, asking: Round) -> str:

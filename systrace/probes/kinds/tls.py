@@ -95,8 +95,8 @@ def _shake(target: Target, asking: Round, context: ssl.SSLContext) -> _Shown | N
     try:
         with context.wrap_socket(each.socket, server_hostname=server_name(target)) as one:
             _read(one, shown)
-    except (OSError, ValueError) as error:
-        shown.error = error if isinstance(error, OSError) else OSError(str(error))
+    except OSError as error:  # a name that IDNA refuses is no fault of the server: that it could not be asked is said
+        shown.error = error
     finally:
         each.socket.close()
     return shown
