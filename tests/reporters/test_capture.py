@@ -8,7 +8,7 @@ import pytest
 
 from systrace.model import Endpoint
 from systrace.reporters.capture import blocks
-from systrace.reporters.capture.conversation import Capture
+from systrace.reporters.capture.conversation import Capture, _segments
 from systrace.reporters.capture.packets import ACK, PSH, Address, tcp, udp, unreachable
 from systrace.traffic.tape import Connection, Move
 
@@ -86,3 +86,10 @@ def test_no_port_is_past_the_last() -> None:
     for port in (-1, 65_536):
         with pytest.raises(ValueError, match=str(port)):
             Address.of("192.0.2.1", port)
+
+
+def test_unknown_bytes_leave_a_gap_only_where_they_are_many() -> None:
+    assert [carried for _data, _on, carried in _segments(b"abc", 200_000)] == [65_000, 65_000, 65_000, 5_000]
+    assert list(_segments(b"abc", 2**63)) == [(b"abc", 65_000, 65_000), (b"", 2**63 - 65_000, 65_000)]
+    assert list(_segments(b"abcdef", 2)) == [(b"ab", 2, 2)]
+    assert list(_segments(b"", 0)) == []

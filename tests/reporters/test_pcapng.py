@@ -274,11 +274,11 @@ def test_a_size_that_cannot_be_is_one_packet(tmp_path: Path, size: int) -> None:
 
 @needs_tshark
 def test_what_comes_after_unknown_bytes_has_the_right_sequence_number(tmp_path: Path) -> None:
-    received = 'recvfrom(3, "abc"..., 999999, 0, NULL, NULL) = 999999 <0.000010>'
+    received = 'recvfrom(3, "abc"..., 9999999, 0, NULL, NULL) = 1999999 <0.000010>'
     last = 'recvfrom(3, "def", 99, 0, NULL, NULL) = 3 <0.000010>'
     path = capture(trace(OPEN, CONNECT + "0 <0.000010>", received, last), tmp_path / "a.pcapng")
     assert tshark(path, "tcp.seq", "tcp.len", display="tcp.srcport == 80 && tcp.len > 0") == [
-        ["1", "65000"], ["65001", "65000"], ["1000000", "3"]
+        ["1", "65000"], ["65001", "65000"], ["2000000", "3"]
     ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from systrace.reporters.capture.packets import ACK, FIN, MOST, PSH, RST, SYN, Ad
 from systrace.traffic.tape import Connection, Move
 
 _FIRST_PORT = 1024  # made up where the log does not show the local one
+_WITHOUT_GAP = 16 * MOST  # unknown bytes: more than a call mostly moves
 _NET, _HOST = 0, 1  # codes of ICMP
 _PORT = 3
 
@@ -169,10 +170,11 @@ def _pair(ends: _Ends, peer: Endpoint | None) -> tuple[Address, Address]:
 def _segments(data: bytes, size: int) -> Iterator[tuple[bytes, int, int]]:
     """Known bytes, how far the sequence goes on, and what the packet carries.
 
-    All that follows the known bytes is one packet: a damaged log tells of sizes that would fill any disk with packets.
+    Long unknown parts are one packet and a gap: a damaged log tells of sizes that would fill any disk with packets.
     """
-    at = 0
-    while at < min(len(data), size):
+    at, known = 0, min(len(data), size)
+    until = size if size - known <= _WITHOUT_GAP else known
+    while at < until:
         length = min(MOST, size - at)
         yield data[at : at + length], length, length
         at += length
