@@ -353,7 +353,7 @@ def appending(where: Place) -> int:
     return _same(where, descriptor)
 
 
-def write_all(descriptor: int, data: bytes, stall_seconds: float = STALL_SECONDS) -> None:
+def write_all(descriptor: int, data: bytes | memoryview, stall_seconds: float = STALL_SECONDS) -> None:
     """Write it all, waiting at most `stall_seconds` for each piece to be taken.
 
     Raises:

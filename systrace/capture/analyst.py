@@ -15,11 +15,12 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from systrace.capture.answers import Answer, received
 from systrace.capture.following import in_passing
 from systrace.capture.spool import detach_descriptors, fork_apart
 
 PR_SET_PDEATHSIG = 1  # prctl(2)
-Work = Callable[[Iterator[bytes]], bytes]
+Work = Callable[[Iterator[bytes]], Answer]
 Reader = Callable[[Path, int], Iterator[bytes]]  # lines of a file, until a descriptor is readable
 
 
@@ -92,22 +93,25 @@ class Analyst:
             os.close(self._end)
             self._end = -1
 
-    def finish(self) -> bytes:
+    def finish(self) -> Answer:
         """Wait for the answer; `hurry` at the latest now.
 
         Raises:
             AnalysisFailed: there is none.
         """
         self.hurry()
-        with os.fdopen(self._result, "rb", closefd=False) as pipe:
-            answer = pipe.read()
+        try:
+            with os.fdopen(self._result, "rb", closefd=False) as pipe:
+                answer = received(pipe)
+        except OSError as error:
+            raise AnalysisFailed(f"no room for its answer: {error.strerror}") from None
         _pid, status = os.waitpid(self.pid, 0)
         self.pid = 0
         if status == 0:
             return answer
         if os.WIFSIGNALED(status):
             raise AnalysisFailed(f"it was killed by {signal.Signals(os.WTERMSIG(status)).name}")
-        raise AnalysisFailed(answer.decode("utf-8", "replace") or "it ended without a word")
+        raise AnalysisFailed(bytes(answer).decode("utf-8", "replace") or "it ended without a word")
 
     def close(self) -> None:
         """End it, whatever it is doing."""
@@ -130,8 +134,9 @@ def _end_with(parent: int) -> None:
         os._exit(1)
 
 
-def _child(work: Callable[[], bytes], answer: int, parent: int) -> int:
+def _child(work: Callable[[], Answer], answer: int, parent: int) -> int:
     """Exit status of the forked process."""
+    result: Answer
     try:
         result = work()
     except Exception as error:  # noqa: BLE001 (its own process: the parent says it in one line)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from systrace.capture.analyst import AnalysisFailed, Analyst
+from systrace.capture.answers import Answer
 from systrace.capture.concluding import conclude, prepare, watch
 from systrace.capture.following import at_end, follow, in_passing
 from systrace.capture.keepalive import Keepalives
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def reporting_analyst(recording: Recording, plan: Plan, layout: Layout, keys: KeyFile | None) -> Analyst:
-    def work(lines: Iterator[bytes]) -> bytes:
+    def work(lines: Iterator[bytes]) -> Answer:
         path, options = keys.path if keys is not None else None, plan.options
         more = [(style, replace(ReportTo(where).layout(), utc=layout.utc)) for style, where in plan.more]
         return conclude(

@@ -14,6 +14,7 @@ from pathlib import Path
 from systrace.calls import FOLLOWED
 from systrace.capture import targets
 from systrace.capture.analyst import AnalysisFailed, Analyst, Work
+from systrace.capture.answers import Answer
 from systrace.capture.choosing import choose, header
 from systrace.capture.concluding import Conclusion, conclude, prepare
 from systrace.capture.looking import Looked, both_numbers, looks_at, what_passive_gives
@@ -331,7 +332,7 @@ def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) ->
 
 
 def _work(name: str, options: Options, layout: Layout, more: Sequence[tuple[str, Layout]]) -> Work:
-    def work(lines: Iterator[bytes]) -> bytes:
+    def work(lines: Iterator[bytes]) -> Answer:
         limits, secrets = settings().text("limits"), options.show_secrets
         return conclude(
             name, lines, options.style, layout, limits=limits, secrets=secrets, more=more, check=options.check

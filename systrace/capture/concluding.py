@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
+from systrace.capture.answers import Answer, Report, part, spool, whole
 from systrace.errors import SystraceError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _CHECK_S = 30.0
 class Conclusion:
     """What an analyst process hands back."""
 
-    report: bytes
+    report: Report
     line: str  # the whole report of a healthy job for people; "" where a program reads
     healthy: bool
     failed: bool  # findings of severity error or fatal
@@ -34,17 +35,17 @@ class Conclusion:
     cause: str = "inconclusive"
     peer: str = ""
     complaint: str = ""  # what could not be used
-    more: tuple[bytes, ...] = ()  # further reports
+    more: tuple[Report, ...] = ()  # further reports
     facts: tuple[str, ...] = ()  # lines for the recording: what was learned after the job
 
     @classmethod
-    def read(cls, answer: bytes) -> Conclusion:
-        """From the bytes that `conclude` gave."""
-        head, _newline, reports = answer.partition(b"\n")
-        facts = json.loads(head)
+    def read(cls, answer: Answer) -> Conclusion:
+        """From what `conclude` gave: the reports, and a last line of what else is to be known."""
+        view, end = memoryview(answer), answer.rfind(b"\n")
+        facts = json.loads(bytes(view[end + 1 :]))
         begin, found = 0, []
-        for size in facts.pop("sizes", [len(reports)]):
-            found.append(reports[begin : begin + size])
+        for size in facts.pop("sizes"):
+            found.append(part(view[begin : begin + size]))
             begin += size
         return cls(found[0], **facts | {"facts": tuple(facts.get("facts", ()))}, more=tuple(found[1:]))
 
@@ -86,7 +87,7 @@ def conclude(
     secrets: bool = False,
     more: Sequence[tuple[str, Layout]] = (),
     check: bool = False,
-) -> bytes:
+) -> Answer:
     """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
 
     `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
@@ -95,7 +96,7 @@ def conclude(
     """
     from systrace.model import Input, Keep
     from systrace.pipeline import analyze, session_keys
-    from systrace.reporters import REPORTERS, kept
+    from systrace.reporters import REPORTERS, kept, write_whole
     from systrace.reporters.formats.table import one_line
 
     every = [(style, layout), *more]
@@ -105,8 +106,12 @@ def conclude(
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
     analysis = analyze([Input(name, lines, as_is=True)], keep=keep, keylog=keylog, limits=own)
     analysis, learned = _checked(analysis, own) if check else (analysis, [])
-    reports = [report_of(analysis, *each) for each in every]
-    head = {
+    written, sizes = spool(), []
+    for each, shown_in in every:
+        begin = written.tell()
+        write_whole(REPORTERS[each], analysis, cast(BinaryIO, written), shown_in)
+        sizes.append(written.tell() - begin)
+    facts = {
         "line": one_line(analysis) if REPORTERS[style].for_people else "",
         "healthy": analysis.verdict.outcome == "healthy",
         "failed": any(finding.severity in ("error", "fatal") for finding in analysis.findings),
@@ -114,10 +119,11 @@ def conclude(
         "cause": analysis.verdict.cause,
         "peer": analysis.verdict.peer or "",
         "complaint": complaint,
-        "sizes": [len(report) for report in reports],
+        "sizes": sizes,
         "facts": [each.line.decode("ascii") for each in learned],
     }
-    return b"".join([json.dumps(head).encode(), b"\n", *reports])
+    written.write(b"\n" + json.dumps(facts).encode())
+    return whole(written)
 
 
 def _checked(analysis: Analysis, limits: Sequence[Limit]) -> tuple[Analysis, list[Observation]]:

@@ -8,6 +8,10 @@ import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from systrace.capture.answers import Report
 
 LONGEST_S = 60.0  # then it is ended: cron's lock on the job waits for us
 GRACE_S = 2.0
@@ -15,7 +19,7 @@ PREFIX = "SYSTRACE_"
 
 
 def notify(
-    command: str, report: bytes, facts: Mapping[str, str], directory: Path | None, option: str = "--on-failure"
+    command: str, report: Report, facts: Mapping[str, str], directory: Path | None, option: str = "--on-failure"
 ) -> str | None:
     """Run a shell command with the report on its standard input and the facts in its environment.
 
@@ -44,7 +48,7 @@ def _private(name: str, flags: int) -> int:
     return os.open(name, flags, 0o600)
 
 
-def _run(command: str, report: bytes, variables: Mapping[str, str]) -> str | None:
+def _run(command: str, report: Report, variables: Mapping[str, str]) -> str | None:
     try:
         process = subprocess.Popen(
             ["/bin/sh", "-c", command], stdin=subprocess.PIPE, stdout=2, env=variables, start_new_session=True,
@@ -53,7 +57,7 @@ def _run(command: str, report: bytes, variables: Mapping[str, str]) -> str | Non
     except OSError as error:
         return f"could not be started: {error.strerror}"
     try:
-        process.communicate(report, timeout=LONGEST_S)
+        process.communicate(cast(bytes, report), timeout=LONGEST_S)
     except subprocess.TimeoutExpired:
         _end(process)
         return f"had not ended after {LONGEST_S:.0f} s and was stopped"

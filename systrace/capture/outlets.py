@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from systrace.capture.answers import Report
 from systrace.capture.reporting import ReportTo
 from systrace.outputs import Place, RefusedError, distinct, place, write_all, writing
 from systrace.reporters.choosing import Wanted
@@ -23,7 +24,7 @@ class ToFile:
         """Width and colour, should it be a terminal."""
         return Layout.of(self._out)
 
-    def write(self, report: bytes) -> None:
+    def write(self, report: Report) -> None:
         """Write it all.
 
         Raises:

@@ -9,6 +9,7 @@ from systrace.errors import SystraceError
 from systrace.outputs import Place, write_all, writing
 
 if TYPE_CHECKING:
+    from systrace.capture.answers import Report
     from systrace.reporters.layout import Layout
 
 
@@ -44,7 +45,7 @@ class ReportTo:
     def _elsewhere(self) -> bool:
         return self._where is not None and self._where.kind != "descriptor"
 
-    def write(self, report: bytes) -> None:
+    def write(self, report: Report) -> None:
         """Write it all; what can't be written where it was wanted is written to standard error."""
         if self._where is not None:
             try:

@@ -18,8 +18,10 @@ from systrace.masking.masks import Masks
 from systrace.model import Attempt, Endpoint, Fault, Sent, Socket, Transfer
 
 _IN_MEMORY = 8 << 20  # bytes
-_ROW = struct.Struct("<I?qqIIBH")
+_ROW = struct.Struct("<I?QQIIBIH")
 _PIECE = struct.Struct("<IQ")
+_NOWHERE = 0  # index of the address of calls that have none
+_U16, _U32, _U64 = 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF
 
 
 class Move(NamedTuple):
@@ -33,6 +35,7 @@ class Move(NamedTuple):
     line: int
     call: str
     pieces: list[tuple[bytes, int]]  # known bytes, true length; of datagrams one each
+    peer: Endpoint | None = None  # the call's own, of datagrams
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Tape:
         self._numbers: dict[str, int] = {}
         self._sockets: list[Socket | Connection] = []
         self._names: dict[str, int] = {}  # of calls
+        self._peers: dict[Endpoint | None, int] = {None: _NOWHERE}  # a resolver asks several through one socket
         self.moves = 0
 
     @property
@@ -101,11 +105,15 @@ class Tape:
         pieces = event.pieces(record if args is record.args else replace(record, args=args))
         start = record.time_ns if record.time_ns is not None else record.lineno * 1000
         name = self._names.setdefault(record.syscall, len(self._names))
+        address = event.address() if event.address is not None and socket.type != "stream" else None
+        peer = self._peers.setdefault(address, len(self._peers))
         write = self._file.write
-        end = start + (record.duration_ns or 0)
-        write(_ROW.pack(number, type(event) is Sent, start, end, record.tid, record.lineno, name & 0xFF, len(pieces)))
+        start, end = _within(start, _U64), _within(start + (record.duration_ns or 0), _U64)
+        tid, line = _within(record.tid, _U32), _within(record.lineno, _U32)
+        pieces = pieces[:_U16]
+        write(_ROW.pack(number, type(event) is Sent, start, end, tid, line, name & 0xFF, peer, len(pieces)))
         for known, length in pieces:
-            write(_PIECE.pack(len(known), length))
+            write(_PIECE.pack(len(known), _within(length, _U64)))
             write(known)
         self.moves += 1
 
@@ -120,14 +128,19 @@ class Tape:
 
     def play(self) -> Iterator[Move]:
         """All moves in order of their ends."""
-        names = list(self._names)
+        names, peers = list(self._names), list(self._peers)
         self._file.seek(0)
         read = self._file.read
         while row := read(_ROW.size):
-            number, sent, start, end, tid, line, name, count = _ROW.unpack(row)
+            number, sent, start, end, tid, line, name, peer, count = _ROW.unpack(row)
             pieces = []
             for _ in range(count):
                 size, length = _PIECE.unpack(read(_PIECE.size))
                 pieces.append((read(size), length))
-            yield Move(number, sent, start, end, tid, line, names[name], pieces)
+            yield Move(number, sent, start, end, tid, line, names[name], pieces, peers[peer])
         self._file.seek(0, 2)
+
+
+def _within(number: int, most: int) -> int:
+    """What a damaged log says may be beyond anything that exists."""
+    return min(max(number, 0), most)

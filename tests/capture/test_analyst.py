@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import mmap
 import os
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,6 +44,14 @@ def test_it_reads_to_the_end(analyst: Callable[..., Analyst], tmp_path: Path) ->
 
 def test_a_big_answer(analyst: Callable[..., Analyst]) -> None:
     assert len(analyst(lambda _lines: b"x" * 3_000_000).finish()) == 3_000_000
+    long = analyst(lambda _lines: b"x" * 20_000_000).finish()
+    assert (len(long), long[-1:], type(long)) == (20_000_000, b"x", mmap.mmap)
+
+
+def test_no_room_for_an_answer_is_said(analyst: Callable[..., Analyst], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    with pytest.raises(AnalysisFailed, match="no room for its answer: No such file"):
+        analyst(lambda _lines: b"x" * 20_000_000).finish()
 
 
 def test_its_failure_is_one_sentence(analyst: Callable[..., Analyst]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import mmap
 from dataclasses import replace
 
 import pytest
 
 from systrace import Input
+from systrace.capture import answers
 from systrace.capture.concluding import Conclusion, conclude, watch
 from systrace.model import Event
 from systrace.reporters.layout import Layout
@@ -58,8 +60,7 @@ def test_every_severity_counts_that_the_contract_names(monkeypatch: pytest.Monke
     for severity, fails in (("fatal", True), ("error", True), ("warning", False), ("info", False)):
         analysis.findings[:] = [replace(finding, severity=severity)]
         monkeypatch.setattr(pipeline, "analyze", lambda *_a, **_k: analysis)
-        head = json.loads(conclude("t", iter(()), "json", Layout()).partition(b"\n")[0])
-        assert head["failed"] == fails
+        assert Conclusion.read(conclude("t", iter(()), "json", Layout())).failed == fails
 
 
 def test_further_reports_come_with_the_first() -> None:
@@ -67,9 +68,20 @@ def test_further_reports_come_with_the_first() -> None:
     answer = Conclusion.read(whole)
     alone = Conclusion.read(conclude("t", iter(LINES), "json", Layout()))
     assert alone.more == ()
-    assert answer.report.startswith(b"FAILED")
+    assert bytes(answer.report).startswith(b"FAILED")
     assert (answer.more[0], len(answer.more)) == (alone.report, 2)
     assert answer.more[1] not in (answer.report, b"")
+
+
+def test_long_reports_are_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    more = [("json", Layout()), ("table", Layout(40))]
+    short = Conclusion.read(conclude("t", iter(LINES), "table", Layout(), more=more))
+    monkeypatch.setattr(answers, "IN_MEMORY", 2_000)
+    whole = conclude("t", iter(LINES), "table", Layout(), more=more)
+    assert isinstance(whole, mmap.mmap)
+    answer = Conclusion.read(whole)
+    assert [type(each) for each in (answer.report, *answer.more)] == [bytes, memoryview, bytes]
+    assert (answer.report, *answer.more) == (short.report, *short.more)
 
 
 def test_a_conclusion_goes_through_a_pipe() -> None:
@@ -77,12 +89,12 @@ def test_a_conclusion_goes_through_a_pipe() -> None:
     assert (answer.failed, answer.healthy) == (True, False)
     assert answer.line == ""
     assert "192.0.2.7:81" in Conclusion.read(conclude("the trace", iter(LINES), "table", Layout())).line
-    assert json.loads(answer.report)["verdict"]["cause"] == "connect-refused"
+    assert json.loads(bytes(answer.report))["verdict"]["cause"] == "connect-refused"
 
 
 def test_nothing_recorded_is_still_concluded() -> None:
     answer = Conclusion.read(conclude("the trace", iter(()), "json", Layout()))
-    assert json.loads(answer.report)["verdict"]["outcome"] == "inconclusive"
+    assert json.loads(bytes(answer.report))["verdict"]["outcome"] == "inconclusive"
     assert not answer.failed
 
 

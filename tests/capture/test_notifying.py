@@ -52,6 +52,8 @@ def test_a_report_that_is_a_file_already_is_named(tmp_path: Path) -> None:
 def test_without_a_directory_there_is_standard_input(tmp_path: Path) -> None:
     assert notify(f"cat > {tmp_path}/in", REPORT, {}, None) is None
     assert (tmp_path / "in").read_bytes() == REPORT
+    assert notify(f"cat > {tmp_path}/in", memoryview(REPORT), {}, None) is None  # part of a long answer
+    assert (tmp_path / "in").read_bytes() == REPORT
 
 
 @pytest.mark.parametrize(

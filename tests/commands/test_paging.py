@@ -47,6 +47,7 @@ def test_only_what_does_not_fit_is_paged() -> None:
     assert b"PAGED" not in on_terminal(60, SYSTRACE_PAGER=marked)
     assert b"HUNG" in on_terminal(5, SYSTRACE_PAGER="cat")
     assert b"HUNG" in on_terminal(5, SYSTRACE_PAGER="no-such-pager")
+    assert b"HUNG" in on_terminal(5, SYSTRACE_PAGER="no-such-pager -x")
     assert b"HUNG" in on_terminal(5, SYSTRACE_PAGER="head -1")  # it has seen enough
 
 

@@ -415,3 +415,10 @@ def test_reports_that_nobody_can_tell_apart(
     assert (done.returncode, done.stdout) == (2, b"")
     assert said in done.stderr
     assert {each.name for each in tmp_path.iterdir()} == {"refused.strace"}
+
+
+def test_nothing_shown_leaves_no_half_of_a_document(refused: Path, tmp_path: Path) -> None:
+    none = parse(tmp_path / "none", "--format", "junit")
+    assert (none.returncode, none.stdout) == (2, b"")
+    some = parse(tmp_path / "none", refused, "--format", "junit")
+    assert (some.returncode, some.stdout.count(b"<testsuites>"), some.stdout.count(b"</testsuites>")) == (2, 1, 1)

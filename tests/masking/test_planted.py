@@ -55,7 +55,7 @@ def test_no_report_has_one(style: str) -> None:
 def test_no_report_of_a_refused_login_has_one(style: str, failing: int) -> None:
     """Its evidence is the login, and the answer that repeats the secret; as `run` writes it, and --on-failure gets it."""
     lines = iter(planted(failing).encode().splitlines(keepends=True))
-    assert not found(conclude("job.strace", lines, style, FULL))
+    assert not found(bytes(conclude("job.strace", lines, style, FULL)))
 
 
 def test_secrets_can_be_shown() -> None:

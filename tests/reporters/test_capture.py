@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import struct
 
+import pytest
+
 from systrace.model import Endpoint
 from systrace.reporters.capture import blocks
-from systrace.reporters.capture.conversation import Capture
+from systrace.reporters.capture.conversation import Capture, _segments
 from systrace.reporters.capture.packets import ACK, PSH, Address, tcp, udp, unreachable
 from systrace.traffic.tape import Connection, Move
 
@@ -73,3 +75,21 @@ def test_connections_whose_own_port_nobody_knows_do_not_mix() -> None:
     packets = list(Capture(ends, moves, {}, lambda _, data: data).packets())
     assert len({each.packet.captured[20:22] for each in packets}) == 2
     assert all("made up" in each.comment for each in packets)
+
+
+def test_times_are_cut_to_what_a_block_holds() -> None:
+    for time_ns, high, low in ((1 << 63, 1 << 31, 0), (1 << 80, 0xFFFFFFFF, 0xFFFFFFFF), (-1, 0, 0)):
+        assert struct.unpack("<II", blocks.packet(time_ns, b"", 0, "")[12:20]) == (high, low)
+
+
+def test_no_port_is_past_the_last() -> None:
+    for port in (-1, 65_536):
+        with pytest.raises(ValueError, match=str(port)):
+            Address.of("192.0.2.1", port)
+
+
+def test_unknown_bytes_leave_a_gap_only_where_they_are_many() -> None:
+    assert [carried for _data, _on, carried in _segments(b"abc", 200_000)] == [65_000, 65_000, 65_000, 5_000]
+    assert list(_segments(b"abc", 2**63)) == [(b"abc", 65_000, 65_000), (b"", 2**63 - 65_000, 65_000)]
+    assert list(_segments(b"abcdef", 2)) == [(b"ab", 2, 2)]
+    assert list(_segments(b"", 0)) == []

@@ -237,3 +237,52 @@ def test_a_log_without_network_and_one_without_a_clock(tmp_path: Path) -> None:
     timeless = "".join(f"900 {call}\n" for call in (OPEN, CONNECT + "0", GET.partition(" <")[0]))
     found = list(pcapng.FileScanner(io.BytesIO(capture(timeless, tmp_path / "y.pcapng").read_bytes())))
     assert len([block for block in found if type(block).__name__ == "EnhancedPacket"]) == 4
+
+
+# ------------------------------------------------------------------------------------------- several peers, odd numbers
+
+
+def _datagram(name: str, host: int) -> str:
+    peer = f'{{sa_family=AF_INET, sin_port=htons(53), sin_addr=inet_addr("192.0.2.{host}")}}'
+    return f'{name}(3, "abc", 3, 0, {peer}, {"16" if name == "sendto" else "[16]"}) = 3 <0.000010>'
+
+
+@needs_tshark
+def test_each_packet_has_the_peer_of_its_call(tmp_path: Path) -> None:
+    refused = CONNECT + "-1 ECONNREFUSED (Connection refused) <0.000010>"
+    second = CONNECT.replace("192.0.2.1", "192.0.2.2") + "0 <0.000010>"
+    path = capture(trace(OPEN, refused, second, CLOSE), tmp_path / "a.pcapng")
+    assert [(source, target) for source, target in tshark(path, "ip.src", "ip.dst")] == [
+        ("0.0.0.0", "192.0.2.1"), ("192.0.2.1", "0.0.0.0"), ("0.0.0.0", "192.0.2.2"), ("192.0.2.2", "0.0.0.0"),
+        ("0.0.0.0", "192.0.2.2"), ("0.0.0.0", "192.0.2.2"),
+    ]  # fmt: skip
+    udp = "socket(AF_INET, SOCK_DGRAM, IPPROTO_UDP) = 3 <0.000010>"
+    path = capture(
+        trace(udp, _datagram("sendto", 53), _datagram("sendto", 54), _datagram("recvfrom", 54)), tmp_path / "u.pcapng"
+    )
+    assert tshark(path, "ip.src", "ip.dst") == [
+        ["0.0.0.0", "192.0.2.53"], ["0.0.0.0", "192.0.2.54"], ["192.0.2.54", "0.0.0.0"]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [2**63 - 1, 2**63, 10**20])
+def test_a_size_that_cannot_be_is_one_packet(tmp_path: Path, size: int) -> None:
+    received = f'recvfrom(3, "abc"..., 99, 0, NULL, NULL) = {size} <0.000010>'
+    path = capture(trace(OPEN, CONNECT + "0 <0.000010>", received, CLOSE), tmp_path / "a.pcapng")
+    assert path.stat().st_size < 4_000
+
+
+@needs_tshark
+def test_what_comes_after_unknown_bytes_has_the_right_sequence_number(tmp_path: Path) -> None:
+    received = 'recvfrom(3, "abc"..., 9999999, 0, NULL, NULL) = 1999999 <0.000010>'
+    last = 'recvfrom(3, "def", 99, 0, NULL, NULL) = 3 <0.000010>'
+    path = capture(trace(OPEN, CONNECT + "0 <0.000010>", received, last), tmp_path / "a.pcapng")
+    assert tshark(path, "tcp.seq", "tcp.len", display="tcp.srcport == 80 && tcp.len > 0") == [
+        ["1", "65000"], ["65001", "65000"], ["2000000", "3"]
+    ]  # fmt: skip
+
+
+def test_a_port_or_a_time_that_cannot_be_is_no_traceback(tmp_path: Path) -> None:
+    capture(trace(OPEN, CONNECT.replace("(80)", "(99999)") + "0 <0.000010>", GET), tmp_path / "a.pcapng")
+    late = trace(OPEN, CONNECT + "0 <0.000010>", GET).replace(" 1700000", " 9999999999999")
+    capture(late, tmp_path / "b.pcapng")

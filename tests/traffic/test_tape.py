@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
+from functools import partial
+
 from systrace.masking.masks import Masks
 from systrace.model import RETURNED, Endpoint, Received, Record, Sent, Socket, Transfer
 from systrace.traffic.tape import Tape
@@ -51,3 +55,25 @@ def test_secrets_never_reach_it() -> None:
     shown = Tape(Masks(shown=True))
     shown.moved(socket("S1"), call(1, b"Authorization: Bearer s3cr3ts3cr3t\\r\\n", True, 1))
     assert b"s3cr3ts3cr3t" in next(shown.play()).pieces[0][0]
+
+
+def test_each_datagram_has_its_own_address() -> None:
+    """A resolver without connections asks all its name servers through one socket."""
+    tape, asking = Tape(Masks()), socket("S1")
+    asking.type = "dgram"
+    servers = [Endpoint("inet", f"192.0.2.{host}", 53) for host in (53, 54)]
+    for line, server in enumerate([*servers, servers[0]]):
+        tape.moved(asking, replace(call(line, b"question", True, 1), address=partial(copy, server)))
+    tape.moved(asking, call(4, b"connected", True, 1))
+    assert [move.peer for move in tape.play()] == [*servers, servers[0], None]
+
+
+def test_numbers_that_no_kernel_gives_are_cut() -> None:
+    tape = Tape(Masks())
+    damaged = call(1, b"abc", False, 1 << 70, 1 << 70)
+    tape.moved(socket("S1"), replace(damaged, pieces=lambda _record: [(b"abc", 1 << 70)]))
+    tape.moved(socket("S1"), call(2, b"abc", False, -5))
+    late, early = tape.play()
+    most = (1 << 64) - 1
+    assert (late.start_ns, late.end_ns, late.pieces) == (most, most, [(b"abc", most)])
+    assert (early.start_ns, early.end_ns) == (0, 0)

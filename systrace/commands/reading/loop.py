@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import typer
 
@@ -49,9 +49,9 @@ def show_found(
         say(complaint)
     whole, shown = not complaints, False
     with contextlib.ExitStack() as stack:
-        outs = [stack.enter_context(opened(where)) for where in places]
-        for out, (head, _tail) in zip(outs, around, strict=True):
-            out.write(head)
+        files = [stack.enter_context(opened(where)) for where in places]
+        headed = [_Headed(out, head) if head else None for out, (head, _tail) in zip(files, around, strict=True)]
+        outs = [cast(BinaryIO, each or out) for out, each in zip(files, headed, strict=True)]
         for recording in found:
             try:
                 complaint_too = show(recording, outs, len(found) > 1)
@@ -63,11 +63,29 @@ def show_found(
             if complaint_too is not None:
                 say(complaint_too)
                 whole = False
+        for out, begun, (_head, tail) in zip(files, headed, around, strict=True):
+            if begun is not None and begun.begun:
+                out.write(tail)
+                out.flush()
         if not shown:
             raise typer.Exit(2)
-        for out, (_head, tail) in zip(outs, around, strict=True):
-            out.write(tail)
     return whole
+
+
+class _Headed:
+    """Writes what stands before all reports with the first of them: where there is none, it would stay open."""
+
+    def __init__(self, out: BinaryIO, head: bytes) -> None:
+        self._out, self._head, self.begun = out, head, False
+
+    def write(self, data: bytes) -> int:
+        if not self.begun:
+            self._out.write(self._head)
+            self.begun = True
+        return self._out.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._out, name)
 
 
 def the_one(logs: Sequence[str]) -> Recording:

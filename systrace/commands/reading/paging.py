@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+_NOT_RUN = (126, 127)  # what a shell says of a command that it cannot start
 _LESS = "FRX"  # quit where it fits, show colours, leave the screen as it is
 
 
@@ -40,4 +41,4 @@ def paged(text: bytes) -> bool:
     while process.poll() is None:
         with contextlib.suppress(KeyboardInterrupt):  # less(1) takes it for itself
             process.wait()
-    return True
+    return process.returncode not in _NOT_RUN

@@ -12,6 +12,7 @@ _COMMENT, _HARDWARE, _SYSTEM, _APPLICATION = 1, 2, 3, 4
 _NAME, _DESCRIPTION, _RESOLUTION = 2, 3, 9
 _TLS_KEY_LOG = 0x544C534B
 _LONGEST = 0xFFFF  # bytes of an option
+_LATEST = 0xFFFFFFFFFFFFFFFF  # nanoseconds: a time is of 64 bits
 Option = tuple[int, bytes]
 
 
@@ -43,7 +44,8 @@ def secrets(keylog: bytes) -> bytes:
 
 def packet(time_ns: int, captured: bytes, length: int, comment: str) -> bytes:
     """A packet of `length` bytes of which the first ones are here."""
-    head = struct.pack("<IIIII", 0, time_ns >> 32 & 0xFFFFFFFF, time_ns & 0xFFFFFFFF, len(captured), length)
+    time_ns = min(max(time_ns, 0), _LATEST)
+    head = struct.pack("<IIIII", 0, time_ns >> 32, time_ns & 0xFFFFFFFF, len(captured), length)
     return _block(_PACKET, head + _padded(captured) + _options([(_COMMENT, comment.encode())] if comment else []))
 
 

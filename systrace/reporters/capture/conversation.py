@@ -13,6 +13,7 @@ from systrace.reporters.capture.packets import ACK, FIN, MOST, PSH, RST, SYN, Ad
 from systrace.traffic.tape import Connection, Move
 
 _FIRST_PORT = 1024  # made up where the log does not show the local one
+_WITHOUT_GAP = 16 * MOST  # unknown bytes: more than a call mostly moves
 _NET, _HOST = 0, 1  # codes of ICMP
 _PORT = 3
 
@@ -127,17 +128,18 @@ class Capture:
 
     def _move(self, ends: _Ends, move: Move) -> Iterator[Stamped]:
         if ends.connection.type != "stream":
+            ours, theirs = _pair(ends, move.peer)
             for data, size in self._pieces(ends, move):
-                pair = (ends.ours, ends.theirs) if move.sent else (ends.theirs, ends.ours)
-                yield Stamped(move.end_ns, udp(*pair, data[:MOST], min(size, MOST)), self._comment(move, ends))
+                pair, length = (ours, theirs) if move.sent else (theirs, ours), min(size, MOST)
+                yield Stamped(move.end_ns, udp(*pair, data[:length], length), self._comment(move, ends))
             return
         if not ends.open:
             yield from _handshake(ends, move.end_ns, "")
         for data, size in self._pieces(ends, move):
-            for at in range(0, size, MOST):
-                known, length = data[at : at + MOST], min(MOST, size - at)
-                comment = self._comment(move, ends) if at == 0 else ""
-                yield Stamped(move.end_ns, _segment(ends, move.sent, ACK | PSH, known, length), comment)
+            comment = self._comment(move, ends)
+            for known, length, carried in _segments(data, size):
+                yield Stamped(move.end_ns, _segment(ends, move.sent, ACK | PSH, known, length, carried), comment)
+                comment = ""
 
     def _pieces(self, ends: _Ends, move: Move) -> Iterator[tuple[bytes, int]]:
         return ((self._masked(ends.connection, data), size) for data, size in move.pieces)
@@ -157,11 +159,34 @@ def _address(endpoint: Endpoint | None) -> Address | None:
     return found.v4() if found is not None and found.v4_in_6 else found
 
 
+def _pair(ends: _Ends, peer: Endpoint | None) -> tuple[Address, Address]:
+    """Our end and the one that an attempt or a datagram was for: a socket may have had several."""
+    theirs = _address(peer) or ends.theirs
+    if len(theirs.packed) == len(ends.ours.packed):
+        return ends.ours, theirs
+    return Address(b"\0" * len(theirs.packed), ends.ours.port), theirs
+
+
+def _segments(data: bytes, size: int) -> Iterator[tuple[bytes, int, int]]:
+    """Known bytes, how far the sequence goes on, and what the packet carries.
+
+    Long unknown parts are one packet and a gap: a damaged log tells of sizes that would fill any disk with packets.
+    """
+    at, known = 0, min(len(data), size)
+    until = size if size - known <= _WITHOUT_GAP else known
+    while at < until:
+        length = min(MOST, size - at)
+        yield data[at : at + length], length, length
+        at += length
+    if at < size:
+        yield b"", size - at, min(MOST, size - at)
+
+
 def _moments(number: int, connection: Connection) -> Iterator[_Moment]:
     """Beginnings and ends, with the times at which the calls told of them."""
     stream = connection.type == "stream"
     for attempt in connection.attempts:
-        if stream and attempt.start_ns is not None:
+        if attempt.start_ns is not None:
             yield _Moment(attempt.start_ns, 0, number, "syn", attempt, _line(attempt))
             if attempt.end_ns is not None:
                 yield _Moment(max(attempt.end_ns, attempt.start_ns), 0, number, "settled", attempt, _line(attempt))
@@ -183,10 +208,14 @@ def _line(attempt: Attempt) -> int:
 def _moment(ends: _Ends, moment: _Moment, ns: int) -> Iterator[Stamped]:
     told = f"line {moment.line}, {ends.connection.uid}" if moment.line else ends.connection.uid
     if ends.connection.type != "stream":
-        if moment.kind == "ECONNREFUSED":  # an ICMP error came for an earlier datagram
+        if moment.attempt is not None:
+            ends.ours, ends.theirs = _pair(ends, moment.attempt.peer)
+        elif moment.kind == "ECONNREFUSED":  # an ICMP error came for an earlier datagram
             sent = udp(ends.ours, ends.theirs, b"", 0)
             yield Stamped(ns, unreachable(ends.theirs, ends.ours, _PORT, sent), f"ECONNREFUSED, {told}")
         return
+    if moment.attempt is not None and not ends.open:
+        ends.ours, ends.theirs = _pair(ends, moment.attempt.peer)
     if moment.kind == "syn":
         if not ends.open:
             yield Stamped(ns, tcp(ends.ours, ends.theirs, 0, 0, SYN), f"connect, {told}{ends.note}")
@@ -231,18 +260,17 @@ def _answered(ends: _Ends, ns: int) -> Iterator[Stamped]:
 
 def _ended(ends: _Ends, kind: str, ns: int, told: str) -> Iterator[Stamped]:
     if kind == "eof":
-        yield Stamped(ns, _segment(ends, False, FIN | ACK, b"", 1, flags_only=True), f"end of file, {told}")
+        yield Stamped(ns, _segment(ends, False, FIN | ACK, b"", 1, 0), f"end of file, {told}")
     elif kind in ("ECONNRESET", "EPIPE"):
         ends.over = True
-        yield Stamped(ns, _segment(ends, False, RST | ACK, b"", 0), f"{kind}, {told}")
+        yield Stamped(ns, _segment(ends, False, RST | ACK, b"", 0, 0), f"{kind}, {told}")
     elif kind == "closed":
         ends.over = True
-        yield Stamped(ns, _segment(ends, True, FIN | ACK, b"", 1, flags_only=True), f"closed, {told}")
+        yield Stamped(ns, _segment(ends, True, FIN | ACK, b"", 1, 0), f"closed, {told}")
 
 
-def _segment(ends: _Ends, sent: bool, flags: int, data: bytes, size: int, *, flags_only: bool = False) -> Packet:
+def _segment(ends: _Ends, sent: bool, flags: int, data: bytes, size: int, carried: int) -> Packet:
     """A segment of either side; the sequence moves on by `size`, of which FIN is one that carries nothing."""
-    carried = 0 if flags_only else size
     if sent:
         packet = tcp(ends.ours, ends.theirs, ends.seq, ends.ack, flags, data, carried)
         ends.seq += size

@@ -10,6 +10,7 @@ FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 MOST = 65_000  # bytes of payload in one packet
 _TCP, _UDP, _ICMP, _ICMP6 = 6, 17, 1, 58
 _WINDOW = 65_535
+_LAST_PORT = 65_535
 _TTL = 64
 
 
@@ -27,6 +28,8 @@ class Address:
         Raises:
             ValueError: it is none.
         """
+        if not 0 <= port <= _LAST_PORT:
+            raise ValueError(port)
         return Address(ipaddress.ip_address(host.partition("%")[0]).packed, port)
 
     @property
