@@ -21,8 +21,8 @@ from systrace.capture.spool import Spool, Spooled
 from systrace.outputs import Place, place
 from systrace.tracers import Capture
 
-GOOD = b'{"line": "all is well", "healthy": true, "failed": false}\nthe whole report\n'
-BAD = b'{"line": "x failed", "healthy": false, "failed": true}\nthe whole report\n'
+GOOD = b'the whole report\n\n{"line": "all is well", "healthy": true, "failed": false, "sizes": [17]}'
+BAD = b'the whole report\n\n{"line": "x failed", "healthy": false, "failed": true, "sizes": [17]}'
 
 
 def plan(report: Place | None = None, **more: Any) -> Plan:
