@@ -76,15 +76,19 @@ DEGRADED = "".join(
 9 17000000{at}.100000 connect(3, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("203.0.113.5")}}, 16) = 0 <0.01>
 9 17000000{at}.200000 sendto(3, "POST /search HTTP/1.1\\r\\nHost: a\\r\\nContent-Length: 3\\r\\n\\r\\na=1", 56,\
  0, NULL, 0) = 56 <0.01>
-9 17000000{at + 1}.200000 close(3) = 0 <0.01>
+9 17000000{at}.300000 {waits}
+9 17000000{at + 6}.200000 close(3) = 0 <0.01>
 """
-    for at in (10, 20)
+    for at, waits in (
+        (10, "poll([{fd=3, events=POLLIN}], 1, 5000) = 0 (Timeout) <5.005>"),
+        (20, 'recvfrom(3, "HTTP/1.1 204 No\\r\\n\\r\\n", 99, 0, NULL, NULL) = 19 <0.1>'),
+    )
 )
 
 
 def test_a_job_that_ended_well_accuses_nobody() -> None:
     """A warning is no reason to load a peer with questions."""
-    found = analysis(DEGRADED + "9 1700000022.000000 +++ exited with 0 +++\n")
+    found = analysis(DEGRADED + "9 1700000028.000000 +++ exited with 0 +++\n")
     assert found.verdict.outcome == "degraded"
     assert found.verdict.finding is not None
     assert accused(found) == []

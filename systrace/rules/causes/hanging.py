@@ -49,9 +49,8 @@ def hung_read(case: Case) -> Iterator[Draft]:
     yield from looked(case, "hung-read")
     for stall in stalls(case, "r"):
         word, server = word_on(stall), blames_server(case, stall)
-        if not is_hang(case, stall) or _idle_limit_fits(case, stall, word) or path_died(case, stall, word):
-            continue
-        if answer_lost(case, stall):
+        elsewhere = _idle_limit_fits(case, stall, word) or path_died(case, stall, word) or answer_lost(case, stall)
+        if not is_hang(case, stall) or elsewhere:
             continue
         finding = base(case, "hung-read", stall)
         finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
