@@ -76,6 +76,7 @@ class Widener:
         """
         coverage = tracee.coverage
         pending, tracee.fresh = tracee.fresh, []
+        tracee.uncovered = False
         while pending and not coverage.full:
             fd = pending[0]
             wanted = self._wanted(tracee, coverage, fd)
@@ -83,7 +84,7 @@ class Widener:
                 try:
                     added = self._add(tracee, coverage, fd, wanted)
                 except Interrupted as stop:
-                    tracee.fresh = pending
+                    tracee.fresh, tracee.uncovered = pending, True
                     return stop.status
                 if added is None:
                     tracee.fresh = pending[:_MOST]

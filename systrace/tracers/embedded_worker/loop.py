@@ -142,7 +142,7 @@ class Loop:
                 self.on_stop(tracee.tid)
 
     def _resume(self, tracee: Tracee, number: int = 0) -> None:
-        runs = self._filtered and not tracee.in_call and not tracee.coverage.full
+        runs = self._filtered and not tracee.in_call and not tracee.coverage.full and not tracee.uncovered
         request = requests.CONT if runs else requests.SYSCALL
         requests.resume(request, tracee.tid, number)  # False: it was killed, its status is on the way
 
@@ -160,7 +160,7 @@ class Loop:
                 tracee.in_call = self.calls.enter(tracee, entry, timed=True)
                 return
             tracee.in_call = self.calls.enter(tracee, entry)
-        to_its_end = tracee.in_call or tracee.coverage.full
+        to_its_end = tracee.in_call or tracee.coverage.full or tracee.uncovered
         requests.resume(requests.SYSCALL if to_its_end else requests.CONT, tracee.tid)
 
     def _at_syscall(self, tracee: Tracee) -> None:
@@ -201,6 +201,8 @@ class Loop:
                 self.calls.enter(tracee, entry)
             elif self._widener is not None and self._widener.concerns(entry):
                 tracee.in_call = self.calls.enter(tracee, entry)
+        elif tracee.uncovered and not self._quiet and self._widened(tracee):
+            return
         self._resume(tracee)
 
     def unbind(self, tid: int) -> None:
@@ -243,9 +245,11 @@ class Loop:
                 # it may have been let go before this report, and have opened what no filter knows
                 coverage.full = coverage.full or child.coverage.full
                 child.files, child.coverage = files, coverage
-                self._unpark(child)
             child.maker = parent
-            child.fresh += parent.coverage.beyond(coverage)  # some may be its sockets
+            if not thread:
+                child.fresh += [*parent.coverage.beyond(coverage), *parent.fresh]  # some may be its sockets
+                child.uncovered = bool(child.fresh)
+            self._unpark(child)
         self._resume(parent)
 
     @staticmethod

@@ -62,6 +62,7 @@ class Tracee:
         "stash",
         "switches",
         "tid",
+        "uncovered",
     )
 
     def __init__(self, tid: int, abi: Abi, files: FileTable, coverage: Coverage) -> None:
@@ -71,6 +72,7 @@ class Tracee:
         self.coverage = coverage
         self.filters = 0  # of the process, when the call under way began
         self.fresh: list[int] = []  # descriptors made by the call under way, or not looked at yet
+        self.uncovered = False  # a signal came before they were covered: every call stops it until they are
         self.in_call = False  # between entry and exit of a call that is looked at, or (without a filter) of any call
         self.decoder: Decoder | None = None  # of that call; None while it is not to be printed
         self.name = ""
