@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from systrace.observations import Observation
 from systrace.probes.target import Target, address_of
+from systrace.probes.tcp import Dial, dial
 
 OPEN = "open"
 
@@ -47,6 +49,19 @@ class Round:
     def give_back(self, connections: int) -> None:
         """Of those that were taken, so many were not made."""
         self._left += connections
+
+    def connected(self, wait_s: float, segment: int = 0) -> socket.socket | None:
+        """A connection to the address that was found open; None where none may be made, or could.
+
+        Args:
+            wait_s: for it, at most.
+            segment: TCP_MAXSEG; 0: as usual.
+        """
+        if not self.open_address or not self.take(1):
+            return None
+        each = Dial(self.open_address, self.target.port, segment=segment)
+        dial([each], self.time_left(wait_s), keep=True)
+        return each.socket
 
     def note(self, kind: str, text: str, *, subject: str = "", cause: str = "", **value: Any) -> None:
         """Something was learned.

@@ -11,6 +11,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -137,6 +139,18 @@ class Chain:
         )
         self._started.append(process)
         return process
+
+
+@contextmanager
+def serving(chain: Chain, *argv: str) -> Iterator[None]:
+    """A Python program on the server's host, from its word `ready` on."""
+    with chain.server.popen(sys.executable, "-I", *argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield
+        finally:
+            process.kill()
 
 
 def answer(process: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from systrace.probes.target import MOST_CONNECTIONS
 from tests.lab import network
 from tests.lab.network import SERVER
 from tests.lab.servers import running
-from tests.probes.chain import Chain, answer
+from tests.probes.chain import Chain, answer, serving
 
 FORBIDDEN = network.forbidden()
 pytestmark = [pytest.mark.real, pytest.mark.skipif(bool(FORBIDDEN), reason=FORBIDDEN or "-")]
@@ -75,14 +74,8 @@ def standing(chain: Chain) -> int:
 @contextmanager
 def closing(chain: Chain) -> Iterator[None]:
     """A server that closes silent connections after `CLOSES_S`."""
-    argv = [sys.executable, "-I", "-c", CLOSING, SERVER, str(CLOSES_S)]
-    with chain.server.popen(*argv, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield
-        finally:
-            process.kill()
+    with serving(chain, "-c", CLOSING, SERVER, str(CLOSES_S)):
+        yield
 
 
 def limit(said: Said, how: str) -> None:

@@ -1,10 +1,8 @@
 """`systrace check` against real faults behind two routers, as root and as an ordinary user without any right."""
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from tests.lab import network
 from tests.lab.network import DNS, ROUTER_IN
 from tests.lab.servers import filled, running
 from tests.probes.certificates import Authority
-from tests.probes.chain import BETWEEN_2, Chain, answer, texts
+from tests.probes.chain import BETWEEN_2, Chain, answer, serving, texts
 
 FORBIDDEN = network.forbidden()
 pytestmark = [
@@ -72,16 +70,8 @@ SET_UPS = {
 }
 
 
-@contextmanager
-def tls_server(chain: Chain, certificate: Path, where: str) -> Iterator[None]:
-    argv = [sys.executable, "-I", str(Path(__file__).with_name("tls_server.py")), str(certificate), where]
-    with chain.server.popen(*argv, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-            yield
-        finally:
-            process.kill()
+def tls_server(chain: Chain, certificate: Path, where: str) -> AbstractContextManager[None]:
+    return serving(chain, str(Path(__file__).with_name("tls_server.py")), str(certificate), where)
 
 
 @pytest.fixture(scope="module")

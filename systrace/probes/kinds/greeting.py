@@ -5,7 +5,7 @@ from __future__ import annotations
 from systrace.probes import probe
 from systrace.probes.asking import Round
 from systrace.probes.target import Target
-from systrace.probes.tcp import Dial, dial, exchange
+from systrace.probes.tcp import exchange
 from systrace.words import payload
 
 _WAIT_S, _CONNECT_S = 4.0, 2.0
@@ -26,13 +26,10 @@ def _fits(target: Target, _: object) -> bool:
 )
 def greeting(target: Target, asking: Round) -> None:
     """The first bytes."""
-    if not asking.open_address or not asking.take(1):
+    connection = asking.connected(_CONNECT_S)
+    if connection is None:
         return
-    each = Dial(asking.open_address, target.port)
-    dial([each], asking.time_left(_CONNECT_S), keep=True)
-    if each.socket is None:
-        return
-    with each.socket as one:
+    with connection as one:
         began = asking.time_left(_WAIT_S)
         try:
             came = exchange(one, b"", began, bool)

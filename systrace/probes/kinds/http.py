@@ -11,7 +11,6 @@ from systrace.messages.http import parse_fields
 from systrace.probes import probe
 from systrace.probes.asking import Round
 from systrace.probes.target import Target
-from systrace.probes.tcp import Dial, dial
 from systrace.words import payload, safe
 
 _CONNECT_S, _ANSWER_S = 3.0, 10.0
@@ -27,16 +26,13 @@ _MOST = 1 << 16  # bytes of a head
 )
 def http(target: Target, asking: Round) -> None:
     """One request (RFC 9110 9.3.2); over TLS the certificate is not judged here."""
-    if not asking.open_address or not asking.take(1):
-        return
-    each = Dial(asking.open_address, target.port)
-    dial([each], asking.time_left(_CONNECT_S), keep=True)
-    if each.socket is None:
+    connection = asking.connected(_CONNECT_S)
+    if connection is None:
         return
     until = time.monotonic() + (asking.time_left(_ANSWER_S) or 0.1)
     path = "/" + target.url.partition("://")[2].partition("/")[2]
     try:
-        head = _asked(each.socket, path, target, until)
+        head = _asked(connection, path, target, until)
     except TimeoutError:
         text = f"no answer to HEAD {_shown(path)} within {_ANSWER_S:.0f} s"
         asking.note("peer-listens", text, cause="slow-response", status=None)
@@ -46,7 +42,7 @@ def http(target: Target, asking: Round) -> None:
         asking.note("peer-listens", text, cause="reset-by-peer", status=None)
         return
     finally:
-        each.socket.close()
+        connection.close()
     _note(head, path, asking)
 
 

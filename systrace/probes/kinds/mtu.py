@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from systrace.probes import probe
 from systrace.probes.asking import Allowed, Round
 from systrace.probes.target import Target
-from systrace.probes.tcp import Dial, TcpInfo, dial, exchange, family_of, hear_errors, heard
+from systrace.probes.tcp import TcpInfo, exchange, family_of, hear_errors, heard
 
 _CONNECT_S, _ANSWER_S, _UDP_S = 2.0, 4.0, 1.0
 _SMALL_SEGMENT = 536  # bytes, of the packets that every path must carry (RFC 9293 3.7.1)
@@ -111,19 +111,17 @@ def _note_black_hole(large: _Tried, asking: Round) -> None:
 
 def _try(message: bytes, segment: int, target: Target, asking: Round) -> _Tried | None:
     """None where no connection may be made, or could."""
-    if not asking.take(1):
+    connection = asking.connected(_CONNECT_S, segment)
+    if connection is None:
         return None
-    each = Dial(asking.open_address, target.port, segment=segment)
-    dial([each], asking.time_left(_CONNECT_S), keep=True)
-    if each.socket is None:
-        return None
-    with each.socket as one:
+    with connection as one:
+        syns = TcpInfo.of(one).total_retrans  # that were sent again
         try:
             came = bool(exchange(one, message, asking.time_left(_ANSWER_S), bool))
         except OSError as error:
             came = error.errno in (errno.ECONNRESET, errno.EPIPE)  # an answer, too
         info = TcpInfo.of(one)
-    return _Tried(came, info.unacked, info.total_retrans - (each.syns - 1), info.pmtu)
+    return _Tried(came, info.unacked, info.total_retrans - syns, info.pmtu)
 
 
 def _hello(target: Target) -> bytes:

@@ -13,7 +13,6 @@ from typing import Any
 from systrace.probes import probe
 from systrace.probes.asking import Round
 from systrace.probes.target import Target
-from systrace.probes.tcp import Dial, dial
 from systrace.words import safe
 
 _CONNECT_S, _HANDSHAKE_S = 3.0, 6.0
@@ -85,20 +84,17 @@ def _trusting(oldest: ssl.TLSVersion) -> ssl.SSLContext:
 
 def _shake(target: Target, asking: Round, context: ssl.SSLContext) -> _Shown | None:
     """One handshake; None where no connection may be made, or could."""
-    if not asking.take(1):
+    connection, shown = asking.connected(_CONNECT_S), _Shown()
+    if connection is None:
         return None
-    each, shown = Dial(asking.open_address, target.port), _Shown()
-    dial([each], asking.time_left(_CONNECT_S), keep=True)
-    if each.socket is None:
-        return None
-    each.socket.settimeout(asking.time_left(_HANDSHAKE_S) or 0.1)
+    connection.settimeout(asking.time_left(_HANDSHAKE_S) or 0.1)
     try:
-        with context.wrap_socket(each.socket, server_hostname=server_name(target)) as one:
+        with context.wrap_socket(connection, server_hostname=server_name(target)) as one:
             _read(one, shown)
     except OSError as error:  # a name that IDNA refuses is no fault of the server: that it could not be asked is said
         shown.error = error
     finally:
-        each.socket.close()
+        connection.close()
     return shown
 
 

@@ -133,8 +133,10 @@ class Capture:
                 pair, length = (ours, theirs) if move.sent else (theirs, ours), min(size, MOST)
                 yield Stamped(move.end_ns, udp(*pair, data[:length], length), self._comment(move, ends))
             return
-        if not ends.open:
-            yield from _handshake(ends, move.end_ns, "")
+        if not ends.open:  # bytes went over it, so it stood
+            yield from (
+                _accepted(ends, move.end_ns, "") if ends.connection.role == "server" else _made(ends, move.end_ns)
+            )
         for data, size in self._pieces(ends, move):
             comment = self._comment(move, ends)
             for known, length, carried in _segments(data, size):
@@ -223,10 +225,7 @@ def _moment(ends: _Ends, moment: _Moment, ns: int) -> Iterator[Stamped]:
         yield from _settled(ends, moment.attempt, ns, told)
     elif moment.kind == "accepted":
         if not ends.open:
-            yield Stamped(ns, tcp(ends.theirs, ends.ours, 0, 0, SYN), f"accept, {told}")
-            yield Stamped(ns, tcp(ends.ours, ends.theirs, 0, 1, SYN | ACK), "")
-            yield Stamped(ns, tcp(ends.theirs, ends.ours, 1, 1, ACK), "")
-            ends.open = True
+            yield from _accepted(ends, ns, f"accept, {told}")
     elif ends.open and not ends.over:
         yield from _ended(ends, moment.kind, ns, told)
 
@@ -246,9 +245,15 @@ def _settled(ends: _Ends, attempt: Attempt, ns: int, told: str) -> Iterator[Stam
         )
 
 
-def _handshake(ends: _Ends, ns: int, comment: str) -> Iterator[Stamped]:
-    """Bytes went over it, so it stood."""
-    yield Stamped(ns, tcp(ends.ours, ends.theirs, 0, 0, SYN), comment)
+def _accepted(ends: _Ends, ns: int, comment: str) -> Iterator[Stamped]:
+    yield Stamped(ns, tcp(ends.theirs, ends.ours, 0, 0, SYN), comment)
+    yield Stamped(ns, tcp(ends.ours, ends.theirs, 0, 1, SYN | ACK), "")
+    yield Stamped(ns, tcp(ends.theirs, ends.ours, 1, 1, ACK), "")
+    ends.open = True
+
+
+def _made(ends: _Ends, ns: int) -> Iterator[Stamped]:
+    yield Stamped(ns, tcp(ends.ours, ends.theirs, 0, 0, SYN), "")
     yield from _answered(ends, ns)
 
 
