@@ -72,7 +72,7 @@ LONG_ON_PURPOSE = {
     "systrace/parser/records.py read": "the hot loop: a call per line would cost a third of the speed",
 }
 UNMIRRORED_IN = {  # stage -> modules that only the tests of others reach
-    "decoders": "code_replies dialogue parts.grpc_status parts.http1_heads parts.http1_side parts.tls_cipher parts.tls_hello "
+    "decoders": "code_replies dialogue parts.http1_heads parts.http1_side parts.tls_cipher parts.tls_hello "
     "parts.tls_secrets parts.tls_suites",
     "kernel": "addresses clock gather netns",
     "parser": "leader names",
