@@ -97,15 +97,12 @@ def parse(
     )
     keep = kept(reporters, Keep(calls_of=socket, secrets=show_secrets))
     own = read(limits, users=True) if limits is not None else _set_limits()
-    elsewhere = {
-        "context": [each for path in context or () for each in observed(path)],
-        "server_logs": server_logs or (),
-    }
+    facts = [each for path in context or () for each in observed(path)]
     failed = False
 
     def analysed(recording: Recording, bar: bool = False) -> tuple[Analysis, str | None]:
         nonlocal failed
-        analysis = analysis_of(recording, keep, keylog, own, bar, **elsewhere)
+        analysis = analysis_of(recording, keep, keylog, own, bar, facts, server_logs or ())
         failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
         return analysis, without_calls(recording, analysis)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from systrace.sources.logs import Recording
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from systrace.idle_limits import Limit
     from systrace.model import Analysis, Keep
+    from systrace.observations import Observation
 
 
 def analysis_of(
@@ -20,7 +21,8 @@ def analysis_of(
     keylog: Path | None = None,
     limits: Sequence[Limit] = (),
     bar: bool = True,
-    **elsewhere: Any,
+    context: Sequence[Observation] = (),
+    server_logs: Sequence[str] = (),
 ) -> Analysis:
     """The analysis of one recording; the options are those of `pipeline.analyze`, `keylog` is a file.
 
@@ -41,7 +43,9 @@ def analysis_of(
     names = [each.name for each in recording.inputs]
     with progress(names) if bar else contextlib.nullcontext(), end_of_input_on_interrupt(names):
         keys = keys_for(recording.inputs, keylog)
-        analysis = analyze(recording.inputs, keep=keep or Keep(), keylog=keys, limits=limits, **elsewhere)
+        analysis = analyze(
+            recording.inputs, keep=keep or Keep(), keylog=keys, limits=limits, context=context, server_logs=server_logs
+        )
     complaint = recording.complaint()
     if complaint is not None and (recording.foreign() or not analysis.evidence.source.facts):
         raise InputError(complaint)
