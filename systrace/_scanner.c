@@ -265,7 +265,7 @@ static int take(Scanner *self, PyObject *line) {
             Py_DECREF(args);
             if (nothing < 0)
                 return FAILED;
-            if (time + duration > self->files.last_ns)
+            if (nothing == 1 && duration <= LLONG_MAX - time && time + duration > self->files.last_ns)
                 self->files.last_ns = time + duration;
             self->calls++;
             return DONE;

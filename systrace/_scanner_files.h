@@ -7,6 +7,7 @@ typedef struct {
     PyObject *python; /* the Files; NULL: nothing is left out */
     PyObject *names, *others, *threads, *on_file, *opens, *harmless, *of_system, *libraries;
     long long handled, disturbed, last_ns; /* while C reads; Python's are brought up to date between lines */
+    long long known_ns;                    /* last_ns as Python had it */
 } Files;
 
 typedef struct {
@@ -40,9 +41,10 @@ static void files_free(Files *files) {
 
 static long long attribute(PyObject *object, const char *name) {
     PyObject *found = PyObject_GetAttrString(object, name);
-    long long value = found == NULL ? -1 : PyLong_AsLongLong(found);
+    int beyond = 0;
+    long long value = found == NULL ? -1 : PyLong_AsLongLongAndOverflow(found, &beyond);
     Py_XDECREF(found);
-    return value;
+    return beyond > 0 ? LLONG_MAX : value; /* of a clock that is far off */
 }
 
 static int set_attribute(PyObject *object, const char *name, long long value) {
@@ -58,13 +60,14 @@ static int files_from_python(Files *files) {
         return 1;
     files->handled = attribute(files->python, "handled");
     files->disturbed = attribute(files->python, "disturbed");
-    files->last_ns = attribute(files->python, "last_ns");
+    files->last_ns = files->known_ns = attribute(files->python, "last_ns");
     return !PyErr_Occurred();
 }
 
 static int files_to_python(Files *files) {
     return files->python == NULL || (set_attribute(files->python, "disturbed", files->disturbed) &&
-                                     set_attribute(files->python, "last_ns", files->last_ns));
+                                     (files->last_ns == files->known_ns ||
+                                      set_attribute(files->python, "last_ns", files->last_ns)));
 }
 
 /* `4</srv/a>` alone or before a comma: 4. -1: it is no file, or not shown to be one. */
@@ -142,13 +145,13 @@ static int opens_nothing(Files *files, Text args, Text told) {
     return memchr(told.at + 1, '<', (size_t)told.size - 1) == NULL && memchr(told.at, '>', (size_t)told.size - 1) == NULL;
 }
 
-/* Files.tells_nothing. -1 is an exception. */
+/* Files.tells_nothing: 1 of what moves a log's end, 2 of a question to fcntl, which does not. -1 is an exception. */
 static int tells_nothing(Files *files, long long lineno, const Call *call) {
     Text args = {PyBytes_AsString(call->args), PyBytes_Size(call->args)};
     long long fd = call->fd;
-    int opens = PySet_Contains(files->opens, call->call);
+    int opens = PySet_Contains(files->opens, call->call), asks = 0;
     if (PySet_Contains(files->on_file, call->call)) {
-        int asks = PyUnicode_CompareWithASCIIString(call->call, "fcntl") == 0;
+        asks = PyUnicode_CompareWithASCIIString(call->call, "fcntl") == 0;
         fd = number_of_file(args);
         if ((fd < 0 && !is_standard(args)) || (asks && !is_question(args)))
             return disturb(files, lineno);
@@ -167,5 +170,5 @@ static int tells_nothing(Files *files, long long lineno, const Call *call) {
     Py_XDECREF(number);
     if (other != 0)
         return other < 0 ? -1 : 0;
-    return opens ? opens_nothing(files, args, call->told) : 1;
+    return opens ? opens_nothing(files, args, call->told) : 1 + asks;
 }

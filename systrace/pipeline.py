@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from systrace.calls import EXECS
 from systrace.course import course
 from systrace.decoders.conversation import Decoding
 from systrace.decoders.parts.tls_keys import KeyLog
@@ -112,7 +113,7 @@ def analyze(
     as_is = bool(inputs) and inputs[0].as_is
     files = Files(tracker.tasks.others)
     source_of_records = records(inputs, wanted_names(), health, style, as_is, BATCH, files)
-    for batch in _batches(source_of_records, len(inputs) == 1, files, style):
+    for batch in _batches(source_of_records, len(inputs) == 1, files, style, tracker):
         seen.update([record.syscall for record in batch])
         note_results(style, batch)
         events = [handlers[record.syscall](record) for record in batch]
@@ -212,16 +213,19 @@ def _with_lines(evidence: Evidence, finding: Finding) -> Finding:
     return finding if finding.lines else replace(finding, lines=evidence_lines(evidence, finding))
 
 
-def _batches(source: Iterator[Record], one_file: bool, files: Files, style: Style) -> Iterator[list[Record]]:
+def _batches(
+    source: Iterator[Record], one_file: bool, files: Files, style: Style, tracker: Tracker
+) -> Iterator[list[Record]]:
     """All records in order of completion; the files of -ff come so already."""
     completion = Completion()
-    size = BATCH // 8
+    size, first = BATCH // 8, ""
     while batch := list(islice(source, size)):
         held = sum([len(record.args) for record in batch])  # noqa: C419 (a list is faster)
         size = min(BATCH, max(1, len(batch) * _BATCH_BYTES // (held + 1)))
         yield completion.ordered(batch) if one_file else batch
         if completion.as_read:  # whoever asks for more has handled these
-            files.behind(batch[-1].lineno, style)
+            first = first or next((each.syscall for each in batch if each.syscall not in NOTES), "")
+            files.behind(batch[-1].lineno, style, first in EXECS and tracker.lookup.sees_clone and not tracker.met)
     yield completion.rest()
 
 

@@ -18,6 +18,7 @@ from systrace.parser.files import Files
 from systrace.pipeline import _batches, analyze, raw_records
 from systrace.reporters.formats.table import one_line
 from systrace.sources.logfile import recordings
+from systrace.streams.tracker import Tracker
 
 START = 1_700_000_000
 
@@ -152,6 +153,6 @@ def test_very_long_lines_are_not_held_by_the_hundred() -> None:
 
     source = lines()
     read = records([Input("log", source)], EVERY_NAME, Health(), Style(), as_is=True)
-    for batch in _batches(read, True, Files(set()), Style()):
+    for batch in _batches(read, True, Files(set()), Style(), Tracker()):
         waiting -= len(batch)
     assert most <= 34

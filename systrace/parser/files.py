@@ -5,6 +5,7 @@ keep nothing: reads, closes, questions to fcntl(2), and the opening of files tha
 must change no report, so it is left out only where all of this holds:
 
 - the log shows what descriptors stand for (`-y`) and how long calls took (`-T`), and such a call was seen before;
+- the log shows whose threads are whose, from the first process on: else who uses a number tells it;
 - the number has never stood for anything but a file: else its new use says that the old one is over;
 - the thread has made a call since threads last came or went: else this one would say that it lives;
 - the thread's last call of that name was another one: loops are looked for among records.
@@ -25,6 +26,7 @@ from systrace.model import Record, Style
 _SOON_NS = 1_000_000_000  # a call that takes longer is a wait
 _MOST_NUMBER = 9999
 _LONGEST = 4096  # bytes of arguments, which are remembered
+_MOST_THREADS = 4096
 _FILE = re.compile(rb"(\d{1,4})</[^<>]*>(?:,|\Z)")
 _STANDARD = re.compile(rb"[012](?:[<,]|\Z)")
 _OPENED = re.compile(rb"</[^<>]*>\Z")
@@ -55,12 +57,14 @@ class Files:
         self.handled = 0  # the books know all that stands before this line
         self.disturbed = 0  # the last line that changes what numbers and threads are
 
-    def behind(self, lineno: int, style: Style) -> None:
-        """The books have come to this line."""
+    def behind(self, lineno: int, style: Style, threads_known: bool) -> None:
+        """The books have come to this line. `threads_known`: the log begins with the first process, and shows clone(2)."""
         self.handled = max(self.handled, lineno)
         seen = style.syscalls
-        if style.succeeded and seen & OPENS:
+        if threads_known and style.succeeded and seen & OPENS:
             self.names |= seen & (_LEFT_OUT | OPENS)
+        if len(self.threads) > _MOST_THREADS:
+            self.threads.clear()
 
     def disturb(self, lineno: int) -> None:
         """This line changes what numbers and threads are."""

@@ -173,8 +173,8 @@ class Reader:
                     if files is not None and time_ns is not None:
                         told = result[3] if result[1] is None and result[2] == RETURNED else None
                         if files.tells_nothing(lineno, tid, call, args, told, duration, retval):
-                            if duration is not None and time_ns + duration > files.last_ns:
-                                files.last_ns = time_ns + duration
+                            if call != "fcntl" and duration is not None and time_ns + duration > files.last_ns:
+                                files.last_ns = time_ns + duration  # a question is no event when it is told, either
                             continue
                     if call in TELLING:
                         threads.told(call, tid, retval)

@@ -73,7 +73,7 @@ class Clock:
 
 
 def hung(process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, *, grave: bool) -> list[int]:
-    """Replaces the judgement of a look at the process; what was looked at is listed."""
+    """Replaces the judgement of a look at the process; what was looked at is listed. A real look needs real time."""
     looks: list[int] = []
     real = Looked.at(process.pid)
 
@@ -87,7 +87,7 @@ def hung(process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, *, g
 
 
 def test_a_stall_is_told_once(sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, looks = Clock(monkeypatch), hung(sleeper, monkeypatch, grave=True)
+    looks, clock = hung(sleeper, monkeypatch, grave=True), Clock(monkeypatch)
     told: list[bool] = []
     moments = Moments(sleeper.pid, lambda _looked, stalled: told.append(stalled), after_s=10)
     watcher = FakeWatcher([Running.of(sleeper.pid)])
@@ -106,7 +106,7 @@ def test_a_stall_is_told_once(sleeper: subprocess.Popen[bytes], monkeypatch: pyt
 def test_what_is_no_hang_is_looked_at_now_and_then(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, looks = Clock(monkeypatch), hung(sleeper, monkeypatch, grave=False)
+    looks, clock = hung(sleeper, monkeypatch, grave=False), Clock(monkeypatch)
     told: list[bool] = []
     moments = Moments(sleeper.pid, lambda _looked, stalled: told.append(stalled), after_s=40)
     watcher = FakeWatcher([Running.of(sleeper.pid)])
@@ -142,8 +142,8 @@ def test_whoever_can_not_be_told_harms_nobody(
     def tell(_looked: Looked, _stalled: bool) -> None:
         raise OSError(28, "No space left on device")
 
-    clock = Clock(monkeypatch)
     hung(sleeper, monkeypatch, grave=True)
+    clock = Clock(monkeypatch)
     moments = Moments(sleeper.pid, tell, after_s=1)
     watcher = FakeWatcher([Running.of(sleeper.pid)])
     for _ in range(3):

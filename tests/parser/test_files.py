@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from systrace import pipeline
-from systrace.model import Health, Input, Style
+from systrace.model import Health, Input, Record, Style
 from systrace.parser import merged, records
 from systrace.parser.files import Files
 from systrace.parser.syscalls import wanted_names
@@ -21,6 +21,10 @@ ROUND = [
     'read(3</usr/share/doc/{n}>, "", 4096) = 0',
     "close(3</usr/share/doc/{n}>) = 0",
 ]
+
+BEGIN = 'execve("/usr/bin/job", ["job"], 0x7ffd00000000 /* 9 vars */) = 0'
+FORK = "clone(child_stack=NULL, flags=CLONE_CHILD_SETTID|SIGCHLD, child_tidptr=0x7f00) = 8"
+THREAD = "clone(child_stack=0x7f10, flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 8"
 
 
 def lines(calls: list[str], tid: int = 7, start: int = 0) -> list[bytes]:
@@ -110,7 +114,8 @@ def _programs() -> Iterator[bytes]:
     """Two processes read files; one asks a service between, and loses the connection."""
     tcp = "5<TCP:[192.0.2.1:40000->192.0.2.2:80]>"
     calls = [*rounds(300), 'write(1</srv/out>, "done\\n", 5) = 5']
-    yield from lines(calls, 7)
+    yield from lines([BEGIN, FORK])
+    yield from lines(calls, 7, 10)
     yield from lines(calls, 8, 2000)
     talk = [
         "socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 5<socket:[9]>",
@@ -124,18 +129,71 @@ def _programs() -> Iterator[bytes]:
     yield from lines(rounds(400), 8, 6000)
 
 
+def _shared(*first: str) -> Iterator[bytes]:
+    """One thread reads files under a number that then is another thread's connection, of which it reads the answer."""
+    yield from lines([*first, "futex(0x7f00, FUTEX_WAKE_PRIVATE, 1) = 0"])
+    yield from lines(rounds(300), 8, 10)
+    tcp = "3<TCP:[192.0.2.1:40000->192.0.2.2:80]>"
+    asks = [
+        "socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3<TCP:[9]>",
+        'connect(3<TCP:[9]>, {sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("192.0.2.2")}, 16) = 0',
+        f'sendto({tcp}, "GET / HTTP/1.1\\r\\nHost: a.example\\r\\n\\r\\n", 35, 0, NULL, 0) = 35',
+    ]
+    answer = f'recvfrom({tcp}, "HTTP/1.1 200 OK\\r\\nContent-Length: 0\\r\\n\\r\\n", 100, 0, NULL, NULL) = 38'
+    yield from lines(asks, 7, 2000)
+    yield from lines([answer], 8, 3000)
+    yield from lines([f"close({tcp}) = 0"], 7, 4000)
+
+
+def _odd_ends() -> Iterator[bytes]:
+    """A clock that is centuries off for one line; questions to fcntl(2) as the last lines."""
+    yield from lines([BEGIN, FORK, *rounds(300)])
+    yield b'7 99999999999.000001 read(3</srv/q>, "far", 9) = 3 <0.000010>\n'
+    yield from lines(rounds(100), 7, 3000)
+    yield from lines(["fcntl(3</srv/q>, F_GETFL) = 0x8000", "fcntl(3</srv/q>, F_GETFD) = 0x1"], 7, 9000)
+
+
+class _Reports:
+    """All reports of a log, and how many records they were made of."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.records = 0
+
+        def counted(*args: object) -> Iterator[Record]:
+            for record in records(*args):  # type: ignore[arg-type]
+                self.records += 1
+                yield record
+
+        monkeypatch.setattr(pipeline, "records", counted)
+        monkeypatch.setattr(merged, "_LOOKS", 1)
+        monkeypatch.setattr(pipeline, "BATCH", 24)
+
+    def of(self, log: list[bytes]) -> tuple[list[bytes], int]:
+        self.records = 0
+        found = []
+        for form in sorted(REPORTERS):
+            out = io.BytesIO()
+            REPORTERS[form].write(analyze([Input("log", list(log))]), out)
+            found.append(out.getvalue())
+        return found, self.records
+
+
 @pytest.mark.parametrize("compiled", ["0", "1"])
-def test_no_report_changes(compiled: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("log", "leaves_out"),
+    [
+        pytest.param(list(_programs()), True, id="programs"),
+        pytest.param(list(_odd_ends()), True, id="clocks and ends"),
+        pytest.param(list(_shared()), False, id="attached"),
+        pytest.param(list(_shared(BEGIN)), False, id="without clone(2)"),
+        pytest.param(list(_shared(BEGIN, THREAD)), True, id="threads of one process"),
+    ],
+)
+def test_no_report_changes(log: list[bytes], leaves_out: bool, compiled: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYSTRACE_COMPILED", compiled)
-    monkeypatch.setattr(merged, "_LOOKS", 1)
-    monkeypatch.setattr(pipeline, "BATCH", 24)
-    log = list(_programs())
-
-    def report(form: str) -> bytes:
-        out = io.BytesIO()
-        REPORTERS[form].write(analyze([Input("log", list(log))]), out)
-        return out.getvalue()
-
-    fast = [report(form) for form in sorted(REPORTERS)]
+    reports = _Reports(monkeypatch)
+    fast, fewer = reports.of(log)
     monkeypatch.setattr(Files, "behind", lambda *_: None)  # nothing is left out
-    assert [report(form) for form in sorted(REPORTERS)] == fast
+    told, many = reports.of(log)
+    assert fast == told
+    assert (fewer < many) is leaves_out
