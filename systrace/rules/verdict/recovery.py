@@ -263,8 +263,7 @@ def _instead(case: Case, socket: Socket, after: int) -> Socket | None:
 
 
 def _is_here(socket: Socket) -> bool:
-    host = socket.peer.host if socket.peer is not None else ""
-    return socket.family == _UNIX or host.startswith("127.") or host == "::1"
+    return socket.family == _UNIX or (socket.peer is not None and socket.peer.is_local)
 
 
 @once
