@@ -26,8 +26,9 @@ def reporting_analyst(recording: Recording, plan: Plan, layout: Layout, keys: Ke
         path, options = keys.path if keys is not None else None, plan.options
         more = [(style, replace(ReportTo(where).layout(), utc=layout.utc)) for style, where in plan.more]
         return conclude(
-            recording.name, lines, options.style, layout, path, plan.limits, options.show_secrets, more, options.check
-        )
+            recording.name, lines, options.style, layout, path, plan.limits, options.show_secrets, more, options.check,
+            plan.sent,
+        )  # fmt: skip
 
     return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
 
