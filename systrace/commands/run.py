@@ -123,9 +123,7 @@ def run(
     on_stall: Annotated[
         str | None, typer.Option(metavar="CMD", help="Shell command to run when it has stalled.")
     ] = None,
-    job: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The job's name in files, metrics, and for --on-failure.")
-    ] = None,
+    job: Annotated[str | None, typer.Option(metavar="NAME", help="Its name in files, metrics, --on-failure.")] = None,
     verdict_status: Annotated[
         bool,
         typer.Option("--verdict-status", help="Exit with 1 if errors were found, else 0, not with the job's status."),

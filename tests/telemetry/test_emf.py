@@ -19,7 +19,9 @@ from systrace.telemetry.outlets.emf import dimension, event
 
 # The schema at the end of the specification (CloudWatch_Embedded_Metric_Format_Specification), with the service's limits.
 _NAME: dict[str, Any] = {"type": "string", "pattern": "^(.*)$", "minLength": 1}
-_UNITS = "Seconds Microseconds Milliseconds Bytes Kilobytes Megabytes Gigabytes Terabytes Bits Percent Count None".split()
+_UNITS = (
+    "Seconds Microseconds Milliseconds Bytes Kilobytes Megabytes Gigabytes Terabytes Bits Percent Count None".split()
+)
 _METRIC = {
     "type": "object",
     "required": ["Name"],
@@ -95,13 +97,20 @@ def test_the_schema_accepts_it(failed: JobRun, healthy: JobRun, hostile: JobRun,
     assert found["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "systrace"
     assert found["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["Job"], ["Job", "Cause"]]
     assert found["_aws"]["Timestamp"] == 1_700_000_500_250
-    assert (found["Job"], found["Cause"], found["Failed"], found["LongestSilence"]) == ("nightly", "idle-timeout", 1, 411.4)
+    assert (found["Job"], found["Cause"], found["Failed"], found["LongestSilence"]) == (
+        "nightly",
+        "idle-timeout",
+        1,
+        411.4,
+    )
     assert (found["Headline"], found["Evidence"]) == (failed.headline, list(failed.evidence))
 
 
 def test_what_is_long_is_cut(failed: JobRun, tmp_path: Path) -> None:
     """One event is at most 1 MB, whatever the trace."""
-    long = replace(failed, job="j" * 9999, headline="\u0430" * 9_999_999, evidence=("e" * 99_999,) * 9999, peer="p" * 99_999)
+    long = replace(
+        failed, job="j" * 9999, headline="\u0430" * 9_999_999, evidence=("e" * 99_999,) * 9999, peer="p" * 99_999
+    )
     check(told(long, tmp_path / "emf.json"))
 
 

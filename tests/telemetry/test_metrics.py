@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import subprocess
@@ -18,9 +17,7 @@ from systrace.telemetry.outlets.metrics import exposition, last_success
 from tests.telemetry.conftest import HOSTILE
 
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool: apt-get install prometheus")
-NAMES = (
-    "failed duration_seconds exit_status longest_silence_seconds last_run_timestamp_seconds last_success_timestamp_seconds"
-)
+NAMES = "failed duration_seconds exit_status longest_silence_seconds last_run_timestamp_seconds last_success_timestamp_seconds"
 
 
 def samples(text: str) -> dict[str, tuple[dict[str, str], float]]:
@@ -91,7 +88,7 @@ def test_who_may_read_it(failed: JobRun, tmp_path: Path) -> None:
     path.chmod(0o640)
     told(failed, path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["x.prom"]
+    assert [each.name for each in tmp_path.iterdir()] == ["x.prom"]
 
 
 def test_a_reader_never_sees_a_part(healthy: JobRun, tmp_path: Path) -> None:

@@ -17,8 +17,15 @@ from tests.telemetry.conftest import FAILED
 
 @pytest.mark.parametrize(
     ("outcome", "failed", "severity"),
-    [("failed", True, 3), ("hung", False, 3), ("degraded", False, 4), ("healthy", False, 6), ("inconclusive", False, 5)]
-    + [("inconclusive", True, 3), ("healthy", True, 3)],
+    [
+        ("failed", True, 3),
+        ("hung", False, 3),
+        ("degraded", False, 4),
+        ("healthy", False, 6),
+        ("inconclusive", False, 5),
+        ("inconclusive", True, 3),
+        ("healthy", True, 3),
+    ],
 )
 def test_severity_is_by_the_verdict(outcome: str, failed: bool, severity: int) -> None:
     """In the facility of user programs."""
@@ -28,7 +35,9 @@ def test_severity_is_by_the_verdict(outcome: str, failed: bool, severity: int) -
 
 def test_the_line(failed: JobRun, hostile: JobRun) -> None:
     """As daemons take it, and nothing in it that ends it or its elements early."""
-    form = re.compile(r"<11>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d systrace\[9\]: \[job=\"(.*?)\" outcome=\"failed\" .*\] .+")
+    form = re.compile(
+        r"<11>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d systrace\[9\]: \[job=\"(.*?)\" outcome=\"failed\" .*\] .+"
+    )
     text = syslog.line(failed, 9).decode()
     assert form.fullmatch(text)
     assert text.endswith(f'cause="idle-timeout" peer="203.0.113.10:80" status="1"] {failed.headline}')
@@ -39,7 +48,9 @@ def test_the_line(failed: JobRun, hostile: JobRun) -> None:
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
-def test_it_is_sent_once(failed: JobRun, kind: socket.SocketKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_sent_once(
+    failed: JobRun, kind: socket.SocketKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To a daemon of either kind."""
     monkeypatch.setattr(syslog, "SOCKET", str(tmp_path / "log"))
     with socket.socket(socket.AF_UNIX, kind) as daemon:

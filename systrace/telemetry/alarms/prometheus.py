@@ -5,6 +5,8 @@ from __future__ import annotations
 from systrace.telemetry import style
 from systrace.telemetry.measures import FAILED, LAST_RUN, LAST_SUCCESS, LONG_SILENCE_S, PREFIX, SILENCE
 
+# A scrape without honor_labels gives `job` to the exporter: the label that we wrote is exported_job then.
+_JOB = "{{ or $labels.exported_job $labels.job }}"
 _TEXT = """\
 # Alerting rules for the metrics of `systrace run --job NAME --metrics FILE.prom`; `promtool check rules` checks them.
 groups:
@@ -15,7 +17,7 @@ groups:
         labels:
           severity: critical
         annotations:
-          summary: '{{{{ $labels.job }}}} failed: {{{{ $labels.cause }}}}{{{{ with $labels.peer }}}}, {{{{ . }}}}{{{{ end }}}}'
+          summary: '{job} failed: {{{{ $labels.cause }}}}{{{{ with $labels.peer }}}}, {{{{ . }}}}{{{{ end }}}}'
           description: '`systrace explain {{{{ $labels.cause }}}}` says what proves it and what to do.'
       # A day and an hour: of jobs that run nightly. The timestamps are in the file, whoever wrote it last.
       - alert: JobDidNotRun
@@ -23,20 +25,20 @@ groups:
         labels:
           severity: critical
         annotations:
-          summary: '{{{{ $labels.job }}}} has not run for {{{{ $value | humanizeDuration }}}}'
+          summary: '{job} has not run for {{{{ $value | humanizeDuration }}}}'
       - alert: JobDidNotSucceed
         expr: time() - {last_success} > 2 * 86400
         labels:
           severity: critical
         annotations:
-          summary: '{{{{ $labels.job }}}} has not succeeded for {{{{ $value | humanizeDuration }}}}'
+          summary: '{job} has not succeeded for {{{{ $value | humanizeDuration }}}}'
       # NAT gateways and balancers forget connections that are silent for 350 s: it went well once more.
       - alert: JobNearIdleLimit
-        expr: {silence} > {limit} and on (instance, job) {failed} == 0
+        expr: {silence} > {limit} and ignoring (cause, peer) {failed} == 0
         labels:
           severity: warning
         annotations:
-          summary: 'a connection of {{{{ $labels.job }}}} was silent for {{{{ $value | humanizeDuration }}}}: set keepalive'
+          summary: 'a connection of {job} was silent for {{{{ $value | humanizeDuration }}}}: set keepalive'
 """
 
 
@@ -44,4 +46,4 @@ groups:
 def text() -> str:
     """A rule file."""
     names = {"failed": FAILED.name, "last_run": LAST_RUN, "last_success": LAST_SUCCESS, "silence": SILENCE.name}
-    return _TEXT.format(**{key: PREFIX + name for key, name in names.items()}, limit=LONG_SILENCE_S)
+    return _TEXT.format(**{key: PREFIX + name for key, name in names.items()}, limit=LONG_SILENCE_S, job=_JOB)
