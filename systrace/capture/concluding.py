@@ -50,8 +50,8 @@ class Conclusion:
         for size in facts.pop("sizes"):
             found.append(part(view[begin : begin + size]))
             begin += size
-        shown = len(found) - facts.pop("sent")
-        facts["facts"] = tuple(facts["facts"])
+        shown = len(found) - facts.pop("sent", 0)
+        facts["facts"] = tuple(facts.get("facts", ()))
         return cls(found[0], **facts, more=tuple(found[1:shown]), sent=tuple(found[shown:]))
 
 

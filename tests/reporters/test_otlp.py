@@ -169,9 +169,9 @@ def test_several_traces_are_linked() -> None:
 @pytest.mark.parametrize(
     ("header", "wanted"),
     [
-        (f"00-{TRACE}-{PARENT}-01", Parent(TRACE, PARENT)),
-        (f" 00-{TRACE}-{PARENT}-01 ", Parent(TRACE, PARENT)),
-        (f"cc-{TRACE}-{PARENT}-01-what-comes-later", Parent(TRACE, PARENT)),
+        (f"00-{TRACE}-{PARENT}-01", (TRACE, PARENT)),
+        (f" 00-{TRACE}-{PARENT}-01 ", (TRACE, PARENT)),
+        (f"cc-{TRACE}-{PARENT}-01-what-comes-later", (TRACE, PARENT)),
         (f"00-{TRACE}-{PARENT}-01-more", None),
         (f"ff-{TRACE}-{PARENT}-01", None),
         (f"00-{'0' * 32}-{PARENT}-01", None),
@@ -185,6 +185,14 @@ def test_several_traces_are_linked() -> None:
 def test_only_valid_headers_count(header: str | None, wanted: Parent | None) -> None:
     """Trace Context, 3.2."""
     assert parent_of(header) == wanted
+
+
+@pytest.mark.parametrize("status", [True, "1", [1], {"a": 1}, 10**30, None, -1, 1.5], ids=str)
+def test_facts_of_a_recording_are_whatever_somebody_wrote(status: object) -> None:
+    """A number, or nothing."""
+    facts = {"format": 1, "job": ["x", "\x1b[2J"], "host": {"a": [1]}, "command": [1, None], "exit_status": status}
+    root, *_ = accepted(line(analysed(f"# systrace: {json.dumps(facts)}\n" + log([get("/"), (False, OK, 0)]))))
+    assert root.name.isprintable()
 
 
 def test_it_is_the_same_each_time() -> None:

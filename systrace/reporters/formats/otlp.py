@@ -13,10 +13,7 @@ several it cannot be in all, keeps a trace of its own, and links lead there and 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -35,10 +32,12 @@ _MOST_SPANS = 5000  # of exchanges; those that failed first: a collector takes 2
 _MOST_OF_A_SPAN = 128  # events, links: OpenTelemetry's own limits
 _MOST_LINES = 20  # of a finding's evidence
 _LONGEST = 4096  # characters of a text
-_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_DIGITS = frozenset("0123456789abcdef")  # a traceparent has no capital ones
+_SIZES = (2, 32, 16, 2)  # version, trace, parent, flags
 _KNOWN_METHODS = frozenset("CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE QUERY".split())
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 Span = dict[str, Any]
+Parent = tuple[str, str]  # ids of a trace and of a span in it, in hexadecimal digits
 
 
 @reporter
@@ -58,20 +57,15 @@ class OtlpReport(Reporter):
         out.write(_encode(encodable(whole)).encode() + b"\n")
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """What a `traceparent` says: ids in hexadecimal digits."""
-
-    trace: str
-    span: str
-
-
 def parent_of(header: str | None) -> Parent | None:
-    """None where there is no valid header (Trace Context, 3.2)."""
-    found = _TRACEPARENT.fullmatch(header.strip()) if header is not None else None
-    if found is None or (found[1] == "00" and found[4]):
+    """What a `traceparent` says; None where there is no valid one (Trace Context, 3.2)."""
+    version, *more = fields = (header or "").strip().split("-")
+    if len(fields) < len(_SIZES) or version == "ff" or (version == "00" and len(fields) > len(_SIZES)):
         return None
-    return Parent(found[2], found[3])
+    if not all(len(each) == size and _DIGITS.issuperset(each) for each, size in zip(fields, _SIZES, strict=False)):
+        return None
+    trace, span = more[:2]
+    return (trace, span) if trace.strip("0") and span.strip("0") else None
 
 
 def _name(analysis: Analysis) -> str:
@@ -103,13 +97,15 @@ class _Spans:
         self._left_out = max(0, len(found) - _MOST_SPANS)
         self._exchanges = sorted(found, key=lambda each: not _failed(each.row))[:_MOST_SPANS]
         self._parents = [_joined(each) for each in self._exchanges]
-        traces = {each.trace: each for each in self._parents if each is not None}
+        traces = {each[0]: each for each in self._parents if each is not None}
         self._others = [] if len(traces) == 1 else list(traces.values())
         self._trace = next(iter(traces)) if len(traces) == 1 else self._id("trace", 32)
         self._root = self._id("job", 16)
         self._causes = {each.socket: each for each in reversed(analysis.findings) if each.socket is not None}
 
     def _id(self, what: object, digits: int) -> str:
+        from hashlib import sha256  # which loads OpenSSL: not for those who want another format
+
         return sha256(self._seed + repr(what).encode()).hexdigest()[:digits]
 
     def all(self) -> list[Span]:
@@ -119,8 +115,9 @@ class _Spans:
     def _job(self) -> Span:
         verdict, source = self._analysis.verdict, self._evidence.source
         first = first_process(self._analysis)
-        status = source.facts.get("exit_status")
-        status = first.exit_code if status is None and first is not None else status
+        status = source.facts.get("exit_status")  # of systrace's own recordings, which anybody can write
+        if not isinstance(status, int):
+            status = first.exit_code if first is not None else None
         failed = verdict.outcome in ("failed", "hung") or bool(status)
         span = self._span(self._trace, self._root, _name(self._analysis), _INTERNAL, source.first_ns, source.last_ns)
         told = {
@@ -135,7 +132,7 @@ class _Spans:
         }
         span |= {"attributes": _attributes(told)}
         span["events"] = [self._event(each) for each in self._analysis.findings[:_MOST_OF_A_SPAN]]
-        links = [{"traceId": each.trace, "spanId": each.span} for each in self._others[:_MOST_OF_A_SPAN]]
+        links = [{"traceId": trace, "spanId": parent} for trace, parent in self._others[:_MOST_OF_A_SPAN]]
         return span | ({"links": links} if links else {}) | _status(verdict.headline if failed else None)
 
     def _event(self, finding: Finding) -> dict[str, Any]:
@@ -155,7 +152,7 @@ class _Spans:
         for number, (each, joined) in enumerate(zip(self._exchanges, self._parents, strict=True)):
             row = each.row
             finding = self._causes.get(row.socket) if _failed(row) else None
-            trace, parent = (joined.trace, joined.span) if joined is not None else (self._trace, self._root)
+            trace, parent = joined if joined is not None else (self._trace, self._root)
             kind = _SERVER if row.role == "server" else _CLIENT
             name = row.method if row.method in _KNOWN_METHODS else "TLS" if row.error == "encrypted" else "HTTP"
             end = self._end_ns(row, finding)
@@ -260,6 +257,6 @@ def _attributes(told: dict[str, Any]) -> list[dict[str, Any]]:
 def _value(value: Any) -> dict[str, Any]:
     if isinstance(value, list):
         return {"arrayValue": {"values": [_value(each) for each in value[:_MOST_OF_A_SPAN]]}}
-    if isinstance(value, int):
-        return {"intValue": str(value)}
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
+        return {"intValue": str(int(value))}
     return {"stringValue": clean(str(value), _LONGEST)}
