@@ -1,7 +1,8 @@
 """One line for the local syslog, by the socket that syslog(3) uses.
 
 Severities and the quoted elements are those of RFC 5424. The head is what daemons take at the local socket (`<PRI>`, local
-time, tag): journald, and rsyslog as it is installed, read no RFC 5424 there and would show its head as text.
+time, tag): journald, and rsyslog as it is installed, read no RFC 5424 there and would show its head as text
+(https://github.com/systemd/systemd/issues/19251, https://github.com/rsyslog/rsyslog/issues/4749).
 """
 
 from __future__ import annotations
