@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from systrace.capture.answers import Answer, Report, part, spool, whole
+from systrace.capture.answers import Answer, Report, Spool, part
 from systrace.capture.telling import verdict_of
 from systrace.errors import SystraceError
 
@@ -115,7 +115,7 @@ def conclude(
     analysis = analyze([Input(name, lines, as_is=True)], keep=keep, keylog=keylog, limits=own)
     analysis, learned = _checked(analysis, own) if check else (analysis, [])
     line = one_line(analysis) if REPORTERS[style].for_people else ""
-    written = spool()
+    written = Spool()
 
     def size(style: str, layout: Layout) -> int:
         begin = written.tell()
@@ -140,7 +140,7 @@ def conclude(
         "told": verdict_of(analysis),
     }
     written.write(b"\n" + json.dumps(facts).encode())
-    return whole(written)
+    return written.whole()
 
 
 def _mask(analysis: Analysis) -> None:

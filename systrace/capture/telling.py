@@ -53,7 +53,7 @@ def outlets_of(given: Mapping[str, str], taken: Iterable[tuple[str, Place | None
 
 
 def verdict_of(analysis: Analysis) -> dict[str, Any]:
-    """The fields of `JobRun` that an analysis knows; its texts are masked already, but for the peer."""
+    """The fields of `JobRun` that an analysis knows; its texts are masked already."""
     from systrace.reporters.words.endings import silence_ns
 
     verdict, evidence = analysis.verdict, analysis.evidence
@@ -63,7 +63,7 @@ def verdict_of(analysis: Analysis) -> dict[str, Any]:
     return {
         "outcome": verdict.outcome,
         "cause": verdict.cause,
-        "peer": evidence.masks.text(verdict.peer or ""),
+        "peer": verdict.peer or "",
         "headline": verdict.headline,
         "variant": finding.variant if finding is not None else "",
         "confidence": finding.confidence if finding is not None else "",

@@ -123,7 +123,7 @@ class _Spans:
         told = {
             "systrace.outcome": verdict.outcome,
             "systrace.cause": verdict.cause,
-            "systrace.peer": self._evidence.masks.text(verdict.peer or "") or None,
+            "systrace.peer": verdict.peer,
             "systrace.headline": verdict.headline,
             "process.exit.code": status,
             "error.type": verdict.cause if failed else None,
@@ -142,7 +142,7 @@ class _Spans:
             "systrace.severity": finding.severity,
             "systrace.confidence": finding.confidence,
             "systrace.summary": finding.summary,
-            "systrace.peer": self._evidence.masks.text(finding.peer or "") or None,
+            "systrace.peer": finding.peer,
             "systrace.evidence": [f"line {each.line}: {each.text}" for each in finding.lines[:_MOST_LINES]],
         }
         at = finding.time_ns if finding.time_ns is not None else self._evidence.source.first_ns
