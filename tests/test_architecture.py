@@ -33,9 +33,10 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "tracers": set(),
     "kernel": set(),
     "probes": {"decoders"},
+    "telemetry": set(),
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
-    "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes"},
-    "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "probes", "reporters", "rules"},
+    "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes", "telemetry"},
+    "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "probes", "reporters", "rules", "telemetry"},
     "__main__": {"commands"},
     "__init__": {"pipeline"},
 }
@@ -301,7 +302,7 @@ def unmirrored() -> set[str]:
 
 def is_plug_in(path: Path) -> bool:
     """It enters something into a registry by a decorator."""
-    decorators = {"rule", "syscall", "note", "decoder", "reporter", "tracer", "probe"}
+    decorators = {"rule", "syscall", "note", "decoder", "reporter", "tracer", "probe", "outlet", "style"}
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for each in node.decorator_list:
