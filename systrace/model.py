@@ -759,6 +759,7 @@ class Keep:
     conversations: bool = False  # the first and last bytes of each
     tape: bool = False  # everything that went over the network
     secrets: bool = False  # show them: nothing is masked
+    redact_names: bool = False  # addresses, hosts, users and home directories are others (`masking.names`)
 
     def __or__(self, other: Keep) -> Keep:
         """What both want."""

@@ -102,6 +102,7 @@ def analyze(
         InputError: a server's log cannot be read.
     """
     health, style = Health(), Style()
+    inputs = _renamed(inputs) if keep.redact_names else inputs
     keys = KeyLog() if keylog is None else keylog
     masks = Masks(shown=keep.secrets)
     ears = _Ears(keep, keys, masks)
@@ -135,6 +136,13 @@ def analyze(
     _note_limits(evidence)
     _hear_others(context, server_logs, evidence)
     return _judged(evidence, limits, masks)
+
+
+def _renamed(inputs: Sequence[Input]) -> list[Input]:
+    from systrace.masking.names import Names
+
+    names = Names()
+    return [replace(each, lines=map(names, each.lines)) for each in inputs]
 
 
 def with_observations(analysis: Analysis, found: Sequence[Observation], limits: Sequence[Limit] = ()) -> Analysis:

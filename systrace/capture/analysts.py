@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from systrace.capture.analyst import AnalysisFailed, Analyst
 from systrace.capture.answers import Answer
-from systrace.capture.concluding import conclude, prepare, watch
+from systrace.capture.concluding import Wishes, conclude, prepare, watch
 from systrace.capture.following import at_end, follow, in_passing
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.plan import Plan
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 def reporting_analyst(recording: Recording, plan: Plan, layout: Layout, keys: KeyFile | None) -> Analyst:
     more = [(style, replace(ReportTo(where).layout(), utc=layout.utc)) for style, where in plan.more]
 
+    path, options = keys.path if keys is not None else None, plan.options
+
     def work(lines: Iterator[bytes]) -> Answer:  # in a process of its own, which has closed what it does not need
-        path, options = keys.path if keys is not None else None, plan.options
-        return conclude(
-            recording.name, lines, options.style, layout, path, plan.limits, options.show_secrets, more, options.check,
-            plan.sent,
-        )  # fmt: skip
+        wishes = Wishes(options.style, layout, more, options.kept, plan.limits, path, options.check, plan.sent)
+        return conclude(recording.name, lines, wishes)
 
     return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
 

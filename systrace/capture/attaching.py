@@ -14,9 +14,8 @@ from pathlib import Path
 from systrace.calls import FOLLOWED
 from systrace.capture import targets
 from systrace.capture.analyst import AnalysisFailed, Analyst, Work
-from systrace.capture.answers import Answer
 from systrace.capture.choosing import choose, header
-from systrace.capture.concluding import Conclusion, conclude, prepare
+from systrace.capture.concluding import Conclusion, Wishes, conclude, prepare
 from systrace.capture.looking import Looked, both_numbers, looks_at, what_passive_gives
 from systrace.capture.outlets import Outlets, outlets
 from systrace.capture.plan import string_limit, tracer_named
@@ -26,11 +25,12 @@ from systrace.capture.reporting import complain
 from systrace.capture.signals import Relay
 from systrace.capture.spool import Spool
 from systrace.capture.watching import Watcher
-from systrace.errors import CaptureError, SystraceError
+from systrace.errors import CaptureError, SystraceError, UsageError
 from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import still_running
 from systrace.look.lines import lines_of
 from systrace.look.nouns import Look
+from systrace.model import Keep
 from systrace.outputs import place
 from systrace.reporters.choosing import Wanted
 from systrace.reporters.layout import Layout
@@ -63,6 +63,12 @@ class Options:
     utc: bool = False
     more: Sequence[Wanted] = ()  # further reports
     check: bool = False
+    redact_names: bool = False
+
+    @property
+    def kept(self) -> Keep:
+        """What reports may show."""
+        return Keep(secrets=self.show_secrets, redact_names=self.redact_names)
 
 
 def attach_to(options: Options) -> int:
@@ -77,6 +83,8 @@ def attach_to(options: Options) -> int:
     with _in_one_line(), outlets(options.report, options.more, options.save) as to, _in_one_line():
         limit = named("--for", seconds, options.seconds) if options.seconds is not None else None
         string_limit(options.string_limit)
+        if options.check and options.redact_names:
+            raise UsageError("--check asks those whom --redact-names would hide: choose one")
         targets.check(options.pids, options.names, options.wait_for)
         return _attach(options, limit, to)
 
@@ -112,7 +120,7 @@ def _attach(options: Options, limit: float | None, to: Outlets) -> int:
         pids = [targets.awaited(options.wait_for)]
     else:
         pids = targets.chosen(options.pids, options.names)
-    looks = looks_at(pids, options.show_secrets)
+    looks = looks_at(pids, options.kept)
     for look in looks:
         if len(look.look.root.ns_pids) > 1:
             complain(both_numbers(look.look))
@@ -332,13 +340,8 @@ def _keep_the_look(recording: Recording, spool: Spool, length: int, why: str) ->
 
 
 def _work(name: str, options: Options, layout: Layout, more: Sequence[tuple[str, Layout]]) -> Work:
-    def work(lines: Iterator[bytes]) -> Answer:
-        limits, secrets = settings().text("limits"), options.show_secrets
-        return conclude(
-            name, lines, options.style, layout, limits=limits, secrets=secrets, more=more, check=options.check
-        )
-
-    return work
+    wishes = Wishes(options.style, layout, more, options.kept, settings().text("limits"), check=options.check)
+    return lambda lines: conclude(name, lines, wishes)
 
 
 def _stop(capture: Capture, number: signal.Signals) -> None:

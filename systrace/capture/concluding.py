@@ -16,7 +16,7 @@ from systrace.errors import SystraceError
 
 if TYPE_CHECKING:
     from systrace.idle_limits import Limit
-    from systrace.model import Analysis, Event
+    from systrace.model import Analysis, Event, Keep
     from systrace.observations import Observation
     from systrace.reporters.layout import Layout
 
@@ -82,39 +82,36 @@ def prepare() -> None:
     len(RULES), len(REPORTERS)
 
 
-def conclude(
-    name: str,
-    lines: Iterator[bytes],
-    style: str,
-    layout: Layout,
-    keys: Path | None = None,
-    limits: str | None = None,
-    secrets: bool = False,
-    more: Sequence[tuple[str, Layout]] = (),
-    check: bool = False,
-    sent: Sequence[str] = (),
-) -> Answer:
-    """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the user wants of an analysis."""
 
-    `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
-    the user's own idle limits, `secrets` shows what else is masked, `more` are the formats of further reports,
-    `check` asks the network about the accused peer at once, `sent` are the formats of what monitoring gets: that is masked
-    even where the user sees all.
-    """
+    style: str  # format of the report
+    layout: Layout  # of where it will be shown
+    more: Sequence[tuple[str, Layout]] = ()  # formats of further reports
+    keep: Keep | None = None  # whether secrets and names are shown
+    limits: str | None = None  # a file of the user's own idle limits
+    keys: Path | None = None  # where the job logs its TLS keys while it runs: the first line comes when that is over
+    check: bool = False  # the network is asked about the accused peer at once
+    sent: Sequence[str] = ()  # formats of what monitoring gets: that is masked even where the user sees all
+
+
+def conclude(name: str, lines: Iterator[bytes], wishes: Wishes) -> Answer:
+    """Analyse lines to their end; what `Conclusion.read` reads."""
     from systrace.model import Input, Keep
     from systrace.pipeline import analyze, session_keys
     from systrace.reporters import REPORTERS, kept, write_whole
     from systrace.reporters.formats.table import one_line
     from systrace.reporters.layout import PAGE
 
-    every = [(style, layout), *more]
-    keep = kept((REPORTERS[name] for name in [*(name for name, _layout in every), *sent]), Keep(secrets=secrets))
-    own, complaint = _own_limits(limits)
+    every = [(wishes.style, wishes.layout), *wishes.more]
+    keep = kept((REPORTERS[name] for name in [*(name for name, _layout in every), *wishes.sent]), wishes.keep or Keep())
+    own, complaint = _own_limits(wishes.limits)
     lines = chain([next(lines, b"")], lines)
-    keylog = session_keys(keys if keys is not None and keys.is_file() else None)
+    keylog = session_keys(wishes.keys if wishes.keys is not None and wishes.keys.is_file() else None)
     analysis = analyze([Input(name, lines, as_is=True)], keep=keep, keylog=keylog, limits=own)
-    analysis, learned = _checked(analysis, own) if check else (analysis, [])
-    line = one_line(analysis) if REPORTERS[style].for_people else ""
+    analysis, learned = _checked(analysis, own) if wishes.check else (analysis, [])
+    line = one_line(analysis) if REPORTERS[wishes.style].for_people else ""
     written = Spool()
 
     def size(style: str, layout: Layout) -> int:
@@ -123,9 +120,9 @@ def conclude(
         return written.tell() - begin
 
     sizes = [size(*each) for each in every]
-    if secrets:
+    if keep.secrets:
         _mask(analysis)
-    sizes += [size(each, PAGE) for each in sent]
+    sizes += [size(each, PAGE) for each in wishes.sent]
     facts = {
         "line": line,
         "healthy": analysis.verdict.outcome == "healthy",
@@ -136,7 +133,7 @@ def conclude(
         "complaint": complaint,
         "sizes": sizes,
         "facts": [each.line.decode("ascii") for each in learned],
-        "sent": len(sent),
+        "sent": len(wishes.sent),
         "told": verdict_of(analysis),
     }
     written.write(b"\n" + json.dumps(facts).encode())

@@ -240,7 +240,7 @@ class Course:
         def tell(looked: Looked, stalled: bool) -> None:
             self._tell(session, looked, stalled=stalled)
 
-        self._moments = Moments(capture.pid, tell, after_s=plan.stall, secrets=plan.options.show_secrets)
+        self._moments = Moments(capture.pid, tell, after_s=plan.stall, keep=plan.options.kept)
         observers: list[Observer] = [self._moments.watch]
         if plan.stall_kill is not None:
             observers.append(Killer(self._moments, plan.stall_kill, session.spool.note).watch)

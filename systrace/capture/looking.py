@@ -28,17 +28,15 @@ class Looked:
     analysis: Analysis
 
     @classmethod
-    def at(cls, pid: int, secrets: bool = False, long_s: float | None = None) -> Looked:
+    def at(cls, pid: int, keep: Keep | None = None, long_s: float | None = None) -> Looked:
         """`long_s`: see `Look.long_s`. Raises CaptureError: there is none."""
         look = take(pid)
-        return cls.of(look if long_s is None else replace(look, long_s=long_s), secrets)
+        return cls.of(look if long_s is None else replace(look, long_s=long_s), keep)
 
     @classmethod
-    def of(cls, look: Look, secrets: bool = False) -> Looked:
-        """Judge it; `secrets` shows what else is masked."""
-        return cls(
-            look, analyze([Input(f"process {look.pid}", lines_of(look), as_is=True)], keep=Keep(secrets=secrets))
-        )
+    def of(cls, look: Look, keep: Keep | None = None) -> Looked:
+        """Judge it; `keep` says what of it may be shown."""
+        return cls(look, analyze([Input(f"process {look.pid}", lines_of(look), as_is=True)], keep=keep or Keep()))
 
     @property
     def pid(self) -> int:
@@ -75,19 +73,19 @@ class Looked:
         return report_of(self.analysis, style, layout)
 
 
-def looks_at(pids: Sequence[int], secrets: bool = False) -> list[Looked]:
+def looks_at(pids: Sequence[int], keep: Keep) -> list[Looked]:
     """At each process once; who has gone meanwhile is named, and left out.
 
     Raises:
         CaptureError: none is there.
     """
     if len(pids) == 1:
-        return [Looked.at(pids[0], secrets)]
+        return [Looked.at(pids[0], keep)]
     looks: dict[int, Looked] = {}
     reasons = []
     for pid in pids:
         try:
-            look = Looked.at(pid, secrets)
+            look = Looked.at(pid, keep)
         except CaptureError as error:
             reasons.append(str(error))
         else:

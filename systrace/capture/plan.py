@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from systrace.capture.choosing import AUTO, names, tracers_for
 from systrace.capture.keepalive import Keepalives
@@ -21,6 +22,9 @@ from systrace.reporters.choosing import Wanted
 from systrace.settings import Settings, settings
 from systrace.tracers import TRACERS, Tracer
 from systrace.units import named, seconds, size
+
+if TYPE_CHECKING:
+    from systrace.model import Keep as Showing
 
 SHORTEST = 64  # bytes of a string that tell anything
 
@@ -58,7 +62,15 @@ class Options:
     on_stall: str | None = None
     strict: bool = False
     show_secrets: bool = False
+    redact_names: bool = False
     utc: bool = False
+
+    @property
+    def kept(self) -> Showing:
+        """What reports may show."""
+        from systrace.model import Keep
+
+        return Keep(secrets=self.show_secrets, redact_names=self.redact_names)
 
 
 @dataclass(slots=True)
@@ -141,6 +153,8 @@ def plan_of(options: Options) -> Plan:
     if options.keepalive:
         Keepalives.parse(options.keepalive)
     keep = options.keep or known.text("keep")
+    if options.check and options.redact_names:
+        raise UsageError("--check asks those whom --redact-names would hide: choose one")
     timeout = named("--timeout", seconds, options.timeout) if options.timeout is not None else None
     limit = named("--max-size", size, options.max_size) if options.max_size is not None else None
     named_tracer = tracer_named(options.tracer)

@@ -23,6 +23,7 @@ from systrace.tracers.waiting import Running
 
 if TYPE_CHECKING:
     from systrace.capture.looking import Looked
+    from systrace.model import Keep
 
 _AGAIN = 4  # looks for each time that was asked for, while nothing moves and nothing hangs either
 _REST = 50  # times the cost of such a look: at most 2 % of a processor
@@ -55,12 +56,12 @@ class _Progress:
 class Moments:
     """Who looks at the whole job, when there is reason to, and tells."""
 
-    def __init__(self, pid: int, tell: Tell, *, after_s: float | None = None, secrets: bool = False) -> None:
+    def __init__(self, pid: int, tell: Tell, *, after_s: float | None = None, keep: Keep | None = None) -> None:
         """`after_s`: how long nothing has to happen, None: only who asks is told."""
         self._pid = pid
         self._tell = tell
         self.after_s = after_s
-        self._secrets = secrets
+        self._keep = keep
         self._one = threading.Lock()  # held while somebody looks and tells
         self._closed = False
         self._quiet: _Progress | None = None  # the first of those without any progress since
@@ -104,7 +105,7 @@ class Moments:
             try:
                 from systrace.capture.looking import Looked
 
-                looked = Looked.at(self._pid, self._secrets, self.after_s)
+                looked = Looked.at(self._pid, self._keep, self.after_s)
                 hangs = stall is not None and stall(looked)
                 if stall is None or hangs:
                     self._tell(looked, hangs)

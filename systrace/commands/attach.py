@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, completing
-from systrace.commands.options import Check, Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
+from systrace.commands.options import Check, Outputs, RedactNames, Save, ShowSecrets, Strings, Styles, TracerName, Utc
 
 HELP = """Say at once what process PID and its children wait for, then trace them and report.
 
@@ -53,6 +53,7 @@ def attach(
     styles: Styles = None,
     check: Check = False,
     show_secrets: ShowSecrets = False,
+    redact_names: RedactNames = False,
     utc: Utc = False,
     tracer: TracerName = None,
     string_limit: Strings = "4096",
@@ -75,6 +76,7 @@ def attach(
         more=more,
         check=check,
         show_secrets=show_secrets,
+        redact_names=redact_names,
         utc=utc,
         tracer=tracer,
         string_limit=string_limit,

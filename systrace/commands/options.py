@@ -48,6 +48,9 @@ ServerLogs = Annotated[
 ShowSecrets = Annotated[
     bool, typer.Option("--show-secrets", help="Mask nothing: passwords, tokens, cookies are shown.")
 ]
+RedactNames = Annotated[
+    bool, typer.Option("--redact-names", help="Replace addresses, hosts, users and home directories, too.")
+]
 Strings = Annotated[
     str, typer.Option("--string-limit", "-s", metavar="SIZE", help="Bytes recorded of each read or write (4096, 64k).")
 ]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from systrace.commands import app, say
-from systrace.commands.options import Outputs, ServerLogs, ShowSecrets, Styles, Utc
+from systrace.commands.options import Outputs, RedactNames, ServerLogs, ShowSecrets, Styles, Utc
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from systrace.commands.reading.sending import Sender
     from systrace.idle_limits import Limit
@@ -65,6 +65,7 @@ def parse(
     ] = None,
     server_logs: ServerLogs = None,
     show_secrets: ShowSecrets = False,
+    redact_names: RedactNames = False,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Read so many of several recordings side by side.")
     ] = 1,
@@ -82,7 +83,6 @@ def parse(
     from systrace.commands.reading.output import output_places
     from systrace.commands.reading.side_by_side import Apart, side_by_side
     from systrace.commands.reading.survey import row_of, survey
-    from systrace.errors import UsageError
     from systrace.idle_limits import read
     from systrace.model import Keep
     from systrace.observations import read as observed
@@ -95,16 +95,21 @@ def parse(
 
     asked = wanted(styles or (), outputs or ())
     reporters = [REPORTERS[each.style] for each in asked]
-    if socket is not None and [each.style for each in asked] != ["table"]:
-        raise UsageError("--socket works only with --format table")
+    _at_odds(
+        {
+            "--socket works only with --format table": socket is not None
+            and [each.style for each in asked] != ["table"],
+            "--otlp and --show-secrets: what is sent is masked: choose one": otlp is not None and show_secrets,
+            "--redact-names hides what --server-log and --context are matched by: choose one": redact_names
+            and bool(server_logs or context),
+        }
+    )
     places = output_places(
         [each.output for each in asked], logs, (limits, keylog, *(context or ()), *map(Path, server_logs or ()))
     )
-    if otlp is not None and show_secrets:
-        raise UsageError("--otlp and --show-secrets: what is sent is masked: choose one")
     send = _sender(otlp) if otlp is not None else None
     sent = [REPORTERS["otlp"]] if otlp is not None else []
-    keep = kept([*reporters, *sent], Keep(calls_of=socket, secrets=show_secrets))
+    keep = kept([*reporters, *sent], Keep(calls_of=socket, secrets=show_secrets, redact_names=redact_names))
     own = read(limits, users=True) if limits is not None else _set_limits()
     facts = [each for path in context or () for each in observed(path)]
     failed = False
@@ -151,6 +156,15 @@ def parse(
     else:
         whole = show_found(found, complaints, places, show, around)
     raise typer.Exit(int(failed) if whole else 2)
+
+
+def _at_odds(conflicts: Mapping[str, bool]) -> None:
+    """Options that exclude each other."""
+    from systrace.errors import UsageError
+
+    for complaint, there in conflicts.items():
+        if there:
+            raise UsageError(complaint)
 
 
 def _sender(url: str) -> Sender:

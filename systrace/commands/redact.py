@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from systrace.commands import app, say
+from systrace.commands.options import RedactNames
 
 HELP = """Write a recording without its secrets, that parses to the same verdict.
 
@@ -27,9 +28,7 @@ Exit status: 0, or 2 when LOG could not be read or OUT could not be written.
 def redact(
     log: Annotated[str, typer.Argument(metavar="LOG", help="strace's output, a file.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The new recording.")],
-    redact_names: Annotated[
-        bool, typer.Option("--redact-names", help="Replace addresses, hosts, users and home directories as well.")
-    ] = False,
+    redact_names: RedactNames = False,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is there.")] = False,
 ) -> None:
     """See HELP."""

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperOption
 
 from systrace.commands import app
-from systrace.commands.options import Check, Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
+from systrace.commands.options import Check, Outputs, RedactNames, Save, ShowSecrets, Strings, Styles, TracerName, Utc
 from systrace.commands.plugged import Plugged, option
 from systrace.keepalive import ADVISED
 
@@ -107,6 +107,7 @@ def run(
     styles: Styles = None,
     check: Check = False,
     show_secrets: ShowSecrets = False,
+    redact_names: RedactNames = False,
     utc: Utc = False,
     quiet: Annotated[bool, typer.Option("--quiet-if-healthy", help="No report when all is well (for cron).")] = False,
     on_failure: Annotated[
@@ -174,6 +175,7 @@ def run(
         more=more,
         check=check,
         show_secrets=show_secrets,
+        redact_names=redact_names,
         utc=utc,
         quiet=quiet,
         verdict_status=verdict_status,

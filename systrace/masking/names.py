@@ -14,6 +14,9 @@ _HOST = re.compile(rb"(?:(?<=//)|(?<![\w./-]))(?:[A-Za-z0-9](?:[\w-]{0,62})\.){1
 _HOME = re.compile(rb"(?<=/home/|Users/)[\w.-]{1,64}|(?<=/crontabs/)[\w.-]{1,64}|(?<=/run/user/)[\w.-]{1,64}")
 _MAIL = re.compile(rb"(?<![\w.+-])[\w.+-]{1,64}(?=@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8})")
 _WIRE = re.compile(rb"(?:[\x01-\x1f][\w-]{1,31}){2,10}(?=[\0\xc0])")  # a name as RFC 1035 3.1 has it
+_PACKED = re.compile(  # the address of an A or AAAA record (RFC 1035 3.2.1, RFC 3596 2.1)
+    rb"(?<=\0\x01\0\x01.{4}\0\x04).{4}|(?<=\0\x1c\0\x01.{4}\0\x10).{16}", re.DOTALL
+)
 _STRING = re.compile(rb'"((?:[^"\\]|\\.)*)', re.DOTALL)
 _FACT = b"# systrace: "
 _NAMED = re.compile(rb'("(host|user)": ")([^"\\]{1,255})(?=")')
@@ -66,6 +69,9 @@ class Names:
             return self._host(name)
         if kind == "address":
             return self._address(name)
+        if kind == "packed":
+            text = ipaddress.ip_address(name).compressed.encode()
+            return ipaddress.ip_address(self._address(text).decode()).packed
         return self._wire(name) if kind == "wire" else self._other(kind, name)
 
     def _wire(self, name: bytes) -> bytes:
@@ -118,7 +124,14 @@ class Names:
 
 def _found(data: bytes) -> list[tuple[str, int, int]]:
     """(kind, from, to) of what may be a name, in order; none within another."""
-    kinds = (("wire", _WIRE), ("user", _MAIL), ("user", _HOME), ("host", _HOST), ("address", _ADDRESS))
+    kinds = (
+        ("packed", _PACKED),
+        ("wire", _WIRE),
+        ("user", _MAIL),
+        ("user", _HOME),
+        ("host", _HOST),
+        ("address", _ADDRESS),
+    )
     found = sorted(
         (m.start(), number, m.end()) for number, (_kind, form) in enumerate(kinds) for m in form.finditer(data)
     )
@@ -139,5 +152,5 @@ def _spliced(text: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
 
 
 def _escaped(data: bytes) -> bytes:
-    """Lengths of labels as strace shows bytes."""
-    return b"".join(bytes((byte,)) if byte >= 0x20 else b"\\%03o" % byte for byte in data)
+    """As strace shows bytes."""
+    return b"".join(bytes((byte,)) if 0x20 <= byte < 0x7F and byte not in b'"\\' else b"\\%03o" % byte for byte in data)

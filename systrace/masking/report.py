@@ -63,7 +63,8 @@ def _mask_paths(socket: Socket, masks: Masks) -> None:
 
 
 def _place(place: Endpoint | None, masks: Masks) -> Endpoint | None:
-    return replace(place, path=masks.text(place.path)) if place is not None and place.path else place
+    path = masks.text(place.path) if place is not None else ""
+    return place if place is None or path == place.path else replace(place, path=path)
 
 
 def _peer(peer: str | None, masks: Masks) -> str | None:

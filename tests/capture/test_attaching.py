@@ -238,9 +238,10 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
 
 def test_options_are_named_as_on_the_command_line() -> None:
-    assert [field.name for field in dataclasses.fields(Options)] == (
-        "pids names wait_for passive seconds save report style tracer string_limit force show_secrets utc more check".split()
+    known = (
+        "pids names wait_for passive seconds save report style tracer string_limit force show_secrets utc more check"
     )
+    assert [field.name for field in dataclasses.fields(Options)] == [*known.split(), "redact_names"]
 
 
 def test_words_of_attach() -> None:

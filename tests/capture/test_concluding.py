@@ -10,7 +10,7 @@ import pytest
 
 from systrace import Input
 from systrace.capture import answers
-from systrace.capture.concluding import Conclusion, conclude, watch
+from systrace.capture.concluding import Conclusion, Wishes, conclude, watch
 from systrace.model import Event
 from systrace.reporters.layout import Layout
 
@@ -34,7 +34,7 @@ LINES = [
 def concluded(result: bytes, status: int) -> Conclusion:
     """Of a job that makes one connection."""
     lines = (SOCKET + CONNECT % result + ENDED % (status, status)).splitlines(keepends=True)
-    return Conclusion.read(conclude("t", iter(lines), "json", Layout()))
+    return Conclusion.read(conclude("t", iter(lines), Wishes("json", Layout())))
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_every_severity_counts_that_the_contract_names(monkeypatch: pytest.Monke
     for severity, fails in (("fatal", True), ("error", True), ("warning", False), ("info", False)):
         analysis.findings[:] = [replace(finding, severity=severity)]
         monkeypatch.setattr(pipeline, "analyze", lambda *_a, **_k: analysis)
-        assert Conclusion.read(conclude("t", iter(()), "json", Layout())).failed == fails
+        assert Conclusion.read(conclude("t", iter(()), Wishes("json", Layout()))).failed == fails
 
 
 def test_further_reports_come_with_the_first() -> None:
-    whole = conclude("t", iter(LINES), "table", Layout(), more=[("json", Layout()), ("table", Layout(40))])
+    whole = conclude("t", iter(LINES), Wishes("table", Layout(), [("json", Layout()), ("table", Layout(40))]))
     answer = Conclusion.read(whole)
-    alone = Conclusion.read(conclude("t", iter(LINES), "json", Layout()))
+    alone = Conclusion.read(conclude("t", iter(LINES), Wishes("json", Layout())))
     assert alone.more == ()
     assert bytes(answer.report).startswith(b"FAILED")
     assert (answer.more[0], len(answer.more)) == (alone.report, 2)
@@ -75,9 +75,9 @@ def test_further_reports_come_with_the_first() -> None:
 
 def test_long_reports_are_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     more = [("json", Layout()), ("table", Layout(40))]
-    short = Conclusion.read(conclude("t", iter(LINES), "table", Layout(), more=more))
+    short = Conclusion.read(conclude("t", iter(LINES), Wishes("table", Layout(), more)))
     monkeypatch.setattr(answers, "IN_MEMORY", 2_000)
-    whole = conclude("t", iter(LINES), "table", Layout(), more=more)
+    whole = conclude("t", iter(LINES), Wishes("table", Layout(), more))
     assert isinstance(whole, mmap.mmap)
     answer = Conclusion.read(whole)
     assert [type(each) for each in (answer.report, *answer.more)] == [bytes, memoryview, bytes]
@@ -85,15 +85,15 @@ def test_long_reports_are_not_in_memory(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_conclusion_goes_through_a_pipe() -> None:
-    answer = Conclusion.read(conclude("the trace", iter(LINES), "json", Layout()))
+    answer = Conclusion.read(conclude("the trace", iter(LINES), Wishes("json", Layout())))
     assert (answer.failed, answer.healthy) == (True, False)
     assert answer.line == ""
-    assert "192.0.2.7:81" in Conclusion.read(conclude("the trace", iter(LINES), "table", Layout())).line
+    assert "192.0.2.7:81" in Conclusion.read(conclude("the trace", iter(LINES), Wishes("table", Layout()))).line
     assert json.loads(bytes(answer.report))["verdict"]["cause"] == "connect-refused"
 
 
 def test_nothing_recorded_is_still_concluded() -> None:
-    answer = Conclusion.read(conclude("the trace", iter(()), "json", Layout()))
+    answer = Conclusion.read(conclude("the trace", iter(()), Wishes("json", Layout())))
     assert json.loads(bytes(answer.report))["verdict"]["outcome"] == "inconclusive"
     assert not answer.failed
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from systrace.capture.concluding import Conclusion, conclude
+from systrace.capture.concluding import Conclusion, Wishes, conclude
 from systrace.capture.telling import name_of, outlets_of, tell, tell_unstarted
 from systrace.errors import CommandError, SystraceError
+from systrace.model import Keep
 from systrace.reporters.layout import Layout
 from systrace.telemetry import JobRun, Outlet
 from tests.masking.planted import PLANTS, planted
@@ -43,7 +44,7 @@ class Broken(Outlet):
 def test_no_secret_is_told(failing: int, secrets: bool) -> None:
     """Even where the user's own report shows them."""
     lines = iter(planted(failing).encode().splitlines(keepends=True))
-    found = Conclusion.read(conclude("t", lines, "json", Layout(), secrets=secrets, sent=["otlp"]))
+    found = Conclusion.read(conclude("t", lines, Wishes("json", Layout(), keep=Keep(secrets=secrets), sent=["otlp"])))
     kept = Kept()
     tell([(kept, "")], "job", 1, 0.0, 1.0, found)
     ((run, report),) = kept.runs

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from systrace.capture.concluding import conclude, watch
+from systrace.capture.concluding import Wishes, conclude, watch
 from systrace.capture.live import words
 from systrace.errors import UsageError
 from systrace.masking.calls import CallMasks
@@ -55,7 +55,7 @@ def test_no_report_has_one(style: str) -> None:
 def test_no_report_of_a_refused_login_has_one(style: str, failing: int) -> None:
     """Its evidence is the login, and the answer that repeats the secret; as `run` writes it, and --on-failure gets it."""
     lines = iter(planted(failing).encode().splitlines(keepends=True))
-    assert not found(bytes(conclude("job.strace", lines, style, FULL)))
+    assert not found(bytes(conclude("job.strace", lines, Wishes(style, FULL))))
 
 
 def test_secrets_can_be_shown() -> None:
