@@ -6,12 +6,16 @@ It confirms, refutes or bounds what the lines of the trace suggest. Where it con
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from systrace.model import Draft, Socket
 from systrace.observations import Observation
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.stalls import Stall
 from systrace.words import seconds
+
+if TYPE_CHECKING:
+    from systrace.rules.rule import Rule
 
 _SLACK_NS = 2 * SECOND  # logs of whole seconds
 _SHARE = 1.05
@@ -140,11 +144,32 @@ def heed_elsewhere(case: Case, finding: Draft) -> None:
         finding.summary = f"{finding.summary} {word.text}"
     for each in case.evidence.observations:
         told = _probed(each, finding, socket)
-        if told and told not in finding.summary:
+        if told and told not in finding.summary and _concerns(each, rule):
             finding.summary = f"{finding.summary} {told}"
-            finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
-            if each.kind in rule.proven_by:
+            if not _configured(each):
+                finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
+            if each.kind in rule.proven_by and _proves(each, finding):
                 finding.confidence = "confirmed"
+
+
+def _configured(observation: Observation) -> bool:
+    """It was read from a cloud's rules; nothing was tried."""
+    return observation.value.get("configured") is True
+
+
+def _concerns(observation: Observation, rule: Rule) -> bool:
+    """What a cloud's rules say of connections, or of silence, is said of findings about these."""
+    if not _configured(observation):
+        return True
+    return observation.kind in rule.proven_by or (observation.kind != "path-limit" and rule.of_connect)
+
+
+def _proves(observation: Observation, finding: Draft) -> bool:
+    """A limit on silence proves what outlasted it, where the log shows whether keepalive was on."""
+    if observation.kind != "path-limit":
+        return True
+    below_s, lasted_ns = bracket(observation)[1], finding.duration_ns
+    return finding.confidence == "likely" and below_s is not None and (lasted_ns or 0) >= below_s * SECOND
 
 
 _SETTLED = ("nc ", "dig ", "getent ", "ping ", "tracepath ", "traceroute ", "mtr ", "openssl s_client")
@@ -157,4 +182,5 @@ def _probed(observation: Observation, finding: Draft, socket: Socket) -> str:
     text = observation.value.get("text")
     if observation.kind.startswith("server-") or observation.subject not in about or not isinstance(text, str):
         return ""
-    return f"Probed by {observation.source or 'somebody else'}: {text.rstrip('.')}."
+    lead = "By the configuration, as read by" if _configured(observation) else "Probed by"
+    return f"{lead} {observation.source or 'somebody else'}: {text.rstrip('.')}."
