@@ -68,6 +68,19 @@ def judge(
     return _blocked(name, groups, near, other, f"{_NAMES.get(protocol, protocol)} {port}", inbound)
 
 
+def untracked(inventory: Inventory, groups: Sequence[str]) -> bool:
+    """All traffic may go out and come in: such connections are not tracked, and not forgotten (EC2 user guide)."""
+    known = [each for each in inventory.known("SecurityGroups") if text(each, "GroupId") in groups]
+    ways = ("IpPermissions", "IpPermissionsEgress")
+    return all(any(_of_all(rule) for group in known for rule in dicts(group, way)) for way in ways)
+
+
+def _of_all(rule: Record) -> bool:
+    low, high = number(rule, "FromPort"), number(rule, "ToPort")
+    whole = text(rule, "IpProtocol") == _ANY or (low == 0 and high == 65535)
+    return whole and not {"0.0.0.0/0", "::/0"}.isdisjoint(_cidrs(rule))
+
+
 def _blocked(name: str, groups: Sequence[str], near: list[str], other: Other, wanted: str, inbound: bool) -> Step:
     way = _way(inbound)
     every = ", ".join(groups)

@@ -86,12 +86,15 @@ class Live(Inventory):
     def _refusals(self, key: str) -> Iterator[None]:
         """What may not be read is remembered as such: a refusal is no answer."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             yield
         except ClientError as error:
             told = error.response.get("Error", {})
             self.refused(key, f"{told.get('Code', 'refused')}")
+        except ResponseParserError:
+            self.refused(key, "the answer is none of AWS's")
         except BotoCoreError as error:
             self.refused(key, str(error))
 
@@ -105,7 +108,10 @@ class Live(Inventory):
             raise ValueError(f"{call.operation} may change something")
         client = self._clients.get(call.service)
         if client is None:
-            client = self._clients[call.service] = self._session.client(call.service)
+            from botocore.config import Config
+
+            patience = Config(connect_timeout=5, read_timeout=30, retries={"max_attempts": 3})
+            client = self._clients[call.service] = self._session.client(call.service, config=patience)
         if client.can_paginate(call.operation):
             pages = client.get_paginator(call.operation).paginate(**arguments)
         else:
@@ -118,8 +124,9 @@ class Live(Inventory):
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise CaptureError(f"AWS: {error}") from None

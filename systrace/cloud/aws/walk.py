@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from systrace.cloud.aws import acls, exempt, groups, interfaces, routes
+from systrace.cloud.aws import acls, exempt, groups, interfaces, routes, tracking
 from systrace.cloud.aws.groups import Other
 from systrace.cloud.aws.interfaces import Interface
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.questions import Question
-from systrace.cloud.aws.records import address, contains, dicts, text
+from systrace.cloud.aws.records import address, contains, dicts, number, text
 from systrace.cloud.aws.routes import Route
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, UNKNOWN, PathLimit, Step, Way, allowed, blocked
 
@@ -231,7 +231,10 @@ class Walk:
 
     def limits_of_tracking(self) -> None:
         """Security groups track connections, and forget silent ones where the interface says so."""
-        config = self.source.record.get("ConnectionTrackingConfiguration")
-        told = config.get("TcpEstablishedTimeout") if isinstance(config, dict) else None
-        if type(told) is int and self.question.protocol == "tcp":
-            self.limit(self.source.identity, "EC2 connection tracking", float(told), "silent")
+        if self.question.protocol != "tcp" or groups.untracked(self.inventory, self.source.groups):
+            return
+        told = number(self.source.record, "ConnectionTrackingConfiguration", "TcpEstablishedTimeout")
+        if told is not None:
+            self.limit(self.source.identity, "EC2 connection tracking", told, "silent")
+        elif self.source.instance and tracking.is_short(self.inventory, self.source.instance):
+            self.limit(self.source.identity, "EC2 connection tracking (Nitro v6)", tracking.SHORT_S, "silent")
