@@ -5,7 +5,7 @@ from __future__ import annotations
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
 from tests.cloud.setup import DB, NEAR, OUT, port, setup
-from tests.cloud.world import ANY, ANY6, World, entry, everything, last, rule
+from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, everything, last, rule
 
 # ---------------------------------------------------------------------------------------------------- security groups
 
@@ -209,6 +209,19 @@ def _(w: World) -> None:
 def _(w: World) -> None:
     w.table("rtb-a", "subnet-a", routes=[{"DestinationCidrBlock": "10.9.0.0/16", "VpcPeeringConnectionId": "pcx-1"}])
     w["VpcPeeringConnections"].append({"VpcPeeringConnectionId": "pcx-1", "Status": {"Code": "active"}})
+
+
+@setup(
+    "out to a group of the other VPC alone",
+    ("10.9.0.9", 443),
+    UNKNOWN,
+    "security-group-out",
+    "sg-there, of another VPC",
+)
+def _(w: World) -> None:
+    pair = rule(443, group="sg-there")
+    pair["UserIdGroupPairs"][0] |= {"VpcPeeringConnectionId": "pcx-1", "UserId": FOREIGN}
+    w.group("sg-app", egress=[pair])
 
 
 @setup("peering that nobody accepted", ("10.9.0.9", 443), BLOCKED, "peering", "pending-acceptance")

@@ -205,6 +205,21 @@ def _(w: World) -> None:
     pass
 
 
+@setup("an interface that is attached to nothing", DB, BLOCKED, "destination", "attached to nothing")
+def _(w: World) -> None:
+    w.one("NetworkInterfaces", "eni-db")["Status"] = "available"
+
+
+@setup("the job's own host", ("10.0.1.10", 80), ALLOWED)
+def _(w: World) -> None:
+    w.group("sg-app")
+
+
+@setup("its loopback", ("127.0.0.1", 80), ALLOWED)
+def _(w: World) -> None:
+    w.group("sg-app")
+
+
 @setup("an instance that was stopped", DB, BLOCKED, "instance", "i-db is stopped")
 def _(w: World) -> None:
     w.one("NetworkInterfaces", "eni-db")["Attachment"] = {"InstanceId": "i-db", "DeviceIndex": 0}

@@ -95,15 +95,24 @@ class Made:
     """A VPC of its own: subnets a (the job's) and b, the job 10.0.1.10 and a database 10.0.2.20, default ACL."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        self.ec2 = boto3.client(
-            "ec2", endpoint_url=environment["AWS_ENDPOINT_URL"], region_name="eu-west-1",
-            aws_access_key_id="x", aws_secret_access_key="x",
-        )  # fmt: skip
+        self._url = environment["AWS_ENDPOINT_URL"]
+        self.ec2 = self.client("ec2")
         self.vpc = self.ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
         self.a, self.b = (self.subnet(block) for block in ("10.0.1.0/24", "10.0.2.0/24"))
         self.app, self.db = (self.group(name) for name in ("app", "db"))
         self.job = self.interface(self.a, "10.0.1.10", self.app)
-        self.interface(self.b, "10.0.2.20", self.db)
+        there = self.interface(self.b, "10.0.2.20", self.db)
+        self.ec2.run_instances(
+            ImageId="ami-12c6146b",
+            MinCount=1,
+            MaxCount=1,
+            NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": there}],
+        )
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service, endpoint_url=self._url, region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x"
+        )
 
     def subnet(self, block: str) -> str:
         return str(self.ec2.create_subnet(VpcId=self.vpc, CidrBlock=block)["Subnet"]["SubnetId"])
@@ -146,9 +155,9 @@ class Made:
         return str(made)
 
 
-def asked(environment: dict[str, str], made: Made, peer: str) -> tuple[int, Any]:
+def asked(environment: dict[str, str], made: Made, peer: str, *more: str) -> tuple[int, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "systrace", "aws", peer, "--from", made.job, "--format", "json"],
+        [sys.executable, "-m", "systrace", "aws", peer, "--from", made.job, "--format", "json", *more],
         capture_output=True, text=True, check=False, timeout=60, env=os.environ | environment,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
@@ -167,7 +176,8 @@ def test_a_group_that_does_not(aws: dict[str, str]) -> None:
     made = Made(aws)
     made.admit(made.db)
     status, told = asked(aws, made, "10.0.2.20:5432")
-    assert (status, told["verdict"]["step"], told["steps"][-2]["at"]) == (1, "security-group-in", made.db)
+    step = next(each for each in told["steps"] if each["outcome"] == "blocked")
+    assert (status, told["verdict"]["step"], step["at"]) == (1, "security-group-in", made.db)
 
 
 def test_answers_to_a_share_of_the_ports(aws: dict[str, str]) -> None:
@@ -212,6 +222,50 @@ def test_what_aws_does_not_answer_is_unknown(aws: dict[str, str]) -> None:
     status, told = asked(aws, made, "198.51.100.9:443")
     assert (status, told["verdict"]["step"]) == (2, "block-public-access")
     assert "ec2:DescribeVpcBlockPublicAccessOptions" in told["advice"][0]
+
+
+def test_flow_logs_of_a_group(aws: dict[str, str]) -> None:
+    made = Made(aws)
+    made.admit(made.app)
+    logs = made.client("logs")
+    logs.create_log_group(logGroupName="flows")
+    logs.create_log_stream(logGroupName="flows", logStreamName="x")
+    told = f"2 111111111111 {made.job} 10.0.1.10 10.0.2.20 41000 5432 6 3 180 1 60 REJECT OK"
+    logs.put_log_events(logGroupName="flows", logStreamName="x",
+                        logEvents=[{"timestamp": int(time.time() * 1000), "message": told}])  # fmt: skip
+    status, found = asked(aws, made, "10.0.2.20:5432", "--flow-logs", "flows")
+    assert (status, found["flow_logs"]["seen"][0]["outcome"]) == (1, "rejected-out")
+    assert found["verdict"]["text"].startswith("blocked (flow logs)")
+
+
+def test_a_group_that_is_not_there(aws: dict[str, str]) -> None:
+    made = Made(aws)
+    argv = [sys.executable, "-m", "systrace", "aws", "10.0.2.20:5432", "--from", made.job, "--flow-logs", "nowhere"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=os.environ | aws)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+    assert "ResourceNotFoundException" in done.stderr
+
+
+def test_the_interface_of_a_task(aws: dict[str, str]) -> None:
+    """By its ARN, and by its id alone: clusters are listed then."""
+    made = Made(aws)
+    made.admit(made.app)
+    made.ec2.modify_vpc_attribute(VpcId=made.vpc, EnableDnsHostnames={"Value": True})
+    ecs = made.client("ecs")
+    ecs.create_cluster(clusterName="prod")
+    ecs.register_task_definition(
+        family="job", networkMode="awsvpc", containerDefinitions=[{"name": "job", "image": "job", "memory": 512}]
+    )
+    network = {"awsvpcConfiguration": {"subnets": [made.a], "securityGroups": [made.app]}}
+    task = ecs.run_task(cluster="prod", taskDefinition="job", launchType="FARGATE", networkConfiguration=network)
+    arn = task["tasks"][0]["taskArn"]
+    own = next(
+        each["value"] for each in task["tasks"][0]["attachments"][0]["details"] if each["name"] == "networkInterfaceId"
+    )
+    for said in (arn, arn.rpartition("/")[2]):
+        made.job = said
+        status, told = asked(aws, made, "10.0.2.20:5432")
+        assert (status, told["source"]["interface"]) == (0, own), told
 
 
 # ---------------------------------------------------------------------------------------------------- without an answer

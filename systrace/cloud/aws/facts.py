@@ -106,6 +106,13 @@ def advice(way: Way) -> list[str]:
     step = way.deciding
     said = [step.change, f"ask: {step.ask}" if step.ask else ""] if step is not None else []
     told = [clean(each, _TEXT) for each in said if each]
+    silence = way.question.silence_s or 0
+    told += [
+        f"{limit_text(each)}, and the job's was silent for {silence:.0f} s: the idle timeout there must be longer than what "
+        "the job waits for; keepalive does not count"
+        for each in way.limits
+        if not each.unseen and silence >= each.idle_s
+    ]
     if held_against(way):
         told.append(
             f"keepalive of {IDLE_S} s on this connection (SO_KEEPALIVE, TCP_KEEPIDLE), and on this host: {ADVISED_SYSCTLS}"

@@ -132,6 +132,9 @@ def _matches(inventory: Inventory, rule: Record, other: Other) -> str:
     for pair in dicts(rule, "UserIdGroupPairs"):
         identity = text(pair, "GroupId")
         if not other.private:
+            if text(pair, "VpcPeeringConnectionId"):
+                whom = f"account {text(pair, 'UserId') or 'of the other VPC'}: whether {other} is in {identity}"
+                unclear = MissingError(f"whether {other} is in {identity}, of another VPC, is not known", whom)
             continue
         if other.groups is None:
             unclear = MissingError(f"whether {other} is in {identity} is not known: {other.why}", other.why)

@@ -65,28 +65,64 @@ class Interface:
         """That it is attached to."""
         return text(self.record, "Attachment", "InstanceId")
 
+    @property
+    def is_loose(self) -> bool:
+        """Nothing is attached to it (any more)."""
+        return text(self.record, "Status") == "available" and not text(self.record, "Attachment", "AttachmentId")
+
     def __str__(self) -> str:
         about = f" ({self.description})" if self.description else f" ({self.instance})" if self.instance else ""
         return f"{self.identity}{about}"
+
+
+class _Index:
+    """All of them by their addresses: an account has thousands."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.private: dict[str, list[Interface]] = {}
+        self.public: dict[str, list[Interface]] = {}
+        self.prefixed: list[Interface] = []
+        for record in records:
+            one = Interface.of(record)
+            for each in one.addresses:
+                self.private.setdefault(str(address(each)), []).append(one)
+            for each in {*one.publics()} - {""}:
+                self.public.setdefault(str(address(each)), []).append(one)
+            if record.get("Ipv4Prefixes") or record.get("Ipv6Prefixes"):
+                self.prefixed.append(one)
+
+
+def _index(inventory: Inventory) -> _Index:
+    return inventory.remembered("interfaces", lambda: _Index(inventory.records("NetworkInterfaces")))
+
+
+def having(inventory: Inventory, host: str) -> list[Interface]:
+    """All that have an address, private or public: VPCs may use the same.
+
+    Raises:
+        MissingError: the interfaces were not read, or nobody has it in the pages that were.
+    """
+    index, wanted = _index(inventory), str(address(host))
+    found = [*index.private.get(wanted, []), *(each for each in index.prefixed if each.has(host))]
+    found += index.public.get(wanted, [])
+    if not found:
+        inventory.check_whole("NetworkInterfaces")
+    return list({each.identity: each for each in found}.values())
 
 
 def at(inventory: Inventory, host: str, vpc: str) -> Interface | None:
     """Who has a private address in a VPC; None: nobody, as far as this account sees.
 
     Raises:
-        MissingError: the interfaces were not read.
+        MissingError: as `having`.
     """
-    found = inventory.found(
-        "NetworkInterfaces", lambda each: text(each, "VpcId") == vpc and Interface.of(each).has(host)
-    )
-    return Interface.of(found) if found is not None else None
+    return next((each for each in having(inventory, host) if each.vpc == vpc and each.has(host)), None)
 
 
 def of_public(inventory: Inventory, host: str) -> Interface | None:
     """Whose public address this is; None: nobody's that this account sees.
 
     Raises:
-        MissingError: the interfaces were not read.
+        MissingError: as `having`.
     """
-    found = inventory.found("NetworkInterfaces", lambda each: bool(host) and host in Interface.of(each).publics())
-    return Interface.of(found) if found is not None else None
+    return next((each for each in having(inventory, host) if host in each.publics()), None)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 from systrace.cloud.aws.calls import DETAILS, LISTS
 from systrace.cloud.aws.records import Record, dicts, text
+
+T = TypeVar("T")
 
 
 class MissingError(Exception):
@@ -24,6 +27,7 @@ class Inventory:
         self._details: dict[tuple[str, str], list[Record]] = {}
         self._torn: set[str] = set()  # an answer with more pages than were saved
         self._why: dict[str, str] = {}  # key -> why it could not be read
+        self._remembered: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------------------------------- filling
 
@@ -64,6 +68,13 @@ class Inventory:
         """Of a list what was read, without asking for it."""
         return self._lists.get(key, [])
 
+    def remembered(self, name: str, make: Callable[[], T]) -> T:
+        """What takes long to make of the records is made once: after all of them are read."""
+        if name not in self._remembered:
+            self._remembered[name] = make()
+        found: T = self._remembered[name]
+        return found
+
     def found(self, key: str, fits: Callable[[Record], bool]) -> Record | None:
         """The first that fits; None where the whole list has none.
 
@@ -71,11 +82,20 @@ class Inventory:
             MissingError: it was not read, or not to its end.
         """
         one = next((each for each in self.records(key) if fits(each)), None)
-        if one is None and key in self._torn:
+        if one is None:
+            self.check_whole(key)
+        return one
+
+    def check_whole(self, key: str) -> None:
+        """What is not in a list is only absent where the list is whole.
+
+        Raises:
+            MissingError: it was saved without its last pages.
+        """
+        if key in self._torn:
             raise MissingError(
                 f"{key} was saved with its first pages only", f"run `{LISTS[key].command}` without limits"
             )
-        return one
 
     def one(self, key: str, field: str, identity: str) -> Record:
         """The record with this id.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from systrace.cloud.aws.interfaces import Interface
+from systrace.cloud.aws.interfaces import Interface, having
 from systrace.cloud.aws.inventory import Inventory, MissingError
-from systrace.cloud.aws.records import Record, address, dicts, number, text
+from systrace.cloud.aws.records import address, dicts, number, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,50 +30,45 @@ def find(inventory: Inventory, hint: Hint) -> Interface:
     if hint.said:
         return _said(inventory, hint.said)
     if hint.addresses:
-        return _one(inventory, f"address {', '.join(hint.addresses[:3])}", _with(inventory, hint.addresses))
+        found = {one.identity: one for host in hint.addresses for one in having(inventory, host)}
+        return _one(f"address {', '.join(hint.addresses[:3])}", [*found.values()])
     if hint.identity:
-        return Interface.of(inventory.one("NetworkInterfaces", "NetworkInterfaceId", hint.identity))
+        return _known(inventory, hint.identity)
     if hint.mac:
         records = inventory.records("NetworkInterfaces")
-        return _one(inventory, f"MAC {hint.mac}", [each for each in records if text(each, "MacAddress") == hint.mac])
+        return _one(f"MAC {hint.mac}", [Interface.of(each) for each in records if text(each, "MacAddress") == hint.mac])
     raise MissingError(
         "which network interface the job has is not known: the log shows no address of its own, and this host has no metadata",
         "--from ENI, INSTANCE, TASK or IP",
     )
 
 
-def _with(inventory: Inventory, hosts: Sequence[str]) -> list[Record]:
-    found = []
-    for record in inventory.records("NetworkInterfaces"):
-        one = Interface.of(record)
-        if any(one.has(host) or host in one.publics() for host in hosts):
-            found.append(record)
-    return found
+def _known(inventory: Inventory, identity: str) -> Interface:
+    return Interface.of(inventory.one("NetworkInterfaces", "NetworkInterfaceId", identity))
 
 
-def _one(inventory: Inventory, what: str, found: Sequence[Record]) -> Interface:
+def _one(what: str, found: Sequence[Interface]) -> Interface:
     if not found:
         raise MissingError(
             f"no network interface that was read has {what}", "the account and region of the job, or --from"
         )
     if len(found) > 1:
-        names = ", ".join(f"{text(each, 'NetworkInterfaceId')} ({text(each, 'VpcId')})" for each in found[:4])
+        names = ", ".join(f"{each.identity} ({each.vpc})" for each in found[:4])
         raise MissingError(f"several network interfaces have {what}: {names}", "--from, with one of them")
-    return Interface.of(found[0])
+    return found[0]
 
 
 def _said(inventory: Inventory, said: str) -> Interface:
     if address(said) is not None:
-        return _one(inventory, f"address {said}", _with(inventory, [said]))
+        return _one(f"address {said}", having(inventory, said))
     if said.startswith("eni-"):
-        return Interface.of(inventory.one("NetworkInterfaces", "NetworkInterfaceId", said))
+        return _known(inventory, said)
     if said.startswith("i-"):
-        records = [
-            each for each in inventory.records("NetworkInterfaces") if text(each, "Attachment", "InstanceId") == said
-        ]
-        first = [each for each in records if number(each, "Attachment", "DeviceIndex") == 0]
-        return _one(inventory, f"instance {said}", first or records)
-    return Interface.of(inventory.one("NetworkInterfaces", "NetworkInterfaceId", _of_task(inventory, said)))
+        records = inventory.records("NetworkInterfaces")
+        own = [each for each in records if text(each, "Attachment", "InstanceId") == said]
+        first = [each for each in own if number(each, "Attachment", "DeviceIndex") == 0]
+        return _one(f"instance {said}", [Interface.of(each) for each in first or own])
+    return _known(inventory, _of_task(inventory, said))
 
 
 def _of_task(inventory: Inventory, said: str) -> str:

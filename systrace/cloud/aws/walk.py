@@ -115,7 +115,7 @@ class Walk:
                 change="give it one, or use the other family's address of the peer",
             )
             return
-        if self.source.has(self.question.peer):
+        if self.source.has(self.question.peer) or self._is_loopback():
             self.note(
                 "source", ALLOWED, self.source.identity, "the peer is the job's own host: nothing of AWS is in between"
             )
@@ -136,6 +136,10 @@ class Walk:
                 whose=self.whose,
             )
         self.follow(route)
+
+    def _is_loopback(self) -> bool:
+        found = address(self.question.peer)
+        return found is not None and found.is_loopback
 
     def follow(self, route: Route) -> None:
         """On to what a route leads to."""

@@ -34,7 +34,8 @@ class Course:
     def __init__(self, peers: Sequence[str], *, who: str, data: Path | None, flow_logs: str, as_json: bool) -> None:
         self._peers, self._who, self._as_json = peers, who, as_json
         self._inventory = _saved(data) if data is not None else _live()
-        self._flow_logs, self._records = flow_logs, list[flowlogs.Record]()
+        self._flow_logs, self._records = flow_logs, dict[str, list[flowlogs.Record]]()
+        self._sources: dict[tuple[str, ...], Interface | MissingError] = {}
 
     def run(self, *, save_facts: Path | None, add: bool) -> int:
         """Ask, tell, and keep what was found. Returns the exit status."""
@@ -43,8 +44,8 @@ class Course:
         found: list[Observation] = []
         statuses: set[int] = set()
         for questions, own in [self._asked(each) for each in self._peers]:
-            source = self._source(own)
             for question in questions:
+                source = self._source((question.local,) if question.local else own)
                 way = self._way(question, source)
                 facts = observations(way, time.time_ns(), os.uname().nodename)
                 found += facts
@@ -86,29 +87,44 @@ class Course:
     # -------------------------------------------------------------------------------------------------------- source
 
     def _source(self, own: tuple[str, ...]) -> Interface | MissingError:
-        hint = Hint(self._who, own)
-        if not self._who and not own:
-            from systrace.cloud.aws.metadata import hint as of_this_host
+        if own not in self._sources:
+            self._sources[own] = self._found(own)
+        return self._sources[own]
 
-            hint = of_this_host()
-            if hint.where:
-                say(f"the network interface is that of this host, by {hint.where}")
-        try:
-            return find(self._inventory, hint)
-        except MissingError as missing:
-            return missing
+    def _found(self, own: tuple[str, ...]) -> Interface | MissingError:
+        """By the log, or the user; else by this host's metadata: a container's bridge has addresses of its own."""
+        missing = MissingError("", "")
+        if self._who or own:
+            try:
+                return find(self._inventory, Hint(self._who, own))
+            except MissingError as unfound:
+                missing = unfound
+        if not self._who:
+            from systrace.cloud.aws.metadata import hint
+
+            here = hint()
+            try:
+                found = find(self._inventory, here)
+            except MissingError as unfound:
+                return missing if own else unfound
+            why = f"{missing.what}: " if own else ""
+            say(f"{why}the network interface is that of this host, by {here.where}")
+            return found
+        return missing
 
     def _way(self, question: Question, source: Interface | MissingError) -> Way:
         if isinstance(source, MissingError):
             return unknown_source(question, source)
         way = way_to(self._inventory, question, source)
         if self._flow_logs:
-            self._records = self._records or self._read_flow_logs(source)
-            way.flows.append(flowlogs.judge(self._records, source.identity, source.addresses, question))
+            if source.identity not in self._records:
+                self._records[source.identity] = self._read_flow_logs(source)
+            records = self._records[source.identity]
+            way.flows.append(flowlogs.judge(records, source.identity, source.addresses, question))
             there = _destination(way, self._inventory)
-            if there is not None and any(each.interface == there.identity for each in self._records):
+            if there is not None and any(each.interface == there.identity for each in records):
                 own = replace(question, peer=_own(source, question))
-                way.flows.append(flowlogs.judge(self._records, there.identity, there.addresses, own, inbound=True))
+                way.flows.append(flowlogs.judge(records, there.identity, there.addresses, own, inbound=True))
         return way
 
     def _read_flow_logs(self, source: Interface) -> list[flowlogs.Record]:

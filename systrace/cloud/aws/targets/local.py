@@ -18,6 +18,9 @@ def local(walk: Walk, route: Route) -> None:
 
     def judge() -> Step:
         there = interfaces.at(walk.inventory, peer, vpc)
+        if there is not None and there.is_loose:
+            said = f"{peer} is {there}, which is attached to nothing: nobody is there"
+            return blocked("destination", there.identity, said, f"attach {there.identity}, or use the address of today")
         if there is not None:
             return allowed("destination", there.identity, f"{peer} is {there}, {there.subnet}")
         walk.inventory.one("Vpcs", "VpcId", vpc)  # without it, it might be the resolver
