@@ -103,8 +103,8 @@ class Analyst:
         try:
             with os.fdopen(self._result, "rb", closefd=False) as pipe:
                 answer = received(pipe)
-        except OSError as error:
-            raise AnalysisFailed(f"no room for its answer: {error.strerror}") from None
+        except (OSError, MemoryError) as error:
+            raise AnalysisFailed(f"no room for its answer: {error}") from None
         _pid, status = os.waitpid(self.pid, 0)
         self.pid = 0
         if status == 0:

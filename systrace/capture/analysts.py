@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 
 
 def reporting_analyst(recording: Recording, plan: Plan, layout: Layout, keys: KeyFile | None) -> Analyst:
-    def work(lines: Iterator[bytes]) -> Answer:
+    more = [(style, replace(ReportTo(where).layout(), utc=layout.utc)) for style, where in plan.more]
+
+    def work(lines: Iterator[bytes]) -> Answer:  # in a process of its own, which has closed what it does not need
         path, options = keys.path if keys is not None else None, plan.options
-        more = [(style, replace(ReportTo(where).layout(), utc=layout.utc)) for style, where in plan.more]
         return conclude(
             recording.name, lines, options.style, layout, path, plan.limits, options.show_secrets, more, options.check
         )

@@ -261,7 +261,7 @@ def _trace(
         recording.end(
             {"exit_status": None, "ended": ended, "fault": fault, "lost_bytes": spooled.lost, **watcher.unseen}
         )
-        return _report(to, recording, analyst, fault, () if ended else roots)
+        return _report(to, recording, analyst, fault, () if ended else roots, early=not options.check)
 
 
 def _check_null() -> None:
@@ -357,16 +357,22 @@ def _packed(recording: Recording) -> None:
         complain(complaint)
 
 
-def _report(to: Outlets, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look]) -> bool:
+def _report(
+    to: Outlets, recording: Recording, analyst: Analyst, fault: str | None, released: Sequence[Look], *, early: bool
+) -> bool:
+    """`early`: nothing more comes into the recording, so it is whole and has its name while the analyst finishes."""
     if fault:
         complain(f"the recording is incomplete: {fault}")
+    if early:
+        _packed(recording)
     try:
         conclusion = Conclusion.read(analyst.finish())
+        recording.add(*(line.encode() for line in conclusion.facts))
     except AnalysisFailed as error:
-        _packed(recording)
         raise CaptureError(f"no report: the analysis failed: {error}") from None
-    recording.add(*(line.encode() for line in conclusion.facts))
-    _packed(recording)
+    finally:
+        if not early:
+            _packed(recording)
     for look in released:
         if not still_running(look):
             complain(

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from systrace.capture.answers import Answer, Report, part, spool, whole
+from systrace.capture.answers import Answer, Report, Spool, part
 from systrace.errors import SystraceError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def conclude(
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
     analysis = analyze([Input(name, lines, as_is=True)], keep=keep, keylog=keylog, limits=own)
     analysis, learned = _checked(analysis, own) if check else (analysis, [])
-    written, sizes = spool(), []
+    written, sizes = Spool(), []
     for each, shown_in in every:
         begin = written.tell()
         write_whole(REPORTERS[each], analysis, cast(BinaryIO, written), shown_in)
@@ -123,7 +123,7 @@ def conclude(
         "facts": [each.line.decode("ascii") for each in learned],
     }
     written.write(b"\n" + json.dumps(facts).encode())
-    return whole(written)
+    return written.whole()
 
 
 def _checked(analysis: Analysis, limits: Sequence[Limit]) -> tuple[Analysis, list[Observation]]:

@@ -180,11 +180,16 @@ class Masks:
         """Whether a secret was seen."""
         return bool(self._elsewhere)
 
+    def settle(self) -> None:
+        """All secrets are known, as far as can be told: they are looked for at once from now on."""
+        if self._new:
+            self._pattern = _pattern_of(self._elsewhere)
+            self._new.clear()
+
     def known(self, data: bytes) -> Spans:
         """Where secrets are that were seen before. New ones are looked for one by one until a pattern is worth its making."""
         if len(self._new) > _PATIENCE + len(self._elsewhere) // 3:
-            self._pattern = _pattern_of(self._elsewhere)
-            self._new.clear()
+            self.settle()
         found = [match.span() for match in self._pattern.finditer(data)] if self._pattern is not None else []
         for value in self._new:
             if value in data:

@@ -8,7 +8,7 @@ from typing import Any
 
 from systrace.masking.masks import Masks
 from systrace.messages.http import HttpMessage
-from systrace.model import Analysis, Finding, Line, Received, Record, Sent, Step
+from systrace.model import Analysis, Endpoint, Finding, Line, Received, Record, Sent, Socket, Step
 
 _MOST_BYTES = 4 << 20  # looked at for secrets that are repeated elsewhere
 _OF_A_SOCKET = 64 << 10
@@ -22,15 +22,19 @@ def mask_analysis(analysis: Analysis, masks: Masks) -> None:
     if masks.shown:
         return
     _learn(analysis, masks)
+    masks.settle()
     for process in evidence.processes.values():
         process.argv = tuple(masks.words(process.argv))
+    for socket in evidence.sockets.values():
+        _mask_paths(socket, masks)
     for message in evidence.messages:
         message.summary = masks.text(message.summary)
     analysis.findings[:] = [masked(finding, masks) for finding in analysis.findings]
     analysis.course[:] = [
         replace(each, text=masks.text(each.text), who=masks.text(each.who)) for each in analysis.course
     ]
-    analysis.verdict.headline = masks.text(analysis.verdict.headline)
+    verdict = analysis.verdict
+    verdict.headline, verdict.peer = masks.text(verdict.headline), _peer(verdict.peer, masks)
     health, facts = evidence.health, evidence.source.facts
     for texts in (health.unparsed_samples, health.damage, health.limits):
         texts[:] = [masks.text(text) for text in texts]
@@ -45,9 +49,25 @@ def masked(value: Any, masks: Masks) -> Any:
     if isinstance(value, list | tuple):
         return type(value)([masked(each, masks) for each in value])
     if isinstance(value, Finding | Line | Step):
-        changed = {f.name: masked(getattr(value, f.name), masks) for f in fields(value) if f.name not in _AS_IS}
+        changed: dict[str, Any] = {"peer": _peer(value.peer, masks)} if isinstance(value, Finding) else {}
+        changed |= {f.name: masked(getattr(value, f.name), masks) for f in fields(value) if f.name not in _AS_IS}
         return replace(value, **changed)
     return value
+
+
+def _mask_paths(socket: Socket, masks: Masks) -> None:
+    """A path of a UNIX socket is a program's choice, and may hold anything."""
+    socket.local, socket.peer = _place(socket.local, masks), _place(socket.peer, masks)
+    for attempt in socket.attempts:
+        attempt.peer = _place(attempt.peer, masks)
+
+
+def _place(place: Endpoint | None, masks: Masks) -> Endpoint | None:
+    return replace(place, path=masks.text(place.path)) if place is not None and place.path else place
+
+
+def _peer(peer: str | None, masks: Masks) -> str | None:
+    return masks.text(peer) if peer is not None and peer.startswith("unix:") else peer
 
 
 def evidence_text(record: Record, masks: Masks) -> bytes:

@@ -142,7 +142,7 @@ def _begun(
         pid=pid or None,
         command=process.command if process is not None else "",
         start_ns=message.start_ns,
-        dns_ns=clock.lookup_ns(_bare(host), pid, attempt),
+        dns_ns=clock.lookup_ns(bare_host(host), pid, attempt),
         connect_ns=attempt.duration_ns if attempt is not None else None,
         tls_ns=clock.tls_ns(message.socket) if first else None,
         reused=not first,
@@ -188,10 +188,15 @@ def _host(request: HttpRequest, socket: Socket | None) -> str:
     return str(end) if end is not None else f"{host}…" if host else ""
 
 
-def _bare(host: str) -> str:
-    """Without port and brackets, in lower case."""
+def bare_host(host: str) -> str:
+    """A host without its port, to compare.
+
+    >>> bare_host("API.example:443"), bare_host("[2001:db8::1]:80"), bare_host("2001:db8::1")
+    ('api.example', '2001:db8::1', '2001:db8::1')
+    """
     name, colon, port = host.rpartition(":")
-    return (name if colon and port.isdigit() else host).strip("[]").rstrip(".").lower()
+    cut = colon and port.isdecimal() and (":" not in name or name.endswith("]"))
+    return (name if cut else host).strip("[]").rstrip(".").lower()
 
 
 def _attempt(socket: Socket | None) -> Attempt | None:

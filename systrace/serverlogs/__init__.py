@@ -40,9 +40,15 @@ class Format(Protocol):
 
     name: str  # for people
     example: str  # a line of it
+    zoned: bool = True  # its times are of a known zone
 
     def entry(self, text: str, line: int) -> Entry | None:
-        """What a line says; None where it is of another kind."""
+        """What a line says; None where it is of another kind.
+
+        Raises:
+            ValueError: a time or number in it is none.
+            OverflowError: it is none that there can be.
+        """
 
 
 FORMATS: Registry[Format] = Registry("systrace.serverlogs.formats")

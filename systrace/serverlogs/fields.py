@@ -29,12 +29,31 @@ def seconds_ns(text: str) -> int | None:
 
 def status_of(text: str) -> int | None:
     """A status code, or None."""
-    return int(text) if text.isdigit() and len(text) == 3 and text != "000" else None
+    return _number(text, 3) if len(text) == 3 and text != "000" else None
 
 
 def amount(text: str) -> int | None:
     """A number of bytes, or None."""
-    return int(text) if text.isdigit() and len(text) < 19 else None
+    return _number(text, 18)
+
+
+def port_of(text: str) -> int | None:
+    """A port, or None."""
+    return _number(text, 5)
+
+
+def host_of(target: str) -> str:
+    """The host of a URL, "" of a path.
+
+    >>> host_of("https://reports.example:443/nightly")
+    'reports.example:443'
+    """
+    _scheme, found, rest = target.partition("://")
+    return rest.partition("/")[0] if found else ""
+
+
+def _number(text: str, digits: int) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= digits else None
 
 
 def common_time(text: str) -> int:

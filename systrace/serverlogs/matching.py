@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from systrace.messages.transactions import Exchange, exchanges
+from systrace.messages.transactions import Exchange, bare_host, exchanges
 from systrace.model import Evidence, Socket
 from systrace.observations import Observation
 from systrace.serverlogs import Entry
+from systrace.serverlogs.clocks import AGREE, NEAR_NS, in_a_day, offset_of, zone_of
 from systrace.serverlogs.reading import ServerLog, read
 
 _S = 1_000_000_000
-_NEAR_NS = 5 * _S  # clocks of two hosts that keep time, and logs of whole seconds
-_FAR_NS = 900 * _S  # no clock is believed to be further off: the line of another run would do as well
-_DAY_NS = 86_400 * _S
-_ZONE_NS = 900 * _S  # zones differ by quarters of an hour
-_AGREE = 3  # requests that have to agree on a clock that is not near
-_SAMPLE = 200  # requests that vote, and lines that each of them may mean
 _MOST = 5_000  # lines of one request in a log without dates beside it
 
 
@@ -44,6 +38,18 @@ class _Asked:
         """What it asks for."""
         request = self.exchange.request
         return (request.method, _path(request.target)) if request is not None else ("", "")
+
+    @property
+    def host(self) -> str:
+        """Whom it asks, as the server reads it; "" where the log does not show it."""
+        request = self.exchange.request
+        return bare_host(request.host) if request is not None else ""
+
+    @property
+    def peer(self) -> str:
+        """Whom it asks, in any case."""
+        peer = self.socket.peer if self.socket is not None else None
+        return self.host or (peer.host if peer is not None else "")
 
     @property
     def end(self) -> tuple[str, int | None]:
@@ -101,37 +107,66 @@ def _path(target: str) -> str:
     return (f"/{rest.partition('/')[2]}" if found else target).partition("#")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A request and the only line that fits."""
+
+    asked: _Asked
+    entry: Entry
+    by_port: bool
+    sure: bool
+
+    @property
+    def names_the_peer(self) -> bool:
+        """The line itself shows that the log is of this request's peer."""
+        return self.by_port or bool(self.entry.host and bare_host(self.entry.host) == self.asked.host)
+
+
 def _match(asked: list[_Asked], log: ServerLog, told: Told, clock: str) -> None:
     lines = _Lines(log.entries)
     taken = {entry.line for each in asked for entry in lines.by_end.get(each.end, ())}
-    offset = _offset(asked, log, lines, clock)
-    matched: list[tuple[_Asked, Entry, bool]] = []
+    offset = offset_of(asked, log, lines, clock)
+    pairs: list[_Pair] = []
     missing: list[_Asked] = []
     undecided = 0
     for each in asked:
         certain = [entry for entry in lines.by_end.get(each.end, ()) if _asks(each, entry)]
         found = certain if len(certain) == 1 else _near(each, offset, lines, clock, taken)
         if len(found) == 1:
-            sure = bool(certain) or (clock == "epoch" and _is_near(offset) and len(_clients(each, lines)) == 1)
-            matched.append((each, found[0], sure and not found[0].vague))
+            sure = bool(certain) or (clock == "epoch" and _keeps_time(offset, log) and len(_clients(each, lines)) == 1)
+            pairs.append(_Pair(each, found[0], bool(certain), sure and not found[0].vague))
         elif found or offset is None or each.start_ns is None:
             undecided += bool(found or lines.of(each.key))
         elif each.key[0] and clock == "epoch" and log.covers(each.start_ns + offset):
             missing.append(each)
-    times = Counter(entry.line for _each, entry, _sure in matched)
-    for each, entry, sure in matched:
-        if times[entry.line] > 1:  # one line, two requests: nobody knows whose it is
-            undecided += 1
-        else:
-            shown = offset if clock == "epoch" or offset is None else offset - _zone(offset)
-            told.observations.append(_answered(each, entry, log, shown, sure))
-    if matched:
-        told.observations += [_nothing(each, log) for each in missing]
+    times = Counter(pair.entry.line for pair in pairs)
+    alone = [pair for pair in pairs if times[pair.entry.line] == 1]  # one line, two requests: nobody knows whose it is
+    own = _own(asked, alone)
+    kept = [pair for pair in alone if pair.names_the_peer or pair.asked.peer in own]
+    zone = zone_of(offset or 0) if clock != "epoch" or not log.zoned else 0
+    told.observations += [_answered(pair, log, zone, (offset or 0) - zone) for pair in kept]
+    told.observations += [_nothing(each, log) for each in missing if each.peer in own]
+    undecided += len(pairs) - len(kept)
     if undecided:
         plural = "s" if undecided > 1 else ""
         told.complaints.append(
-            f"{log.name}: not decided for {undecided} request{plural}: several lines fit, or the clocks are too far apart"
+            f"{log.name}: not decided for {undecided} request{plural}: several lines fit, one alone proves too little, "
+            "or the clocks are too far apart"
         )
+    elif not kept:
+        told.complaints.append(f"{log.name}: none of its lines is of a request that the trace shows")
+
+
+def _own(asked: list[_Asked], pairs: list[_Pair]) -> set[str]:
+    """The peers of whom the log is. Where the job asked one only, it is his, as the user says; of several it has to show.
+
+    Another server's log may hold a line of the same path and second by chance: several agree, or the line names the host.
+    """
+    peers = {each.peer for each in asked}
+    if len(peers) == 1:
+        return peers if pairs else set()
+    votes = Counter(pair.asked.peer for pair in pairs)
+    return {pair.asked.peer for pair in pairs if pair.names_the_peer or votes[pair.asked.peer] >= AGREE}
 
 
 def _asks(each: _Asked, entry: Entry) -> bool:
@@ -139,71 +174,18 @@ def _asks(each: _Asked, entry: Entry) -> bool:
     return not each.key[0] or each.key == (entry.method, _path(entry.target))
 
 
+def _asks_another(each: _Asked, entry: Entry) -> bool:
+    """The line names another host."""
+    return bool(entry.host and each.host) and bare_host(entry.host) != each.host
+
+
 def _clients(each: _Asked, lines: _Lines) -> set[str]:
     """Who asks for it: where there are several, a line may be another's."""
-    return {entry.client for entry in lines.of(each.key)[:_MOST]}
+    return {entry.client for entry in lines.of(each.key)[:_MOST] if not _asks_another(each, entry)}
 
 
-def _is_near(offset: int | None) -> bool:
-    return offset is not None and abs(offset) <= _NEAR_NS
-
-
-def _offset(asked: list[_Asked], log: ServerLog, lines: _Lines, clock: str) -> int | None:
-    """How much later the server's clock is; 0 is good enough for hosts that keep time. None where nobody knows."""
-    voters = [each for each in asked if each.start_ns is not None and each.key[0]][:_SAMPLE]
-    if clock == "epoch":
-        return _agreed(
-            [
-                (entry.start_ns - (each.start_ns or 0), number)
-                for number, each in enumerate(voters)
-                for entry in lines.between(each.key, (each.start_ns or 0) - _FAR_NS, (each.start_ns or 0) + _FAR_NS)[
-                    :_SAMPLE
-                ]
-            ]
-        )
-    if clock != "time-of-day" or log.first_ns is None or (log.last_ns or 0) - log.first_ns > _DAY_NS:
-        return None  # of which day it is nobody knows
-    found = [
-        (_in_a_day(entry.start_ns - (each.start_ns or 0)), number)
-        for number, each in enumerate(voters)
-        for entry in lines.of(each.key)[:_SAMPLE]
-    ]
-    zones = Counter(zone for zone, _number in {(_zone(delta), number) for delta, number in found})
-    usual = {0, -time.localtime((log.first_ns or 0) // _S).tm_gmtoff * _S}
-    fitting = [zone for zone, votes in zones.items() if votes > 1 or zone in usual]
-    if not fitting:
-        return None
-    best = max(fitting, key=lambda zone: (zones[zone], zone in usual))
-    return best + _agreed([(delta - best, number) for delta, number in found if _zone(delta) == best])
-
-
-def _in_a_day(delta: int) -> int:
-    """A difference of clocks without a date: at most half a day either way."""
-    return (delta + _DAY_NS // 2) % _DAY_NS - _DAY_NS // 2
-
-
-def _zone(delta: int) -> int:
-    return (delta + _ZONE_NS // 2) // _ZONE_NS * _ZONE_NS
-
-
-def _agreed(deltas: list[tuple[int, int]]) -> int:
-    """What most requests agree on; a clock that is not near needs several."""
-    near = sorted(delta for delta, _number in deltas if abs(delta) <= _NEAR_NS)
-    close = len({number for delta, number in deltas if abs(delta) <= _NEAR_NS})
-    ordered = sorted(deltas)
-    best: list[int] = []
-    voices, most, first = Counter[int](), 0, 0
-    for last, (delta, number) in enumerate(ordered):
-        voices[number] += 1
-        while delta - ordered[first][0] > _NEAR_NS:
-            voices[ordered[first][1]] -= 1
-            voices += Counter()  # without those that have none
-            first += 1
-        if len(voices) > most:
-            most, best = len(voices), [each for each, _number in ordered[first : last + 1]]
-    if most >= _AGREE and most > close:
-        return best[len(best) // 2]
-    return near[len(near) // 2] if near else 0
+def _keeps_time(offset: int | None, log: ServerLog) -> bool:
+    return offset is not None and abs(offset if log.zoned else offset - zone_of(offset)) <= NEAR_NS
 
 
 def _near(each: _Asked, offset: int | None, lines: _Lines, clock: str, taken: set[int]) -> list[Entry]:
@@ -211,24 +193,26 @@ def _near(each: _Asked, offset: int | None, lines: _Lines, clock: str, taken: se
         return []
     at = each.start_ns + offset
     if clock == "epoch":
-        found = lines.between(each.key, at - _NEAR_NS, at + _NEAR_NS)
+        found = lines.between(each.key, at - NEAR_NS, at + NEAR_NS)
     else:
-        found = [entry for entry in lines.of(each.key)[:_MOST] if abs(_in_a_day(entry.start_ns - at)) <= _NEAR_NS]
-    return [entry for entry in found if entry.line not in taken]
+        found = [entry for entry in lines.of(each.key)[:_MOST] if abs(in_a_day(entry.start_ns - at)) <= NEAR_NS]
+    return [entry for entry in found if entry.line not in taken and not _asks_another(each, entry)]
 
 
-def _answered(each: _Asked, entry: Entry, log: ServerLog, offset: int | None, sure: bool) -> Observation:
+def _answered(pair: _Pair, log: ServerLog, zone: int, offset: int) -> Observation:
+    each, entry = pair.asked, pair.entry
     value: dict[str, object] = {
         "status": entry.status,
         "after_s": None if entry.took_ns is None else round(entry.took_ns / _S, 3),
         "bytes": entry.sent,
         "gave_up": entry.gave_up,
         "request_line": each.exchange.row.line,
-        "clock_offset_s": round((offset or 0) / _S, 1),
-        "certain": sure,
+        "clock_offset_s": round(offset / _S, 1),
+        "certain": pair.sure,
     }
     source = f"{log.name} line {entry.line} ({log.kind})"
-    return Observation("server-answered", each.exchange.row.socket, value, source, entry.end_ns, "the server's side")
+    ended = entry.end_ns if log.zoned else entry.end_ns - zone
+    return Observation("server-answered", each.exchange.row.socket, value, source, ended, "the server's side")
 
 
 def _nothing(each: _Asked, log: ServerLog) -> Observation:

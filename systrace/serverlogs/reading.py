@@ -19,6 +19,7 @@ class ServerLog:
 
     name: str
     kind: str
+    zoned: bool = True  # else its times are off by a zone
     entries: list[Entry] = field(default_factory=list)  # those that were wanted
     lines: int = 0
     unknown: int = 0  # lines of another kind
@@ -50,14 +51,14 @@ def _read(path: str, lines: Iterable[bytes], wanted: Callable[[Entry], bool]) ->
         text = line.decode("utf-8", "backslashreplace").rstrip("\r\n")
         first = first or line
         if kind is None:
-            kind = next((each for each in FORMATS.values() if each.entry(text, number) is not None), None)
+            kind = next((each for each in FORMATS.values() if entry_of(each, text, number) is not None), None)
             if kind is None:
                 if number >= _HEAD:
                     break
                 continue
-            found = ServerLog(path, kind.name)
+            found = ServerLog(path, kind.name, kind.zoned)
         assert found is not None
-        entry = kind.entry(text, number)
+        entry = entry_of(kind, text, number)
         found.lines += 1
         if entry is None:
             found.unknown += 1
@@ -72,3 +73,11 @@ def _read(path: str, lines: Iterable[bytes], wanted: Callable[[Entry], bool]) ->
             f"{path}: no access log that is known ({known}); it begins: {clean(first, 120) or '(nothing)'}"
         )
     return found
+
+
+def entry_of(kind: Format, text: str, line: int) -> Entry | None:
+    """Who can write a log can write anything: an odd number makes a line unknown, and costs no other line."""
+    try:
+        return kind.entry(text, line)
+    except (ValueError, OverflowError):
+        return None

@@ -231,7 +231,7 @@ def test_a_failed_analysis_is_said_in_a_line(tmp_path: Path, capfd: pytest.Captu
 
     analyst = Analyst(recording.path, work, set())
     with pytest.raises(CaptureError, match=r"no report: the analysis failed: ValueError: odd \("):
-        attaching._report(Outlets(ReportTo(place(tmp_path / "r"))), recording, analyst, "disk full", ())
+        attaching._report(Outlets(ReportTo(place(tmp_path / "r"))), recording, analyst, "disk full", (), early=True)
     analyst.close()
     recording.close()
     assert "systrace: the recording is incomplete: disk full\n" in capfd.readouterr().err

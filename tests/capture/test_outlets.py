@@ -30,3 +30,35 @@ def test_no_two_are_the_same_file(save: str | None, names: tuple[str, str], tmp_
     ):
         pytest.fail("it was opened")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("full", [0, 1, 2])
+def test_one_that_can_not_be_written_takes_no_other_along(
+    full: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    names = [str(tmp_path / name) for name in "abc"]
+    names[full] = "/dev/full"
+    texts = [b"one", b"two", b"three"]
+    with pytest.raises(RefusedError, match="cannot write /dev/full: No space left on device"):
+        _write(names, texts)
+    told = {name: text for name, text in zip(names, texts, strict=True) if name != "/dev/full"}
+    assert {name: Path(name).read_bytes() for name in told} == told
+    assert capfd.readouterr().err == ""
+
+
+def _write(names: list[str], texts: list[bytes]) -> None:
+    with outlets(names[0], [Wanted("json", name) for name in names[1:]], None) as to:
+        to.first.write(texts[0])
+        for (_style, out), text in zip(to.more, texts[1:], strict=True):
+            out.write(text)
+
+
+def test_what_goes_wrong_before_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> None:
+        with outlets(str(tmp_path / "a"), [], None) as to:
+            to.first.write(b"one")
+            raise RefusedError("of somebody else")
+
+    with pytest.raises(RefusedError, match="of somebody else"):
+        fail()
+    assert list(tmp_path.iterdir()) == []

@@ -93,9 +93,7 @@ def test_the_jobs_interface_is_that_of_the_logs_address(refusing: Path, tmp_path
     assert "from eni-job (i-job), 10.0.1.10, subnet-a" in done.stdout
     assert [each["verdict"]["cause"] for each in (before, after)] == ["connect-timeout"] * 2
     assert after["findings"][0]["confidence"] == "confirmed"
-    assert (
-        "By the configuration, as read by systrace aws: blocked (security group, in)" in after["findings"][0]["summary"]
-    )
+    assert "Read by systrace aws: blocked (security group, in)" in after["findings"][0]["summary"]
     assert log.stat().st_mode & 0o777 == 0o640
     (fact,) = read(facts)
     assert (fact.kind, fact.subject, fact.value["step"]) == ("path-blocked", DB, "security-group-in")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import stat
@@ -279,6 +280,18 @@ def test_events_and_report_into_one_inherited_descriptor(tmp_path: Path) -> None
     assert b"exits with 7" in text
     assert b"FAILED" in text
     assert (tmp_path / "both").read_bytes().startswith(b"FAILED")
+
+
+def test_further_reports_into_inherited_descriptors(tmp_path: Path) -> None:
+    """Who makes the reports has closed these descriptors; who writes them has not."""
+    with (tmp_path / "one").open("wb") as one, (tmp_path / "two").open("wb") as two:
+        names = [f"/dev/fd/{file.fileno()}" for file in (one, two)]
+        words = ["--format", "json", "--output", names[0], "--format", "ndjson", "--output", names[1]]
+        done = job(*words, "--format", "markdown", "--output", tmp_path / "r.md", pass_fds=(one.fileno(), two.fileno()))
+        assert unharmed(done) == []
+    assert json.loads((tmp_path / "one").read_bytes())["verdict"]["outcome"] == "failed"
+    assert all(json.loads(line) for line in (tmp_path / "two").read_bytes().splitlines())
+    assert (tmp_path / "r.md").read_bytes().startswith(b"#")
 
 
 def test_another_name_keeps_the_old_file(tmp_path: Path) -> None:

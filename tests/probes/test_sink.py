@@ -80,5 +80,4 @@ def test_a_peer_that_never_stops_speaking_leaves_no_silence() -> None:
         test.run()
         thread.join()
     assert test.silents[0].outcome == "untried"
-    assert test.silents[0].heard > 3
     assert judge(test.silents, test.controls, ()).kind == "unclear"

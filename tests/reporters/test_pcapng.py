@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import shutil
 import subprocess
@@ -217,6 +218,43 @@ def test_secrets_are_masked_and_keys_are_kept_back(tmp_path: Path) -> None:
     assert b"cdcdcd" not in masked
     assert shown.count(b"s3cr3ts3cr3t") == 2
     assert f"CLIENT_RANDOM {'ab' * 32} {'cd' * 48}\n".encode() in shown
+
+
+def moved(data: bytes, call: str = "recvfrom") -> str:
+    """A call that moves these bytes, with strace's -xx."""
+    escaped = "".join(f"\\x{byte:02x}" for byte in data)
+    return f'{call}(3, "{escaped}", {len(data)}, 0, NULL, 0) = {len(data)} <0.1>'
+
+
+PACKED = gzip.compress(b"secret", mtime=0)
+CODED = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED)
+PLAIN = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nplain"
+UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+FRAME = b"\x81\x86mask" + bytes(a ^ b for a, b in zip(b"secret", b"maskma", strict=True))
+
+
+@needs_tshark
+@pytest.mark.parametrize(
+    ("calls", "kept"),
+    [
+        ([moved(CODED + PACKED)], CODED),
+        ([moved(CODED[:30]), moved(CODED[30:] + PACKED[:9]), moved(PACKED[9:])], CODED[30:]),
+        ([moved(CODED), moved(PACKED), moved(PLAIN)], PLAIN),
+        ([moved(PLAIN + CODED + PACKED), moved(PLAIN)], PLAIN + CODED),
+        ([moved(PLAIN[:6]), moved(PLAIN[6:] + CODED[:4]), moved(CODED[4:] + PACKED)], CODED[4:]),
+        ([moved(UPGRADED), moved(FRAME, "sendto"), moved(b"\x81\x05" + PACKED[:5])], UPGRADED),
+    ],
+    ids=["at once", "in parts", "and a plain one", "pipelined", "torn heads", "after an upgrade"],
+)
+def test_what_would_have_to_be_unpacked_is_held_back(calls: list[str], kept: bytes, tmp_path: Path) -> None:
+    text = trace(OPEN, CONNECT + "0 <0.1>", GET, *calls, "+++ exited with 0 +++")
+    path = capture(text, tmp_path / "x.pcapng")
+    assert kept in path.read_bytes()
+    secret = FRAME[6:] if kept == UPGRADED else PACKED[10:18]
+    assert secret not in path.read_bytes()
+    assert PACKED[:4] not in path.read_bytes()
+    assert PACKED[9:13] in capture(text, tmp_path / "y.pcapng", secrets=True).read_bytes() or kept == UPGRADED
+    assert tshark(path, "frame.number", display="_ws.malformed || tcp.analysis.lost_segment") == []
 
 
 def test_another_reader(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from systrace.errors import InputError
 from systrace.serverlogs import FORMATS, Entry
 from systrace.serverlogs.fields import common_time, request, seconds_ns
-from systrace.serverlogs.reading import read
+from systrace.serverlogs.reading import entry_of, read
 
 S = 1_000_000_000
 
@@ -25,13 +25,13 @@ def at(text: str) -> int:
 @pytest.mark.parametrize("name", list(FORMATS))
 def test_the_example_is_one_request(name: str) -> None:
     """All examples tell of the same: a request at 10:00:00 whose answer came after 363.6 s."""
-    entry = FORMATS[name].entry(FORMATS[name].example, 7)
+    entry = entry_of(FORMATS[name], FORMATS[name].example, 7)
     assert entry is not None
     assert (entry.line, entry.method, entry.status, entry.sent, entry.gave_up) == (7, "GET", 200, 366, "")
     assert entry.target.endswith("/nightly")
     assert (entry.took_ns, entry.client) == (363_600_000_000, "198.51.100.7")
     assert abs(entry.start_ns - at("2026-11-28T10:00:00")) < S  # combined knows whole seconds only
-    assert [other for other in FORMATS if FORMATS[other].entry(FORMATS[name].example, 1) is not None] == [name]
+    assert [other for other in FORMATS if entry_of(FORMATS[other], FORMATS[name].example, 1) is not None] == [name]
 
 
 COMBINED = '192.0.2.1 - bob [28/Nov/2026:11:00:05 +0100] "POST /a?x=1 HTTP/1.1" %s "-" "agent 10.25 \\"x\\" 99999"%s'
@@ -48,7 +48,7 @@ COMBINED = '192.0.2.1 - bob [28/Nov/2026:11:00:05 +0100] "POST /a?x=1 HTTP/1.1" 
     ],
 )
 def test_nginx_and_apache(status: str, rest: str, took: int | None, gave_up: str) -> None:
-    entry = FORMATS["nginx or Apache"].entry(COMBINED % (status, rest), 1)
+    entry = entry_of(FORMATS["nginx or Apache"], COMBINED % (status, rest), 1)
     assert entry is not None
     assert (entry.method, entry.target, entry.took_ns, entry.gave_up) == ("POST", "/a?x=1", took, gave_up)
     began = at("2026-11-28T10:00:05") - (took or 0) if rest != " 5000123" else at("2026-11-28T10:00:05")
@@ -71,7 +71,7 @@ def test_nginx_and_apache(status: str, rest: str, took: int | None, gave_up: str
 def test_who_gave_up(name: str, change: tuple[str, str], gave_up: str, status: int | None) -> None:
     line = FORMATS[name].example.replace(*change)
     assert line != FORMATS[name].example
-    entry = FORMATS[name].entry(line, 1)
+    entry = entry_of(FORMATS[name], line, 1)
     assert entry is not None
     assert (entry.gave_up, entry.status) == (gave_up, status)
 
@@ -98,7 +98,7 @@ def test_no_line_is_too_odd(name: str, data: st.DataObject) -> None:
     line = FORMATS[name].example
     at_, size = data.draw(st.integers(0, len(line))), data.draw(st.integers(0, 40))
     odd = line[:at_] + data.draw(st.text(max_size=20)) + line[at_ + size :]
-    entry = FORMATS[name].entry(odd, 1)
+    entry = entry_of(FORMATS[name], odd, 1)
     assert entry is None or isinstance(entry, Entry)
 
 
@@ -127,3 +127,18 @@ def test_what_is_no_access_log_is_quoted(text: str, said: str, tmp_path: Path) -
     assert "\x1b" not in str(error.value)
     with pytest.raises(InputError, match="No such file"):
         read(str(tmp_path / "nowhere"), lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("ALB", "41234"), ("ALB", "200 200"), ("Envoy", "363600"), ("HAProxy", "363600"), ("nginx or Apache", "366")],
+)
+@pytest.mark.parametrize("odd", ["\u00b2\u00b2", "\u0663\u0663\u0663", "9" * 5000, "9" * 400 + ".5", "-"])
+def test_odd_numbers_cost_no_other_line(name: str, number: str, odd: str, tmp_path: Path) -> None:
+    """Digits that int(3) does not take, or takes for a number of thousands of places."""
+    example = FORMATS[name].example
+    path = tmp_path / "access.log"
+    path.write_text("\n".join([example, example.replace(number, odd), example]) + "\n")
+    log = read(str(path), lambda _entry: True)
+    assert [entry.line for entry in log.entries if entry.line != 2] == [1, 3]
+    assert log.unknown == 3 - len(log.entries)

@@ -17,19 +17,19 @@ KILLED = ["--- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} -
 Step = tuple[float, str]
 
 
-def connection(fd: int, at: float, port: int | None = None) -> Iterable[Step]:
+def connection(fd: int, at: float, port: int | None = None, peer: str = "203.0.113.10") -> Iterable[Step]:
     yield at, f"socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = {fd} <0.000010>"
     yield (
         at,
-        f'connect({fd}, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("203.0.113.10")}}, 16) = 0 <0.001>',
+        f'connect({fd}, {{sa_family=AF_INET, sin_port=htons(80), sin_addr=inet_addr("{peer}")}}, 16) = 0 <0.001>',
     )
     if port is not None:
         name = f'{{sa_family=AF_INET, sin_port=htons({port}), sin_addr=inet_addr("192.0.2.9")}}'
         yield at, f"getsockname({fd}, {name}, [16]) = 0 <0.000010>"
 
 
-def ask(fd: int, at: float, path: str) -> Step:
-    text = f"GET {path} HTTP/1.1\\r\\nHost: api.example\\r\\n\\r\\n"
+def ask(fd: int, at: float, path: str, host: str = "api.example") -> Step:
+    text = f"GET {path} HTTP/1.1\\r\\nHost: {host}\\r\\n\\r\\n"
     return at, f'sendto({fd}, "{text}", 9999, 0, NULL, 0) = {len(text) - text.count(chr(92))} <0.000010>'
 
 
@@ -168,7 +168,8 @@ def test_a_log_of_something_else_changes_nothing(tmp_path: Path) -> None:
     without = analyze([Input("job.strace", log(*HUNG).splitlines(keepends=True))], keep=Keep(requests=True))
     assert with_log.findings == without.findings
     assert with_log.verdict == without.verdict
-    assert with_log.evidence.health == without.evidence.health
+    said = [text for text in with_log.evidence.health.limits if text not in without.evidence.health.limits]
+    assert [text.partition(": ")[2] for text in said] == ["none of its lines is of a request that the trace shows"]
 
 
 def test_a_balancer_that_gave_up(tmp_path: Path) -> None:
@@ -238,3 +239,61 @@ def test_thousands_of_requests_take_no_minutes(tmp_path: Path) -> None:
     server = [combined(10 + 20 * number, "/poll", took=0.4) for number in range(2_000)]
     analysis = judged(log(*steps), server, tmp_path)
     assert len(told(analysis)) > 1_000
+
+
+def two_peers(others: int = 1) -> bytes:
+    """Another peer answers, as often as said; then api.example does not."""
+    steps = list(connection(4, 1, peer="203.0.113.20"))
+    for number in range(others):
+        steps += [ask(4, 2 + 20 * number, f"/{number}", "other.example"), answer(4, 3 + 20 * number)]
+    return log(*steps, *connection(3, 100), ask(3, 101, "/report"), *hung(3, 101.1, 1300))
+
+
+def test_a_line_by_chance_is_no_proof(tmp_path: Path) -> None:
+    """The log of another server than the one that is silent: the same path was asked for in the same second."""
+    analysis = judged(two_peers(), [combined(101, "/report", took=363.6), *OTHERS], tmp_path)
+    assert told(analysis) == []
+    assert analysis.findings[0].variant == "waiting"
+    assert any("not decided for 1 request" in text for text in analysis.evidence.health.limits)
+
+
+def test_a_line_that_names_the_host_is_enough(tmp_path: Path) -> None:
+    analysis = judged(two_peers(), [alb(101, "/report", 9, 363.6, "198.51.100.7")], tmp_path)
+    assert told(analysis) == [("server-answered", "1", 363.6)]
+    assert (analysis.findings[0].variant, analysis.findings[0].confidence) == ("answer-lost", "confirmed")
+    other = alb(101, "/report", 9, 363.6, "198.51.100.7").replace("//api.example", "//other.example")
+    assert told(judged(two_peers(), [other], tmp_path)) == []
+
+
+def test_who_is_in_another_servers_log_is_not_missed_there(tmp_path: Path) -> None:
+    """All requests to the other server have their lines: the log is his, and says nothing of this one."""
+    server = [combined(2 + 20 * number, f"/{number}", took=0.9) for number in range(4)]
+    analysis = judged(two_peers(4), [OTHERS[0], *server, *OTHERS[1:]], tmp_path)
+    assert [kind for kind, _line, _after in told(analysis)] == ["server-answered"] * 4
+    assert "has no line" not in analysis.findings[0].summary
+
+
+def haproxy(at: float, path: str, took: float, zone_h: float) -> str:
+    began = datetime.fromtimestamp(T0 + at + zone_h * 3600, UTC).strftime("%d/%b/%Y:%H:%M:%S.%f")[:-3]
+    return (
+        f"198.51.100.7:41234 [{began}] in jobs/srv1 0/0/1/5/{int(took * 1000)} 200 366 - - ---- 1/1/0/0/0 0/0 "
+        f'"GET {path} HTTP/1.1"'
+    )
+
+
+@pytest.mark.parametrize("zone_h", [0, 1, -5, 5.75])
+def test_a_log_without_a_zone(zone_h: float, tmp_path: Path) -> None:
+    steps = [*connection(3, 1), ask(3, 2, "/a"), answer(3, 3), ask(3, 10, "/b"), answer(3, 11), ask(3, 20, "/report")]
+    server = [haproxy(2, "/a", 0.9, zone_h), haproxy(10, "/b", 0.9, zone_h), haproxy(20, "/report", 363.6, zone_h)]
+    analysis = judged(log(*steps, *hung(3, 20.1, 1200)), server, tmp_path)
+    assert [line for _kind, line, _after in told(analysis)] == ["1", "2", "3"]
+    last = analysis.evidence.observations[-1]
+    assert last.when_ns == int((T0 + 20 + 363.6) * 1e9)
+    assert last.value["clock_offset_s"] == 0
+    assert (analysis.findings[0].variant, analysis.findings[0].confidence) == ("answer-lost", "confirmed")
+
+
+def test_one_line_shows_no_zone(tmp_path: Path) -> None:
+    analysis = judged(log(*HUNG), [haproxy(1.1, "/report", 363.6, 3.25)], tmp_path)
+    assert told(analysis) == []
+    assert any("not decided for 1 request" in text for text in analysis.evidence.health.limits)

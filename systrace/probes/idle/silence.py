@@ -29,7 +29,6 @@ class Silent:
     outcome: str = UNTRIED
     asked: bool = False  # its silence was ended by our probe
     after_s: float = 0.0  # of silence when it was asked, or ended by itself
-    heard: int = 0  # bytes that the peer sent
     since: float = 0.0  # monotonic: the last that was heard of the peer
     socket: socket.socket | None = None
     asked_at: float = 0.0
@@ -167,7 +166,7 @@ class Silences:
             )
             return
         if came:
-            each.heard, each.since = each.heard + len(came), now
+            each.since = now
         else:
             each.after_s = now - each.since
             self._end(each, CLOSED)

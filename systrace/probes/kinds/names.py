@@ -20,7 +20,9 @@ from systrace.words import safe
 
 _TYPES = {"A": 1, "AAAA": 28}
 _TRIES, _TRY_S = 2, 1.5  # glibc waits 5 s for each: a server on the way to a job answers much sooner
+_ROUND_S = _TRIES * _TRY_S
 _TCP_S = 3.0
+_SOME_S = 0.2
 _MOST_SERVERS = 4
 _CLOSED = "port closed"
 
@@ -30,6 +32,7 @@ class _Asked:
     """One nameserver, and what it said to each question."""
 
     server: str
+    asked: bool = False
     socket: socket.socket | None = None
     ids: dict[int, str] = field(default_factory=dict)
     answers: dict[str, DnsMessage] = field(default_factory=dict)
@@ -57,7 +60,7 @@ class _Asked:
 @probe(
     separates="a dead nameserver, a name that is not there, an address that has changed",
     phase=0,
-    most_s=_TRIES * _TRY_S + _TCP_S,
+    most_s=2 * _ROUND_S + _TCP_S,
     fits=lambda target, _: target.is_name and target.proxy is None,
 )
 def names(target: Target, asking: Round) -> None:
@@ -67,13 +70,23 @@ def names(target: Target, asking: Round) -> None:
         text = f"{target.host} is {', '.join(own)} by /etc/hosts"
         asking.note("name", text, subject=target.host, outcome="answered", server="/etc/hosts", addresses=own)
         return
-    told: list[_Asked] = []
-    for name in _candidates(target):
-        told = _ask(name, [one for one in target.nameservers if address_of(one)][:_MOST_SERVERS], asking)
-        if any(each.outcome == "answered" for each in told):
-            break
-    for each in told:
+    for each in _ask_in_turn(target, asking):
         _note(each, target, asking)
+
+
+def _ask_in_turn(target: Target, asking: Round) -> list[_Asked]:
+    """What each nameserver says to the name, as a resolver would look for it. Who is silent is not asked again."""
+    servers = [one for one in target.nameservers if address_of(one)][:_MOST_SERVERS]
+    told = {one: _Asked(one) for one in servers}
+    for name in _candidates(target):
+        servers = [one for one in servers if not told[one].asked or told[one].outcome != "silent"]
+        if asking.time_left(_ROUND_S) < _ROUND_S - _SOME_S:
+            told |= {one: _Asked(one) for one in servers}
+            break
+        told |= {each.server: each for each in _ask(name, servers, asking)}
+        if any(each.outcome == "answered" for each in told.values()):
+            break
+    return list(told.values())
 
 
 def _candidates(target: Target) -> list[str]:
@@ -83,6 +96,10 @@ def _candidates(target: Target) -> list[str]:
 
 
 def _note(each: _Asked, target: Target, asking: Round) -> None:
+    if not each.asked:  # it may be well
+        text = f"nameserver {each.server}: there was no time left to ask it for {target.host}"
+        asking.note("name", text, subject=target.host, outcome="unknown", server=each.server)
+        return
     outcome, addresses = each.outcome, each.addresses
     ms, cause = round(each.took_s * 1000), "" if addresses else "dns-error"
     text = f"nameserver {each.server}: {outcome} for {target.host}"
@@ -94,7 +111,7 @@ def _note(each: _Asked, target: Target, asking: Round) -> None:
             cause, text = "dns-timeout", f"{text}; no answer for type {missing[0]}, for which resolvers wait"
     elif outcome == "silent":
         cause = "dns-timeout"
-        text = f"nameserver {each.server} did not answer {_TRIES} queries within {_TRIES * _TRY_S:.0f} s"
+        text = f"nameserver {each.server} did not answer {_TRIES} queries within {_ROUND_S:.0f} s"
     elif outcome == _CLOSED:
         text = f"nameserver {each.server}: its port is closed, no nameserver runs there"
     elif outcome == each.error:
@@ -127,7 +144,7 @@ def query(name: str, kind: str, number: int) -> bytes:
 
 def _ask(name: str, servers: list[str], asking: Round) -> list[_Asked]:
     """All of them at once."""
-    told = [_Asked(one) for one in servers]
+    told = [_Asked(one, asked=True) for one in servers]
     try:
         began = time.monotonic()
         for _ in range(_TRIES):

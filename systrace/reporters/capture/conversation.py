@@ -66,7 +66,7 @@ class Capture:
         connections: those of the tape, by their numbers there, then those over which nothing went.
         moves: the tape, in order of time.
         commands: names of processes.
-        masked: what may be shown of bytes; as long as they are.
+        masked: what may be shown of bytes that were sent (True) or received, all of them or the first.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Capture:
         connections: list[Connection],
         moves: Iterable[Move],
         commands: dict[int, str],
-        masked: Callable[[Connection, bytes], bytes],
+        masked: Callable[[Connection, bool, bytes], bytes],
     ) -> None:
         self._moves = moves
         self._masked = masked
@@ -144,7 +144,7 @@ class Capture:
                 comment = ""
 
     def _pieces(self, ends: _Ends, move: Move) -> Iterator[tuple[bytes, int]]:
-        return ((self._masked(ends.connection, data), size) for data, size in move.pieces)
+        return ((self._masked(ends.connection, move.sent, data), size) for data, size in move.pieces)
 
     def _comment(self, move: Move, ends: _Ends) -> str:
         command = self._commands.get(ends.connection.pid or -1, "")

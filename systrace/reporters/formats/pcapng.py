@@ -16,11 +16,11 @@ from systrace.model import Analysis, Keep
 from systrace.reporters import Reporter, reporter
 from systrace.reporters.capture import blocks
 from systrace.reporters.capture.conversation import Capture
+from systrace.reporters.capture.held_back import HeldBack
 from systrace.reporters.layout import PAGE, Layout
 from systrace.traffic.tape import Connection, Tape
 from systrace.words import clean, safe
 
-_COMPRESSED = ("http2", "grpc")
 _COMMENT = 300
 
 
@@ -59,13 +59,15 @@ class PcapngReport(Reporter):
             out.write(blocks.packet(each.time_ns, packet.captured, packet.length, clean(each.comment, _COMMENT)))
 
 
-def _masked(masks: Masks) -> Callable[[Connection, bytes], bytes]:
-    """Secrets that are known by now, wherever they are repeated. Compressed headers (RFC 7541) are not shown at all."""
+def _masked(masks: Masks) -> Callable[[Connection, bool, bytes], bytes]:
+    """Secrets that are known by now, wherever they are repeated; and nothing that has to be unpacked first."""
+    held: dict[str, HeldBack] = {}
 
-    def masked(connection: Connection, data: bytes) -> bytes:
-        if not masks.shown and connection.protocol in _COMPRESSED:
-            return b""
-        return masks.data(data)
+    def masked(connection: Connection, sent: bool, data: bytes) -> bytes:
+        if masks.shown:
+            return data
+        known = held.setdefault(connection.uid, HeldBack(connection.protocol))
+        return masks.data(data[: known.shown(sent, data)])
 
     return masked
 

@@ -61,7 +61,7 @@ def write_calls(
 
 def call_line(record: Record, tail: str = "}\n", shown: bytes | None = None) -> str:
     """One call, with `shown` for its arguments; ASCII only. Times are written from integers: a float would round an epoch."""
-    args = record.args
+    args = record.args if shown is None else shown
     syscall, errno, time_ns, duration_ns = record.syscall, record.errno, record.time_ns, record.duration_ns
     fd, peer = _about(syscall, args.partition(b", ")[0])
     if syscall in WITH_ADDRESS and b"{sa_family=" in args:
@@ -73,7 +73,7 @@ def call_line(record: Record, tail: str = "}\n", shown: bytes | None = None) -> 
         f'"retval": {"null" if record.retval is None else record.retval}, '
         f'"errno": {"null" if errno is None else _quoted(errno)}, '
         f'"duration": {"null" if duration_ns is None else f"{duration_ns // _SECOND}.{duration_ns % _SECOND:09d}"}, '
-        f'"peer": {peer}, "args": {quoted((args if shown is None else shown).decode("utf-8", "backslashreplace"))}, '
+        f'"peer": {peer}, "args": {quoted(args.decode("utf-8", "backslashreplace"))}, '
         f'"outcome": "{UNFINISHED if record.outcome == ENDED else record.outcome}"{tail}'
     )
 

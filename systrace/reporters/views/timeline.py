@@ -111,7 +111,7 @@ def detail(event: Event, room: int, masks: Masks) -> str:
         case Sent() | Received():
             return _bytes(event, room, masks)
         case Connected(peer=end) | Accepted(peer=end) | Bound(local=end) | Named(endpoint=end):
-            return cut_middle(safe(str(end)), room) if end is not None else ""
+            return cut_middle(safe(masks.text(str(end))), room) if end is not None else ""
         case Waited():
             return cut_middle(safe(_wait(event)), room)
         case OptionSet(name=name, value=value):

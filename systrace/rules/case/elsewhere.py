@@ -5,9 +5,11 @@ It confirms, refutes or bounds what the lines of the trace suggest. Where it con
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from systrace.messages.dns import DnsMessage
 from systrace.model import Draft, Socket
 from systrace.observations import Observation
 from systrace.rules.case.index import SECOND, Case
@@ -142,14 +144,16 @@ def heed_elsewhere(case: Case, finding: Draft) -> None:
     about_answer = rule.no_answer or (word is not None and word.kind == "balancer gave up")
     if word is not None and about_answer and word.text not in finding.summary:
         finding.summary = f"{finding.summary} {word.text}"
-    for each in case.evidence.observations:
-        told = _probed(each, finding, socket)
-        if told and told not in finding.summary and _concerns(each, rule):
-            finding.summary = f"{finding.summary} {told}"
-            if not _configured(each):
-                finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
-            if each.kind in rule.proven_by and _proves(each, finding):
-                finding.confidence = "confirmed"
+    about = (each for each in case.evidence.observations if _is_about(each, finding, socket))
+    probed = [each for each in about if _concerns(each, rule)]
+    told = [text for text in map(_sentence_of, _by_source(probed)) if text not in finding.summary]
+    if not told:
+        return
+    finding.summary = " ".join([finding.summary, *told])
+    if not all(_configured(each) for each in probed):
+        finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
+    if any(each.kind in rule.proven_by and _proves(each, finding) for each in probed):
+        finding.confidence = "confirmed"
 
 
 def _configured(observation: Observation) -> bool:
@@ -164,23 +168,52 @@ def _concerns(observation: Observation, rule: Rule) -> bool:
     return observation.kind in rule.proven_by or (observation.kind != "path-limit" and rule.of_connect)
 
 
-def _proves(observation: Observation, finding: Draft) -> bool:
-    """A limit on silence proves what outlasted it, where the log shows whether keepalive was on."""
-    if observation.kind != "path-limit":
-        return True
-    below_s, lasted_ns = bracket(observation)[1], finding.duration_ns
-    return finding.confidence == "likely" and below_s is not None and (lasted_ns or 0) >= below_s * SECOND
-
-
 _SETTLED = ("nc ", "dig ", "getent ", "ping ", "tracepath ", "traceroute ", "mtr ", "openssl s_client")
 
 
-def _probed(observation: Observation, finding: Draft, socket: Socket) -> str:
-    """The sentence of a probe of this peer."""
-    peer = str(socket.peer) if socket.peer is not None else ""
-    about = {peer, peer.rpartition(":")[0].strip("[]"), socket.name or "", finding.peer or ""} - {""}
-    text = observation.value.get("text")
-    if observation.kind.startswith("server-") or observation.subject not in about or not isinstance(text, str):
-        return ""
-    lead = "By the configuration, as read by" if _configured(observation) else "Probed by"
-    return f"{lead} {observation.source or 'somebody else'}: {text.rstrip('.')}."
+def _is_about(observation: Observation, finding: Draft, socket: Socket) -> bool:
+    """A probe of this peer, or of what this nameserver was asked, that learned something."""
+    value, subject = observation.value, observation.subject
+    if (
+        observation.kind.startswith("server-")
+        or not isinstance(value.get("text"), str)
+        or value.get("outcome") == "unknown"
+    ):
+        return False
+    peer = socket.peer.host if socket.peer is not None else ""
+    asked = {message.question.lower() for message in socket.messages if isinstance(message, DnsMessage)}
+    if asked and value.get("server", peer) == peer and any(_is_name(subject.lower(), question) for question in asked):
+        return True
+    return subject in {str(socket.peer), peer, socket.name, finding.peer} - {"", None}
+
+
+def _is_name(subject: str, question: str) -> bool:
+    """The name itself, or with a domain of the search list behind it (resolv.conf(5))."""
+    return question == subject or ("." not in subject and question.startswith(f"{subject}."))
+
+
+def _by_source(observations: Sequence[Observation]) -> list[tuple[str, list[str]]]:
+    """What each of them told, once."""
+    found: dict[str, dict[str, None]] = {}
+    for each in observations:
+        lead = "Read by" if _configured(each) else "Probed by"
+        who = f"{lead} {each.source or 'somebody else'}"
+        found.setdefault(who, {})[str(each.value["text"]).rstrip(".")] = None
+    return [(who, list(texts)) for who, texts in found.items()]
+
+
+def _sentence_of(told: tuple[str, list[str]]) -> str:
+    who, texts = told
+    return f"{who}: {'; '.join(texts)}."
+
+
+def _proves(observation: Observation, finding: Draft) -> bool:
+    """It says what the finding says; of packets that die on the way only that they do. A limit on silence proves what outlasted
+    it, where the log shows whether keepalive was on.
+    """
+    value = observation.value
+    if observation.kind == "path-limit":
+        below_s, lasted_ns = bracket(observation)[1], finding.duration_ns or 0
+        return finding.confidence == "likely" and below_s is not None and lasted_ns >= below_s * SECOND
+    silent = observation.kind == "path-blocked" and value.get("how") != "rejected"
+    return bool(value.get("cause", finding.cause if silent else "") == finding.cause)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Hashable, Iterator
+
 from systrace.messages.http import HttpMessage, HttpRequest
 from systrace.messages.replies import Unit
 from systrace.model import Draft, Process, Socket
@@ -20,15 +24,46 @@ def mark_recovered(case: Case) -> None:
                 finding.severity = "info"
 
 
+class _Successes:
+    """The connections that worked, by peer and by whose they were, in order of when they stood."""
+
+    def __init__(self, case: Case) -> None:
+        self._all: defaultdict[Hashable, list[tuple[int, int, Socket]]] = defaultdict(list)
+        for number, socket in enumerate(case.clients):
+            when = _success_time(case, socket)
+            for to_connect in (True, False) if when is not None else ():
+                if _worked(case, socket, to_connect):
+                    kind, entry = (socket.type, to_connect), (when or 0, number, socket)
+                    self._all[kind, str(socket.peer)].append(entry)
+                    self._all[kind, id(case.process(socket)), _service(socket)].append(entry)
+        for found in self._all.values():
+            found.sort()
+
+    def to(self, peer: str | None, kind: tuple[str, bool], after: int) -> Iterator[Socket]:
+        """Connections to a peer that stood then or later. `kind`: the type of socket, and whether that it stood is enough."""
+        return (socket for _when, socket in self._since((kind, peer), after))
+
+    def of(self, process: Process | None, service: str, type_: str, after: int | None) -> Iterator[tuple[int, Socket]]:
+        """(when, connection) of a process to a service, from a moment on; all without one."""
+        return self._since(((type_, True), id(process), service), after)
+
+    def _since(self, key: Hashable, after: int | None) -> Iterator[tuple[int, Socket]]:
+        found = self._all.get(key, [])
+        first = 0 if after is None else bisect_left(found, after, key=lambda entry: entry[0])
+        return ((found[n][0], found[n][2]) for n in range(first, len(found)))
+
+
+def _service(socket: Socket) -> str:
+    """What other addresses may offer, too: a port."""
+    return _UNIX if socket.family == _UNIX else str(socket.peer.port) if socket.peer is not None else ""
+
+
+_UNIX = "unix"
+
+
 @once
-def _successes(case: Case) -> dict[tuple[str, bool], list[Socket]]:
-    """The connections that worked, by type of socket and by what counts: that it stood (True), or that it brought something."""
-    found: dict[tuple[str, bool], list[Socket]] = {}
-    for socket in case.clients:
-        for to_connect in (True, False):
-            if _worked(case, socket, to_connect):
-                found.setdefault((socket.type, to_connect), []).append(socket)
-    return found
+def _successes(case: Case) -> _Successes:
+    return _Successes(case)
 
 
 def recovery(case: Case, finding: Draft) -> str:
@@ -89,16 +124,14 @@ def _made_good(case: Case, finding: Draft, socket: Socket, *, for_certain: bool 
     if after is None:
         return ""
     connect_failed = RULES[finding.cause].of_connect
-    for other in _successes(case).get((socket.type, connect_failed), ()):
-        when = _success_time(case, other) if connect_failed or other is not socket else None
-        if when is None or not case.same_job(process, case.process(other)):
-            continue
-        if other.peer is not None and str(other.peer) == finding.peer:
+    for other in _successes(case).to(finding.peer, (socket.type, connect_failed), after):
+        if (connect_failed or other is not socket) and case.same_job(process, case.process(other)):
             same = not for_certain or _same_request(case, socket, other)
-            if when >= after and same and _tried_again(case, finding, process, other, after):
+            if same and _tried_again(case, finding, process, other, after):
                 return "retry"
-        elif connect_failed and _same_purpose(case, socket, other, finding, when, after):
-            return "fallback" if not for_certain or _same_name(socket, other) else ""
+    other_address = _fallback(case, finding, socket, after) if connect_failed else None
+    if other_address is not None and (not for_certain or _same_name(socket, other_address)):
+        return "fallback"
     return ""
 
 
@@ -203,22 +236,49 @@ def _success_time(case: Case, other: Socket) -> int | None:
     return case.ended(attempt.events[-1])
 
 
-def _same_purpose(case: Case, socket: Socket, other: Socket, finding: Draft, when: int, after: int) -> bool:
+def _fallback(case: Case, finding: Draft, socket: Socket, after: int) -> Socket | None:
     """Another address of the same service: same process and port, tried next, or raced and preferred."""
-    if case.process(socket) is not case.process(other):
-        return False
-    if socket.name and other.name and socket.name != other.name:
-        return False
-    attempt = next(a for a in other.attempts if a.outcome == "connected")
-    began = case.at(attempt.events[0])
-    tried_next = began >= after
+    process, found = case.process(socket), _successes(case)
     raced = finding.variant != "deadline" or finding.confidence != "confirmed"
-    if not tried_next and not (raced and abs(after - when) < SECOND) and case.has_clock:
-        return False
-    if socket.family == "unix" or other.family == "unix":
-        return True
-    port = finding.peer.rpartition(":")[2] if finding.peer else ""
-    return other.peer is not None and str(other.peer.port) == port
+    since = after - SECOND if case.has_clock else None
+    port = finding.peer.rpartition(":")[2] if finding.peer and socket.family != _UNIX else ""
+    for when, other in found.of(process, port, socket.type, since) if port else ():
+        if str(other.peer) == finding.peer or (socket.name and other.name and socket.name != other.name):
+            continue
+        if _began(case, other) >= after or (raced and abs(after - when) < SECOND) or not case.has_clock:
+            return other
+    return _instead(case, socket, after)
+
+
+def _instead(case: Case, socket: Socket, after: int) -> Socket | None:
+    """Where a UNIX socket failed, or serves instead: what the process connected to next on this host, that worked."""
+    process = case.process(socket)
+    tried = _tries(case).get(id(process), []) if _is_here(socket) else []
+    for _began_at, _number, other in tried[bisect_left(tried, after, key=lambda entry: entry[0]) :]:
+        if not _is_here(other):
+            return None
+        if other is not socket and other.type == socket.type and _worked(case, other, to_connect=True):
+            return other if _UNIX in (socket.family, other.family) else None
+    return None
+
+
+def _is_here(socket: Socket) -> bool:
+    return socket.family == _UNIX or (socket.peer is not None and socket.peer.is_local)
+
+
+@once
+def _tries(case: Case) -> dict[int, list[tuple[int, int, Socket]]]:
+    """What each process connected to, in order."""
+    found: defaultdict[int, list[tuple[int, int, Socket]]] = defaultdict(list)
+    for number, socket in enumerate(case.clients):
+        if any(attempt.events for attempt in socket.attempts):
+            found[id(case.process(socket))].append((_began(case, socket), number, socket))
+    return {process: sorted(tried) for process, tried in found.items()}
+
+
+def _began(case: Case, socket: Socket) -> int:
+    attempts = [a for a in socket.attempts if a.events]
+    return case.at(next((a for a in attempts if a.outcome == "connected"), attempts[0]).events[0])
 
 
 def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None) -> bool:

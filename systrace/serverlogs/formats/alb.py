@@ -6,7 +6,7 @@ import re
 from datetime import datetime
 
 from systrace.serverlogs import Entry, Format, log_format
-from systrace.serverlogs.fields import amount, request, seconds_ns, status_of
+from systrace.serverlogs.fields import amount, host_of, port_of, request, seconds_ns, status_of
 
 _FIELDS = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 _TYPES = ("http", "https", "h2", "grpcs", "ws", "wss")
@@ -31,10 +31,7 @@ class Alb(Format):
         words = [quoted or plain for quoted, plain in _FIELDS.findall(text)]
         if len(words) < _LEAST or words[0] not in _TYPES:
             return None
-        try:
-            end = _ns(words[1])
-        except ValueError:
-            return None
+        end = _ns(words[1])
         client, _colon, port = words[3].rpartition(":")
         took = [seconds_ns(word) for word in words[5:8]]
         status = status_of(words[8])
@@ -45,8 +42,8 @@ class Alb(Format):
         start = _start(words[21])
         whole = end - start if start is not None else sum(t for t in took if t is not None) if any(took) else None
         return Entry(
-            line, end, whole, status, method, target, client.strip("[]"), int(port) if port.isdigit() else None,
-            amount(words[11]), words[18] if words[18] != "-" else "", gave_up,
+            line, end, whole, status, method, target, client.strip("[]"), port_of(port),
+            amount(words[11]), words[18] if words[18] != "-" else host_of(target), gave_up,
         )  # fmt: skip
 
 

@@ -31,10 +31,7 @@ class Combined(Format):
         if found is None:
             return None
         client, _user, time, asked, status, size, rest = found.groups()
-        try:
-            end = common_time(time)
-        except ValueError:
-            return None
+        end = common_time(time)
         method, target = request(asked)
         took, microseconds = _took(_QUOTED.sub(" ", rest))
         if microseconds and took is not None:  # Apache notes when the request came

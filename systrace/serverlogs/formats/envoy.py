@@ -9,8 +9,8 @@ from systrace.serverlogs import Entry, Format, log_format
 from systrace.serverlogs.fields import amount, request, status_of
 
 _LINE = re.compile(
-    r'\[(\d{4}-\d\d-\d\dT[\d:.]{8,18}Z)\] "((?:[^"\\]|\\.){0,8000})" (\d+) (\S+) (?:\S+ \S+ "[^"]*" )?(\d+) (\d+) (\d+) (\S+) '
-    r'"([^"]*)" "[^"]*" "[^"]*" "([^"]*)" "([^"]*)"'
+    r'\[(\d{4}-\d\d-\d\dT[\d:.]{8,18}Z)\] "((?:[^"\\]|\\.){0,8000})" (\d+) (\S+) (?:\S+ \S+ "[^"]*" )?(\d+) (\d+) '
+    r'(\d{1,12}) (\S+) "([^"]*)" "[^"]*" "[^"]*" "([^"]*)" "([^"]*)"'
 )
 _CLIENT, _SERVER = {"DC", "DPE"}, {"UT", "UF", "UH", "UC", "URX", "NR"}  # response flags
 
@@ -31,10 +31,7 @@ class Envoy(Format):
         if found is None:
             return None
         time, asked, status, flags, _received, sent, took, _upstream, forwarded, host, _server = found.groups()
-        try:
-            moment = datetime.fromisoformat(time)
-        except ValueError:
-            return None
+        moment = datetime.fromisoformat(time)
         start = int(moment.timestamp()) * 1_000_000_000 + moment.microsecond * 1000
         lasted = int(took) * 1_000_000
         method, target = request(asked)

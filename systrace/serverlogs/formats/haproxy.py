@@ -9,7 +9,7 @@ from systrace.serverlogs.fields import amount, common_time, request, status_of
 
 _LINE = re.compile(
     r"(?:.{0,200}? )?(\S+):(\d{1,5}) \[([^\]]{20,28})\] \S+ (\S+) "
-    r"(?:-?\d+/){4}\+?(-?\d+) (-1|\d{3}) \+?(\d+) \S+ \S+ (\S{4}) \S+ \S+ .{0,2000}?\"((?:[^\"\\]|\\.){0,8000})\"?"
+    r"(?:-?\d+/){4}\+?(-?\d{1,12}) (-1|\d{3}) \+?(\d+) \S+ \S+ (\S{4}) \S+ \S+ .{0,2000}?\"((?:[^\"\\]|\\.){0,8000})\"?"
 )
 _MS = 1_000_000
 
@@ -19,6 +19,7 @@ class Haproxy(Format):
     """The time in brackets is that of the connection's acceptance, in the proxy's own zone."""
 
     name = "HAProxy"
+    zoned = False
     example = (
         "haproxy[14389]: 198.51.100.7:41234 [28/Nov/2026:10:00:00.000] http-in jobs/srv1 0/0/1/363598/363600 200 366 - - ---- "
         '1/1/0/0/0 0/0 "GET /nightly HTTP/1.1"'
@@ -30,10 +31,7 @@ class Haproxy(Format):
         if found is None:
             return None
         client, port, time, server, total, status, size, state, asked = found.groups()
-        try:
-            start = common_time(time)
-        except ValueError:
-            return None
+        start = common_time(time)
         took = int(total) * _MS if int(total) >= 0 else None
         method, target = request(asked)
         gave_up = "client" if state[0] in "Cc" else "server" if state[0] in "sS" or server.endswith("<NOSRV>") else ""
