@@ -113,14 +113,30 @@ def _(w: World) -> None:
     w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
 
 
+@setup("public access is blocked, and the subnet is excluded", OUT, ALLOWED)
+def _(w: World) -> None:
+    w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+    arn = "arn:aws:ec2:eu-west-1:111111111111:subnet/subnet-p"
+    w["VpcBlockPublicAccessExclusions"].append(
+        {"ResourceArn": arn, "State": "create-complete", "InternetGatewayExclusionMode": "allow-egress"}
+    )
+
+
 @setup("block-ingress leaves NAT alone", OUT, ALLOWED)
 def _(w: World) -> None:
     w.one("Subnets", "subnet-p")["BlockPublicAccessStates"] = {"InternetGatewayBlockMode": "block-ingress"}
 
 
-@setup("public access is blocked, and exclusions were not read", OUT, UNKNOWN, "block-public-access", "excluded")
+@setup(
+    "public access is blocked, and exclusions were not read",
+    OUT,
+    UNKNOWN,
+    "block-public-access",
+    "Exclusions was not read",
+)
 def _(w: World) -> None:
     w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+    w.documents.pop("VpcBlockPublicAccessExclusions")
 
 
 # ------------------------------------------------------------------------------------------------ endpoints, databases

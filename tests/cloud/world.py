@@ -74,6 +74,7 @@ class World:
             "DBInstances": [],
             "Reservations": [],
             "VpcBlockPublicAccessOptions": {"InternetGatewayBlockMode": "off"},
+            "VpcBlockPublicAccessExclusions": [],
         }
         self.details: list[Json] = []
         for name, block in (("subnet-a", "10.0.1.0/24"), ("subnet-b", "10.0.2.0/24"), ("subnet-p", "10.0.9.0/24")):

@@ -165,6 +165,7 @@ def test_commands_only_read(tmp_path: Path) -> None:
     [
         ((), "name what to ask about"),
         (("nothing-here", "--data", "{data}"), "no such log"),
+        (("a" * 5000, "--data", "{data}"), "no such log"),
         ((DB, "--data", "/nowhere"), "no such directory"),
         ((DB, "--data", "{tmp}"), "no answers of"),
         ((DB, "--data", "{data}", "--format", "html"), "table or json"),

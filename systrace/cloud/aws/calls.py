@@ -41,6 +41,7 @@ LISTS = {
     "VpcEndpoints": Call("ec2", "describe_vpc_endpoints"),
     "VpcPeeringConnections": Call("ec2", "describe_vpc_peering_connections"),
     "VpcBlockPublicAccessOptions": Call("ec2", "describe_vpc_block_public_access_options"),
+    "VpcBlockPublicAccessExclusions": Call("ec2", "describe_vpc_block_public_access_exclusions"),
     "PrefixLists": Call("ec2", "describe_prefix_lists"),
     "Reservations": Call("ec2", "describe_instances"),
     "LoadBalancers": Call("elbv2", "describe_load_balancers"),

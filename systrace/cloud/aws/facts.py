@@ -96,7 +96,8 @@ def held_against(way: Way) -> str:
     probes = "no keepalive is seen"
     if question.keepalive_s is not None:
         probes = f"the first keepalive probe comes after {question.keepalive_s:g} s"
-    return f"{limit_text(limit)}; the job's connection was silent for {question.silence_s:.0f} s, and {probes}"
+    silence = f"the job's connection was silent for {question.silence_s:.0f} s"
+    return f"the path forgets: {limit_text(limit)}; {silence}, and {probes}"
 
 
 def advice(way: Way) -> list[str]:

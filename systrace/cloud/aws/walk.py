@@ -105,6 +105,10 @@ class Walk:
         if told is not None:
             self.way.steps.append(told)
             return
+        if self.source.has(self.question.peer) or self._is_loopback():
+            said = "the peer is the job's own host: nothing of AWS is in between"
+            self.note("source", ALLOWED, self.source.identity, said)
+            return
         if not self.own:
             family = "IPv6" if ":" in self.question.peer else "IPv4"
             self.note(
@@ -113,11 +117,6 @@ class Walk:
                 self.source.identity,
                 f"{self.source.identity} has no {family} address",
                 change="give it one, or use the other family's address of the peer",
-            )
-            return
-        if self.source.has(self.question.peer) or self._is_loopback():
-            self.note(
-                "source", ALLOWED, self.source.identity, "the peer is the job's own host: nothing of AWS is in between"
             )
             return
         self.group("security-group-out", self.source, self.other(), inbound=False)

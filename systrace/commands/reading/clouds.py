@@ -61,7 +61,7 @@ class Course:
         """What to ask, and the job's own addresses."""
         from systrace.probes.target import parsed
 
-        target = None if Path(word).exists() else parsed(word)
+        target = None if _exists(word) else parsed(word)
         if target is None:
             return self._of_log(word)
         hosts = [target.host] if not target.is_name else names.addresses(self._inventory, target.host)
@@ -72,7 +72,7 @@ class Course:
         return [Question(str(address(each)), target.port, name) for each in hosts[:_MOST_ADDRESSES]], ()
 
     def _of_log(self, path: str) -> tuple[list[Question], tuple[str, ...]]:
-        if not Path(path).exists() and path != "-":
+        if not _exists(path) and path != "-":
             raise UsageError(f"{path}: no such log; a peer is HOST:PORT or a URL")
         from systrace.cloud.aws.logs import own_addresses, questions
         from systrace.commands.reading.analysis import analysis_of
@@ -128,7 +128,7 @@ class Course:
         return way
 
     def _read_flow_logs(self, source: Interface) -> list[flowlogs.Record]:
-        if Path(self._flow_logs).exists():
+        if _exists(self._flow_logs):
             lines = _file(self._flow_logs)
         elif "/" in self._flow_logs and self._flow_logs.endswith((".gz", ".log", ".txt", ".json")):
             raise UsageError(f"{self._flow_logs}: no such file")
@@ -154,7 +154,8 @@ class Course:
 
         if sys.stdout is None:
             return
-        queries = {} if isinstance(source, MissingError) else _queries(way, source)
+        routed = any(each.name == "route" for each in way.steps)  # else flow logs do not show it
+        queries = _queries(way, source) if routed and not isinstance(source, MissingError) else {}
         if self._as_json:
             text = json.dumps(telling.plain(way, found, queries))
         else:
@@ -167,6 +168,10 @@ class Course:
             text = "\n".join(told)
         sys.stdout.buffer.write(encoded(text + "\n"))
         sys.stdout.flush()
+
+
+def _exists(name: str) -> bool:
+    return os.path.exists(name)  # noqa: PTH110 (pathlib raises for names that are too long)
 
 
 def _own(source: Interface, question: Question) -> str:

@@ -51,7 +51,7 @@ def egress_only(walk: Walk, route: Route) -> None:
 
 
 def public_access(walk: Walk, subnet: str, *, by_nat: bool = False) -> Step:
-    """VPC Block Public Access, as the subnet's record has it (exclusions are in it), else as the account's.
+    """VPC Block Public Access, as the subnet's record has it, else as the account's, and exclusions from it.
 
     Args:
         walk: the way.
@@ -59,35 +59,33 @@ def public_access(walk: Walk, subnet: str, *, by_nat: bool = False) -> Step:
         by_nat: through a NAT or egress-only gateway, which block-ingress leaves alone.
 
     Raises:
-        MissingError: neither was read.
+        MissingError: whether it is on, or whom it excludes, was not read.
     """
-    name = "block-public-access"
+    name, mode = "block-public-access", _mode(walk, subnet)
+    said = f"VPC Block Public Access is {mode} for {subnet}"
+    if mode == "off" or (mode == "block-ingress" and by_nat):
+        return allowed(name, subnet, said)
+    if mode not in ("block-bidirectional", "block-ingress"):
+        raise MissingError("whether VPC Block Public Access is on was not read", f"`{LISTS[_KEY].command}`")
+    for each in walk.inventory.records("VpcBlockPublicAccessExclusions"):
+        whose, state = text(each, "ResourceArn").rpartition("/")[2], text(each, "State")
+        if whose in (subnet, walk.source.vpc) and not state.startswith(("delete", "create-failed", "disable")):
+            kind = text(each, "InternetGatewayExclusionMode")
+            return allowed(name, subnet, f"{said}, and {whose} is excluded ({kind})")
+    change = f"an exclusion for {subnet}, or another mode, by who administers the account"
+    return blocked(name, subnet, said, change)
+
+
+def _mode(walk: Walk, subnet: str) -> str:
     try:
-        mode = text(
-            walk.inventory.one("Subnets", "SubnetId", subnet), "BlockPublicAccessStates", "InternetGatewayBlockMode"
-        )
+        record = walk.inventory.one("Subnets", "SubnetId", subnet)
+        mode = text(record, "BlockPublicAccessStates", "InternetGatewayBlockMode")
     except MissingError:
         mode = ""
-    where = subnet
-    if not mode:
-        walk.check_visible()  # the account's own mode says nothing of a subnet that another account shares
-        records = walk.inventory.records(_KEY)
-        mode, where = next((text(each, "InternetGatewayBlockMode") for each in records), ""), "this account and region"
-        if mode not in ("", "off"):
-            raise MissingError(
-                f"VPC Block Public Access is on ({mode}), and whether {subnet} is excluded was not read",
-                f"`{LISTS['Subnets'].command}` of today: BlockPublicAccessStates of {subnet}",
-            )
-    if mode == "block-bidirectional" or (mode == "block-ingress" and not by_nat):
-        return blocked(
-            name,
-            subnet,
-            f"VPC Block Public Access is {mode} for {where}",
-            change=(f"an exclusion for {subnet}, or another mode, by who administers the account"),
-        )
-    if mode not in ("off", "block-ingress"):
-        raise MissingError("whether VPC Block Public Access is on was not read", f"`{LISTS[_KEY].command}`")
-    return allowed(name, subnet, f"VPC Block Public Access is {mode} for {where}")
+    if mode:
+        return mode
+    walk.check_visible()  # the account's own mode says nothing of a subnet that another account shares
+    return next((text(each, "InternetGatewayBlockMode") for each in walk.inventory.records(_KEY)), "")
 
 
 def outside(walk: Walk, public: str, answers: Ports, whose: str) -> None:
