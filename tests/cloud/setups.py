@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.cloud import setups_filters, setups_hops
-from tests.cloud.setup import SETUPS, Setup
+from tests.cloud.registering import SETUPS, Setup
 
 __all__ = ["SETUPS", "Setup", "setups_filters", "setups_hops"]

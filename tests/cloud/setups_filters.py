@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
-from tests.cloud.setup import DB, NEAR, OUT, port, setup
+from tests.cloud.registering import DB, NEAR, OUT, port, setup
 from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, everything, last, rule
 
 # ---------------------------------------------------------------------------------------------------- security groups

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
-from tests.cloud.setup import DB, OUT, PUBLIC6, setup
+from tests.cloud.registering import DB, OUT, PUBLIC6, setup
 from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, last, rule
 
 # --------------------------------------------------------------------------------------------------------- NAT gateway
@@ -24,6 +24,19 @@ def _(w: World) -> None:
 @setup("a NAT gateway that is gone", OUT, BLOCKED, "nat-gateway", "does not exist")
 def _(w: World) -> None:
     w["NatGateways"].clear()
+
+
+@setup("NAT64", ("64:ff9b::c633:6409", 443), UNKNOWN, "beyond", "NAT64")
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": "64:ff9b::/96", "NatGatewayId": "nat-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("a public address behind NAT itself", ("203.0.113.81", 5432), BLOCKED, "answer-route", "answers of eni-db2")
+def _(w: World) -> None:
+    w.interface("eni-db2", "10.0.1.81", "subnet-a", "sg-open", public="203.0.113.81")
+    w.group("sg-open", ingress=[rule(5432, cidr=ANY)])
 
 
 @setup("NAT in the job's own subnet routes to itself", OUT, BLOCKED, "nat-route", "routes back to a NAT gateway")

@@ -8,10 +8,12 @@ import pytest
 
 from systrace.cloud.aws.facts import conclude
 from systrace.cloud.aws.inventory import Inventory, MissingError
+from systrace.cloud.aws.saved import add
 from systrace.cloud.aws.sources import Hint, find
 from systrace.cloud.aws.steps import ALLOWED, UNKNOWN, Way
 from systrace.cloud.aws.walk import unknown_source, way_to
 from tests.cloud.setups import SETUPS, Setup
+from tests.cloud.world import World
 
 STATUS = {"allowed": 0, "blocked": 1, "share": 1, "unknown": 2}
 
@@ -45,6 +47,32 @@ def test_a_missing_file_never_reads_as_allowed(setup: Setup) -> None:
             pytest.fail(f"without {name} it reads as allowed")
         if way.outcome == UNKNOWN and way.deciding is not None:
             assert way.deciding.ask, way.deciding
+
+
+def test_a_denied_call_is_said_and_never_reads_as_allowed() -> None:
+    world = World()
+    for key in ("NetworkInterfaces", "SecurityGroups", "NetworkAcls", "RouteTables"):
+        inventory = world.inventory(without=key)
+        inventory.refused(key, "UnauthorizedOperation")
+        way = judged(inventory, SETUPS[0])
+        assert (way.outcome, conclude(way).status) == (UNKNOWN, 2), key
+        step = way.deciding
+        assert step is not None
+        assert "UnauthorizedOperation" in step.text
+        assert step.ask.startswith("ask who may call ec2:Describe")
+
+
+@pytest.mark.parametrize("key", ["NetworkInterfaces", "NetworkAcls", "RouteTables", "NatGateways"])
+def test_first_pages_do_not_prove_that_something_is_not_there(key: str) -> None:
+    world = World()
+    world.documents[key] = []
+    inventory = world.inventory(without=key)
+    assert add(inventory, {key: [], "NextToken": "more"})
+    setup = next(each for each in SETUPS if each.name == "out through NAT")
+    way = judged(inventory, setup)
+    assert way.outcome == UNKNOWN
+    assert way.deciding is not None
+    assert "first pages only" in way.deciding.text
 
 
 def test_all_of_them_take_less_than_a_second() -> None:

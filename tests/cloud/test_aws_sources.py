@@ -122,6 +122,30 @@ def test_where_there_is_none(base: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert hint() == Hint()
 
 
+def test_a_containers_own_bridge(service: str, tmp_path: Path) -> None:
+    """The log's address is none of AWS's: this host's interface is taken, and that is said."""
+    local = '{sa_family=AF_INET, sin_port=htons(41000), sin_addr=inet_addr("172.17.0.2")}'
+    peer = '{sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("10.0.2.20")}'
+    log = tmp_path / "job.strace"
+    log.write_text(
+        "9 1700000000.100000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000001>\n"
+        f"9 1700000000.200000 bind(3, {local}, 16) = 0 <0.000001>\n"
+        f"9 1700000000.500000 connect(3, {peer}, 16) = -1 ETIMEDOUT (Connection timed out) <130.0>\n"
+        "9 1700000131.700000 +++ exited with 1 +++\n"
+    )
+    data = World().save(tmp_path / "data")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    for more, status in (
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT": service}, 0),
+        ({"AWS_EC2_METADATA_DISABLED": "true"}, 2),
+    ):
+        argv = [sys.executable, "-m", "systrace", "aws", str(log), "--data", str(data)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment | more)
+        assert done.returncode == status, done.stdout
+        assert "has address 172.17.0.2" in (done.stdout if status else done.stderr)
+    assert "from eni-job" not in done.stdout
+
+
 @pytest.mark.real
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="a network namespace needs root")
 def test_the_services_own_address(tmp_path: Path) -> None:

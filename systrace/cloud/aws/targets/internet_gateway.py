@@ -101,3 +101,7 @@ def outside(walk: Walk, public: str, answers: Ports, whose: str) -> None:
         "destination", ALLOWED, there.identity, f"{walk.question.peer} is the public address of {there}, {there.subnet}"
     )
     arrive(walk, there, Sender(public, frozenset(), "", answers, whose, private=False))
+    route = walk.route("answer-route", there.subnet, there.vpc, public)
+    if route is not None and not route.target.startswith("igw-"):
+        said = f"{route.text}: answers of {there} do not leave by the internet gateway that the request came by"
+        walk.note("answer-route", BLOCKED, route.table, said, change=f"use the private address of {there.identity}")

@@ -26,6 +26,10 @@ def nat_gateway(walk: Walk, route: Route) -> None:
     step = walk.run("nat-gateway", identity, lambda: _state(walk, identity))
     if step.outcome != ALLOWED:
         return
+    if ":" in walk.question.peer:
+        said = f"{identity} translates {walk.question.peer} to IPv4 (NAT64): what comes then is not judged here"
+        walk.note("beyond", UNKNOWN, identity, said, ask="ask again with the IPv4 address of the peer")
+        return
     record = walk.inventory.one("NatGateways", "NatGatewayId", identity)
     subnet, peer = text(record, "SubnetId"), walk.question.peer
     if not subnet:  # a regional one (AvailabilityMode) stands in no subnet, and has a route table of its own
