@@ -9,7 +9,11 @@ import pytest
 from systrace.cloud.aws.flowlogs import athena, insights, judge, lines_of, read
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.questions import Question
+from systrace.cloud.aws.sources import Hint, find
 from systrace.cloud.aws.steps import FlowSeen
+from systrace.cloud.aws.walk import way_to
+from systrace.cloud.aws.witnesses import along, heard
+from tests.cloud.world import World
 
 ENI, OWN, PEER = "eni-job", "10.0.1.10", "198.51.100.9"
 ASKED = Question(PEER, 443, answers=Ports(((41000, 41000),)), seen=True)
@@ -160,3 +164,33 @@ def test_queries_name_the_connection() -> None:
     assert f'srcAddr = "{OWN}" and dstAddr = "{PEER}" and dstPort = 443 and srcPort = 41000' in wanted
     assert f"srcaddr = '{PEER}' AND dstaddr = '{OWN}' AND srcport = 443 AND dstport = 41000" in athena(ENI, OWN, ASKED)
     assert "41000" not in insights(ENI, OWN, Question(PEER, 443))
+
+
+def test_a_nat_gateway_is_a_witness() -> None:
+    """It passed the packets on, and its own subnet's ACL rejected the answers: the job's interface saw none."""
+    world = World()
+    world.one("NatGateways", "nat-1")["NatGatewayAddresses"][0]["NetworkInterfaceId"] = "eni-nat"
+    inventory = world.inventory()
+    source = find(inventory, Hint("eni-job"))
+    seers = along(way_to(inventory, ASKED, source), source, inventory)
+    assert [each.interface for each in seers] == ["eni-job", "eni-nat"]
+    rest = "6 3 180 1418530010 1418530070"
+    nat = [
+        f"2 111111111111 eni-nat 10.0.9.5 {PEER} 55001 443 {rest} ACCEPT OK",
+        f"2 111111111111 eni-nat {PEER} 10.0.9.5 443 55001 {rest} REJECT OK",
+    ]
+    found = heard(seers, read([out("ACCEPT"), *nat])[0])
+    assert [each.outcome for each in found] == ["lost", "answer-rejected"]
+    assert [each.outcome for each in heard(seers, read([out("ACCEPT")])[0])] == ["lost"]
+
+
+def test_the_peers_interface_is_a_witness() -> None:
+    """Its groups let it in, its host answered nothing."""
+    inventory = World().inventory()
+    source, asked = find(inventory, Hint("eni-job")), Question("10.0.2.20", 5432)
+    seers = along(way_to(inventory, asked, source), source, inventory)
+    rest = "41000 5432 6 3 180 1418530010 1418530070 ACCEPT OK"
+    lines = [f"2 111111111111 {eni} 10.0.1.10 10.0.2.20 {rest}" for eni in ("eni-job", "eni-db")]
+    found = heard(seers, read(lines)[0])
+    assert [each.outcome for each in found] == ["lost", "lost"]
+    assert "the host answered nothing" in found[1].text

@@ -9,6 +9,7 @@
     groups, acls, routes, prefixes, ports     what it evaluates
     targets     what a route leads to, one file a kind          arrival    what is at the other end, in the VPC
     flowlogs    what VPC flow logs say of a connection: which filter dropped it, and who is innocent
+    witnesses   whose flow logs along a way are looked at
     facts       ways as observations, and held against the job's silences and keepalive
     telling     ways for people and for programs
 

@@ -7,10 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from systrace.cloud.aws import flowlogs, names, telling
+from systrace.cloud.aws import flowlogs, names, telling, witnesses
 from systrace.cloud.aws.facts import conclude, observations
 from systrace.cloud.aws.interfaces import Interface
 from systrace.cloud.aws.inventory import Inventory, MissingError
@@ -34,7 +33,7 @@ class Course:
     def __init__(self, peers: Sequence[str], *, who: str, data: Path | None, flow_logs: str, as_json: bool) -> None:
         self._peers, self._who, self._as_json = peers, who, as_json
         self._inventory = _saved(data) if data is not None else _live()
-        self._flow_logs, self._records = flow_logs, dict[str, list[flowlogs.Record]]()
+        self._flow_logs, self._records = flow_logs, dict[tuple[str, ...], list[flowlogs.Record]]()
         self._sources: dict[tuple[str, ...], Interface | MissingError] = {}
 
     def run(self, *, save_facts: Path | None, add: bool) -> int:
@@ -117,17 +116,14 @@ class Course:
             return unknown_source(question, source)
         way = way_to(self._inventory, question, source)
         if self._flow_logs:
-            if source.identity not in self._records:
-                self._records[source.identity] = self._read_flow_logs(source)
-            records = self._records[source.identity]
-            way.flows.append(flowlogs.judge(records, source.identity, source.addresses, question))
-            there = _destination(way, self._inventory)
-            if there is not None and any(each.interface == there.identity for each in records):
-                own = replace(question, peer=_own(source, question))
-                way.flows.append(flowlogs.judge(records, there.identity, there.addresses, own, inbound=True))
+            seers = witnesses.along(way, source, self._inventory)
+            those = tuple(each.interface for each in seers if each.interface)
+            if those not in self._records:
+                self._records[those] = self._read_flow_logs(those)
+            way.flows += witnesses.heard(seers, self._records[those])
         return way
 
-    def _read_flow_logs(self, source: Interface) -> list[flowlogs.Record]:
+    def _read_flow_logs(self, interfaces: Sequence[str]) -> list[flowlogs.Record]:
         if _exists(self._flow_logs):
             lines = _file(self._flow_logs)
         elif "/" in self._flow_logs and self._flow_logs.endswith((".gz", ".log", ".txt", ".json")):
@@ -136,7 +132,7 @@ class Course:
             from systrace.cloud.aws.live import Live
 
             live = self._inventory if isinstance(self._inventory, Live) else Live()
-            lines = live.events(self._flow_logs, f'"{source.identity}"')
+            lines = live.events(self._flow_logs, " ".join(f'?"{each}"' for each in interfaces))
         records, strange = flowlogs.read(lines)
         if not records:
             raise InputError(
@@ -174,28 +170,12 @@ def _exists(name: str) -> bool:
     return os.path.exists(name)  # noqa: PTH110 (pathlib raises for names that are too long)
 
 
-def _own(source: Interface, question: Question) -> str:
-    if question.local and source.has(question.local):
-        return question.local
-    same = [each for each in source.addresses if (":" in each) == (":" in question.peer)]
-    return same[0] if same else ""
-
-
 def _queries(way: Way, source: Interface) -> dict[str, str]:
-    own = _own(source, way.question)
+    own = witnesses.own_address(source, way.question)
     return {
         "insights": flowlogs.insights(source.identity, own, way.question),
         "athena": flowlogs.athena(source.identity, own, way.question),
     }
-
-
-def _destination(way: Way, inventory: Inventory) -> Interface | None:
-    """The peer's interface, where the way ends at one."""
-    at = next((each.at for each in way.steps if each.name == "destination" and each.outcome == ALLOWED), "")
-    try:
-        return Interface.of(inventory.one("NetworkInterfaces", "NetworkInterfaceId", at)) if at else None
-    except MissingError:
-        return None
 
 
 def _saved(folder: Path) -> Inventory:
