@@ -38,12 +38,14 @@ Two ideas carry it:
     reporters                              Analysis -> bytes: formats/, one file each; views/, words/, shapes/ serve them
     serverlogs                             the other side's access logs -> observations   foundation, sources
     pipeline                               lines -> Analysis         the stages from parser to rules
+    telemetry                              what monitoring is told of a run: outlets/, alarms/, one file each   foundation
     capture                                the course of `run` and `attach`: recording, keeper, analyst, report
     commands                               the command line          all of these; nothing imports it
 
 Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers,
-probes (probes/kinds), server logs (serverlogs/formats) and commands are plug-ins: one file each. Third-party
-packages are imported inside the functions that use them, because `systrace --version` should not wait for any.
+probes (probes/kinds), server logs (serverlogs/formats), outlets and alarms of monitoring (telemetry) and commands are
+plug-ins: one file each. Third-party packages are imported inside the functions that use them, because `systrace
+--version` should not wait for any.
 
 As a library:
 

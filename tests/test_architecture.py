@@ -34,9 +34,10 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "kernel": set(),
     "probes": {"decoders"},
     "cloud": set(),
+    "telemetry": set(),
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
-    "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes"},
-    "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "probes", "cloud", "reporters", "rules"},
+    "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes", "telemetry"},
+    "commands": set("pipeline capture sources tracers kernel probes cloud reporters rules telemetry".split()),
     "__main__": {"commands"},
     "__init__": {"pipeline"},
 }
@@ -304,7 +305,7 @@ def unmirrored() -> set[str]:
 
 def is_plug_in(path: Path) -> bool:
     """It enters something into a registry by a decorator."""
-    decorators = {"rule", "syscall", "note", "decoder", "reporter", "tracer", "probe"}
+    decorators = {"rule", "syscall", "note", "decoder", "reporter", "tracer", "probe", "outlet", "style"}
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for each in node.decorator_list:

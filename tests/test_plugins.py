@@ -17,6 +17,7 @@ from systrace.registry import Registry
 from systrace.reporters import REPORTERS
 from systrace.rules import RULES, Rule
 from systrace.rules.pages import HEADINGS, full_trace, page
+from systrace.telemetry import ALARMS, OUTLETS
 from systrace.tracers import TRACERS
 
 each_rule = pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
@@ -88,13 +89,15 @@ def test_a_syscall_handler_survives_any_arguments(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "registry", [RULES, DECODERS, SYSCALLS, REPORTERS, TRACERS], ids="rules decoders syscalls reporters tracers".split()
+    "registry",
+    [RULES, DECODERS, SYSCALLS, REPORTERS, TRACERS, OUTLETS, ALARMS],
+    ids="rules decoders syscalls reporters tracers outlets alarms".split(),
 )
 def test_a_plug_in_is_documented(registry: Registry[object]) -> None:
     """Every entry says what it is, in a docstring of its own or of its class."""
     assert len(registry) > 1
     for name, entry in registry.items():
-        told = getattr(entry, "check", entry)
+        told = getattr(entry, "check", None) or getattr(entry, "text", entry)
         kind = told if callable(told) else type(told)
         assert inspect.getdoc(kind), f"{name} has no docstring"
 

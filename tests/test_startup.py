@@ -8,7 +8,7 @@ import pytest
 
 HEAVY = ("psutil", "tabulate", "rich.table", "hpack", "cryptography", "duckdb", "ptrace", "jsonschema", "hypothesis")
 STAGES = tuple(
-    "parser streams messages decoders bodies rules reporters pipeline kernel tracers sources capture probes".split()
+    "parser streams messages decoders bodies rules reporters pipeline kernel tracers sources capture probes telemetry".split()
 )
 
 

@@ -27,8 +27,9 @@ def reporting_analyst(recording: Recording, plan: Plan, layout: Layout, keys: Ke
     def work(lines: Iterator[bytes]) -> Answer:  # in a process of its own, which has closed what it does not need
         path, options = keys.path if keys is not None else None, plan.options
         return conclude(
-            recording.name, lines, options.style, layout, path, plan.limits, options.show_secrets, more, options.check
-        )
+            recording.name, lines, options.style, layout, path, plan.limits, options.show_secrets, more, options.check,
+            plan.sent,
+        )  # fmt: skip
 
     return Analyst(recording.path, work, set(), reader=in_passing if keys is None else at_end, prepare=prepare)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from systrace.capture.answers import Answer, Report, Spool, part
+from systrace.capture.telling import verdict_of
 from systrace.errors import SystraceError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Conclusion:
     complaint: str = ""  # what could not be used
     more: tuple[Report, ...] = ()  # further reports
     facts: tuple[str, ...] = ()  # lines for the recording: what was learned after the job
+    told: dict[str, Any] = field(default_factory=dict)  # what monitoring is told: fields of `telemetry.JobRun`
+    sent: tuple[Report, ...] = ()  # and reports that go there
 
     @classmethod
     def read(cls, answer: Answer) -> Conclusion:
@@ -47,7 +50,9 @@ class Conclusion:
         for size in facts.pop("sizes"):
             found.append(part(view[begin : begin + size]))
             begin += size
-        return cls(found[0], **facts | {"facts": tuple(facts.get("facts", ()))}, more=tuple(found[1:]))
+        shown = len(found) - facts.pop("sent", 0)
+        facts["facts"] = tuple(facts.get("facts", ()))
+        return cls(found[0], **facts, more=tuple(found[1:shown]), sent=tuple(found[shown:]))
 
 
 def watch(lines: Iterator[bytes], see: Callable[[Event], None]) -> None:
@@ -87,32 +92,42 @@ def conclude(
     secrets: bool = False,
     more: Sequence[tuple[str, Layout]] = (),
     check: bool = False,
+    sent: Sequence[str] = (),
 ) -> Answer:
     """Analyse lines to their end; what `Conclusion.read` reads. `layout` is that of where the report will be shown.
 
     `keys` is where the job logs its TLS keys while it runs; the first line comes when that is over. `limits` is a file of
     the user's own idle limits, `secrets` shows what else is masked, `more` are the formats of further reports,
-    `check` asks the network about the accused peer at once.
+    `check` asks the network about the accused peer at once, `sent` are the formats of what monitoring gets: that is masked
+    even where the user sees all.
     """
     from systrace.model import Input, Keep
     from systrace.pipeline import analyze, session_keys
     from systrace.reporters import REPORTERS, kept, write_whole
     from systrace.reporters.formats.table import one_line
+    from systrace.reporters.layout import PAGE
 
     every = [(style, layout), *more]
-    keep = kept((REPORTERS[name] for name, _layout in every), Keep(secrets=secrets))
+    keep = kept((REPORTERS[name] for name in [*(name for name, _layout in every), *sent]), Keep(secrets=secrets))
     own, complaint = _own_limits(limits)
     lines = chain([next(lines, b"")], lines)
     keylog = session_keys(keys if keys is not None and keys.is_file() else None)
     analysis = analyze([Input(name, lines, as_is=True)], keep=keep, keylog=keylog, limits=own)
     analysis, learned = _checked(analysis, own) if check else (analysis, [])
-    written, sizes = Spool(), []
-    for each, shown_in in every:
+    line = one_line(analysis) if REPORTERS[style].for_people else ""
+    written = Spool()
+
+    def size(style: str, layout: Layout) -> int:
         begin = written.tell()
-        write_whole(REPORTERS[each], analysis, cast(BinaryIO, written), shown_in)
-        sizes.append(written.tell() - begin)
+        write_whole(REPORTERS[style], analysis, cast(BinaryIO, written), layout)
+        return written.tell() - begin
+
+    sizes = [size(*each) for each in every]
+    if secrets:
+        _mask(analysis)
+    sizes += [size(each, PAGE) for each in sent]
     facts = {
-        "line": one_line(analysis) if REPORTERS[style].for_people else "",
+        "line": line,
         "healthy": analysis.verdict.outcome == "healthy",
         "failed": any(finding.severity in ("error", "fatal") for finding in analysis.findings),
         "outcome": analysis.verdict.outcome,
@@ -121,9 +136,18 @@ def conclude(
         "complaint": complaint,
         "sizes": sizes,
         "facts": [each.line.decode("ascii") for each in learned],
+        "sent": len(sent),
+        "told": verdict_of(analysis),
     }
     written.write(b"\n" + json.dumps(facts).encode())
     return written.whole()
+
+
+def _mask(analysis: Analysis) -> None:
+    from systrace.masking.masks import Masks
+    from systrace.masking.report import mask_analysis
+
+    mask_analysis(analysis, Masks())
 
 
 def _checked(analysis: Analysis, limits: Sequence[Limit]) -> tuple[Analysis, list[Observation]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from systrace.capture.signals import Relay, delivered
 from systrace.capture.spool import Spool, Spooled
 from systrace.capture.stalling import Killer, Moments
 from systrace.capture.status_line import StatusLine
+from systrace.capture.telling import name_of, outlets_of, tell, tell_unstarted
 from systrace.capture.tls_keys import KeyFile
 from systrace.capture.watching import Observer, Watcher
 from systrace.errors import CaptureError, CommandError, SystraceError
@@ -58,7 +60,12 @@ def run_job(options: Options) -> tuple[int, bool]:
     Raises:
         SystraceError: the job was not started: an option that makes no sense, no such command, or `--strict`.
     """
-    return Course(plan_of(options)).go()
+    try:
+        return Course(plan_of(options)).go()
+    except (CommandError, CaptureError) as error:  # nothing of the job has run
+        outlets = outlets_of(options.outlets, (), strict=False)
+        tell_unstarted(outlets, name_of(options.command, options.job), error)
+        raise
 
 
 class Course:
@@ -78,20 +85,26 @@ class Course:
         self._tracer = ""
         self._line = StatusLine()
         self._moments: Moments | None = None
+        self._began = self._ended = time.monotonic()
+        self._conclusion: Conclusion | None = None
+        self._kept = ""  # the recording's file
 
     def go(self) -> tuple[int, bool]:
         """See `run_job`."""
         with contextlib.ExitStack() as stack, self._relay:
             try:
-                return self._recorded(stack)
+                status, failed = self._recorded(stack)
             except SystraceError as error:
                 if self._capture is None and (self._options.strict or isinstance(error, CommandError)):
                     raise
-                return self._on_its_own(stack, error)
+                status, failed = self._on_its_own(stack, error)
             except Exception as error:  # noqa: BLE001 (the job is not to suffer from any mistake of ours)
                 if self._capture is None and self._options.strict:
                     raise CaptureError(words(error)) from None
-                return self._on_its_own(stack, error)
+                status, failed = self._on_its_own(stack, error)
+            job = name_of(self._options.command, self._options.job)
+            tell(self._plan.outlets, job, status, self._began, self._ended, self._conclusion, self._kept)
+            return status, failed
 
     def _on_its_own(self, stack: contextlib.ExitStack, error: Exception) -> tuple[int, bool]:
         """Something failed that should not have: the job runs, or runs on."""
@@ -109,6 +122,7 @@ class Course:
         with contextlib.suppress(Exception):
             self._pass_signals_on(self._capture)
         status = self._capture.wait() or 0
+        self._ended = time.monotonic()
         with contextlib.suppress(Exception):
             self._notify(status, Conclusion(b"", "", healthy=False, failed=False), None)
         return status, False
@@ -123,6 +137,7 @@ class Course:
         watcher = Watcher([capture.pid], session.spool.note, self._observers(session, capture))
         watcher.start()
         status = capture.wait(plan.timeout)
+        self._ended = time.monotonic()
         watcher.finish()
         if self._moments is not None:
             self._moments.close()
@@ -145,6 +160,7 @@ class Course:
         failed = self._report(session, fault, status)
         if status is None:
             status = capture.wait()
+            self._ended = time.monotonic()
         return status if status is not None else 0, failed
 
     # -------------------------------------------------------------------------------------------------- the start
@@ -173,6 +189,7 @@ class Course:
                     reason, spoken = str(error), False
                     _undo(attempt)
                     continue
+                self._began = time.monotonic()
                 session.analyst.stand_back()
                 self._session, self._capture, self._tracer = session, capture, f"{tracer.name}[{capture.tracer_pid}]"
                 session.spool.opened()
@@ -288,6 +305,7 @@ class Course:
             early = not options.save_if_bad and not options.check
             where = self._pack(recording) if early else None
             conclusion = Conclusion.read(session.analyst.finish())
+            self._conclusion = conclusion
             recording.add(*(line.encode() for line in conclusion.facts))
         except AnalysisFailed as error:
             where = where or self._pack(recording)
@@ -304,6 +322,7 @@ class Course:
         self._print(conclusion, fault)
         if bad and where is not None and self._plan.directory is not None:
             complain(f"the recording is {where}")
+        self._kept = str(where) if where is not None else ""
         self._notify(status, conclusion, where)
         return conclusion.failed
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from systrace.capture.choosing import AUTO, names, tracers_for
 from systrace.capture.keepalive import Keepalives
 from systrace.capture.keeping import Keep, job_name, new_name
 from systrace.capture.reporting import complain
+from systrace.capture.telling import Told, outlets_of
 from systrace.errors import CaptureError, CommandError, SystraceError, UsageError
 from systrace.outputs import Place, distinct, place
 from systrace.reporters.choosing import Wanted
@@ -50,6 +51,7 @@ class Options:
     one_cpu: bool = False
     limits: str | None = None
     job: str | None = None
+    outlets: Mapping[str, str] = field(default_factory=dict)  # of monitoring: name and target
     on_failure: str | None = None
     stall: str | None = None
     stall_kill: str | None = None
@@ -80,8 +82,14 @@ class Plan:
     report: Place | None = None
     more: list[tuple[str, Place]] = field(default_factory=list)  # further reports: format and place
     live: Place | None = None
+    outlets: list[Told] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)  # why a tracer is not among them
     second_choice: bool = False  # one was asked for that is not
+
+    @property
+    def sent(self) -> list[str]:
+        """The formats of reports that outlets pass on."""
+        return [outlet.report for outlet, _target in self.outlets if outlet.report]
 
     @property
     def directory(self) -> Path | None:
@@ -216,6 +224,7 @@ def _find_places(plan: Plan, known: Settings) -> None:
         live = _live_place(options.live)
         distinct([*taken, ("--live", live)])
         plan.live = live
+    plan.outlets = outlets_of(options.outlets, [*taken, ("--live", plan.live)], strict=options.strict)
 
 
 def _save_place(plan: Plan, known: Settings) -> Place | None:

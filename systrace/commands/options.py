@@ -15,7 +15,7 @@ Styles = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="table, json, html, markdown, pcapng, har, perfetto, ndjson, junit, lanes; else by the file's suffix.",
+        help="table, json, html, markdown, pcapng, har, perfetto, ndjson, junit, lanes, otlp; else by the file's suffix.",
         autocompletion=completing.formats,
     ),
 ]

@@ -15,6 +15,7 @@ from systrace.commands.options import Outputs, ServerLogs, ShowSecrets, Styles, 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from systrace.commands.reading.sending import Sender
     from systrace.idle_limits import Limit
     from systrace.model import Analysis
     from systrace.reporters import Reporter
@@ -68,6 +69,10 @@ def parse(
         int, typer.Option("--jobs", "-j", metavar="N", min=1, help="Read so many of several recordings side by side.")
     ] = 1,
     outputs: Outputs = None,
+    otlp: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Send spans to an OpenTelemetry collector, too (http://localhost:4318)."),
+    ] = None,
 ) -> None:
     """See HELP."""
     from dataclasses import replace
@@ -95,7 +100,11 @@ def parse(
     places = output_places(
         [each.output for each in asked], logs, (limits, keylog, *(context or ()), *map(Path, server_logs or ()))
     )
-    keep = kept(reporters, Keep(calls_of=socket, secrets=show_secrets))
+    if otlp is not None and show_secrets:
+        raise UsageError("--otlp and --show-secrets: what is sent is masked: choose one")
+    send = _sender(otlp) if otlp is not None else None
+    sent = [REPORTERS["otlp"]] if otlp is not None else []
+    keep = kept([*reporters, *sent], Keep(calls_of=socket, secrets=show_secrets))
     own = read(limits, users=True) if limits is not None else _set_limits()
     facts = [each for path in context or () for each in observed(path)]
     failed = False
@@ -104,6 +113,8 @@ def parse(
         nonlocal failed
         analysis = analysis_of(recording, keep, keylog, own, bar, facts, server_logs or ())
         failed |= any(finding.severity in ("error", "fatal") for finding in analysis.findings)
+        if send is not None:
+            send(analysis)
         return analysis, without_calls(recording, analysis)
 
     def show(recording: Recording, outs: Sequence[BinaryIO], several: bool) -> str | None:
@@ -140,6 +151,12 @@ def parse(
     else:
         whole = show_found(found, complaints, places, show, around)
     raise typer.Exit(int(failed) if whole else 2)
+
+
+def _sender(url: str) -> Sender:
+    from systrace.commands.reading.sending import Sender
+
+    return Sender(url)
 
 
 def _stdout() -> BinaryIO | None:

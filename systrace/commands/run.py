@@ -6,10 +6,11 @@ import signal
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperOption
 
 from systrace.commands import app
 from systrace.commands.options import Check, Outputs, Save, ShowSecrets, Strings, Styles, TracerName, Utc
+from systrace.commands.plugged import Plugged, option
 from systrace.keepalive import ADVISED
 
 HELP = """Run COMMAND and report on its sockets when it ends.
@@ -36,6 +37,9 @@ the job hangs: when no thread of it has got on, and none sleeps, computes, serve
 --on-failure runs a shell command when the job fails or the verdict is bad, --on-stall when it stalls: the report is its
 standard input, and SYSTRACE_JOB, _STATUS, _OUTCOME, _CAUSE, _PEER, _REPORT and _RECORDING are in its environment.
 
+Monitoring is told of the run by --metrics, --emf, --otlp and --syslog, without secrets, after the report; `systrace
+alarms` prints the rules. What can't be told is said in a line.
+
 Exit status: the command's own (128+n for signal n), 127 when there is no such command, 126 when it can't be executed,
 2 for options that make no sense; see --verdict-status.
 """
@@ -46,14 +50,20 @@ ONE_CPU = """Keep job and tracer on one processor: tracing then slows most jobs 
 several processors at once: they see one."""
 
 
-class _Run(TyperCommand):
-    """`--stall-kill` may stand alone: it means TERM, unless a signal follows."""
+class _Run(Plugged):
+    """`--stall-kill` may stand alone: it means TERM, unless a signal follows. Each outlet of monitoring is an option."""
+
+    def plugged(self) -> list[TyperOption]:
+        """Those of monitoring."""
+        from systrace.telemetry import OUTLETS
+
+        return [option(name, outlet.takes, outlet.help) for name, outlet in OUTLETS.items()]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer's."""
-        return super().parse_args(
-            ctx, signal_filled_in(args, {name for p in self.params if not _flag(p) for name in p.opts})
-        )
+        self.look(ctx, args)
+        valued = {name for each in self.get_params(ctx) if not _flag(each) for name in each.opts}
+        return super().parse_args(ctx, signal_filled_in(args, valued))
 
 
 def _flag(parameter: Any) -> bool:
@@ -80,6 +90,7 @@ def signal_filled_in(args: list[str], valued: set[str]) -> list[str]:
     context_settings={"allow_interspersed_args": False},
 )
 def run(
+    context: typer.Context,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND...", help="The job and its arguments.")],
     save: Save = None,
     save_dir: Annotated[
@@ -112,9 +123,7 @@ def run(
     on_stall: Annotated[
         str | None, typer.Option(metavar="CMD", help="Shell command to run when it has stalled.")
     ] = None,
-    job: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The job's name in files and for --on-failure.")
-    ] = None,
+    job: Annotated[str | None, typer.Option(metavar="NAME", help="Its name in files, metrics, --on-failure.")] = None,
     verdict_status: Annotated[
         bool,
         typer.Option("--verdict-status", help="Exit with 1 if errors were found, else 0, not with the job's status."),
@@ -179,6 +188,7 @@ def run(
         one_cpu=one_cpu,
         limits=limits,
         job=job,
+        outlets={name: value if isinstance(value, str) else "" for name, value in (context.obj or {}).items()},
         on_failure=on_failure,
         stall=stall,
         stall_kill=stall_kill,

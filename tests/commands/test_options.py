@@ -90,7 +90,7 @@ def test_doctor_and_explain_for_programs() -> None:
     [
         (
             ["parse", "--al", "x"],
-            "parse: no such option: --al (Possible options: --all, --help, --raw); see `systrace parse --help`",
+            "parse: no such option: --al (Possible options: --all, --otlp, --raw); see `systrace parse --help`",
         ),
         (["parse"], "parse: missing argument 'LOG...'; see `systrace parse --help`"),
         (["parse", "--format"], "option '--format' requires an argument; see `systrace --help`"),

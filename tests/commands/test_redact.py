@@ -74,6 +74,34 @@ def test_names() -> None:
     assert len(names(b"api.partner.com")) == len(b"api.partner.com")
 
 
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (
+            r'"GET http://api.partner.com/x\r\n\r\napi.partner.com"',
+            r'"GET http://host1xxxxxx.exa/x\r\n\r\nhost1xxxxxx.exa"',
+        ),
+        (r'"joe@mail.partner.com"', r'"us1@host2xxxxxxx.exa"'),
+        (r'"\n10.1.2.3\n"', r'"\n192.0.2.1\n"'),
+        (r'"\0\17api.partner.com\0"', r'"\0\17host1xxxxxx.exa\0"'),  # a server's name in a ClientHello
+        (r'"\1\0\0\3api\7partner\3com\0\0\1"', r'"\1\0\0\013host1xxxxxx\003exa\0\0\1"'),  # a question of DNS
+        (r'"\x61\x70\x69\x2e\x70\x61\x72\x74\x6e\x65\x72\x2e\x63\x6f\x6d"', '"host1xxxxxx.exa"'),  # -xx
+        ("3<TCP:[10.1.2.3:4000->10.1.2.4:443]>", "3<TCP:[192.0.2.1:4000->192.0.2.2:443]>"),
+        ('"/home/joe/x.py:/Users/joe:/run/user/joe"', '"/home/us1/x.py:/Users/us1:/run/user/us1"'),
+        ('# systrace: {"host": "batch7", "user": "joe"}', '# systrace: {"host": "host1x", "user": "us1"}'),
+        (
+            r'"\177ELF\2\1" libc.so.6 /usr/lib/x86_64/libc.so.6 1.5',
+            r'"\177ELF\2\1" libc.so.6 /usr/lib/x86_64/libc.so.6 1.5',
+        ),
+    ],
+)
+def test_names_in_all_forms(line: str, shown: str) -> None:
+    names = Names()
+    if "api" in line or "mail" in line or r"\x61" in line:
+        names(b'"api.partner.com"')
+    assert names(line.encode()).decode() == shown
+
+
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "x.txt"
     text.write_text("DB_PASSWORD=abcdefgh and more\n")

@@ -1,0 +1,1 @@
+"""Outlets: one file each, see `systrace.telemetry`."""
