@@ -12,12 +12,14 @@ import pytest
 
 from systrace.cloud.aws.facts import observations
 from systrace.cloud.aws.inventory import Inventory, MissingError
+from systrace.cloud.aws.questions import Question
 from systrace.cloud.aws.saved import add
 from systrace.cloud.aws.sources import Hint, find
 from systrace.cloud.aws.telling import lines, plain
 from systrace.cloud.aws.walk import unknown_source, way_to
 from systrace.observations import Observation
 from tests.cloud.setups import SETUPS
+from tests.cloud.world import World
 
 GARBAGE: list[Any] = [
     None,
@@ -88,3 +90,13 @@ def test_spoiled_records_have_an_answer(seed: int) -> None:
                     fact
                 )
                 assert not [each for each in strings(fact.value) if UNCLEAN.search(each)]
+
+
+@pytest.mark.parametrize("block", ["10.0.0.0/32", "255.255.255.255/32", "::/0", "0.0.0.0/0", "nonsense", ""])
+def test_a_vpc_of_any_block(block: str) -> None:
+    """Its resolver would be at the base plus two."""
+    world = World()
+    world["Vpcs"][0]["CidrBlock"] = block
+    inventory = world.inventory()
+    way = way_to(inventory, Question("10.0.2.18", 53, protocol="udp"), find(inventory, Hint("eni-job")))
+    assert way.outcome in ("blocked", "unknown")

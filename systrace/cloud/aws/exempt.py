@@ -35,7 +35,9 @@ def told(inventory: Inventory, peer: str, port: int, vpc: str) -> Step | None:
         except MissingError as missing:
             said = f"whether {peer} is the VPC's resolver, which nothing filters, is not known: {missing.what}"
             return Step("exempt", UNKNOWN, vpc, said, ask=missing.ask)
-        what = f"{_RESOLVER} (VPC+2)" if block is not None and found == block[_SECOND] else ""
+        what = (
+            f"{_RESOLVER} (VPC+2)" if block is not None and int(found) == int(block.network_address) + _SECOND else ""
+        )
     if not what:
         return None
     said = f"{peer} is {what}: no security group or network ACL filters it, flow logs do not show it"

@@ -22,10 +22,11 @@ _NAMED = " (the ports of NAT)"
 def nat_gateway(walk: Walk, route: Route) -> None:
     """Through it and on."""
     identity = route.target
-    walk.limit(identity, "NAT gateway", nat_s(), "reset")
     step = walk.run("nat-gateway", identity, lambda: _state(walk, identity))
     if step.outcome != ALLOWED:
         return
+    if walk.question.protocol == "tcp":
+        walk.limit(identity, "NAT gateway", nat_s(), "reset")
     if ":" in walk.question.peer:
         said = f"{identity} translates {walk.question.peer} to IPv4 (NAT64): what comes then is not judged here"
         walk.note("beyond", UNKNOWN, identity, said, ask="ask again with the IPv4 address of the peer")
