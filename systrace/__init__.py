@@ -27,6 +27,8 @@ Two ideas carry it:
     kernel                                 asks the running kernel, and judges nothing   foundation
     probes                                 asks the network -> observations: kinds/, one file each; idle/ proves a limit
                                            foundation, decoders
+    cloud                                  what a cloud's own rules say -> observations: aws/, and in it targets/, one file
+                                           a kind of hop            foundation
     parser                                 lines -> records -> events  foundation
     streams                                events -> sockets, waits  foundation
     decoders                               byte streams -> messages: protocols/, one file each; parts/ are their own

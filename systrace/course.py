@@ -103,4 +103,5 @@ def _elsewhere(evidence: Evidence, socket: Socket) -> Iterator[Moment]:
             moment = asked + int(after * 1e9) if asked is not None and isinstance(after, int | float) else None
             yield Moment(moment, "the server's side", f"{text} ({status})", "", each.source)
         elif peer and each.subject == peer and isinstance(text_of := each.value.get("text"), str):
-            yield Moment(None, "systrace check", text_of, "", each.source)
+            who = "systrace aws" if each.value.get("configured") is True else "systrace check"
+            yield Moment(None, who, text_of, "", each.source)

@@ -33,10 +33,11 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "tracers": set(),
     "kernel": set(),
     "probes": {"decoders"},
+    "cloud": set(),
     "telemetry": set(),
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
     "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes", "telemetry"},
-    "commands": {"pipeline", "capture", "sources", "tracers", "kernel", "probes", "reporters", "rules", "telemetry"},
+    "commands": set("pipeline capture sources tracers kernel probes cloud reporters rules telemetry".split()),
     "__main__": {"commands"},
     "__init__": {"pipeline"},
 }
@@ -55,6 +56,8 @@ DOORS = {
     "compression": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "jinja2": ("systrace/reporters/html/page.py",),
     "duckdb": ("systrace/commands/query.py",),
+    "boto3": ("systrace/cloud/aws/live.py",),
+    "botocore": ("systrace/cloud/aws/live.py",),
 }
 EAGER = {"typer", "ptrace"}  # every command is a typer command; the worker is nothing but ptrace
 

@@ -31,6 +31,7 @@ _EXTRAS = (
     ("brotli", "codecs", "bodies compressed with br stay opaque"),
     ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "codecs", "zstd bodies stay opaque"),
     ("cryptography", "tls", "certificates in TLS handshakes are not read"),
+    ("boto3", "aws", "systrace aws works on saved files alone (--data)"),
 )
 
 

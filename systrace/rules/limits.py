@@ -53,8 +53,10 @@ def silent_limit_ns(case: Case, socket: Socket) -> int | None:
     """
     measured = path_limit(case, socket)
     survived_s, below_s = bracket(measured) if measured is not None else (0.0, None)
-    if below_s is not None:  # what is known of this very path
-        return int(below_s * SECOND)
+    if measured is not None and below_s is not None:  # what is known of this very path
+        probed_s = case.probed_after_s(socket)
+        cured = measured.value.get("keepalive") is True and probed_s is not None and probed_s < survived_s
+        return None if cured else int(below_s * SECOND)
     fitting = [limit.idle_s for limit in _silent(case, socket) if limit.users or limit.idle_s >= nat_s()]
     fitting = [idle_s for idle_s in fitting if idle_s > survived_s]
     return int(min(fitting) * SECOND) if fitting else None
@@ -110,10 +112,10 @@ def limits_below(case: Case, silence_ns: int | None, socket: Socket) -> str:
         return ""
     measured = path_limit(case, socket)
     if measured is not None and (below := bracket(measured)[1]) is not None:
-        return (
-            f"On this path a silence of {bracket(measured)[0]:g} s was survived and one of {below:g} s was not "
-            f"({measured.source or 'measured'})."
-        )
+        source = measured.source or "measured"
+        if measured.value.get("configured") is True:
+            return f"What is on this path forgets a connection after {below:g} s of silence ({source})."
+        return f"On this path a silence of {bracket(measured)[0]:g} s was survived and one of {below:g} s was not ({source})."
     silence = silence_ns / SECOND * _TOLERANCE
     fitting = [limit for limit in _silent(case, socket) if limit.idle_s <= silence]
     groups: dict[float, list[str]] = {}

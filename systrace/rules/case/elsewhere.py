@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from systrace.messages.dns import DnsMessage
 from systrace.model import Draft, Socket
@@ -14,6 +15,9 @@ from systrace.observations import Observation
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.stalls import Stall
 from systrace.words import seconds
+
+if TYPE_CHECKING:
+    from systrace.rules.rule import Rule
 
 _SLACK_NS = 2 * SECOND  # logs of whole seconds
 _SHARE = 1.05
@@ -140,14 +144,28 @@ def heed_elsewhere(case: Case, finding: Draft) -> None:
     about_answer = rule.no_answer or (word is not None and word.kind == "balancer gave up")
     if word is not None and about_answer and word.text not in finding.summary:
         finding.summary = f"{finding.summary} {word.text}"
-    probed = [each for each in case.evidence.observations if _is_about(each, finding, socket)]
+    about = (each for each in case.evidence.observations if _is_about(each, finding, socket))
+    probed = [each for each in about if _concerns(each, rule)]
     told = [text for text in map(_sentence_of, _by_source(probed)) if text not in finding.summary]
     if not told:
         return
     finding.summary = " ".join([finding.summary, *told])
-    finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
+    if not all(_configured(each) for each in probed):
+        finding.next_steps = [step for step in finding.next_steps if not step.command.startswith(_SETTLED)]
     if any(each.kind in rule.proven_by and _proves(each, finding) for each in probed):
         finding.confidence = "confirmed"
+
+
+def _configured(observation: Observation) -> bool:
+    """It was read from a cloud's rules; nothing was tried."""
+    return observation.value.get("configured") is True
+
+
+def _concerns(observation: Observation, rule: Rule) -> bool:
+    """What a cloud's rules say of connections, or of silence, is said of findings about these."""
+    if not _configured(observation):
+        return True
+    return observation.kind in rule.proven_by or (observation.kind != "path-limit" and rule.of_connect)
 
 
 _SETTLED = ("nc ", "dig ", "getent ", "ping ", "tracepath ", "traceroute ", "mtr ", "openssl s_client")
@@ -178,17 +196,24 @@ def _by_source(observations: Sequence[Observation]) -> list[tuple[str, list[str]
     """What each of them told, once."""
     found: dict[str, dict[str, None]] = {}
     for each in observations:
-        found.setdefault(each.source, {})[str(each.value["text"]).rstrip(".")] = None
-    return [(source, list(texts)) for source, texts in found.items()]
+        lead = "Read by" if _configured(each) else "Probed by"
+        who = f"{lead} {each.source or 'somebody else'}"
+        found.setdefault(who, {})[str(each.value["text"]).rstrip(".")] = None
+    return [(who, list(texts)) for who, texts in found.items()]
 
 
 def _sentence_of(told: tuple[str, list[str]]) -> str:
-    source, texts = told
-    return f"Probed by {source or 'somebody else'}: {'; '.join(texts)}."
+    who, texts = told
+    return f"{who}: {'; '.join(texts)}."
 
 
 def _proves(observation: Observation, finding: Draft) -> bool:
-    """It says what the finding says; of packets that die on the way only that they do."""
+    """It says what the finding says; of packets that die on the way only that they do. A limit on silence proves what outlasted
+    it, where the log shows whether keepalive was on.
+    """
     value = observation.value
+    if observation.kind == "path-limit":
+        below_s, lasted_ns = bracket(observation)[1], finding.duration_ns or 0
+        return finding.confidence == "likely" and below_s is not None and lasted_ns >= below_s * SECOND
     silent = observation.kind == "path-blocked" and value.get("how") != "rejected"
     return bool(value.get("cause", finding.cause if silent else "") == finding.cause)

@@ -120,6 +120,7 @@ def _polled(case: Case) -> Iterator[Draft]:
     on_path=True,
     no_answer=True,
     over=("reset-by-peer", "stale-connection", "broken-pipe", "peer-vanished"),
+    proven_by=("path-limit",),
     fires=REQUEST + "9 1.2 recvfrom(3, 0x55d0, 4096, 0, NULL, NULL) = ? ERESTARTSYS (To be restarted) <411.2>\n"
     "9 412.5 --- SIGTERM {si_signo=SIGTERM, si_code=SI_USER, si_pid=1, si_uid=0} ---\n9 412.6 +++ killed by SIGTERM +++",
     silent="9 0.9 setsockopt(3, SOL_SOCKET, SO_KEEPALIVE, [1], 4) = 0 <0.01>\n"

@@ -1,0 +1,64 @@
+"""The questions to AWS, in one table: what each is called in the CLI, in boto3 and in a policy. All of them only read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SERVICES = {"elbv2": "elasticloadbalancing"}  # where the policy's prefix is another word
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One operation."""
+
+    service: str  # of boto3 and the CLI
+    operation: str  # of boto3: describe_subnets
+    key: str = ""  # of its answer, where that is not the key of the table
+    argument: str = ""  # the parameter that names whose details are wanted; "" where all records are listed
+
+    @property
+    def command(self) -> str:
+        """As typed: aws ec2 describe-subnets."""
+        return f"aws {self.service} {self.operation.replace('_', '-')}"
+
+    @property
+    def action(self) -> str:
+        """As a policy names it: ec2:DescribeSubnets."""
+        words = "".join(word.capitalize() for word in self.operation.split("_"))
+        words = words.replace("Db", "DB") if self.service == "rds" else words
+        return f"{_SERVICES.get(self.service, self.service)}:{words}"
+
+
+# Whole lists, by the key of the answer.
+LISTS = {
+    "NetworkInterfaces": Call("ec2", "describe_network_interfaces"),
+    "Subnets": Call("ec2", "describe_subnets"),
+    "Vpcs": Call("ec2", "describe_vpcs"),
+    "SecurityGroups": Call("ec2", "describe_security_groups"),
+    "NetworkAcls": Call("ec2", "describe_network_acls"),
+    "RouteTables": Call("ec2", "describe_route_tables"),
+    "NatGateways": Call("ec2", "describe_nat_gateways"),
+    "VpcEndpoints": Call("ec2", "describe_vpc_endpoints"),
+    "VpcPeeringConnections": Call("ec2", "describe_vpc_peering_connections"),
+    "VpcBlockPublicAccessOptions": Call("ec2", "describe_vpc_block_public_access_options"),
+    "VpcBlockPublicAccessExclusions": Call("ec2", "describe_vpc_block_public_access_exclusions"),
+    "PrefixLists": Call("ec2", "describe_prefix_lists"),
+    "Reservations": Call("ec2", "describe_instances"),
+    "LoadBalancers": Call("elbv2", "describe_load_balancers"),
+    "TargetGroups": Call("elbv2", "describe_target_groups"),
+    "DBInstances": Call("rds", "describe_db_instances"),
+    "DBClusters": Call("rds", "describe_db_clusters"),
+}
+# Details of one resource: saved as {ARGUMENT: id, KEY: [...]}, since the answer alone does not say whose they are.
+DETAILS = {
+    "Listeners": Call("elbv2", "describe_listeners", argument="LoadBalancerArn"),
+    "LoadBalancerAttributes": Call("elbv2", "describe_load_balancer_attributes", "Attributes", "LoadBalancerArn"),
+    "ListenerAttributes": Call("elbv2", "describe_listener_attributes", "Attributes", "ListenerArn"),
+    "TargetGroupAttributes": Call("elbv2", "describe_target_group_attributes", "Attributes", "TargetGroupArn"),
+    "TargetHealthDescriptions": Call("elbv2", "describe_target_health", argument="TargetGroupArn"),
+    "Entries": Call("ec2", "get_managed_prefix_list_entries", argument="PrefixListId"),
+}
+# Asked for only with --from TASK and --flow-logs GROUP.
+TASKS = Call("ecs", "describe_tasks", "tasks")
+CLUSTERS = Call("ecs", "list_clusters", "clusterArns")
+EVENTS = Call("logs", "filter_log_events", "events")

@@ -1,0 +1,87 @@
+"""Which network interface the job has: by the log's own address, by what the user says, or by metadata of this host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from systrace.cloud.aws.interfaces import Interface, having
+from systrace.cloud.aws.inventory import Inventory, MissingError
+from systrace.cloud.aws.records import address, dicts, number, text
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What is known of it."""
+
+    said: str = ""  # by the user: eni-..., i-..., a task (ARN or id), an address
+    addresses: tuple[str, ...] = ()  # the job's own, of the log
+    mac: str = ""  # of this host's first interface (metadata)
+    identity: str = ""  # eni-..., the same
+    where: str = ""  # what told the two: "instance metadata"
+
+
+def find(inventory: Inventory, hint: Hint) -> Interface:
+    """The job's interface.
+
+    Raises:
+        MissingError: it is not known, or several fit.
+    """
+    if hint.said:
+        return _said(inventory, hint.said)
+    if hint.addresses:
+        found = {one.identity: one for host in hint.addresses for one in having(inventory, host)}
+        return _one(f"address {', '.join(hint.addresses[:3])}", [*found.values()])
+    if hint.identity:
+        return _known(inventory, hint.identity)
+    if hint.mac:
+        records = inventory.records("NetworkInterfaces")
+        return _one(f"MAC {hint.mac}", [Interface.of(each) for each in records if text(each, "MacAddress") == hint.mac])
+    raise MissingError(
+        "which network interface the job has is not known: the log shows no address of its own, and this host has no metadata",
+        "--from ENI, INSTANCE, TASK or IP",
+    )
+
+
+def _known(inventory: Inventory, identity: str) -> Interface:
+    return Interface.of(inventory.one("NetworkInterfaces", "NetworkInterfaceId", identity))
+
+
+def _one(what: str, found: Sequence[Interface]) -> Interface:
+    if not found:
+        raise MissingError(
+            f"no network interface that was read has {what}", "the account and region of the job, or --from"
+        )
+    if len(found) > 1:
+        names = ", ".join(f"{each.identity} ({each.vpc})" for each in found[:4])
+        raise MissingError(f"several network interfaces have {what}: {names}", "--from, with one of them")
+    return found[0]
+
+
+def _said(inventory: Inventory, said: str) -> Interface:
+    if address(said) is not None:
+        return _one(f"address {said}", having(inventory, said))
+    if said.startswith("eni-"):
+        return _known(inventory, said)
+    if said.startswith("i-"):
+        records = inventory.records("NetworkInterfaces")
+        own = [each for each in records if text(each, "Attachment", "InstanceId") == said]
+        first = [each for each in own if number(each, "Attachment", "DeviceIndex") == 0]
+        return _one(f"instance {said}", [Interface.of(each) for each in first or own])
+    return _known(inventory, _of_task(inventory, said))
+
+
+def _of_task(inventory: Inventory, said: str) -> str:
+    """The interface of an ECS task (network mode awsvpc)."""
+    wanted = said.rpartition("/")[2]
+    for task in inventory.tasks(said):
+        if text(task, "taskArn").rpartition("/")[2] != wanted:
+            continue
+        for attached in dicts(task, "attachments"):
+            for detail in dicts(attached, "details"):
+                if text(detail, "name") == "networkInterfaceId":
+                    return text(detail, "value")
+        raise MissingError(
+            f"task {wanted} has no network interface of its own", "--from INSTANCE: the one that it runs on"
+        )
+    raise MissingError(f"task {said} was not read", "save what `aws ecs describe-tasks` prints, or --from ENI")

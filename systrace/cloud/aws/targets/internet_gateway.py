@@ -1,0 +1,107 @@
+"""Internet gateways: they translate nothing for who has no public address; IPv6 needs none."""
+
+from __future__ import annotations
+
+from systrace.cloud.aws import interfaces
+from systrace.cloud.aws.arrival import Sender, arrive
+from systrace.cloud.aws.calls import LISTS
+from systrace.cloud.aws.inventory import MissingError
+from systrace.cloud.aws.ports import Ports
+from systrace.cloud.aws.records import text
+from systrace.cloud.aws.routes import Route
+from systrace.cloud.aws.steps import ALLOWED, BLOCKED, Step, allowed, blocked
+from systrace.cloud.aws.targets import target
+from systrace.cloud.aws.walk import Walk
+
+_KEY = "VpcBlockPublicAccessOptions"
+
+
+@target("igw")
+def internet_gateway(walk: Walk, route: Route) -> None:
+    """The job's own public address, and whether the account blocks public access altogether."""
+    own = walk.own
+    public = own if ":" in own else walk.source.public_of(own)
+    if not public:
+        walk.note(
+            "public-address",
+            BLOCKED,
+            walk.source.identity,
+            (f"{walk.source.identity} ({own}) has no public IPv4 address: {route.target} does not translate for it"),
+            change="a public address (of a Fargate task: assignPublicIp=ENABLED), or a NAT gateway as the route's target",
+        )
+        return
+    walk.note(
+        "public-address",
+        ALLOWED,
+        walk.source.identity,
+        f"{own} goes out as {public}" if public != own else f"{own} is global",
+    )
+    walk.run("block-public-access", walk.source.subnet, lambda: public_access(walk, walk.source.subnet))
+    outside(walk, public, walk.question.answers, walk.whose)
+
+
+@target("eigw")
+def egress_only(walk: Walk, route: Route) -> None:
+    """IPv6, and only what begins inside."""
+    walk.note(
+        "egress-only-internet-gateway", ALLOWED, route.target, f"{route.target} lets connections out that begin inside"
+    )
+    walk.run("block-public-access", walk.source.subnet, lambda: public_access(walk, walk.source.subnet, by_nat=True))
+    outside(walk, walk.own, walk.question.answers, walk.whose)
+
+
+def public_access(walk: Walk, subnet: str, *, by_nat: bool = False) -> Step:
+    """VPC Block Public Access, as the subnet's record has it, else as the account's, and exclusions from it.
+
+    Args:
+        walk: the way.
+        subnet: whose traffic goes through the internet gateway.
+        by_nat: through a NAT or egress-only gateway, which block-ingress leaves alone.
+
+    Raises:
+        MissingError: whether it is on, or whom it excludes, was not read.
+    """
+    name, mode = "block-public-access", _mode(walk, subnet)
+    said = f"VPC Block Public Access is {mode} for {subnet}"
+    if mode == "off" or (mode == "block-ingress" and by_nat):
+        return allowed(name, subnet, said)
+    if mode not in ("block-bidirectional", "block-ingress"):
+        raise MissingError("whether VPC Block Public Access is on was not read", f"`{LISTS[_KEY].command}`")
+    for each in walk.inventory.records("VpcBlockPublicAccessExclusions"):
+        whose, state = text(each, "ResourceArn").rpartition("/")[2], text(each, "State")
+        if whose in (subnet, walk.source.vpc) and not state.startswith(("delete", "create-failed", "disable")):
+            kind = text(each, "InternetGatewayExclusionMode")
+            return allowed(name, subnet, f"{said}, and {whose} is excluded ({kind})")
+    change = f"an exclusion for {subnet}, or another mode, by who administers the account"
+    return blocked(name, subnet, said, change)
+
+
+def _mode(walk: Walk, subnet: str) -> str:
+    try:
+        record = walk.inventory.one("Subnets", "SubnetId", subnet)
+        mode = text(record, "BlockPublicAccessStates", "InternetGatewayBlockMode")
+    except MissingError:
+        mode = ""
+    if mode:
+        return mode
+    walk.check_visible()  # the account's own mode says nothing of a subnet that another account shares
+    return next((text(each, "InternetGatewayBlockMode") for each in walk.inventory.records(_KEY)), "")
+
+
+def outside(walk: Walk, public: str, answers: Ports, whose: str) -> None:
+    """Beyond the gateway: where the peer's public address is that of an interface that is seen, on to it."""
+    try:
+        there = interfaces.of_public(walk.inventory, walk.question.peer)
+    except MissingError:
+        there = None
+    if there is None:
+        walk.note("beyond", ALLOWED, "", f"{walk.question.peer} is outside: what filters there is not seen from here")
+        return
+    walk.note(
+        "destination", ALLOWED, there.identity, f"{walk.question.peer} is the public address of {there}, {there.subnet}"
+    )
+    arrive(walk, there, Sender(public, frozenset(), "", answers, whose, private=False))
+    route = walk.route("answer-route", there.subnet, there.vpc, public)
+    if route is not None and not route.target.startswith("igw-"):
+        said = f"{route.text}: answers of {there} do not leave by the internet gateway that the request came by"
+        walk.note("answer-route", BLOCKED, route.table, said, change=f"use the private address of {there.identity}")

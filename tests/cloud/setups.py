@@ -1,0 +1,8 @@
+"""All network set-ups."""
+
+from __future__ import annotations
+
+from tests.cloud import setups_filters, setups_hops
+from tests.cloud.registering import SETUPS, Setup
+
+__all__ = ["SETUPS", "Setup", "setups_filters", "setups_hops"]

@@ -1,0 +1,348 @@
+"""Gateways, endpoints, databases, load balancers, and what nothing filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
+from tests.cloud.registering import DB, OUT, PUBLIC6, setup
+from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, last, rule
+
+# --------------------------------------------------------------------------------------------------------- NAT gateway
+
+
+@setup("out through NAT", OUT, ALLOWED)
+def _(w: World) -> None:
+    pass
+
+
+@setup("a NAT gateway that was deleted, and a route that looks active", OUT, BLOCKED, "nat-gateway", "nat-1 is deleted")
+def _(w: World) -> None:
+    w.one("NatGateways", "nat-1")["State"] = "deleted"
+
+
+@setup("a NAT gateway that is gone", OUT, BLOCKED, "nat-gateway", "does not exist")
+def _(w: World) -> None:
+    w["NatGateways"].clear()
+
+
+@setup("NAT64", ("64:ff9b::c633:6409", 443), UNKNOWN, "beyond", "NAT64")
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": "64:ff9b::/96", "NatGatewayId": "nat-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("a public address behind NAT itself", ("203.0.113.81", 5432), BLOCKED, "answer-route", "answers of eni-db2")
+def _(w: World) -> None:
+    w.interface("eni-db2", "10.0.1.81", "subnet-a", "sg-open", public="203.0.113.81")
+    w.group("sg-open", ingress=[rule(5432, cidr=ANY)])
+
+
+@setup("NAT in the job's own subnet routes to itself", OUT, BLOCKED, "nat-route", "routes back to a NAT gateway")
+def _(w: World) -> None:
+    w.one("NatGateways", "nat-1")["SubnetId"] = "subnet-a"
+
+
+@setup("NAT's subnet lets nothing in from the job", OUT, BLOCKED, "nat-acl-in", "TCP 443 in from 10.0.1.10")
+def _(w: World) -> None:
+    rules = [entry(100, "allow", egress=True), entry(100, "allow", egress=False, ports=(1024, 65535)), *last()]
+    w.acl("acl-p", rules, "subnet-p")
+
+
+@setup("NAT's subnet lets half of the answers in", OUT, SHARE, "nat-acl-in-answer", "44% of TCP 1024-65535")
+def _(w: World) -> None:
+    inside = [
+        entry(90, "allow", egress=False, cidr="10.0.0.0/16"),
+        entry(100, "allow", egress=False, ports=(32768, 60999)),
+    ]
+    w.acl("acl-p", [entry(100, "allow", egress=True), *inside, *last()], "subnet-p")
+
+
+@setup("NAT's subnet sends no answers to the job", OUT, BLOCKED, "nat-acl-out-answer", "out to 10.0.1.10")
+def _(w: World) -> None:
+    rules = [entry(100, "allow", egress=False), entry(100, "allow", egress=True, ports=(443, 443)), *last()]
+    w.acl("acl-p", rules, "subnet-p")
+
+
+@setup("NAT's subnet has no internet gateway", OUT, BLOCKED, "nat-route", "no route")
+def _(w: World) -> None:
+    w.table("rtb-p", "subnet-p")
+
+
+@setup("private NAT to the internet", OUT, BLOCKED, "nat-route", "private")
+def _(w: World) -> None:
+    w.one("NatGateways", "nat-1")["ConnectivityType"] = "private"
+
+
+@setup("private NAT on to a transit gateway", OUT, UNKNOWN, "beyond", "transit gateway")
+def _(w: World) -> None:
+    w.one("NatGateways", "nat-1")["ConnectivityType"] = "private"
+    w.table("rtb-p", "subnet-p", routes=[{"DestinationCidrBlock": ANY, "TransitGatewayId": "tgw-1"}])
+
+
+# ---------------------------------------------------------------------------------------------------- internet gateway
+
+
+@setup("a public subnet without a public address", OUT, BLOCKED, "public-address", "no public IPv4 address")
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationCidrBlock": ANY, "GatewayId": "igw-1"}])
+
+
+@setup("a public subnet and an Elastic IP", OUT, ALLOWED)
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationCidrBlock": ANY, "GatewayId": "igw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Association"] = {"PublicIp": "203.0.113.66"}
+    w.one("NetworkInterfaces", "eni-job")["PrivateIpAddresses"][0]["Association"] = {"PublicIp": "203.0.113.66"}
+
+
+@setup("IPv6 needs no public IPv4", (PUBLIC6, 443), ALLOWED)
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("IPv6 and a group for IPv4 alone", (PUBLIC6, 443), BLOCKED, "security-group-out", "0.0.0.0/0")
+def _(w: World) -> None:
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+
+
+@setup("IPv6 through an egress-only gateway", (PUBLIC6, 443), ALLOWED)
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "EgressOnlyInternetGatewayId": "eigw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("an address of IPv6, and a job without one", (PUBLIC6, 443), BLOCKED, "source", "no IPv6 address")
+def _(w: World) -> None:
+    pass
+
+
+@setup("public access is blocked for the subnet", OUT, BLOCKED, "block-public-access", "block-bidirectional")
+def _(w: World) -> None:
+    w.one("Subnets", "subnet-p")["BlockPublicAccessStates"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+    w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+
+
+@setup("public access is blocked, and the subnet is excluded", OUT, ALLOWED)
+def _(w: World) -> None:
+    w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+    arn = "arn:aws:ec2:eu-west-1:111111111111:subnet/subnet-p"
+    w["VpcBlockPublicAccessExclusions"].append(
+        {"ResourceArn": arn, "State": "create-complete", "InternetGatewayExclusionMode": "allow-egress"}
+    )
+
+
+@setup("block-ingress leaves NAT alone", OUT, ALLOWED)
+def _(w: World) -> None:
+    w.one("Subnets", "subnet-p")["BlockPublicAccessStates"] = {"InternetGatewayBlockMode": "block-ingress"}
+
+
+@setup(
+    "public access is blocked, and exclusions were not read",
+    OUT,
+    UNKNOWN,
+    "block-public-access",
+    "Exclusions was not read",
+)
+def _(w: World) -> None:
+    w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+    w.documents.pop("VpcBlockPublicAccessExclusions")
+
+
+# ------------------------------------------------------------------------------------------------ endpoints, databases
+
+S3 = ("52.218.0.9", 443)
+
+
+def _s3(w: World) -> None:
+    w.one("RouteTables", "rtb-a")["Routes"].append({"DestinationPrefixListId": "pl-s3", "GatewayId": "vpce-s3"})
+    w["PrefixLists"].append(
+        {"PrefixListId": "pl-s3", "PrefixListName": "com.amazonaws.eu-west-1.s3", "Cidrs": ["52.218.0.0/17"]}
+    )
+    w["VpcEndpoints"].append({"VpcEndpointId": "vpce-s3", "VpcEndpointType": "Gateway", "State": "available",
+                              "ServiceName": "com.amazonaws.eu-west-1.s3", "VpcId": "vpc-1"})  # fmt: skip
+
+
+@setup("S3 by a gateway endpoint", S3, ALLOWED)
+def _(w: World) -> None:
+    _s3(w)
+
+
+@setup("S3 by a gateway endpoint, and an ACL for the VPC alone", S3, BLOCKED, "acl-out", "out to 52.218.0.9")
+def _(w: World) -> None:
+    _s3(w)
+    w.acl(
+        "acl-a",
+        [entry(100, "allow", egress=True, cidr="10.0.0.0/16"), entry(100, "allow", egress=False), *last()],
+        "subnet-a",
+    )
+
+
+def _interface_endpoint(w: World) -> None:
+    w.interface(
+        "eni-ep",
+        "10.0.2.70",
+        "subnet-b",
+        "sg-ep",
+        InterfaceType="vpc_endpoint",
+        Description="VPC Endpoint Interface vpce-q",
+    )
+    w["VpcEndpoints"].append({"VpcEndpointId": "vpce-q", "VpcEndpointType": "Interface", "State": "available", "VpcId": "vpc-1",
+                              "ServiceName": "com.amazonaws.eu-west-1.sqs", "NetworkInterfaceIds": ["eni-ep"],
+                              "Groups": [{"GroupId": "sg-ep"}]})  # fmt: skip
+
+
+@setup("an interface endpoint", ("10.0.2.70", 443), ALLOWED)
+def _(w: World) -> None:
+    _interface_endpoint(w)
+    w.group("sg-ep", ingress=[rule(443, cidr="10.0.0.0/16")])
+
+
+@setup("an interface endpoint whose group admits nobody", ("10.0.2.70", 443), BLOCKED, "security-group-in", "sg-ep")
+def _(w: World) -> None:
+    _interface_endpoint(w)
+    w.group("sg-ep", ingress=[rule(80, cidr="10.0.0.0/16")])
+
+
+def _rds(w: World, **more: Any) -> None:
+    w.one("NetworkInterfaces", "eni-db")["Description"] = "RDSNetworkInterface"
+    w["DBInstances"].append({"DBInstanceIdentifier": "pg", "DBInstanceStatus": "available",
+                             "Endpoint": {"Address": "pg.x.eu-west-1.rds.amazonaws.com", "Port": 5432},
+                             "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-db"}]} | more)  # fmt: skip
+
+
+@setup("RDS", DB, ALLOWED, name="pg.x.eu-west-1.rds.amazonaws.com")
+def _(w: World) -> None:
+    _rds(w)
+
+
+@setup("RDS that was stopped", DB, BLOCKED, "database", "pg is stopped", name="pg.x.eu-west-1.rds.amazonaws.com")
+def _(w: World) -> None:
+    _rds(w, DBInstanceStatus="stopped")
+
+
+@setup("RDS on another port", DB, BLOCKED, "database", "listens on 5433", name="pg.x.eu-west-1.rds.amazonaws.com")
+def _(w: World) -> None:
+    _rds(w, Endpoint={"Address": "pg.x.eu-west-1.rds.amazonaws.com", "Port": 5433})
+
+
+@setup("an address that nobody has any more", ("10.0.2.99", 5432), BLOCKED, "destination", "nobody is there")
+def _(w: World) -> None:
+    pass
+
+
+@setup("an interface that is attached to nothing", DB, BLOCKED, "destination", "attached to nothing")
+def _(w: World) -> None:
+    w.one("NetworkInterfaces", "eni-db")["Status"] = "available"
+
+
+@setup("the job's own host", ("10.0.1.10", 80), ALLOWED)
+def _(w: World) -> None:
+    w.group("sg-app")
+
+
+@setup("its loopback", ("127.0.0.1", 80), ALLOWED)
+def _(w: World) -> None:
+    w.group("sg-app")
+
+
+@setup("an instance that was stopped", DB, BLOCKED, "instance", "i-db is stopped")
+def _(w: World) -> None:
+    w.one("NetworkInterfaces", "eni-db")["Attachment"] = {"InstanceId": "i-db", "DeviceIndex": 0}
+    w["Reservations"].append({"Instances": [{"InstanceId": "i-db", "State": {"Name": "stopped"}}]})
+
+
+@setup(
+    "a shared VPC: others' interfaces are not shown",
+    ("10.0.2.99", 5432),
+    UNKNOWN,
+    "destination",
+    f"shared by account {FOREIGN}",
+)
+def _(w: World) -> None:
+    for each in w["Subnets"]:
+        each["OwnerId"] = FOREIGN
+
+
+# ------------------------------------------------------------------------------------------------------ load balancers
+
+LB = ("10.0.2.40", 443)
+
+
+@setup("an application load balancer", LB, ALLOWED)
+def _(w: World) -> None:
+    w.network_balancer("10.0.2.20", kind="app")
+
+
+@setup(
+    "no listener on this port", ("10.0.2.40", 8080), BLOCKED, "listener", "no listener on TCP 8080, but on HTTPS 443"
+)
+def _(w: World) -> None:
+    w.network_balancer("10.0.2.20", kind="app")
+    w.group("sg-lb", ingress=[rule((1, 9999), cidr=ANY)])
+
+
+@setup("no target", LB, BLOCKED, "targets", "no target")
+def _(w: World) -> None:
+    w.network_balancer(kind="app")
+
+
+@setup("no target is healthy", LB, BLOCKED, "targets", "unhealthy, Target.Timeout")
+def _(w: World) -> None:
+    w.network_balancer("10.0.2.20", kind="app")
+    state = {"State": "unhealthy", "Reason": "Target.Timeout"}
+    w.details[-1]["TargetHealthDescriptions"][0]["TargetHealth"] = state
+
+
+@setup(
+    "targets see the client, and admit the balancer alone",
+    LB,
+    BLOCKED,
+    "target-security-group-in",
+    "see the client's address",
+)
+def _(w: World) -> None:
+    w.network_balancer("i-t")
+    w.interface("eni-t", "10.0.2.50", "subnet-b", "sg-t", instance="i-t")
+    w.group("sg-t", ingress=[rule(8443, cidr="10.0.2.40/32")])
+
+
+@setup("a client that is a target of its own balancer", LB, SHARE, "target-security-group-in", "hairpin")
+def _(w: World) -> None:
+    w.network_balancer("i-t", "i-job")
+    w.interface("eni-t", "10.0.2.50", "subnet-b", "sg-t", instance="i-t")
+    w.group("sg-t", ingress=[rule(8443, cidr="10.0.0.0/16")])
+
+
+# --------------------------------------------------------------------------------------------------- what is not blamed
+
+
+@setup("the resolver, and filters that let nothing out", ("10.0.0.2", 53), ALLOWED, protocol="udp")
+def _(w: World) -> None:
+    w.group("sg-app")
+    w.acl("acl-a", last(), "subnet-a")
+
+
+@setup("instance metadata, the same", ("169.254.169.254", 80), ALLOWED)
+def _(w: World) -> None:
+    w.group("sg-app")
+
+
+@setup("task metadata, the same", ("169.254.170.2", 80), ALLOWED)
+def _(w: World) -> None:
+    w.group("sg-app")
+
+
+@setup(
+    "a resolver of the customer's is filtered",
+    ("10.0.2.20", 53),
+    BLOCKED,
+    "security-group-out",
+    "UDP 53",
+    protocol="udp",
+)
+def _(w: World) -> None:
+    w.group("sg-app")
