@@ -238,6 +238,28 @@ def test_flow_logs_of_a_group(aws: dict[str, str]) -> None:
     assert found["verdict"]["text"].startswith("blocked (flow logs)")
 
 
+def test_flow_logs_are_those_of_the_log_s_time(aws: dict[str, str], tmp_path: Path) -> None:
+    """Of a job that ran three days ago the records of then are read, not the latest day's."""
+    made = Made(aws)
+    made.admit(made.app)
+    logs, began = made.client("logs"), time.time() - 3 * 86400
+    logs.create_log_group(logGroupName="old-flows")
+    logs.create_log_stream(logGroupName="old-flows", logStreamName="x")
+    told = f"2 111111111111 {made.job} 10.0.1.10 10.0.2.20 41000 5432 6 3 180 1 60"
+    logs.put_log_events(logGroupName="old-flows", logStreamName="x", logEvents=[
+        {"timestamp": int((began + 60) * 1000), "message": f"{told} REJECT OK"},
+        {"timestamp": int((began + 2 * 86400) * 1000), "message": f"{told} ACCEPT OK"}])  # fmt: skip
+    log = tmp_path / "job.strace"
+    peer = '{sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("10.0.2.20")}'
+    log.write_text(
+        f"9 {began:.6f} socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000010>\n"
+        f"9 {began + 1:.6f} connect(3, {peer}, 16) = -1 ETIMEDOUT (Connection timed out) <60.0>\n"
+        f"9 {began + 62:.6f} +++ exited with 1 +++\n"
+    )
+    status, found = asked(aws, made, str(log), "--flow-logs", "old-flows")
+    assert (status, [each["outcome"] for each in found["flow_logs"]["seen"]]) == (1, ["rejected-out"])
+
+
 def test_a_group_that_is_not_there(aws: dict[str, str]) -> None:
     made = Made(aws)
     argv = [sys.executable, "-m", "systrace", "aws", "10.0.2.20:5432", "--from", made.job, "--flow-logs", "nowhere"]

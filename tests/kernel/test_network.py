@@ -87,9 +87,9 @@ def test_sockets_of_another_namespace_are_read_there(hang: Hang, lab: Any) -> No
 
 
 def forgetful_nat(lab: Any) -> None:
-    """A NAT gateway that drops what belongs to an entry idle for 3 s: those of clouds do so after 350 s."""
+    """A NAT gateway that drops what belongs to an entry idle for 5 s: those of clouds do so after 350 s."""
     lab.at("router", "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_loose=0")
-    lab.at("router", "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_established=3")
+    lab.at("router", "sysctl", "-qw", "net.netfilter.nf_conntrack_tcp_timeout_established=5")
     lab.at(
         "router",
         "nft",

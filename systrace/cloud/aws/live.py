@@ -12,6 +12,7 @@ from systrace.errors import CaptureError, MissingExtraError
 
 _READS = ("describe_", "get_", "list_", "filter_log_events")
 _MOST_EVENTS = 10_000
+_AROUND_S = 900  # an interval of aggregation is at most 10 minutes, and is delivered some 5 later (VPC user guide)
 
 
 class Live(Inventory):
@@ -65,18 +66,20 @@ class Live(Inventory):
             for cluster in clusters:
                 self.add("tasks", list(self._read(TASKS, TASKS.key, cluster=cluster, tasks=[said.rpartition("/")[2]])))
 
-    def events(self, group: str, words: str) -> list[str]:
-        """Messages of a CloudWatch log group that hold these words, the latest day's.
+    def events(self, group: str, words: str, when_s: tuple[float, float] | None = None) -> list[str]:
+        """Messages of a CloudWatch log group that hold these words, of a time (Unix), else the latest day's.
 
         Raises:
             CaptureError: they may not be read.
         """
         import time
 
-        since = int(time.time() - 86400) * 1000
+        now = time.time()
+        since, until = when_s or (now - 86400, now)
+        window = {"startTime": int(since - _AROUND_S) * 1000, "endTime": int(until + _AROUND_S) * 1000}
         found: list[str] = []
         with _one_line():
-            for each in self._read(EVENTS, EVENTS.key, logGroupName=group, filterPattern=words, startTime=since):
+            for each in self._read(EVENTS, EVENTS.key, logGroupName=group, filterPattern=words, **window):
                 found.append(str(each.get("message", "")))
                 if len(found) >= _MOST_EVENTS:
                     break

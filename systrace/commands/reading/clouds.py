@@ -35,6 +35,7 @@ class Course:
         self._inventory = _saved(data) if data is not None else _live()
         self._flow_logs, self._records = flow_logs, dict[tuple[str, ...], list[flowlogs.Record]]()
         self._sources: dict[tuple[str, ...], Interface | MissingError] = {}
+        self._when_s: tuple[float, float] | None = None  # of the log that was read last
 
     def run(self, *, save_facts: Path | None, add: bool) -> int:
         """Ask, tell, and keep what was found. Returns the exit status."""
@@ -78,6 +79,9 @@ class Course:
         from systrace.commands.reading.loop import the_one
 
         analysis = analysis_of(the_one([path]))
+        source = analysis.evidence.source
+        if source.style.clock == "epoch" and source.first_ns is not None and source.last_ns is not None:
+            self._when_s = (source.first_ns / 1e9, source.last_ns / 1e9)
         asked = questions(analysis)
         if not asked:
             raise InputError(f"{path}: the log shows no connection to another host: name a peer, HOST:PORT")
@@ -132,7 +136,7 @@ class Course:
             from systrace.cloud.aws.live import Live
 
             live = self._inventory if isinstance(self._inventory, Live) else Live()
-            lines = live.events(self._flow_logs, " ".join(f'?"{each}"' for each in interfaces))
+            lines = live.events(self._flow_logs, " ".join(f'?"{each}"' for each in interfaces), self._when_s)
         records, strange = flowlogs.read(lines)
         if not records:
             raise InputError(
