@@ -230,9 +230,9 @@ def _batches(
     while batch := list(islice(source, size)):
         held = sum([len(record.args) for record in batch])  # noqa: C419 (a list is faster)
         size = min(BATCH, max(1, len(batch) * _BATCH_BYTES // (held + 1)))
+        first = first or next((each.syscall for each in batch if each.syscall not in NOTES), "")
         yield completion.ordered(batch) if one_file else batch
         if completion.as_read:  # whoever asks for more has handled these
-            first = first or next((each.syscall for each in batch if each.syscall not in NOTES), "")
             files.behind(batch[-1].lineno, style, first in EXECS and tracker.lookup.sees_clone and not tracker.met)
     yield completion.rest()
 

@@ -197,3 +197,25 @@ def test_no_report_changes(log: list[bytes], leaves_out: bool, compiled: str, mo
     told, many = reports.of(log)
     assert fast == told
     assert (fewer < many) is leaves_out
+
+
+@pytest.mark.parametrize("compiled", ["0", "1"])
+@pytest.mark.parametrize(("head", "share"), [([BEGIN, FORK], 0.5), ([FORK], 0.0), ([BEGIN], 0.0)])
+def test_a_long_log_as_it_is_read(
+    head: list[str], share: float, compiled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its usual batches: of calls on files most are left out, once the log has shown whose they are."""
+    monkeypatch.setenv("SYSTRACE_COMPILED", compiled)
+    made = 0
+
+    def counted(*args: object) -> Iterator[Record]:
+        nonlocal made
+        for record in records(*args):  # type: ignore[arg-type]
+            made += 1
+            yield record
+
+    monkeypatch.setattr(pipeline, "records", counted)
+    log = [*lines(head), *lines(rounds(8000), 7, 10)]
+    analyze([Input("log", log)])
+    wanted = sum(b"fcntl(" in line or b"close(" in line or b"read(" in line or b"openat(" in line for line in log)
+    assert (wanted - made) / wanted >= share if share else made >= wanted
