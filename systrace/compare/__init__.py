@@ -1,0 +1,143 @@
+"""Two runs of one job -> where they differ. Pure: two analyses in, a `Comparison` out.
+
+`steps` and `talk` say what each run did, `shapes` what of that stays the same from run to run, `aligning` which step is
+which, `weighing` and `timing` what differs and how much that tells, `culprit` what the bad run's verdict has to do with it.
+Never compared: process ids, addresses behind a name, ports and descriptors that are handed out, the time of day.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from systrace.compare.aligning import aligned
+from systrace.compare.culprit import culprit, other_faults
+from systrace.compare.nouns import BAD, CONNECTION, GOOD, Comparison, Difference, Pair, Run, Step
+from systrace.compare.shapes import words_shape
+from systrace.compare.steps import Known, connections, lookups, port_shape, processes
+from systrace.compare.talk import dialogues, handshakes, web
+from systrace.compare.timing import of_times, of_whole_job
+from systrace.compare.weighing import Shown, of_steps
+from systrace.model import Analysis, Evidence
+
+_READS = frozenset(("read", "write"))  # what is asked over a socket by these is not in a log of network calls
+_LIKE_OPTIONS = frozenset(("setsockopt", "getsockopt", "getsockname", "getpeername"))  # traced with it, as a rule
+_PARTING = frozenset(("outcome", "only-good", "only-bad", "peer", "content", "request"))
+_SLIGHT = 10  # as in `weighing`
+
+
+def compare(good: Analysis, bad: Analysis) -> Comparison:
+    """Where two recordings of one job differ; analyse them with `Keep(exchanges=True)`, or long connections lack steps."""
+    before, now = Known(good), Known(bad)
+    steps = _steps(before), _steps(now)
+    pairs = list(_seen_by_both(aligned(*steps), _began_late(good.evidence), _began_late(bad.evidence)))
+    runs = _run(before, len(steps[0])), _run(now, len(steps[1]))
+    found = [*of_steps(pairs, _shown(before, steps[0]), _shown(now, steps[1])), *of_times(pairs)]
+    if not any(each.kind == "time" for each in found) and (whole := of_whole_job(*runs)) is not None:
+        found.append(whole)
+    main = culprit(before, now, pairs, found)
+    found += other_faults(before, now, main)
+    ordered = sorted(found, key=lambda each: (-each.weight, each.order))
+    ordered = [each for each in ordered if not _repeats(each, main)]
+    ordered, parted = _parted(([main] if main is not None else []) + ordered)
+    alike = sum(1 for one, other in pairs if one and other and one.outcome == other.outcome)
+    return Comparison(*runs, alike, ordered, parted, list(_unseen(before.evidence, now.evidence)))
+
+
+def _steps(known: Known) -> list[Step]:
+    """In order of time, then of lines."""
+    found = [step for kind in (processes, lookups, handshakes, web, dialogues) for step in kind(known)]
+    known.told = frozenset(step.socket for step in found if step.failed)
+    found += connections(known)
+    return sorted(found, key=lambda step: (step.start_ns, step.place.line))
+
+
+def _began_late(evidence: Evidence) -> bool:
+    """It was attached to, or its log lacks the beginning."""
+    return any(socket.inherited for socket in evidence.sockets.values())
+
+
+def _seen_by_both(pairs: Sequence[Pair], good_late: bool, bad_late: bool) -> Iterator[Pair]:
+    """Without what came before the first step of a log that begins late."""
+    both = False
+    for pair in pairs:
+        both = both or (pair.good is not None and pair.bad is not None)
+        if both or not ((bad_late and pair.bad is None) or (good_late and pair.good is None)):
+            yield pair
+
+
+def _shown(known: Known, steps: Sequence[Step]) -> Shown:
+    style = known.evidence.source.style
+    return Shown(
+        Counter(step.key for step in steps),
+        frozenset(step.key.kind for step in steps),
+        frozenset(step.key.role for step in steps),
+        _mute(known.evidence),
+        style.succeeded and bool(_LIKE_OPTIONS & style.syscalls),
+        all(process.traced for process in known.evidence.processes.values()),
+        known.analysis.verdict.outcome == "inconclusive",
+    )
+
+
+def _mute(evidence: Evidence) -> frozenset[str]:
+    """Ports to which connections stood and not one byte went, in a log that has neither read(2) nor write(2)."""
+    if _READS & evidence.source.style.syscalls:
+        return frozenset()
+    mute = [
+        socket.peer.port
+        for socket in evidence.sockets.values()
+        if socket.peer is not None
+        and socket.role == "client"
+        and not (socket.sent.original_len or socket.received.original_len)
+        and any(each.outcome == "connected" for each in socket.attempts)
+    ]
+    return frozenset(map(port_shape, mute))
+
+
+def _run(known: Known, steps: int) -> Run:
+    evidence, verdict = known.evidence, known.analysis.verdict
+    source = evidence.source
+    span = None
+    if source.first_ns is not None and source.last_ns is not None:
+        span = (source.last_ns - source.first_ns) / 1e9
+    first = next(iter(evidence.processes.values()), None)
+    job = first.command if first is not None else ""
+    return Run(source.files, job, verdict.outcome, verdict.cause, verdict.headline, steps, span)
+
+
+def _repeats(each: Difference, main: Difference | None) -> bool:
+    """The culprit says it already."""
+    return (
+        main is not None
+        and each is not main
+        and each.kind in ("outcome", "only-bad")
+        and each.bad_place == main.bad_place
+        and each.bad_place is not None
+        and each.count == 1
+    )
+
+
+def _parted(ordered: list[Difference]) -> tuple[list[Difference], int | None]:
+    """With the one where they part first in the second place, behind the culprit, unless it is that; and its index."""
+    candidates = [each for each in ordered if each.kind in _PARTING and each.weight > _SLIGHT]
+    if not candidates:
+        return ordered, 0 if ordered else None
+    first = min(candidates, key=lambda each: each.order)
+    main = ordered[0] if ordered[0].kind == "cause" else None
+    if main is not None and main.order <= first.order:
+        return ordered, 0
+    rest = [each for each in ordered if each is not first and each is not main]
+    return ([main] if main is not None else []) + [first, *rest], 0 if main is None else 1
+
+
+def _unseen(good: Evidence, bad: Evidence) -> Iterator[str]:
+    """What one of the logs does not show, so that nothing can be said of it."""
+    for name, one, other in ((GOOD, good, bad), (BAD, bad, good)):
+        known = {words_shape(each) for each in other.health.limits}
+        yield from (f"{name}: {limit}" for limit in one.health.limits if words_shape(limit) not in known)
+        if one.source.style.clock == "none":
+            yield f"{name} has no times: they are not compared"
+        if one.health.torn or one.health.damage:
+            yield f"{name} is damaged or has no end: what is missing at its end may have happened"
+    if not any(socket.role == "client" for each in (good, bad) for socket in each.sockets.values()):
+        yield f"neither log shows a {CONNECTION}"
