@@ -27,6 +27,7 @@ def aligned(good: Sequence[Step], bad: Sequence[Step]) -> list[Pair]:
         partner |= {ours[one]: theirs[other] for one, other in same}
     for sign in _SIGNS:
         _pair_up(good, bad, partner, sign)
+    _follow_requests(good, bad, partner)
     return list(_in_order(good, bad, partner))
 
 
@@ -137,6 +138,16 @@ def _pair_up(good: Sequence[Step], bad: Sequence[Step], partner: dict[int, int],
     for at, step in enumerate(good):
         if at not in partner and (found := waiting.get(sign(step))):
             partner[at] = found.popleft()
+
+
+def _follow_requests(good: Sequence[Step], bad: Sequence[Step], partner: dict[int, int]) -> None:
+    """A connection to another peer is the same step where the same was asked over it."""
+    carried = {good[one].socket: bad[other].socket for one, other in partner.items() if good[one].key.kind == REQUEST}
+    taken = set(partner.values())
+    free = {step.socket: at for at, step in enumerate(bad) if at not in taken and step.key.kind == CONNECTION}
+    for at, step in enumerate(good):
+        if at not in partner and step.key.kind == CONNECTION and carried.get(step.socket) in free:
+            partner[at] = free.pop(carried[step.socket])
 
 
 def _in_order(good: Sequence[Step], bad: Sequence[Step], partner: dict[int, int]) -> Iterator[Pair]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from systrace.compare.nouns import BAD, CONNECTION, GOOD, REQUEST, Difference, Pair, Place, Step
+from systrace.compare.nouns import BAD, GOOD, REQUEST, Difference, Pair, Place, Step
 from systrace.compare.shapes import host_shape, words_shape
 from systrace.compare.steps import Known, port_shape
 from systrace.compare.weighing import CULPRIT
@@ -17,7 +17,6 @@ _SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 _SERIOUS = ("fatal", "error")
 _ALSO = 65  # as in `weighing`
 _RANK = {"healthy": 0, "inconclusive": 0, "degraded": 1, "hung": 2, "failed": 2}
-_NEAREST = {REQUEST: 2, CONNECTION: 1}
 
 
 def culprit(good: Known, bad: Known, pairs: Sequence[Pair], others: Sequence[Difference]) -> Difference | None:
@@ -109,16 +108,24 @@ def _signature(finding: Finding, known: Known) -> _Signature:
 
 
 def _pair_of(finding: Finding, pairs: Sequence[Pair]) -> tuple[int, Pair | None]:
-    """That of the step on which the fault was met: the request rather than its connection, the last that failed."""
-    best: tuple[tuple[bool, int, int], Pair] | None = None
+    """That of the step on which the fault was met, and its index: a request that failed, else the last one before the
+    fault was known, else the connection."""
+    best: tuple[tuple[int, int], Pair] | None = None
     for at, pair in enumerate(pairs):
         step = pair.bad
-        if step is None or not _concerns(finding, step):
+        if step is None or not _concerns(finding, step) or _is_after(step, finding):
             continue
-        rank = step.failed, _NEAREST.get(step.key.kind, 0), at
+        rank = 2 * (step.key.kind == REQUEST) + step.failed, at
         if best is None or rank >= best[0]:
             best = rank, pair
     return (best[0][-1], best[1]) if best is not None else (len(pairs), None)
+
+
+def _is_after(step: Step, finding: Finding) -> bool:
+    if finding.lines and finding.lines[-1].file == step.place.file and step.place.line:
+        return step.place.line > finding.lines[-1].line
+    end = finding.end_ns if finding.end_ns is not None else finding.time_ns
+    return end is not None and step.start_ns > end
 
 
 def _concerns(finding: Finding, step: Step) -> bool:

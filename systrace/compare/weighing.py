@@ -50,8 +50,8 @@ def of_steps(pairs: Sequence[Pair], good: Shown, bad: Shown) -> list[Difference]
 def _joined(found: Sequence[tuple[_Alike, Difference]], good: Shown, bad: Shown) -> Iterator[Difference]:
     """Those alike as one, the first of them with their number."""
     groups: dict[_Alike, list[Difference]] = defaultdict(list)
-    for key, difference in found:
-        groups[key].append(difference)
+    for alike, each in found:
+        groups[alike].append(each)
     for (_kind, key, _good, _bad), group in groups.items():
         of = max(good.counts[key], bad.counts[key], len(group))
         first = group[0]
