@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from systrace.calls import SOCKET_OPTIONS
 from systrace.compare.aligning import aligned
 from systrace.compare.culprit import culprit, other_faults
 from systrace.compare.nouns import BAD, CONNECTION, GOOD, Comparison, Difference, Pair, Run, Step
@@ -21,7 +22,6 @@ from systrace.compare.weighing import Shown, of_steps
 from systrace.model import Analysis, Evidence
 
 _READS = frozenset(("read", "write"))  # what is asked over a socket by these is not in a log of network calls
-_LIKE_OPTIONS = frozenset(("setsockopt", "getsockopt", "getsockname", "getpeername"))  # traced with it, as a rule
 _PARTING = frozenset(("outcome", "only-good", "only-bad", "peer", "content", "request"))
 _SLIGHT = 10  # as in `weighing`
 
@@ -73,7 +73,7 @@ def _shown(known: Known, steps: Sequence[Step]) -> Shown:
         frozenset(step.key.kind for step in steps),
         frozenset(step.key.role for step in steps),
         _mute(known.evidence),
-        style.succeeded and bool(_LIKE_OPTIONS & style.syscalls),
+        style.succeeded and bool(SOCKET_OPTIONS & style.syscalls or known.evidence.source.facts),
         all(process.traced for process in known.evidence.processes.values()),
         known.analysis.verdict.outcome == "inconclusive",
     )

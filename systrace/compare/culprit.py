@@ -11,7 +11,7 @@ from systrace.compare.shapes import host_shape, words_shape
 from systrace.compare.steps import Known, port_shape
 from systrace.compare.weighing import CULPRIT
 from systrace.model import Finding
-from systrace.words import seconds
+from systrace.words import duration
 
 _SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 _SERIOUS = ("fatal", "error")
@@ -115,7 +115,7 @@ def _pair_of(finding: Finding, pairs: Sequence[Pair]) -> tuple[int, Pair | None]
         step = pair.bad
         if step is None or not _concerns(finding, step) or _is_after(step, finding):
             continue
-        rank = 2 * (step.key.kind == REQUEST) + step.failed, at
+        rank = 4 * (not step.optional) + 2 * (step.key.kind == REQUEST) + step.failed, at
         if best is None or rank >= best[0]:
             best = rank, pair
     return (best[0][-1], best[1]) if best is not None else (len(pairs), None)
@@ -140,10 +140,12 @@ def _without(pair: Pair | None) -> str:
         return f"{GOOD} has no such fault"
     if pair.good is None:
         return f"in {GOOD} there is no such step ({pair.bad.text})"
-    return f"in {GOOD} the same step ({pair.good.text}): {_how(pair.good)}"
+    one, other = pair.good.key, pair.bad.key
+    same = one.shape == other.shape and (one.peer, one.port) == (other.peer or one.peer, other.port or one.port)
+    return f"in {GOOD} {'the same step' if same else 'in its place'} ({pair.good.text}): {_how(pair.good)}"
 
 
 def _how(step: Step) -> str:
     took = max(step.times.values(), default=None)
     outcome = step.outcome or "no fault"
-    return f"{outcome} in {seconds(took)}" if took is not None and not step.failed else outcome
+    return f"{outcome} in {duration(took)}" if took is not None and not step.failed else outcome

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from systrace.compare.nouns import BAD, GOOD, Difference, Key, Pair, Run
 from systrace.compare.weighing import TIMES, difference
-from systrace.words import seconds
+from systrace.words import duration
 
 _LEAST_NS = 100_000_000
 _FEW_OF, _LONG_NS = 20, 1_000_000_000  # less than one of twenty, by less than this: the machine was busy
@@ -61,9 +61,9 @@ def _of_group(name: str, group: list[tuple[int, Pair]], least: int) -> Iterator[
         order, pair = by_now[far[0]]
         assert pair.bad is not None
         then, this = before[far[0]], now[far[0]]
-        text = f"{pair.bad.text}: {_WORDS.get(name, name)} {seconds(this)} in {BAD}, {seconds(then)} in {GOOD}"
+        text = f"{pair.bad.text}: {_WORDS.get(name, name)} {duration(this)} in {BAD}, {duration(then)} in {GOOD}"
         text += f" (and {len(far) - 1} more of {len(group)})" if len(far) > 1 else ""
-        told = difference("time", _SLOWER if slower else _FASTER, text, pair, seconds(then), seconds(this))
+        told = difference("time", _SLOWER if slower else _FASTER, text, pair, duration(then), duration(this))
         yield replace(told, order=order, count=len(far), of=len(group))
         return
 
@@ -79,5 +79,5 @@ def of_whole_job(good: Run, bad: Run) -> Difference | None:
     then, this = round(good.span_s * 1e9), round(bad.span_s * 1e9)
     if not _far(then, this, _WHOLE_SECONDS):
         return None
-    text = f"the whole job took {seconds(this)} in {BAD}, {seconds(then)} in {GOOD}"
-    return Difference("time", text, "the job", "", "", seconds(then), seconds(this), None, None, weight=_WHOLE_JOB)
+    text = f"the whole job took {duration(this)} in {BAD}, {duration(then)} in {GOOD}"
+    return Difference("time", text, "the job", "", "", duration(then), duration(this), None, None, weight=_WHOLE_JOB)

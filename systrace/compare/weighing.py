@@ -89,11 +89,11 @@ def _of_both(good: Step, bad: Step, before: Shown, now: Shown) -> Iterator[Diffe
         if bad.key.kind == PROCESS:
             weight = min(weight, _EXIT)
         elif bad.key.kind == LOOKUP and not bad.failed:
-            weight = _SLIGHT
+            weight = _OTHER
         text = f"{bad.text}: {bad.outcome} in {BAD}, {good.outcome} in {GOOD}"
         yield difference("outcome", weight, text, pair, good.outcome, bad.outcome)
     yield from _of_peers(pair, good, bad)
-    if good.content and bad.content and good.content != bad.content:
+    if _others(good.content, bad.content) and good.outcome == bad.outcome:
         text = f"{bad.text}: {bad.content} came in {BAD}, {good.content} in {GOOD}"
         yield difference("content", _CONTENT, text, pair, good.content, bad.content)
     if bad.key.kind != CONNECTION or bad.key.port not in before.mute | now.mute:

@@ -177,7 +177,7 @@ BAD: dict[str, tuple[Callable[[], Log], str, str, str]] = {  # kind, words, peer
     "truncated": (truncated, "cause", "truncated-response", "api.example:80"),
     "empty reply": (empty_reply, "cause", "empty-reply", "api.example:80"),
     "refused by a cache": (cache_refuses, "cause", "READONLY", "192.0.2.40:6379"),
-    "slow": (slow, "time", "4.20 s in BAD, 0.01 s in GOOD", "api.example:80"),
+    "slow": (slow, "time", "4.2 s in BAD, 10 ms in GOOD", "api.example:80"),
     "retried": (retried, "only-bad", "502", "api.example:80"),
     "another server": (other_server, "peer", "192.0.2.40:6380", "192.0.2.40:6380"),
 }

@@ -146,7 +146,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "truncated": (answer(body=b'[1, 2, "', lost=99), "cause", "truncated-response"),
     "reset": (reset, "cause", "reset-by-peer"),
     "read timeout": (never, "cause", "read-timeout"),
-    "slow": (late, "time", "the answer's first byte came after 1.5"),
+    "slow": (late, "time", "the answer's first byte came after 1.5 s"),
 }
 
 

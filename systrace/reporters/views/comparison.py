@@ -25,11 +25,8 @@ _WIDEST = 48  # columns of a cell, where nothing is fitted
 def comparison_lines(told: Comparison, layout: Layout) -> list[str]:
     """The answer; with `layout.everything` the table below it."""
     lines = wrap(_heading(told), layout.width, "", "  ")
-    if told.differences:
-        word, _, rest = lines[0].partition(":")
-        lines[0] = f"{layout.paint(f'{word}:', 'red')}{rest}"
-    else:
-        lines[0] = layout.paint(lines[0], "green")
+    word, colon, rest = lines[0].partition(":")
+    lines[0] = f"{layout.paint(word + colon, 'red' if told.differences else 'green')}{rest}"
     for at, each in enumerate(told.differences[:_TOP]):
         text = _sentence(told, at, each)
         new = wrap(text, layout.width, "", "  ")
@@ -46,14 +43,19 @@ def comparison_lines(told: Comparison, layout: Layout) -> list[str]:
 
 def _heading(told: Comparison) -> str:
     same = f"{told.alike} steps are alike" if told.alike != 1 else "1 step is alike"
-    if not told.differences:
-        return f"{SAME}: {_side(told.good, GOOD)}, {_side(told.bad, BAD)}; {same}"
-    return f"DIFFERENT: {_side(told.bad, BAD)}, {_side(told.good, GOOD)}; {same}"
+    job = f"{safe(told.bad.job, 60)} " if told.bad.job else ""
+    ends = f"{job}{_word(told.bad)} in {BAD}, {_word(told.good)} in {GOOD}"
+    if told.bad.outcome == told.good.outcome:
+        ends = f"{job}{_word(told.bad)} in both"
+    return f"{'DIFFERENT' if told.differences else SAME}: {ends}; {same}"
 
 
-def _side(run: Run, name: str) -> str:
-    job = f"{run.job} " if run.job and name == BAD else ""
-    return f"{job}{name} ({_file(run)}): {WORDS.get(run.outcome, run.outcome)}"
+def _word(run: Run) -> str:
+    return WORDS.get(run.outcome, run.outcome)
+
+
+def _files(told: Comparison) -> str:
+    return "; ".join(f"{name}: {_file(run)}" for name, run in ((GOOD, told.good), (BAD, told.bad)))
 
 
 def _file(run: Run) -> str:
@@ -69,14 +71,9 @@ def _sentence(told: Comparison, at: int, each: Difference) -> str:
 
 
 def _places(each: Difference) -> str:
-    """`BAD line 12 at 3.2 s, GOOD line 14`."""
+    """`BAD line 12, GOOD line 14`."""
     sides = ((BAD, each.bad_place), (GOOD, each.good_place))
-    return ", ".join(f"{name} {_place(place)}" for name, place in sides if place is not None and place.line)
-
-
-def _place(place: Place) -> str:
-    after = f" at {place.time_s:.1f} s" if place.time_s is not None else ""
-    return f"line {place.line}{after}"
+    return ", ".join(f"{name} line {place.line}" for name, place in sides if place is not None and place.line)
 
 
 def _table(told: Comparison, layout: Layout) -> list[str]:
@@ -122,10 +119,9 @@ def comparison_markdown(told: Comparison, everything: bool) -> list[str]:
 
 
 def _markdown(told: Comparison, everything: bool) -> Iterator[str]:
-    heading, _, sides = _heading(told).partition(": ")
-    yield f"## {plain(heading)}"
+    yield f"## {plain(_heading(told))}"
     yield ""
-    yield plain(sides)
+    yield plain(_files(told))
     if told.differences:
         yield ""
     for at, each in enumerate(told.differences[:_TOP]):
