@@ -22,7 +22,7 @@ side are no difference, nor are times within twice or 100 ms.
 
 The two should be recorded with the same options: what one log does not show is not compared, and said.
 
-Exit status as of diff(1): 0 no difference that matters, 1 differences, 2 a log could not be read.
+Exit status: 0 no difference that matters, 1 differences, 2 a log could not be read, as of diff(1).
 """
 
 

@@ -8,7 +8,7 @@ from systrace.compare.nouns import BAD, GOOD, Comparison, Difference, Place, Run
 from systrace.reporters.formats.markdown import plain
 from systrace.reporters.layout import Layout
 from systrace.reporters.words.outcomes import WORDS
-from systrace.words import columns, cut, cut_middle, safe, wrap
+from systrace.words import cut, cut_middle, safe, wrap
 
 SAME = "no difference that matters"
 _TOP = 4  # differences under the heading: with it, five lines
@@ -19,7 +19,7 @@ _KINDS = {
     "only-bad": f"only {BAD}",
     "count": "number",
 }
-_WIDEST = 48  # columns of a cell, where nothing is fitted
+_WIDEST, _BESIDE = 500, 14  # columns of a cell that is not cut; of each of the others, about
 
 
 def comparison_lines(told: Comparison, layout: Layout) -> list[str]:
@@ -81,32 +81,26 @@ def _table(told: Comparison, layout: Layout) -> list[str]:
 
     if not told.differences:
         return []
-    cells = [_cells(each) for each in told.differences]
-    widest = max(12, (layout.width - 40) // 3) if layout.fitted else _WIDEST
-    rows = [[cut_middle(cell, widest) if 1 <= at <= 3 else cell for at, cell in enumerate(row)] for row in cells]
-    text = tabulate(
-        rows,
-        headers=["what", "step", GOOD, BAD, "times", f"line {GOOD}", f"line {BAD}"],
-        tablefmt="plain",
-        disable_numparse=True,
-        colalign=["left"] * 4 + ["right"] * 3,
-    ).split("\n")
-    fitted = [cut(line.rstrip(), layout.width) if layout.fitted else line.rstrip() for line in text]
-    assert columns(fitted[0])
-    return ["", layout.paint(fitted[0], "dim"), *fitted[1:], ""]
+    headers, cells = _cells(told)
+    if layout.fitted:
+        room = layout.width - _BESIDE * (len(headers) - 3)
+        widths = {1: max(16, room // 2), 2: max(8, room // 4), 3: max(8, room // 4)}
+        cells = [[cut_middle(cell, widths.get(at, _WIDEST)) for at, cell in enumerate(row)] for row in cells]
+    text = tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True).split("\n")
+    lines = [cut(line.rstrip(), layout.width) if layout.fitted else line.rstrip() for line in text]
+    return ["", layout.paint(lines[0], "dim"), *lines[1:]]
 
 
-def _cells(each: Difference) -> list[str]:
-    times = f"{each.count} of {each.of}" if each.of > 1 else ""
-    return [
-        _KINDS.get(each.kind, each.kind),
-        safe(each.step),
-        safe(each.good) or "-",
-        safe(each.bad) or "-",
-        times,
-        _line(each.good_place),
-        _line(each.bad_place),
-    ]
+def _cells(told: Comparison) -> tuple[list[str], list[list[str]]]:
+    """(headers, rows); how often stands there where anything was more than once."""
+    several = any(each.of > 1 for each in told.differences)
+    headers = ["what", "step", GOOD, BAD, "lines", *(["times"] if several else [])]
+    rows = []
+    for each in told.differences:
+        row = [_KINDS.get(each.kind, each.kind), safe(each.step), safe(each.good) or "-", safe(each.bad) or "-"]
+        row.append(f"{_line(each.good_place)}, {_line(each.bad_place)}")
+        rows.append([*row, *([f"{each.count} of {each.of}" if each.of > 1 else ""] if several else [])])
+    return headers, rows
 
 
 def _line(place: Place | None) -> str:
@@ -129,14 +123,13 @@ def _markdown(told: Comparison, everything: bool) -> Iterator[str]:
         yield f"{at + 1}. {f'**{text}**' if at == 0 else text}"
     more = len(told.differences) - _TOP
     if everything and told.differences:
-        yield from ("", *_markdown_table([["what", "step", GOOD, BAD, "times", f"line {GOOD}", f"line {BAD}"]]))
-        yield "| --- " * 7 + "|"
-        yield from _markdown_table([_cells(each) for each in told.differences])
+        headers, rows = _cells(told)
+        yield from ("", _markdown_row(headers), "|" + " --- |" * len(headers), *map(_markdown_row, rows))
     elif more > 0:
         yield from ("", f"and {more} more")
     if told.unseen:
         yield from ("", "Not compared:", "", *(f"- {plain(each)}" for each in told.unseen))
 
 
-def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(plain(cell) for cell in row) + " |" for row in rows]
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(plain(cell) for cell in cells) + " |"
