@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from systrace.calls import SOCKET_OPTIONS
 from systrace.compare.aligning import aligned
 from systrace.compare.culprit import culprit, other_faults
-from systrace.compare.nouns import BAD, CONNECTION, GOOD, Comparison, Difference, Pair, Run, Step
+from systrace.compare.nouns import BAD, GOOD, Comparison, Difference, Pair, Run, Step
 from systrace.compare.shapes import words_shape
 from systrace.compare.steps import Known, connections, lookups, port_shape, processes
 from systrace.compare.talk import dialogues, handshakes, web
@@ -36,12 +36,12 @@ def compare(good: Analysis, bad: Analysis) -> Comparison:
     if not any(each.kind == "time" for each in found) and (whole := of_whole_job(*runs)) is not None:
         found.append(whole)
     main = culprit(before, now, pairs, found)
-    found += other_faults(before, now, main)
+    found += other_faults(before, now, pairs, main)
     ordered = sorted(found, key=lambda each: (-each.weight, each.order))
     ordered = [each for each in ordered if not _repeats(each, main)]
     ordered, parted = _parted(([main] if main is not None else []) + ordered)
     alike = sum(1 for one, other in pairs if one and other and one.outcome == other.outcome)
-    return Comparison(*runs, alike, ordered, parted, list(_unseen(before.evidence, now.evidence)))
+    return Comparison(*runs, alike, ordered, parted, list(_unseen(before.evidence, now.evidence, *map(len, steps))))
 
 
 def _steps(known: Known) -> list[Step]:
@@ -130,7 +130,7 @@ def _parted(ordered: list[Difference]) -> tuple[list[Difference], int | None]:
     return ([main] if main is not None else []) + [first, *rest], 0 if main is None else 1
 
 
-def _unseen(good: Evidence, bad: Evidence) -> Iterator[str]:
+def _unseen(good: Evidence, bad: Evidence, ours: int, theirs: int) -> Iterator[str]:
     """What one of the logs does not show, so that nothing can be said of it."""
     for name, one, other in ((GOOD, good, bad), (BAD, bad, good)):
         known = {words_shape(each) for each in other.health.limits}
@@ -139,5 +139,5 @@ def _unseen(good: Evidence, bad: Evidence) -> Iterator[str]:
             yield f"{name} has no times: they are not compared"
         if one.health.torn or one.health.damage:
             yield f"{name} is damaged or has no end: what is missing at its end may have happened"
-    if not any(socket.role == "client" for each in (good, bad) for socket in each.sockets.values()):
-        yield f"neither log shows a {CONNECTION}"
+        if not (ours if one is good else theirs):
+            yield f"{name} shows nothing that a job does: no process, no name, no connection"

@@ -46,7 +46,7 @@ def culprit(good: Known, bad: Known, pairs: Sequence[Pair], others: Sequence[Dif
     return replace(told, step=pair.bad.text, peer=pair.bad.peer, good_place=place, bad_place=pair.bad.place)
 
 
-def other_faults(good: Known, bad: Known, main: Difference | None) -> Iterator[Difference]:
+def other_faults(good: Known, bad: Known, pairs: Sequence[Pair], main: Difference | None) -> Iterator[Difference]:
     """Further faults of BAD that GOOD has not got, serious ones only, each once."""
     told = [_signature(each, good) for each in good.analysis.findings]
     for at, finding in enumerate(bad.analysis.findings):
@@ -55,6 +55,8 @@ def other_faults(good: Known, bad: Known, main: Difference | None) -> Iterator[D
         signature = _signature(finding, bad)
         if finding.severity in _SERIOUS and not finding.recovered and not any(_same(signature, each) for each in told):
             told.append(signature)
+            if _failed_alike(_pair_of(finding, pairs)[1]):
+                continue
             text = f"{finding.summary.rstrip('.')} [{_kind(finding)}], only in {BAD}"
             yield _fault(finding, bad, text, _ALSO)
 

@@ -212,7 +212,7 @@ def _connection(known: Known, socket: Socket) -> Step:
     )
 
 
-_FAILED = {
+NOT_CONNECTED = {
     "ECONNREFUSED": "refused",
     "ETIMEDOUT": "timed out",
     "EHOSTUNREACH": "host unreachable",
@@ -226,7 +226,7 @@ def _came(known: Known, socket: Socket) -> tuple[str, bool]:
     """(how it went, whether that is a failure)."""
     last = socket.attempts[-1] if socket.attempts else None
     if last is not None and last.outcome == "failed":
-        return _FAILED.get(last.errno or "", last.errno or "failed"), True
+        return NOT_CONNECTED.get(last.errno or "", last.errno or "failed"), True
     if last is not None and last.outcome in ("pending", "abandoned"):
         return "no answer", True
     fault = known.faults.get(socket.uid)
@@ -254,6 +254,11 @@ def _options(socket: Socket) -> dict[str, str]:
         if limit:
             told[name] = seconds(limit)
     return told
+
+
+def broke_later(step: Step) -> bool:
+    """The connection stood, and a fault was met on it."""
+    return step.key.kind == CONNECTION and step.failed and step.outcome not in NOT_CONNECTED.values()
 
 
 def _first(events: list[Event]) -> Record | None:

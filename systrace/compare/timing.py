@@ -11,8 +11,9 @@ from systrace.compare.weighing import TIMES, difference
 from systrace.words import duration
 
 _LEAST_NS = 100_000_000
-_FEW_OF, _LONG_NS = 20, 1_000_000_000  # less than one of twenty, by less than this: the machine was busy
+_FEW_OF, _LONG_NS = 8, 1_000_000_000  # less than one of eight, by less than this: the machine was busy
 _WHOLE_SECONDS = 1_000_000_000  # strace -t
+_WHOLE_JOB_NS = 5_000_000_000  # what tracers cost a job that does much beside its steps
 _SLOWER, _FASTER, _WHOLE_JOB = 40, 8, 12  # as in `weighing`
 _WORDS = {
     "connect": "connecting took",
@@ -77,7 +78,7 @@ def of_whole_job(good: Run, bad: Run) -> Difference | None:
     if good.span_s is None or bad.span_s is None:
         return None
     then, this = round(good.span_s * 1e9), round(bad.span_s * 1e9)
-    if not _far(then, this, _WHOLE_SECONDS):
+    if not _far(then, this, _WHOLE_JOB_NS):
         return None
     text = f"the whole job took {duration(this)} in {BAD}, {duration(then)} in {GOOD}"
     return Difference("time", text, "the job", "", "", duration(then), duration(this), None, None, weight=_WHOLE_JOB)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from systrace.compare.nouns import BAD, CONNECTION, GOOD, LOOKUP, PROCESS, REQUEST, Difference, Key, Pair, Step
+from systrace.compare.steps import broke_later
 from systrace.words import size
 
 TIMES, LEAST_BYTES, LEAST_MORE = 2, 1000, 3  # beyond so many times and so much more it is no noise
@@ -84,6 +85,7 @@ def difference(kind: str, weight: int, text: str, pair: Pair, good: str = "", ba
 def _of_both(good: Step, bad: Step, before: Shown, now: Shown) -> Iterator[Difference]:
     pair = Pair(good, bad)
     unclear = (now.unclear and not bad.failed) or (before.unclear and not good.failed)
+    unclear = unclear or (broke_later(good) and broke_later(bad))  # what each log lets it be called; `culprit` compares
     if good.outcome and bad.outcome and good.outcome != bad.outcome and not unclear:
         weight = _HEALED if good.failed and not bad.failed else _FAILS if bad.failed else _OUTCOME
         if bad.key.kind == PROCESS:

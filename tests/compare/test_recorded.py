@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from systrace.compare import compare
 from systrace.compare.nouns import Comparison
 from systrace.model import Analysis, Keep
 from systrace.sources.logs import recordings
+from tests.probes.certificates import Authority
 
 pytestmark = [pytest.mark.real, pytest.mark.skipif(shutil.which("strace") is None, reason="not installed: strace")]
 
@@ -105,11 +107,11 @@ def port() -> int:
         return int(free.getsockname()[1])
 
 
-def recorded(place: Path, port: int, *words: str, first: int = 1) -> Analysis:
+def recorded(place: Path, port: int, *words: str, first: int | str = 1, job: str = JOB) -> Analysis:
     """The job under `systrace run`, or under these words."""
     log = place / f"{len(list(place.iterdir()))}.strace"
     script = place / "export.py"
-    script.write_text(JOB)
+    script.write_text(job)
     run = [
         sys.executable,
         "-m",
@@ -180,3 +182,50 @@ def test_two_good_runs_have_no_difference_that_matters(name: str, good: Analysis
     told = against(good, tmp_path, port, None, *RECORDERS[name], first=301)
     assert not told.differences, told.differences
     assert told.alike >= 6
+
+
+TLS_JOB = """
+import http.client, json, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[2])
+connection = http.client.HTTPSConnection("localhost", int(sys.argv[1]), timeout=3, context=context)
+connection.request("GET", "/rows")
+print(json.loads(connection.getresponse().read()))
+"""
+
+
+def over_tls(place: Path, port: int, days: int) -> Analysis:
+    """The job asks a server whose certificate has so many days left."""
+    place.mkdir()
+    authority = Authority(place)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.signed("localhost", days))
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with contextlib.suppress(OSError), context.wrap_socket(self.request, server_side=True) as connection:
+                connection.recv(65536)
+                answer()(connection)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+
+    with Server(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            return recorded(place, port, job=TLS_JOB, first=str(authority.path))
+        finally:
+            server.shutdown()
+
+
+def test_a_certificate_that_has_expired(port: int, tmp_path: Path) -> None:
+    good, bad = over_tls(tmp_path / "good", port, 90), over_tls(tmp_path / "bad", port, -1)
+    first = compare(good, bad).differences[0]
+    assert (first.kind, first.peer.rpartition(":")[2], first.failed) == ("cause", str(port), True), first
+    assert "tls-error" in first.text
+
+
+def test_two_good_runs_over_tls(port: int, tmp_path: Path) -> None:
+    good, again = over_tls(tmp_path / "good", port, 90), over_tls(tmp_path / "again", port, 90)
+    told = compare(good, again)
+    assert not told.differences, told.differences
