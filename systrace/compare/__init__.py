@@ -18,7 +18,7 @@ from systrace.compare.shapes import words_shape
 from systrace.compare.steps import Known, connections, lookups, port_shape, processes
 from systrace.compare.talk import dialogues, handshakes, web
 from systrace.compare.timing import of_times, of_whole_job
-from systrace.compare.weighing import Shown, of_steps
+from systrace.compare.weighing import MINOR, Shown, of_steps
 from systrace.model import Analysis, Evidence
 
 _READS = frozenset(("read", "write"))  # what is asked over a socket by these is not in a log of network calls
@@ -39,6 +39,8 @@ def compare(good: Analysis, bad: Analysis) -> Comparison:
     found += other_faults(before, now, pairs, main)
     ordered = sorted(found, key=lambda each: (-each.weight, each.order))
     ordered = [each for each in ordered if not _repeats(each, main)]
+    if main is None and all(each.weight <= MINOR for each in ordered):
+        ordered = []
     ordered, parted = _parted(([main] if main is not None else []) + ordered)
     alike = sum(1 for one, other in pairs if one and other and one.outcome == other.outcome)
     return Comparison(*runs, alike, ordered, parted, list(_unseen(before.evidence, now.evidence, *map(len, steps))))

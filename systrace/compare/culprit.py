@@ -120,7 +120,16 @@ def _pair_of(finding: Finding, pairs: Sequence[Pair]) -> tuple[int, Pair | None]
         rank = 4 * (not step.optional) + 2 * (step.key.kind == REQUEST) + step.failed, at
         if best is None or rank >= best[0]:
             best = rank, pair
-    return (best[0][-1], best[1]) if best is not None else (len(pairs), None)
+    return (best[0][-1], _twin(best[1], pairs)) if best is not None else (len(pairs), None)
+
+
+def _twin(pair: Pair, pairs: Sequence[Pair]) -> Pair:
+    """With the step of GOOD that an earlier try of the same was compared with, where this one has none."""
+    step = pair.bad
+    if pair.good is not None or step is None:
+        return pair
+    tries = (each.good for each in pairs if each.bad is not None and each.bad.key == step.key and each.bad.failed)
+    return Pair(next((each for each in tries if each is not None and not each.failed), None), step)
 
 
 def _is_after(step: Step, finding: Finding) -> bool:

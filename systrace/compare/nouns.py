@@ -65,7 +65,7 @@ class Pair(NamedTuple):
 class Difference:
     """One difference that matters, of one step or of several alike."""
 
-    kind: str  # cause, outcome, only-good, only-bad, peer, content, size, time, option, count
+    kind: str  # cause, outcome, only-good, only-bad, peer, request, content, size, time, option, count, arguments
     text: str  # a sentence
     step: str
     who: str

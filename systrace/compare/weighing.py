@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from systrace.compare.nouns import BAD, CONNECTION, GOOD, LOOKUP, PROCESS, REQUEST, Difference, Key, Pair, Step
+from systrace.compare.shapes import words_shape
 from systrace.compare.steps import broke_later
 from systrace.words import size
 
@@ -17,7 +18,8 @@ _FEW = 3  # of what changes something, even one more counts
 # The larger the more telling.
 CULPRIT, PARTED = 1000, 900
 _FAILS, _EXTRA_FAILURE, _EXIT, _CONTENT, _PEER, _OUTCOME, _OTHER = 80, 70, 60, 58, 55, 50, 48
-_ALONE, _EMPTY, _TIME, _OPTION, _SIZE, _COUNT, _HEALED, _SLIGHT = 42, 45, 40, 35, 30, 25, 18, 10
+_ALONE, _EMPTY, _TIME, _OPTION, _SIZE, _COUNT, _LOOKUP, _HEALED, _SLIGHT = 42, 45, 40, 35, 30, 25, 20, 18, 10
+MINOR = 5  # told beside others, and no difference that matters by itself
 
 
 _Alike = tuple[str, Key, str, str]  # kind, step, what it was in GOOD, in BAD
@@ -95,6 +97,9 @@ def _of_both(good: Step, bad: Step, before: Shown, now: Shown) -> Iterator[Diffe
         text = f"{bad.text}: {bad.outcome} in {BAD}, {good.outcome} in {GOOD}"
         yield difference("outcome", weight, text, pair, good.outcome, bad.outcome)
     yield from _of_peers(pair, good, bad)
+    if bad.key.kind == PROCESS and words_shape(good.exact) != words_shape(bad.exact):
+        text = f"{bad.text} in {BAD} as: {bad.exact}; in {GOOD} as: {good.exact}"
+        yield difference("arguments", MINOR, text, pair, good.exact, bad.exact)
     if _others(good.content, bad.content) and good.outcome == bad.outcome:
         text = f"{bad.text}: {bad.content} came in {BAD}, {good.content} in {GOOD}"
         yield difference("content", _CONTENT, text, pair, good.content, bad.content)
@@ -149,15 +154,16 @@ def _of_one(step: Step, in_bad: bool, good: Shown, bad: Shown) -> Iterator[Diffe
     side = BAD if in_bad else GOOD
     told = f": {step.outcome}" if step.outcome else ""
     if step.failed and key.kind != PROCESS:
-        weight = _EXTRA_FAILURE if in_bad else _HEALED
+        weight = _HEALED if not in_bad else _LOOKUP if key.kind == LOOKUP else _EXTRA_FAILURE
         yield _alone(f"{step.text}{told}, only in {side}", weight, pair, step, in_bad)
     elif not theirs:
         if weight := _weight_alone(step):
             yield _alone(f"{step.text}{told}, only in {side}", weight, pair, step, in_bad)
-    elif _many(step, mine, theirs):
+    elif key.kind != LOOKUP:
         ours, others = (mine, theirs) if in_bad else (theirs, mine)
         text = f"{step.text}: {ours} times in {BAD}, {others} times in {GOOD}"
-        yield difference("count", _COUNT if key.kind != PROCESS else _SLIGHT, text, pair, str(others), str(ours))
+        weight = MINOR if not _many(step, mine, theirs) else _SLIGHT if key.kind == PROCESS else _COUNT
+        yield difference("count", weight, text, pair, str(others), str(ours))
 
 
 def _unseen(key: Key, other: Shown) -> bool:
@@ -186,8 +192,6 @@ def _weight_alone(step: Step) -> int:
 
 
 def _many(step: Step, mine: int, theirs: int) -> bool:
-    if step.key.kind == LOOKUP:
-        return False
     if step.changes and theirs <= _FEW:
         return mine > theirs
     return mine > TIMES * theirs and mine - theirs >= LEAST_MORE

@@ -21,6 +21,19 @@ def test_redis() -> None:
     assert (step.key.protocol, step.key.method, step.outcome, step.failed) == ("redis", "SET", "answered", False)
 
 
+def test_all_commands_of_a_long_connection_are_there() -> None:
+    log = Log()
+    log.begins("job.py")
+    fd = log.connects("192.0.2.40", 6379)
+    for number in range(200):
+        log.asks(fd, f"*2|$3|GET|$8|user:{number:03}|")
+        log.gets(fd, "$1|x|", 0.001)
+    log.ends()
+    steps = list(dialogues(Known(log.analysis())))
+    assert len(steps) == 200
+    assert len({step.key for step in steps}) == 1
+
+
 def test_a_refusal_in_a_protocol_of_its_own() -> None:
     log = Log()
     log.begins("job.py")

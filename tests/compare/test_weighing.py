@@ -77,3 +77,19 @@ def test_a_log_that_shows_no_bytes_misses_nothing() -> None:
     blind.call(f"shutdown({fd}, SHUT_RDWR) = 0")
     blind.ends()
     assert not compared(store(1), blind).differences
+
+
+def test_minor_things_are_told_beside_others_only() -> None:
+    def run(rows: int, argument: str, status: int) -> Log:
+        log = Log(Style(pid=rows))
+        log.begins("rows.py", argument)
+        fd = log.connects("192.0.2.10")
+        for row in range(rows):
+            log.fetches(fd, f"/rows/{row}")
+        log.ends(status)
+        return log
+
+    assert not compared(run(10, "--all", 0), run(7, "--new", 0)).differences
+    told = compared(run(10, "--all", 0), run(7, "--new", 3)).differences
+    assert [each.kind for each in told] == ["outcome", "count", "arguments"]
+    assert (told[1].good, told[1].bad) == ("10", "7")

@@ -254,7 +254,18 @@ class DifferenceShape(TypedDict):
 
     kind: Annotated[
         Literal[
-            "cause", "outcome", "only-good", "only-bad", "peer", "request", "content", "size", "time", "option", "count"
+            "cause",
+            "outcome",
+            "only-good",
+            "only-bad",
+            "peer",
+            "request",
+            "content",
+            "size",
+            "time",
+            "option",
+            "count",
+            "arguments",
         ],
         "cause: a fault of BAD that GOOD has not got; outcome: another status, error or exit status of the same step",
     ]
