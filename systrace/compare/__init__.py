@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from systrace.calls import SOCKET_OPTIONS
 from systrace.compare.aligning import aligned
 from systrace.compare.culprit import culprit, other_faults
-from systrace.compare.nouns import BAD, GOOD, Comparison, Difference, Pair, Run, Step
+from systrace.compare.nouns import BAD, CONNECTION, GOOD, REQUEST, Comparison, Difference, Pair, Run, Step
 from systrace.compare.shapes import words_shape
-from systrace.compare.steps import Known, connections, lookups, port_shape, processes
+from systrace.compare.steps import Known, connections, lookups, processes
 from systrace.compare.talk import dialogues, handshakes, web
 from systrace.compare.timing import of_times, of_whole_job
 from systrace.compare.weighing import MINOR, Shown, of_steps
@@ -29,7 +30,7 @@ _SLIGHT = 10  # as in `weighing`
 def compare(good: Analysis, bad: Analysis) -> Comparison:
     """Where two recordings of one job differ; analyse them with `Keep(exchanges=True)`, or long connections lack steps."""
     before, now = Known(good), Known(bad)
-    steps = _steps(before), _steps(now)
+    steps = _told_apart(_steps(before), _steps(now))
     pairs = list(_seen_by_both(aligned(*steps), _began_late(good.evidence), _began_late(bad.evidence)))
     runs = _run(before, len(steps[0])), _run(now, len(steps[1]))
     found = [*of_steps(pairs, _shown(before, steps[0]), _shown(now, steps[1])), *of_times(pairs)]
@@ -68,6 +69,21 @@ def _seen_by_both(pairs: Sequence[Pair], good_late: bool, bad_late: bool) -> Ite
             yield pair
 
 
+def _told_apart(good: list[Step], bad: list[Step]) -> tuple[list[Step], list[Step]]:
+    """Without what only one of the logs shows: which command is at work; the names of all peers at a port."""
+    roles = all(any(step.key.role for step in each) for each in (good, bad))
+    named = [{step.key.port for step in each if step.key.peer} for each in (good, bad)]
+    met = [{step.key.port for step in each} for each in (good, bad)]
+    half = ((named[0] - named[1]) & met[1]) | ((named[1] - named[0]) & met[0])
+
+    def known(step: Step) -> Step:
+        key = step.key if roles else step.key._replace(role="")
+        key = key._replace(peer="") if key.kind in (CONNECTION, REQUEST) and key.port in half else key
+        return step if key is step.key else replace(step, key=key)
+
+    return [known(step) for step in good], [known(step) for step in bad]
+
+
 def _shown(known: Known, steps: Sequence[Step]) -> Shown:
     style = known.evidence.source.style
     return Shown(
@@ -82,18 +98,14 @@ def _shown(known: Known, steps: Sequence[Step]) -> Shown:
 
 
 def _mute(evidence: Evidence) -> frozenset[str]:
-    """Ports to which connections stood and not one byte went, in a log that has neither read(2) nor write(2)."""
+    """Connections over which nothing was sent, in a log that has neither read(2) nor write(2)."""
     if _READS & evidence.source.style.syscalls:
         return frozenset()
-    mute = [
-        socket.peer.port
+    return frozenset(
+        socket.uid
         for socket in evidence.sockets.values()
-        if socket.peer is not None
-        and socket.role == "client"
-        and not (socket.sent.original_len or socket.received.original_len)
-        and any(each.outcome == "connected" for each in socket.attempts)
-    ]
-    return frozenset(map(port_shape, mute))
+        if not socket.sent.original_len and not any(each.outcome == "failed" for each in socket.attempts)
+    )
 
 
 def _run(known: Known, steps: int) -> Run:
@@ -137,9 +149,9 @@ def _unseen(good: Evidence, bad: Evidence, ours: int, theirs: int) -> Iterator[s
     for name, one, other in ((GOOD, good, bad), (BAD, bad, good)):
         known = {words_shape(each) for each in other.health.limits}
         yield from (f"{name}: {limit}" for limit in one.health.limits if words_shape(limit) not in known)
-        if one.source.style.clock == "none":
-            yield f"{name} has no times: they are not compared"
         if one.health.torn or one.health.damage:
             yield f"{name} is damaged or has no end: what is missing at its end may have happened"
         if not (ours if one is good else theirs):
             yield f"{name} shows nothing that a job does: no process, no name, no connection"
+    if good.source.style.clock == bad.source.style.clock == "none":
+        yield "times: neither log has any"

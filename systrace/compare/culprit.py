@@ -55,8 +55,9 @@ def other_faults(good: Known, bad: Known, pairs: Sequence[Pair], main: Differenc
         signature = _signature(finding, bad)
         if finding.severity in _SERIOUS and not finding.recovered and not any(_same(signature, each) for each in told):
             told.append(signature)
-            if _failed_alike(_pair_of(finding, pairs)[1]):
-                continue
+            pair = _pair_of(finding, pairs)[1]
+            if pair is not None and pair.bad is not None and pair.bad.failed:
+                continue  # the step itself tells it, or both have it
             text = f"{finding.summary.rstrip('.')} [{_kind(finding)}], only in {BAD}"
             yield _fault(finding, bad, text, _ALSO)
 

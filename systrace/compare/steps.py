@@ -228,7 +228,8 @@ def _came(known: Known, socket: Socket) -> tuple[str, bool]:
     if last is not None and last.outcome == "failed":
         return NOT_CONNECTED.get(last.errno or "", last.errno or "failed"), True
     if last is not None and last.outcome in ("pending", "abandoned"):
-        return "no answer", True
+        unclear = last.outcome == "pending" and known.analysis.verdict.outcome == "inconclusive"
+        return ("", False) if unclear else ("no answer", True)
     fault = known.faults.get(socket.uid)
     if fault is not None and socket.uid not in known.told:
         return fault.cause, True

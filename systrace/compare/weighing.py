@@ -31,7 +31,7 @@ class Shown(NamedTuple):
     counts: Counter[Key]
     kinds: frozenset[str]  # of steps
     roles: frozenset[str]
-    mute: frozenset[str]  # ports of connections whose bytes the log does not show
+    mute: frozenset[str]  # sockets whose bytes the log does not show
     options: bool  # setsockopt(2) would be there
     children: bool  # what they did is there
     unclear: bool  # the verdict: too little is there to tell whether something failed
@@ -40,14 +40,26 @@ class Shown(NamedTuple):
 def of_steps(pairs: Sequence[Pair], good: Shown, bad: Shown) -> list[Difference]:
     """All but those of times, each kind of step once for each way in which it differs."""
     found: list[tuple[_Alike, Difference]] = []
+    mute = _without_bytes(pairs, good, bad)
     for order, pair in enumerate(pairs):
         if pair.good is not None and pair.bad is not None:
             told = _of_both(pair.good, pair.bad, good, bad)
             key = pair.bad.key
         elif (step := pair.bad or pair.good) is not None:
-            told, key = _of_one(step, pair.bad is not None, good, bad), step.key
+            told, key = _of_one(step, pair.bad is not None, good, bad, mute), step.key
         found += [((each.kind, key, each.good, each.bad), replace(each, order=order)) for each in told]
     return list(_joined(found, good, bad))
+
+
+def _without_bytes(pairs: Sequence[Pair], good: Shown, bad: Shown) -> frozenset[str]:
+    """Connections of which the other log shows the connect, and nothing that was said over it."""
+    both = [
+        (one, other) for one, other in pairs if one is not None and other is not None and one.key.kind == CONNECTION
+    ]
+    return frozenset(
+        [f"{GOOD} {one.socket}" for one, other in both if other.socket in bad.mute]
+        + [f"{BAD} {other.socket}" for one, other in both if one.socket in good.mute]
+    )
 
 
 def _joined(found: Sequence[tuple[_Alike, Difference]], good: Shown, bad: Shown) -> Iterator[Difference]:
@@ -103,7 +115,7 @@ def _of_both(good: Step, bad: Step, before: Shown, now: Shown) -> Iterator[Diffe
     if _others(good.content, bad.content) and good.outcome == bad.outcome:
         text = f"{bad.text}: {bad.content} came in {BAD}, {good.content} in {GOOD}"
         yield difference("content", _CONTENT, text, pair, good.content, bad.content)
-    if bad.key.kind != CONNECTION or bad.key.port not in before.mute | now.mute:
+    if bad.key.kind != CONNECTION or (good.socket not in before.mute and bad.socket not in now.mute):
         yield from _of_sizes(pair, good, bad)
     if before.options and now.options:
         for name in sorted(good.options.keys() | bad.options.keys()):
@@ -145,13 +157,12 @@ def _of_option(pair: Pair, name: str, good: Mapping[str, str], bad: Mapping[str,
 # ---------------------------------------------------------------------------------------------------------- of one run
 
 
-def _of_one(step: Step, in_bad: bool, good: Shown, bad: Shown) -> Iterator[Difference]:
+def _of_one(step: Step, in_bad: bool, good: Shown, bad: Shown, mute: frozenset[str]) -> Iterator[Difference]:
     key, pair = step.key, Pair(None, step) if in_bad else Pair(step, None)
-    own, other = (bad, good) if in_bad else (good, bad)
+    own, other, side = (bad, good, BAD) if in_bad else (good, bad, GOOD)
     mine, theirs = own.counts[key], other.counts[key]
-    if _unseen(key, other):
+    if _unseen(key, other) or (key.kind == REQUEST and f"{side} {step.socket}" in mute):
         return
-    side = BAD if in_bad else GOOD
     told = f": {step.outcome}" if step.outcome else ""
     if step.failed and key.kind != PROCESS:
         weight = _HEALED if not in_bad else _LOOKUP if key.kind == LOOKUP else _EXTRA_FAILURE
@@ -168,8 +179,6 @@ def _of_one(step: Step, in_bad: bool, good: Shown, bad: Shown) -> Iterator[Diffe
 
 def _unseen(key: Key, other: Shown) -> bool:
     """The other log could not show it."""
-    if key.kind == REQUEST and key.port in other.mute:
-        return True
     if not other.children and key.role not in other.roles:
         return True
     return key.kind in (PROCESS, LOOKUP) and key.kind not in other.kinds

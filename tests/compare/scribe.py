@@ -24,6 +24,7 @@ class Style:
     start: float = 1_795_000_000.25
     pace: float = 1.0  # times between calls as multiples
     one_file_each: bool = False  # -ff
+    short: bool = False  # without -s: 32 bytes of each string
 
 
 @dataclass
@@ -81,13 +82,13 @@ class Log:
         """Something is sent; `|` is a line end."""
         data = text.replace("|", "\\r\\n")
         size = len(data.encode().decode("unicode_escape"))
-        self.call(f'sendto({fd}, "{data}", {size}, 0, NULL, 0) = {size}', task=task)
+        self.call(f"sendto({fd}, {self._quoted(data)}, {size}, 0, NULL, 0) = {size}", task=task)
 
     def gets(self, fd: int, text: str, after: float = 0.01, task: int = 0) -> None:
         """Something is received; "" is the end."""
         data = text.replace("|", "\\r\\n")
         size = len(data.encode().decode("unicode_escape"))
-        self.call(f'recvfrom({fd}, "{data}", 65536, 0, NULL, NULL) = {size}', after, task)
+        self.call(f"recvfrom({fd}, {self._quoted(data)}, 65536, 0, NULL, NULL) = {size}", after, task)
 
     def fetches(self, fd: int, target: str, body: str = JSON, after: float = 0.01, **more: str) -> None:
         """One request and its answer: `method`, `host`, `status`, `kind`, `length`."""
@@ -110,6 +111,12 @@ class Log:
         """exit_group(2) and the last line."""
         self.call(f"exit_group({status}) = ?", -1)
         self.call(f"+++ exited with {status} +++", -1)
+
+    def _quoted(self, data: str) -> str:
+        known = data.encode().decode("unicode_escape")
+        if not self.style.short or len(known) <= 32:
+            return f'"{data}"'
+        return '"' + known[:32].replace("\r", "\\r").replace("\n", "\\n") + '"...'
 
     def _fd(self) -> int:
         self.sockets += 1

@@ -285,6 +285,7 @@ GOOD: dict[str, tuple[Callable[[], Log], Callable[[], Log]]] = {
     "no clock": (nightly, lambda: nightly(Style(clock=""))),
     "-ff": (nightly, lambda: nightly(Style(one_file_each=True))),
     "an old strace": (nightly, lambda: nightly(Style(old=True, clock="-tt"))),
+    "32 bytes of each string": (nightly, lambda: nightly(Style(short=True))),
     "other ids": (nightly, lambda: nightly(OTHER, ids=(901, 902, 903))),
     "noise": (nightly, busy),
     "other order": (lambda: side_by_side(first=True), lambda: side_by_side(first=False)),

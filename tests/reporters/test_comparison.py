@@ -39,11 +39,10 @@ def test_colour() -> None:
 
 
 def test_what_is_not_compared_is_said() -> None:
-    same = replace(
-        compare(nightly().analysis(), nightly().analysis()), unseen=["BAD has no times: they are not compared"]
-    )
-    assert comparison_lines(same, Layout())[-1] == "not compared: BAD has no times: they are not compared"
-    assert "- BAD has no times: they are not compared" in comparison_markdown(same, False)
+    same = replace(compare(nightly().analysis(), nightly().analysis()), unseen=["times: neither log has any"])
+    assert comparison_lines(same, Layout())[-1] == "not all could be compared: --all says what the logs do not show"
+    assert comparison_lines(same, Layout(everything=True))[-1] == "not compared: times: neither log has any"
+    assert "- times: neither log has any" in comparison_markdown(same, False)
 
 
 def test_nothing_is_markup() -> None:

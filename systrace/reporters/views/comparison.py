@@ -36,8 +36,10 @@ def comparison_lines(told: Comparison, layout: Layout) -> list[str]:
         lines += _table(told, layout)
     elif more > 0:
         lines.append(f"{more} more difference{'s' if more > 1 else ''}: --all")
-    for hidden in told.unseen if layout.everything or not told.differences else told.unseen[:1]:
-        lines += wrap(f"not compared: {hidden}", layout.width, "", "  ")
+    if layout.everything:
+        lines += [line for hidden in told.unseen for line in wrap(f"not compared: {hidden}", layout.width, "", "  ")]
+    elif told.unseen:
+        lines.append("not all could be compared: --all says what the logs do not show")
     return lines
 
 
