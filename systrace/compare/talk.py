@@ -11,7 +11,7 @@ from systrace.compare.steps import Known, port_shape
 from systrace.messages.grpc import GrpcStatus
 from systrace.messages.replies import Greeting, Reply, Request, ServerError
 from systrace.messages.tls import NotTls, TlsAlert, TlsHello
-from systrace.messages.transactions import Transaction, transactions
+from systrace.messages.transactions import Transaction, exchanges
 from systrace.model import Message
 
 _UNKNOWN = ("", "clipped", "encrypted", "the answer is not kept")
@@ -29,12 +29,13 @@ _CHANGES = frozenset(
 
 def web(known: Known) -> Iterator[Step]:
     """HTTP requests, of which the log shows more than that they are encrypted."""
-    for row in transactions(known.evidence):
+    for row, _request_sent, answer in exchanges(known.evidence):
         if row.url is not None and row.error != "encrypted":
-            yield _request(known, row)
+            yield _request(known, row, cut=answer is not None and answer.head_cut)
 
 
-def _request(known: Known, row: Transaction) -> Step:
+def _request(known: Known, row: Transaction, cut: bool) -> Step:
+    """`cut`: fields of the answer may be halves."""
     socket, url, server = known.evidence.sockets.get(row.socket), row.url or "", row.role == "server"
     name, port, shown = known.end(socket, server)
     host, own_port = _host(url)
@@ -62,7 +63,7 @@ def _request(known: Known, row: Transaction) -> Step:
         socket=row.socket,
         times={name: ns for name, ns in times.items() if ns is not None and name not in ("connect", "TLS")},
         size=row.response_bytes if whole else None,
-        content=row.content_type or "",
+        content=row.content_type or "" if not cut else "",
         start_ns=row.start_ns or 0,
         changes=(row.method or "") in _CHANGES,
     )

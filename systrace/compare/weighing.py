@@ -13,6 +13,7 @@ from systrace.compare.steps import broke_later
 from systrace.words import size
 
 TIMES, LEAST_BYTES, LEAST_MORE = 2, 1000, 3  # beyond so many times and so much more it is no noise
+_CUT = "…"  # the log does not show the rest of a target
 _FEW = 3  # of what changes something, even one more counts
 
 # The larger the more telling.
@@ -127,7 +128,7 @@ def _of_peers(pair: Pair, good: Step, bad: Step) -> Iterator[Difference]:
     if _others(one.peer, other.peer) or _others(one.port, other.port):
         text = f"{bad.text}: {BAD} turned to {bad.peer}, {GOOD} to {good.peer}"
         yield difference("peer", _PEER, text, pair, good.peer, bad.peer)
-    elif one.shape != other.shape:
+    elif one.shape != other.shape and _CUT not in good.exact + bad.exact:
         text = f"{bad.text} in {BAD}, where {GOOD} had {good.text}"
         yield difference("request", _OTHER, text, pair, good.text, bad.text)
 
