@@ -38,7 +38,7 @@ def compare(good: Analysis, bad: Analysis) -> Comparison:
         found.append(whole)
     main = culprit(before, now, pairs, found)
     found += other_faults(before, now, pairs, main)
-    ordered = sorted(found, key=lambda each: (-each.weight, each.order))
+    ordered = sorted(found, key=lambda each: (-each.weight, -each.slower_s, each.order))
     ordered = [each for each in ordered if not _repeats(each, main)]
     if main is None and all(each.weight <= MINOR for each in ordered):
         ordered = []

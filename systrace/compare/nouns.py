@@ -78,6 +78,7 @@ class Difference:
     of: int = 1  # of so many
     order: float = 0.0  # position in BAD
     weight: int = 0  # the larger the more telling
+    slower_s: float = 0.0  # of times: by so much
     failed: bool = False  # BAD failed there
 
 

@@ -65,7 +65,7 @@ def _of_group(name: str, group: list[tuple[int, Pair]], least: int) -> Iterator[
         text = f"{pair.bad.text}: {_WORDS.get(name, name)} {duration(this)} in {BAD}, {duration(then)} in {GOOD}"
         text += f" (and {len(far) - 1} more of {len(group)})" if len(far) > 1 else ""
         told = difference("time", _SLOWER if slower else _FASTER, text, pair, duration(then), duration(this))
-        yield replace(told, order=order, count=len(far), of=len(group))
+        yield replace(told, order=order, count=len(far), of=len(group), slower_s=(this - then) / 1e9)
         return
 
 

@@ -18,7 +18,7 @@ import pytest
 
 from systrace import analyze
 from systrace.compare import compare
-from systrace.compare.nouns import Comparison
+from systrace.compare.nouns import Comparison, Difference
 from systrace.model import Analysis, Keep
 from systrace.sources.logs import recordings
 from tests.probes.certificates import Authority
@@ -142,6 +142,11 @@ def against(good: Analysis, place: Path, port: int, fault: Fault | None, *words:
         return compare(good, recorded(place, port, *words, first=first))
 
 
+def but_for_times(told: Comparison) -> list[Difference]:
+    """A machine that runs other tests may take its time."""
+    return [each for each in told.differences if each.kind != "time"]
+
+
 FAULTS: dict[str, tuple[Fault, str, str]] = {
     "status": (answer(b"500 Internal Server Error", body=b'{"error": "no"}'), "cause", "http-error-status"),
     "html": (answer(kind=b"text/html", body=b"<html><title>Sign in</title></html>"), "cause", "html-instead-of-json"),
@@ -180,7 +185,7 @@ RECORDERS = {
 @pytest.mark.parametrize("name", RECORDERS)
 def test_two_good_runs_have_no_difference_that_matters(name: str, good: Analysis, port: int, tmp_path: Path) -> None:
     told = against(good, tmp_path, port, None, *RECORDERS[name], first=301)
-    assert not told.differences, told.differences
+    assert not but_for_times(told), told.differences
     assert told.alike >= 6
 
 
@@ -228,4 +233,4 @@ def test_a_certificate_that_has_expired(port: int, tmp_path: Path) -> None:
 def test_two_good_runs_over_tls(port: int, tmp_path: Path) -> None:
     good, again = over_tls(tmp_path / "good", port, 90), over_tls(tmp_path / "again", port, 90)
     told = compare(good, again)
-    assert not told.differences, told.differences
+    assert not but_for_times(told), told.differences

@@ -29,6 +29,20 @@ def test_a_slow_answer() -> None:
     assert told.step == "GET http://api.example/page/1"
 
 
+def test_the_slowest_comes_first() -> None:
+    def steps(one: float, other: float) -> Log:
+        log = Log()
+        log.begins("two.py")
+        fd = log.connects("192.0.2.10")
+        log.fetches(fd, "/a", after=one)
+        log.fetches(fd, "/b", after=other)
+        log.ends()
+        return log
+
+    told = differences(steps(0.01, 0.01), steps(0.5, 4.0))
+    assert [each.step.rpartition("/")[2] for each in told] == ["b", "a"]
+
+
 def test_twice_alone_or_100_ms_alone_is_noise() -> None:
     assert not differences(pages(0.01), pages(0.1))
     assert not differences(pages(0.5), pages(0.9))
