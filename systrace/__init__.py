@@ -35,7 +35,9 @@ Two ideas carry it:
     bodies                                 what is wrong with a body  foundation
     rules                                  evidence -> findings: causes/, one file a family; case/, content/, look/,
                                            advice/, verdict/ serve them              foundation, bodies
-    reporters                              Analysis -> bytes: formats/, one file each; views/, words/, shapes/ serve them
+    compare                                two Analysis -> where the runs differ   foundation
+    reporters                              Analysis, Comparison -> bytes: formats/, one file each; views/, words/, shapes/
+                                           serve them                foundation, compare
     serverlogs                             the other side's access logs -> observations   foundation, sources
     pipeline                               lines -> Analysis         the stages from parser to rules
     telemetry                              what monitoring is told of a run: outlets/, alarms/, one file each   foundation

@@ -755,6 +755,7 @@ class Keep:
     calls_of: str | None = None  # uid of a socket: all its calls
     transcript: Transcript | None = None  # filled with what went over the socket that it names
     requests: bool = False  # all HTTP messages, however many a connection carried
+    exchanges: bool = False  # the same, and those of all other protocols in which a client asks
     activity: bool = False  # when each connection was busy
     conversations: bool = False  # the first and last bytes of each
     tape: bool = False  # everything that went over the network

@@ -164,7 +164,8 @@ class _Ears:
     """Who hears what goes over the sockets: the decoders, and what a report asked for."""
 
     def __init__(self, keep: Keep, keys: KeyLog, masks: Masks) -> None:
-        self._decoding = RequestDecoding(keys) if keep.requests else Decoding(keys)
+        whole = keep.requests or keep.exchanges
+        self._decoding = RequestDecoding(keys, others=keep.exchanges) if whole else Decoding(keys)
         transcript = keep.transcript
         self._watching = None if transcript is None else Watching(transcript, WholeDecoding(transcript.limit, keys))
         self.activity = Activity() if keep.activity else None

@@ -27,7 +27,8 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "decoders": set(),
     "bodies": set(),
     "rules": {"bodies"},
-    "reporters": set(),
+    "compare": set(),
+    "reporters": {"compare"},
     "sources": set(),
     "serverlogs": {"sources"},
     "tracers": set(),
@@ -37,7 +38,7 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "telemetry": set(),
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
     "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes", "telemetry"},
-    "commands": set("pipeline capture sources tracers kernel probes cloud reporters rules telemetry".split()),
+    "commands": set("pipeline capture compare sources tracers kernel probes cloud reporters rules telemetry".split()),
     "__main__": {"commands"},
     "__init__": {"pipeline"},
 }

@@ -1,4 +1,4 @@
-"""Decoding that keeps more: all messages of one socket with whole bodies, or all HTTP messages of a trace."""
+"""Decoding that keeps more: all messages of one socket with whole bodies, or all requests of a trace."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from systrace.decoders.keeping import order
 from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.weight import LARGE, lighten, weigh
 from systrace.messages.body import sample_size
+from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpMessage
+from systrace.messages.replies import Reply, Request
 from systrace.model import Message, Socket, Transfer
 
 _FIRST, _LAST = 10_000, 10_000  # messages
-_REQUESTS = 200_000  # HTTP messages of a trace
+_REQUESTS = 200_000  # messages of a trace
 
 
 class WholeDecoding(Decoding):
@@ -57,17 +59,21 @@ class WholeDecoding(Decoding):
 
 
 class RequestDecoding(Decoding):
-    """Decoding that forgets no HTTP message, only bodies: what `systrace requests` lists."""
+    """Decoding that forgets no HTTP message, only bodies: what `systrace requests` lists.
 
-    def __init__(self, keylog: KeyLog | None = None) -> None:
+    `others`: nor the requests and replies of other protocols, nor look-ups.
+    """
+
+    def __init__(self, keylog: KeyLog | None = None, others: bool = False) -> None:
         super().__init__(keylog)
-        self._http: list[tuple[Socket, HttpMessage]] = []
+        self._kinds = (HttpMessage, Request, Reply, DnsMessage) if others else (HttpMessage,)
+        self._told: list[tuple[Socket, Message]] = []
 
     def finish(self) -> list[Message]:
         """See `Decoding.finish`; what its sockets could not keep is among the messages all the same."""
         kept = super().finish()
         known = {id(message) for message in kept}
-        for socket, message in self._http:
+        for socket, message in self._told:
             if id(message) not in known:
                 socket.dropped_messages -= 1
                 kept.append(message)
@@ -76,5 +82,5 @@ class RequestDecoding(Decoding):
 
     def _keep(self, conversation: Conversation, message: Message) -> None:
         super()._keep(conversation, message)
-        if isinstance(message, HttpMessage) and len(self._http) < _REQUESTS:
-            self._http.append((conversation.socket, message))
+        if isinstance(message, self._kinds) and len(self._told) < _REQUESTS:
+            self._told.append((conversation.socket, message))

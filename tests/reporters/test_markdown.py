@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from systrace.model import Input
 from systrace.pipeline import analyze
 from systrace.reporters import REPORTERS
-from systrace.reporters.formats.markdown import _text
+from systrace.reporters.formats.markdown import plain
 from systrace.rules import RULES
 from systrace.rules.pages import full_trace
 
@@ -43,7 +43,7 @@ def test_a_ticket_fits_on_a_page(cause: str) -> None:
 def test_nothing_of_a_trace_is_markup(text: str, before: str) -> None:
     """What a reader sees is the text, whatever is in it; GitHub's tables, strikethrough and links included."""
     parser = MarkdownIt("gfm-like", {"linkify": False, "html": True})
-    line = f"{before}{_text(text)}" + before.replace("-", "").rstrip()
+    line = f"{before}{plain(text)}" + before.replace("-", "").rstrip()
     inline = [token for token in parser.parse(f"x {line}" if not before else line) if token.type == "inline"]
     assert len(inline) == 1
     kinds = {child.type for child in inline[0].children or ()} - {"text", "strong_open", "strong_close"}

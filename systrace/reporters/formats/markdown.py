@@ -38,9 +38,9 @@ def _lines(analysis: Analysis, layout: Layout) -> Iterator[str]:
     word = WORDS.get(analysis.verdict.outcome, analysis.verdict.outcome.upper())
     sentence, more = answer(analysis)
     about = ", ".join(about_job(analysis, layout))
-    yield f"## {_text(f'{word}: {about}' if about else word)}"
+    yield f"## {plain(f'{word}: {about}' if about else word)}"
     yield ""
-    yield f"**{_text(sentence)}** {_text(more)}".rstrip()
+    yield f"**{plain(sentence)}** {plain(more)}".rstrip()
     told = cards(analysis, layout)
     verdict = analysis.verdict.finding is not None and analysis.verdict.finding < len(analysis.findings)
     first, others = (told[0], told[1:]) if verdict else (None, told)
@@ -48,11 +48,11 @@ def _lines(analysis: Analysis, layout: Layout) -> Iterator[str]:
         yield from _card(first, analysis, layout)
     if others:
         yield ""
-        yield from (f"- Also: {_text(each.title)} ({_text(each.kind)}; {each.sure})" for each in others[:_OTHERS])
+        yield from (f"- Also: {plain(each.title)} ({plain(each.kind)}; {each.sure})" for each in others[:_OTHERS])
         if len(others) > _OTHERS:
             yield f"- and {len(others) - _OTHERS} more"
     yield ""
-    yield f"_{_text(_versions(analysis))}_"
+    yield f"_{plain(_versions(analysis))}_"
 
 
 def _card(card: Card, analysis: Analysis, layout: Layout) -> Iterator[str]:
@@ -62,7 +62,7 @@ def _card(card: Card, analysis: Analysis, layout: Layout) -> Iterator[str]:
     yield from _list("Change", card.remedy[:_CAUSES])
     if card.wrong_if:
         yield ""
-        yield f"Wrong if: {_text(card.wrong_if)}"
+        yield f"Wrong if: {plain(card.wrong_if)}"
 
 
 def _course(analysis: Analysis, layout: Layout) -> Iterator[str]:
@@ -93,7 +93,7 @@ def _block(title: str, kind: str, rows: Sequence[str]) -> Iterator[str]:
 
 def _list(title: str, items: Sequence[str]) -> Iterator[str]:
     if items:
-        yield from ("", f"**{title}**", "", *(f"- {_text(item)}" for item in items))
+        yield from ("", f"**{title}**", "", *(f"- {plain(item)}" for item in items))
 
 
 def _versions(analysis: Analysis) -> str:
@@ -105,10 +105,10 @@ def _versions(analysis: Analysis) -> str:
     return f"systrace {__version__}, recorded by {by}{kernel}; {health.lines} lines{unread}; {masked}"
 
 
-def _text(text: str) -> str:
+def plain(text: str) -> str:
     r"""As Markdown's plain text.
 
-    >>> _text("a_b <i> @all http://x.example")
+    >>> plain("a_b <i> @all http://x.example")
     'a\\_b \\<i\\> \\@all http\\://x.example'
     """
     return _MARKS.sub(lambda mark: f"{mark[0][:-1]}\\{mark[0][-1]}", cut(safe(text), _TEXT))

@@ -227,3 +227,69 @@ class CallShape(TypedDict):
     args: Annotated[str, "between the outer parentheses; bytes that are not UTF-8 as \\xNN"]
     outcome: Literal["returned", "restarted", "unfinished", "detached"]
     file: NotRequired[Annotated[str, "given when several files are read"]]
+
+
+class PlaceShape(TypedDict):
+    """A line of one of the logs."""
+
+    file: str
+    line: int
+    time_s: Annotated[float | None, "since the first record of that log"]
+
+
+class RunShape(TypedDict):
+    """One of two runs."""
+
+    files: list[str]
+    job: Annotated[str | None, "its first command"]
+    outcome: Outcome
+    cause: str
+    headline: str
+    steps: Annotated[int, "processes, look-ups, connections and requests that are compared"]
+    span_s: float | None
+
+
+class DifferenceShape(TypedDict):
+    """One difference, of one step or of several alike."""
+
+    kind: Annotated[
+        Literal[
+            "cause",
+            "outcome",
+            "only-good",
+            "only-bad",
+            "peer",
+            "request",
+            "content",
+            "size",
+            "time",
+            "option",
+            "count",
+            "arguments",
+        ],
+        "cause: a fault of BAD that GOOD has not got; outcome: another status, error or exit status of the same step",
+    ]
+    text: Annotated[str, "a sentence"]
+    step: Annotated[str, "what was done, as BAD has it: GET http://api.example/v1/rows"]
+    command: Annotated[str | None, "who did it"]
+    peer: Annotated[str | None, "name:port, else address:port"]
+    good: Annotated[str | None, "what it was there; null: there is none"]
+    bad: str | None
+    good_place: PlaceShape | None
+    bad_place: PlaceShape | None
+    count: Annotated[int, "steps that differ so"]
+    of: Annotated[int, "steps of that kind"]
+    failed: Annotated[bool, "BAD failed there"]
+
+
+class ComparisonShape(TypedDict):
+    """`systrace diff`: where two runs of one job differ."""
+
+    schema: Literal["systrace-diff/1"]
+    different: bool
+    good: RunShape
+    bad: RunShape
+    alike: Annotated[int, "steps that both have, with the same result"]
+    parted: Annotated[int | None, "index of the difference at which they part first"]
+    differences: Annotated[list[DifferenceShape], "the most telling first"]
+    unseen: Annotated[list[str], "what one of the logs does not show, so that it is not compared"]
