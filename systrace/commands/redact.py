@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,7 +34,7 @@ def redact(
 ) -> None:
     """See HELP."""
     from systrace.commands.reading.loop import the_one
-    from systrace.commands.reading.output import opened, output_place
+    from systrace.commands.reading.output import is_there, opened, output_place
     from systrace.errors import InputError, UsageError
     from systrace.masking.names import Names
     from systrace.masking.recording import Redaction
@@ -41,9 +42,9 @@ def redact(
     where = output_place(output, [log])
     if where is not None and where.kind == "file" and not force:
         raise UsageError(f"{output} is there: name another file, or add --force")
-    if not Path(log).exists() and log != "-":
+    if not is_there(log) and log != "-":
         raise InputError(f"{log}: no such file")
-    if not Path(log).is_file():
+    if not os.path.isfile(log):  # noqa: PTH113 (names that are too long)
         raise UsageError(f"{log}: redact reads a file twice: name a file")
     redaction = Redaction(Names() if redact_names else None)
     recording = the_one([log])

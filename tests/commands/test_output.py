@@ -239,3 +239,16 @@ def test_bytes_of_a_body_are_not_for_a_terminal(tmp_path: Path) -> None:
         os.read(controller, 100)
     os.close(controller)
     os.close(worker)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["check", "{}"], ["check", "--save-facts", "{}", "127.0.0.1:1"], ["redact", "{}", "-o", "out"], ["parse", "{}"],
+     ["aws", "{}", "--data", "/nonexistent"], ["diff", "{}", "{}"], ["events", "{}"], ["follow", "{}"]],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_name_that_is_too_long_for_one_is_said(words: list[str]) -> None:
+    done = _systrace(*(word.format("a" * 5000) for word in words))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2, done.stderr

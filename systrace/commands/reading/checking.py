@@ -13,6 +13,7 @@ import typer
 
 from systrace import probes
 from systrace.commands import say
+from systrace.commands.reading.output import is_there
 from systrace.errors import CaptureError, InputError, UsageError
 from systrace.idle_limits import Limit
 from systrace.observations import Observation
@@ -31,7 +32,7 @@ def targets_of(peers: Sequence[str], netns: int | None) -> list[Target]:
     Raises:
         SystraceError: a log cannot be read or accuses nobody, a word is no peer, a namespace may not be entered.
     """
-    named = [(peer, None if Path(peer).exists() else parsed(peer)) for peer in peers]
+    named = [(peer, None if is_there(peer) else parsed(peer)) for peer in peers]
     if netns is not None:
         _enter(netns)
     targets: list[Target] = []
@@ -54,7 +55,7 @@ def _enter(pid: int) -> None:
 
 
 def _of_log(path: str) -> list[Target]:
-    if not Path(path).exists() and path != "-":
+    if not is_there(path) and path != "-":
         raise UsageError(f"{path}: no such log; a peer is HOST:PORT or a URL")
     from systrace.commands.reading.analysis import analysis_of
     from systrace.commands.reading.loop import the_one
@@ -184,7 +185,7 @@ def _tick(number: int, gone: float, whole: float) -> None:
 def facts_place(path: Path, peers: Sequence[str]) -> Place:
     """Where --save-facts writes: looked at before anything is asked."""
     where = place(path)
-    distinct([("--save-facts", where)], [peer for peer in peers if Path(peer).exists()])
+    distinct([("--save-facts", where)], [peer for peer in peers if is_there(peer)])
     return where
 
 
@@ -194,7 +195,7 @@ def recording_place(peers: Sequence[str]) -> Place:
     Raises:
         UsageError: none or several are named, or it is no file that text can be added to.
     """
-    logs = [peer for peer in peers if Path(peer).exists()]
+    logs = [peer for peer in peers if is_there(peer)]
     if len(logs) != 1 or not Path(logs[0]).is_file():
         raise UsageError("--add needs one LOG, a plain file; else --save-facts FILE")
     with Path(logs[0]).open("rb") as log:

@@ -20,6 +20,7 @@ from systrace.cloud.aws.steps import ALLOWED, Way
 from systrace.cloud.aws.walk import unknown_source, way_to
 from systrace.commands import say
 from systrace.commands.reading.checking import facts_added, facts_place, recording_place
+from systrace.commands.reading.output import is_there
 from systrace.errors import CaptureError, InputError, UsageError
 from systrace.observations import Observation
 
@@ -61,7 +62,7 @@ class Course:
         """What to ask, and the job's own addresses."""
         from systrace.probes.target import parsed
 
-        target = None if _exists(word) else parsed(word)
+        target = None if is_there(word) else parsed(word)
         if target is None:
             return self._of_log(word)
         hosts = [target.host] if not target.is_name else names.addresses(self._inventory, target.host)
@@ -72,7 +73,7 @@ class Course:
         return [Question(str(address(each)), target.port, name) for each in hosts[:_MOST_ADDRESSES]], ()
 
     def _of_log(self, path: str) -> tuple[list[Question], tuple[str, ...]]:
-        if not _exists(path) and path != "-":
+        if not is_there(path) and path != "-":
             raise UsageError(f"{path}: no such log; a peer is HOST:PORT or a URL")
         from systrace.cloud.aws.logs import own_addresses, questions
         from systrace.commands.reading.analysis import analysis_of
@@ -128,7 +129,7 @@ class Course:
         return way
 
     def _read_flow_logs(self, interfaces: Sequence[str]) -> list[flowlogs.Record]:
-        if _exists(self._flow_logs):
+        if is_there(self._flow_logs):
             lines = _file(self._flow_logs)
         elif "/" in self._flow_logs and self._flow_logs.endswith((".gz", ".log", ".txt", ".json")):
             raise UsageError(f"{self._flow_logs}: no such file")
@@ -168,10 +169,6 @@ class Course:
             text = "\n".join(told)
         sys.stdout.buffer.write(encoded(text + "\n"))
         sys.stdout.flush()
-
-
-def _exists(name: str) -> bool:
-    return os.path.exists(name)  # noqa: PTH110 (pathlib raises for names that are too long)
 
 
 def _queries(way: Way, source: Interface) -> dict[str, str]:

@@ -126,3 +126,8 @@ def _stopped_in_order() -> Iterator[None]:
             signal.signal(number, handler)
     if came:
         signal.raise_signal(came[0])
+
+
+def is_there(name: str) -> bool:
+    """Whether there is such a file; names that are too long for one, which pathlib raises for, are none."""
+    return os.path.exists(name)  # noqa: PTH110
