@@ -74,6 +74,19 @@ def parse(
         str | None,
         typer.Option(metavar="URL", help="Send spans to an OpenTelemetry collector, too (http://localhost:4318)."),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="All recordings below folders, also in tar: one page of all.")
+    ] = False,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="OUT", help="Keep tables of many recordings there; later runs read what is new."),
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Of many recordings, the I-th of N parts (for N hosts).")
+    ] = "1/1",
+    path_pattern: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="What paths say: '{host}/{date}/{job}.strace*'.")
+    ] = None,
 ) -> None:
     """See HELP."""
     from dataclasses import replace
@@ -93,6 +106,26 @@ def parse(
     from systrace.sources.logs import recordings
     from systrace.words import encoded, safe
 
+    if recursive or into is not None:
+        single = (
+            styles,
+            outputs,
+            socket,
+            each,
+            everything,
+            raw,
+            requests,
+            otlp,
+            keylog,
+            context,
+            server_logs,
+            show_secrets,
+        )
+        _at_odds(
+            {"--recursive and --into make one page and tables, no reports: leave out the other options": any(single)}
+        )
+        raise typer.Exit(_fleet(logs, recursive, into, jobs, shard, limits, redact_names, path_pattern))
+    _at_odds({"--shard and --path-pattern are of --recursive and --into": shard != "1/1" or path_pattern is not None})
     asked = wanted(styles or (), outputs or ())
     reporters = [REPORTERS[each.style] for each in asked]
     _at_odds(
@@ -156,6 +189,28 @@ def parse(
     else:
         whole = show_found(found, complaints, places, show, around)
     raise typer.Exit(int(failed) if whole else 2)
+
+
+def _fleet(
+    logs: list[str],
+    recursive: bool,
+    into: str | None,
+    jobs: int,
+    shard: str,
+    limits: Path | None,
+    redact_names: bool,
+    path_pattern: str | None,
+) -> int:
+    from systrace.commands.reading.fleet import read_fleet
+    from systrace.fleet.course import Plan
+    from systrace.fleet.finding import PathPattern, Shard
+    from systrace.idle_limits import read
+
+    if path_pattern is not None:
+        PathPattern(path_pattern)
+    own = read(limits, users=True) if limits is not None else _set_limits()
+    plan = Plan(logs, into, recursive, jobs, Shard.parse(shard), own, redact_names, path_pattern)
+    return read_fleet(plan)
 
 
 def _at_odds(conflicts: Mapping[str, bool]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from systrace.calls import BLOCKING, either
 from systrace.errors import InputError
-from systrace.model import Input
+from systrace.model import Analysis, Input
 from systrace.sources.foreign import binary, text
 
 _HEAD = 300  # lines looked at
@@ -64,6 +64,21 @@ class Recording:
     def _beginning(self) -> bytes:
         return b"".join(self.head[:_QUOTED])
 
+    def refusal(self, analysis: Analysis) -> str | None:
+        """Why what was read is no strace log, nor a recording of ours; None where it is one."""
+        complaint = self.complaint()
+        return complaint if self.foreign() or not analysis.evidence.source.facts else None
+
+    def nothing_in(self, analysis: Analysis) -> str | None:
+        """What to say of a log without a single system call: nothing could be read from it, whatever its report says.
+
+        A recording of systrace's own that goes to its end may hold none: nothing of interest was called, or a process that
+        was attached to stood still.
+        """
+        facts = analysis.evidence.source.facts
+        whole = "attached" in facts or ("end" in facts and not facts.get("fault"))
+        return None if analysis.evidence.health.records or whole else self.without_calls()
+
     def without_calls(self) -> str:
         """What to say once it was read and no system call was in it: a monitor must not take that for healthy."""
         if not any(line.strip() for line in self.head):
@@ -87,13 +102,16 @@ def recordings(paths: Sequence[str]) -> tuple[list[Recording], list[str]]:
 
     problems = {path: problem for path in paths if (problem := _problem(path)) is not None}
     readable = [path for path in paths if path not in problems]
-    found = []
-    for inputs in grouped(readable) if readable else []:
-        recording = Recording(inputs)
-        for each in inputs:
-            each.lines = _tapped(each.lines, recording)
-        found.append(recording)
+    found = [recording_of(inputs) for inputs in (grouped(readable) if readable else [])]
     return found, list(problems.values())
+
+
+def recording_of(inputs: list[Input]) -> Recording:
+    """A recording whose head fills while it is read."""
+    recording = Recording(inputs)
+    for each in inputs:
+        each.lines = _tapped(each.lines, recording)
+    return recording
 
 
 def _problem(path: str) -> str | None:

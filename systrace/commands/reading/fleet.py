@@ -1,0 +1,75 @@
+"""`parse --recursive`, `--into`: the course of a fleet on a terminal: progress, Ctrl-C, the page."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+from systrace.commands.reading.output import opened
+from systrace.errors import UsageError
+from systrace.fleet.course import Plan, read, status
+from systrace.fleet.summary import summary
+from systrace.reporters.layout import Layout
+from systrace.words import encoded
+
+_EVERY = 0.2  # seconds between two states of the progress
+_FOR_GOOD = 128  # + the signal: what a shell makes of it
+
+
+def read_fleet(plan: Plan) -> int:
+    """Read, print the page, and return the exit status.
+
+    Raises:
+        SystraceError: see `course.read`.
+    """
+    if "-" in plan.paths:
+        raise UsageError("--recursive and --into read files and folders, not standard input")
+    with _stop_in_order() as stopped:
+        with _progress() as told:
+            done = read(plan, stopped=lambda: bool(stopped), told=told)
+        with opened(None) as out:
+            out.write(encoded("\n".join(summary(done, Layout.of(out))) + "\n"))
+    return _FOR_GOOD + stopped[0] if stopped else status(done)
+
+
+@contextlib.contextmanager
+def _stop_in_order() -> Iterator[list[int]]:
+    """The first SIGINT, SIGTERM or SIGHUP is noted, and what is read is kept; the second ends the program."""
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {each: signal.signal(each, note) for each in signals if signal.getsignal(each) is not signal.SIG_IGN}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A line on standard error that is written over, on a terminal only."""
+    import time
+
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _done, _all: None
+        return
+    last = 0.0
+
+    def tell(done: int, of: int) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= _EVERY:
+            last = now
+            print(f"\rreading: {done:,} of {of:,}\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    try:
+        yield tell
+    finally:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201
