@@ -78,8 +78,7 @@ def _give(job: _Job, workers: list[_Worker]) -> None:
     if idle is None:
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("fork")
-        inherited = [each.connection for each in workers] + [ours]
-        process = context.Process(target=_serve, args=(theirs, inherited), daemon=True)
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
         process.start()
         theirs.close()
         idle = _Worker(process, ours)
@@ -130,10 +129,12 @@ def _how(status: int | None) -> str:
     return f"was killed by {name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")
 
 
-def _serve(connection: Connection, inherited: Iterable[Connection]) -> None:
+def _serve(connection: Connection) -> None:
     """A worker's life: it ends when nobody is at the other end."""
-    for each in inherited:
-        each.close()
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (numbers)
+        if int(name) not in (0, 1, 2, connection.fileno()):  # the parent's: locks, the ends of other workers' pipes
+            with contextlib.suppress(OSError):
+                os.close(int(name))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError):

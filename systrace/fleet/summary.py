@@ -93,13 +93,17 @@ def _blame(rows: Sequence[Row], layout: Layout) -> Iterator[str]:
         for peer in failing:
             fails[peer].add(where)
             hosts[where][1].add(peer)
-    told = [*_by_peer(talks, fails, unit, layout), *(_by_host(hosts, layout) if unit == "hosts" else ())]
+    fine = {peer for peer, where in talks.items() if len(fails[peer]) * 2 <= len(where)}  # on most hosts
+    told = [*_by_peer(talks, fails, unit, layout), *(_by_host(hosts, fine, layout) if unit == "hosts" else ())]
     if told:
         yield from ("", layout.paint("Peer or host", "bold"), *told)
 
 
 def _by_peer(talks: Mapping[str, set[str]], fails: Mapping[str, set[str]], unit: str, layout: Layout) -> Iterator[str]:
-    found = sorted(fails, key=lambda peer: (-len(fails[peer]), -len(fails[peer]) / len(talks[peer]), peer))
+    found = sorted(
+        (peer for peer in fails if fails[peer]),
+        key=lambda peer: (-len(fails[peer]), -len(fails[peer]) / len(talks[peer]), peer),
+    )
     for peer in found[:_MOST]:
         k, n = len(fails[peer]), len(talks[peer])
         said = f"  {_shown(peer)} fails on {k} of {n} {_plural(unit[:-1], n)} that talk{'s' if n == 1 else ''} to it"
@@ -114,9 +118,9 @@ def _by_peer(talks: Mapping[str, set[str]], fails: Mapping[str, set[str]], unit:
         yield f"  and {len(found) - _MOST} other peers"
 
 
-def _by_host(hosts: Mapping[str, tuple[set[str], set[str]]], layout: Layout) -> Iterator[str]:
-    """Only those that fail with several peers: of the others the lines above say as much."""
-    several = [host for host, (_peers, failing) in hosts.items() if len(failing) >= _FEW]
+def _by_host(hosts: Mapping[str, tuple[set[str], set[str]]], fine: set[str], layout: Layout) -> Iterator[str]:
+    """Only those that fail with several peers which others talk to without trouble: it is not these peers then."""
+    several = [host for host, (_peers, failing) in hosts.items() if len(failing & fine) >= _FEW]
     several.sort(key=lambda host: (-len(hosts[host][1]) / len(hosts[host][0]), -len(hosts[host][1]), host))
     for host in several[:_MOST]:
         peers, failing = hosts[host]

@@ -25,6 +25,7 @@ from systrace.words import clean
 
 READ, UNREAD, OTHER = "read", "unread", "other"  # a recording; what should be one and cannot be read; anything else
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
+_SURROGATE = "\\ud"  # how JSON writes half a character
 _PACKED = "unpack it first"  # of archives: a recording may be inside
 _LONGEST_NAME = 4096
 
@@ -124,7 +125,7 @@ class Task:
                     row |= {"path": name, "version": __version__}
                     row["start_s"] = row["start_s"] if row["start_s"] is not None else _day(by_path.get("date"))
                     whole = row
-                rows.append(_encode(encodable(row)).encode() + b"\n")
+                rows.append(_line(row))
             encoded[each.name] = b"".join(rows)
         return Result(key, name, content, READ, encodable(whole), encoded)
 
@@ -136,7 +137,13 @@ def unread(name: str, content: str, reason: str, archive: str = "") -> Result:
     """What should have been a recording."""
     key = key_of(name, content)
     row = encodable({KEY: key, "path": name, "reason": clean(reason, 500), "version": __version__})
-    return Result(key, name, content, UNREAD, row, {"recordings": _encode(row).encode() + b"\n"}, archive)
+    return Result(key, name, content, UNREAD, row, {"recordings": _line(row)}, archive)
+
+
+def _line(row: Mapping[str, Any]) -> bytes:
+    """A row as JSON; what is no text (a file's name) is looked for only where it can be."""
+    line = _encode(row)
+    return (_encode(encodable(row)) if _SURROGATE in line else line).encode() + b"\n"
 
 
 def _opened(files: Sequence[str]) -> Recording:

@@ -35,9 +35,9 @@ def test_from_folders_to_tables(tmp_path: Path) -> None:
     fleet(tmp_path / "logs")
     done = parse(tmp_path / "logs", "--recursive", "--jobs", 2, "--into", tmp_path / "out")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "8 recordings of 4 hosts" in done.stdout
+    assert "12 recordings of 4 hosts" in done.stdout
     again = parse(tmp_path / "logs", "-r", "--into", tmp_path / "out")
-    assert "8 known before" in again.stdout
+    assert "12 known before" in again.stdout
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
         "exchanges",
         "findings",
@@ -59,7 +59,7 @@ def test_statuses(tmp_path: Path) -> None:
 def test_the_results_may_lie_among_the_logs(tmp_path: Path) -> None:
     fleet(tmp_path, 2)
     for _ in range(2):
-        assert "4 recordings" in parse(tmp_path, "-r", "--into", tmp_path / "out").stdout
+        assert "6 recordings" in parse(tmp_path, "-r", "--into", tmp_path / "out").stdout
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_wrong_use_is_one_line(words: list[str], said: str | None, tmp_path: Pat
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_in_order(number: signal.Signals, tmp_path: Path) -> None:
     """What is read is kept, the page says so, and no process is left."""
-    fleet(tmp_path / "logs", 300)
+    fleet(tmp_path / "logs", 200)
     out = tmp_path / "out"
     argv = [*SYSTRACE, "parse", str(tmp_path / "logs"), "-r", "--into", str(out)]
     process = subprocess.Popen(

@@ -29,9 +29,10 @@ def log(
 
 
 def fleet(top: Path, hosts: int = 4) -> Path:
-    """On each host a job to 192.0.2.1, which fails everywhere, and one to 192.0.2.2, which fails on the first host only."""
+    """On each host a job to 192.0.2.1, which fails everywhere, and two to others, which fail on the first host only."""
     for number in range(hosts):
         host = f"host{number}"
         log(top / host / "export.strace", host=host, peer="192.0.2.1", fails=True, day=number)
         log(top / host / "import.strace", host=host, peer="192.0.2.2", fails=number == 0, day=number)
+        log(top / host / "backup.strace", host=host, peer="192.0.2.3", fails=number == 0, day=number)
     return top

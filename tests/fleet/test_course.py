@@ -39,10 +39,10 @@ def run(top: Path, out: Path, jobs: int = 1, shard: Shard = Shard(), **more: obj
 def test_a_second_run_reads_what_is_new(tmp_path: Path) -> None:
     top, out = fleet(tmp_path / "logs"), tmp_path / "out"
     first = run(top, out)
-    assert (first.new, len(first.entries), status(first)) == (8, 8, 1)
+    assert (first.new, len(first.entries), status(first)) == (12, 12, 1)
     log(top / "host9" / "new.strace")
     second = run(top, out)
-    assert (second.new, len(second.entries)) == (1, 9)
+    assert (second.new, len(second.entries)) == (1, 13)
     log(top / "host9" / "new.strace", fails=True)
     assert run(top, out).new == 1
 
@@ -51,7 +51,7 @@ def test_jobs_shards_and_executors_give_the_same_rows(tmp_path: Path) -> None:
     top = fleet(tmp_path / "logs", 10)
     run(top, tmp_path / "1")
     expected = rows(tmp_path / "1")
-    assert len(expected["recordings"]) == 20
+    assert len(expected["recordings"]) == 30
     run(top, tmp_path / "2", 2)
     for number in (1, 2, 3):
         run(top, tmp_path / "3", shard=Shard(number, 3))
@@ -76,8 +76,8 @@ def test_other_options_read_again_and_replace(tmp_path: Path) -> None:
     top, out = fleet(tmp_path / "logs", 2), tmp_path / "out"
     run(top, out)
     again = run(top, out, path_pattern="{host}/{job}.strace")
-    assert again.new == 4
-    assert len(rows(out)["recordings"]) == 4
+    assert again.new == 6
+    assert len(rows(out)["recordings"]) == 6
 
 
 def test_stopped_it_keeps_what_is_read(tmp_path: Path) -> None:
@@ -85,17 +85,17 @@ def test_stopped_it_keeps_what_is_read(tmp_path: Path) -> None:
     seen: list[int] = []
     plan = Plan([str(top)], str(out), True, 2)
     done = read(plan, stopped=lambda: len(seen) > 4, told=lambda count, _all: seen.append(count))
-    assert 4 < done.new < 40
-    assert done.left == 40 - done.new
+    assert 4 < done.new < 60
+    assert done.left == 60 - done.new
     assert status(done) == 2
-    assert read(plan).new == 40 - done.new
-    assert len(rows(out)["recordings"]) == 40
+    assert read(plan).new == 60 - done.new
+    assert len(rows(out)["recordings"]) == 60
 
 
 @pytest.mark.real
 def test_a_kill_costs_nothing_that_was_read(tmp_path: Path) -> None:
     """kill -9 as soon as some are read; the next run has the rows of a clean one."""
-    top, out = fleet(tmp_path / "logs", 150), tmp_path / "out"
+    top, out = fleet(tmp_path / "logs", 100), tmp_path / "out"
     argv = [sys.executable, "-m", "systrace", "parse", str(top), "--recursive", "--into", str(out), "--jobs", "2"]
     process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
@@ -117,16 +117,16 @@ def test_an_archive_that_was_half_read_is_read_on(tmp_path: Path) -> None:
     plan = Plan([str(tmp_path / "x.tgz")], str(out), jobs=1)
     seen: list[int] = []
     first = read(plan, stopped=lambda: len(seen) > 5, told=lambda count, _all: seen.append(count))
-    assert 0 < first.new < 20
+    assert 0 < first.new < 30
     assert first.left == 1
     second = read(plan)
-    assert (first.new + second.new, second.left, len(second.entries)) == (20, 0, 20)
+    assert (first.new + second.new, second.left, len(second.entries)) == (30, 0, 30)
     assert read(plan).new == 0
 
 
 def test_without_a_place_nothing_is_kept(tmp_path: Path) -> None:
     done = read(Plan([str(fleet(tmp_path / "logs"))], recursive=True))
-    assert (done.new, done.into) == (8, None)
+    assert (done.new, done.into) == (12, None)
 
 
 def test_no_path_at_all(tmp_path: Path) -> None:

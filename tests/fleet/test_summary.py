@@ -26,13 +26,13 @@ def page(*paths: Path, width: int = 100, fitted: bool = False) -> str:
 
 def test_a_peer_that_fails_everywhere_and_a_host_that_does(tmp_path: Path) -> None:
     text = page(fleet(tmp_path))
-    assert "8 recordings of 4 hosts, 2023-11-14 22:13 to 2023-11-17 22:13: 5 FAILED, 3 HEALTHY." in text
+    assert "12 recordings of 4 hosts, 2023-11-14 22:13 to 2023-11-17 22:13: 6 FAILED, 6 HEALTHY." in text
     assert (
         "     4  FAILED     connect-refused  192.0.2.1:443\n        on host0, host1, host2, host3; 2023-11-14" in text
     )
     assert "  192.0.2.1:443 fails on 4 of 4 hosts that talk to it: the peer, or the way to it\n" in text
     assert "  192.0.2.2:443 fails on 1 of 4 hosts that talk to it: not everywhere, look at the hosts\n" in text
-    assert "  host host0 fails with 2 of 2 peers: the host, or its network\n" in text
+    assert "  host host0 fails with 3 of 3 peers: the host, or its network\n" in text
     assert "host1 fails" not in text
 
 
