@@ -45,9 +45,9 @@ Two ideas carry it:
     commands                               the command line          all of these; nothing imports it
 
 Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers,
-probes (probes/kinds), tables of a fleet (fleet/tables), server logs (serverlogs/formats), outlets and alarms of monitoring (telemetry) and commands are
-plug-ins: one file each. Third-party packages are imported inside the functions that use them, because `systrace
---version` should not wait for any.
+probes (probes/kinds), server logs (serverlogs/formats), tables of a fleet (fleet/tables), outlets and alarms of monitoring
+(telemetry) and commands are plug-ins: one file each. Third-party packages are imported inside the functions that use them,
+because `systrace --version` should not wait for any.
 
 As a library:
 

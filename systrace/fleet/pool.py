@@ -7,6 +7,7 @@ waits for ever for what that process was doing. What the kernel kills for memory
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import signal
@@ -137,6 +138,7 @@ def _serve(connection: Connection) -> None:
                 os.close(int(name))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    gc.freeze()  # what was there before is no garbage: not looked through again with each log
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_FIRST_TO_GO)
     with contextlib.suppress(EOFError, OSError):

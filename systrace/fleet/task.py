@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -14,12 +13,12 @@ from systrace.errors import InputError
 from systrace.fleet.finding import Found, PathPattern, key_of
 from systrace.fleet.tables import KEY, TABLES
 from systrace.idle_limits import Limit
-from systrace.model import Analysis, Input, Keep
+from systrace.model import Analysis, Keep
 from systrace.pipeline import analyze, session_keys
 from systrace.reporters.shapes.plain import encodable, parts
-from systrace.sources.archives import archive, members
+from systrace.sources.archives import MAGIC, TAR, archive, members
 from systrace.sources.foreign import binary, text
-from systrace.sources.keys import recorded
+from systrace.sources.keys import PROMISE, recorded
 from systrace.sources.logs import Recording, recording_of, recordings
 from systrace.words import clean
 
@@ -66,20 +65,32 @@ class Task:
             passed_over: names that are not to be read (again).
         """
         found = self.found
+        if found.name in passed_over:
+            return
+        yield Began(found.name)
         try:
-            with archive(found.files[0]) if len(found.files) == 1 else contextlib.nullcontext() as inside:
-                if inside is None:
-                    if found.name not in passed_over:
-                        yield Began(found.name)
-                        yield self._result(found.name, None)
-                    return
-                seen: dict[str, int] = {}
+            recording = _opened(found.files)
+            is_archive = recording.peek()[MAGIC] == TAR
+        except InputError as error:
+            yield unread(found.name, found.content, str(error))
+        else:
+            if is_archive:
+                recording.inputs.clear()  # closes the file
+                yield from self._members(passed_over)
+            else:
+                yield self._result(found.name, recording)
+
+    def _members(self, passed_over: Collection[str]) -> Iterator[Began | Result]:
+        found = self.found
+        seen: dict[str, int] = {}
+        try:
+            with archive(found.files[0]) as inside:
                 for member, inputs in members(found.name, inside):
                     seen[member] = seen.get(member, 0) + 1
                     name = f"{found.name}:{member}"[:_LONGEST_NAME] + (f"#{seen[member]}" if seen[member] > 1 else "")
                     if name not in passed_over:
                         yield Began(name)
-                        yield replace(self._result(name, inputs), archive=found.name)
+                        yield replace(self._result(name, recording_of(inputs)), archive=found.name)
         except InputError as error:
             yield unread(found.name, found.content, str(error))
         except OSError as error:
@@ -87,11 +98,9 @@ class Task:
         else:  # known as a whole the next time
             yield Result(found.key, found.name, found.content, OTHER, {"reason": "a tar archive"})
 
-    def _result(self, name: str, inputs: list[Input] | None) -> Result:
+    def _result(self, name: str, recording: Recording) -> Result:
         content = self.found.content
-        recording: Recording | None = None
         try:
-            recording = _opened(self.found.files) if inputs is None else recording_of(inputs)
             analysis = self._analysis(recording)
             complaint = recording.refusal(analysis) or recording.nothing_in(analysis)
         except InputError as error:
@@ -100,16 +109,16 @@ class Task:
             return unread(name, content, f"{name}: systrace failed on it: {type(error).__name__}: {error}")
         if complaint is None:
             return self._rows(name, content, analysis)
-        kind = _other_kind(recording) if recording is not None else None
+        kind = _other_kind(recording)
         if kind is not None:
             return Result(key_of(name, content), name, content, OTHER, {"reason": kind})
         return unread(name, content, complaint)
 
     def _analysis(self, recording: Recording) -> Analysis:
+        inputs = recording.inputs
+        keys = session_keys(recorded=recorded(inputs)) if PROMISE in recording.peek() else None
         keep = Keep(requests=True, redact_names=self.redact_names)
-        return analyze(
-            recording.inputs, keep=keep, keylog=session_keys(recorded=recorded(recording.inputs)), limits=self.limits
-        )
+        return analyze(inputs, keep=keep, keylog=keys, limits=self.limits)
 
     def _rows(self, name: str, content: str, analysis: Analysis) -> Result:
         key, by_path = key_of(name, content), self._by_path(name)

@@ -15,23 +15,25 @@ from typing import IO, BinaryIO, cast
 
 from systrace.errors import InputError
 from systrace.model import Input
-from systrace.sources.logfile import allow_open_files, decoded, decompressed, peek, stem_of_siblings
+from systrace.sources.logfile import allow_open_files, decoded, decompressed, stem_of_siblings
 
 _DAMAGE = (tarfile.TarError, EOFError, OSError, lzma.LZMAError, zlib.error, ValueError, OverflowError)
 _MOST_COPIED = 1 << 31  # bytes of `strace -ff` siblings, which lie apart in an archive and are read side by side
-_MAGIC = slice(257, 262)  # of a header of ustar, pax and GNU tar
+TAR, MAGIC = b"ustar", slice(257, 262)  # of a header of ustar, pax and GNU tar
 
 
 @contextlib.contextmanager
-def archive(path: str) -> Generator[tarfile.TarFile | None, None, None]:
-    """The file as a tar archive, plain or compressed; None where it is none."""
-    with contextlib.ExitStack() as stack:
-        try:
-            stream = decompressed(path, stack.enter_context(Path(path).open("rb")))
-            is_one = peek(stream, 512)[_MAGIC] == b"ustar"
-        except (*_DAMAGE, InputError):
-            is_one = False  # whoever reads it says what is wrong with it
-        yield tarfile.open(fileobj=stream, mode="r|") if is_one else None  # noqa: SIM115 (its file is closed here)
+def archive(path: str) -> Generator[tarfile.TarFile, None, None]:
+    """An open tar archive, plain or compressed.
+
+    Raises:
+        InputError: it is none, or cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as raw, tarfile.open(fileobj=decompressed(path, raw), mode="r|") as found:
+            yield found
+    except _DAMAGE as error:
+        raise InputError(f"{path}: the archive is damaged: {error}") from None
 
 
 def members(path: str, found: tarfile.TarFile) -> Generator[tuple[str, list[Input]], None, None]:

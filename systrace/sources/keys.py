@@ -8,7 +8,7 @@ from pathlib import Path
 from systrace.model import Input
 from systrace.sources.logfile import lines_of
 
-_PROMISE = b'"tls_keys": true'  # in the first line of a recording that holds keys
+PROMISE = b'"tls_keys": true'  # in the first line of a recording that holds keys
 _LINE = b'# systrace: {"keylog": '
 
 
@@ -18,5 +18,5 @@ def recorded(inputs: Iterable[Input]) -> Iterator[bytes]:
         if not Path(each.name).is_file():  # a pipe is read once
             continue
         lines = iter(lines_of(each.name))
-        if _PROMISE in next(lines, b""):
+        if PROMISE in next(lines, b""):
             yield from (line for line in lines if line.startswith(_LINE))

@@ -17,6 +17,7 @@ from systrace.sources.foreign import binary, text
 
 _HEAD = 300  # lines looked at
 _QUOTED = 20  # of these, to tell what else it may be
+_PEEKED = 1024  # bytes
 _PATIENCE = 1 << 24  # bytes behind them in which a recording of ours may begin
 _SIGNS = re.compile(
     rb"\)\s*= (?:-?\d|0x[0-9a-f]|\?)|<(?:unfinished|detached) \.\.\.>|<\.\.\. \w+ resumed>"
@@ -60,6 +61,20 @@ class Recording:
     def foreign(self) -> bool:
         """An archive or the like, even if a log is inside."""
         return binary(self._beginning()) is not None
+
+    def peek(self) -> bytes:
+        """The first kilobyte or so, before it is read; the lines stay to be read.
+
+        Raises:
+            InputError: there is none that can be read.
+        """
+        first, taken = self.inputs[0], list[bytes]()
+        if not self.head:
+            lines = iter(first.lines)
+            while sum(map(len, taken)) < _PEEKED and (line := next(lines, None)) is not None:
+                taken.append(line)
+            first.lines = chain(taken, lines)
+        return self._beginning()
 
     def _beginning(self) -> bytes:
         return b"".join(self.head[:_QUOTED])
