@@ -56,7 +56,7 @@ DOORS = {
     "backports": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "compression": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "jinja2": ("systrace/reporters/html/page.py",),
-    "duckdb": ("systrace/commands/query.py",),
+    "duckdb": ("systrace/fleet/sql.py",),
     "boto3": ("systrace/cloud/aws/live.py",),
     "botocore": ("systrace/cloud/aws/live.py",),
 }

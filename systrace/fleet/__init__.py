@@ -7,6 +7,7 @@
     store     the folder of results: what is known, what is new, nothing half written
     summary   recordings -> text: what failed, with which peer, on which hosts, and whose fault that looks like
     course    all of these in order
+    sql       questions to the tables; `questions` has those that are asked often
 
 Only `course` knows the others. As a library, on any `concurrent.futures.Executor` (a Dask client's, too):
 

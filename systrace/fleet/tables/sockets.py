@@ -15,6 +15,7 @@ COLUMNS = (
     ("local", TEXT, "ip:port"),
     ("peer", TEXT, "ip:port, [ip6]:port, unix:/path"),
     ("name", TEXT, "of the peer, from DNS answers in the same log"),
+    ("peer_name", TEXT, "name:port where the name is known, else as peer"),
     ("role", TEXT, "client, server, listener, pair, unknown"),
     ("pid", WHOLE, "the process that used it first"),
     ("fd", WHOLE, "its descriptor there"),
@@ -41,4 +42,6 @@ def rows(shapes: Shapes, _analysis: Analysis) -> Iterator[Mapping[str, Any]]:
         row = dict(each)
         owner = next(iter(row.pop("owners")), {"pid": None, "fd": None})
         keepalive = row.pop("keepalive")
+        named = row["name"] and row["family"] in ("inet", "inet6")
+        row["peer_name"] = f"{row['name']}:{row['peer'].rpartition(':')[2]}" if named and row["peer"] else row["peer"]
         yield row | owner | {f"keepalive_{name}": value for name, value in keepalive.items()}
