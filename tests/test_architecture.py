@@ -57,8 +57,8 @@ DOORS = {
     "compression": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "jinja2": ("systrace/reporters/html/page.py",),
     "duckdb": ("systrace/fleet/sql.py",),
-    "boto3": ("systrace/cloud/aws/live.py",),
-    "botocore": ("systrace/cloud/aws/live.py",),
+    "boto3": ("systrace/cloud/aws/live.py", "systrace/fleet/objects.py"),
+    "botocore": ("systrace/cloud/aws/live.py", "systrace/fleet/objects.py"),
 }
 EAGER = {"typer", "ptrace"}  # every command is a typer command; the worker is nothing but ptrace
 

@@ -29,6 +29,9 @@ LOG is a file (plain, gzip, xz, zstd or bzip2), several files of one -ff recordi
 standard input. Ctrl-C ends the input of a pipe. Files that do not belong together are separate recordings: of
 several, the table has one line each, and then the causes and peers, counted; --each prints the full reports.
 
+With --recursive or --into, LOG is a folder, a file, or s3://BUCKET/PREFIX (pip install 'systrace[aws]'), also OUT is: thousands
+of recordings become tables (`systrace query` asks them) and one page. A later run reads what is new, a killed one is read on.
+
 Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read,
 or has no system call in it.
 """

@@ -81,12 +81,23 @@ def _stores(sources: Sequence[str], jobs: int, stack: ExitStack) -> list[Path]:
     """Folders of results; logs are read into one that goes again."""
     from tempfile import TemporaryDirectory
 
+    from systrace.fleet.bucket import Bucket
     from systrace.fleet.course import Plan, read
+    from systrace.fleet.objects import is_url
     from systrace.fleet.store import is_store
     from systrace.fleet.task import UNREAD
 
-    stores = [Path(each) for each in sources if is_store(Path(each))]
-    logs = [each for each in sources if not is_store(Path(each))]
+    stores = [Path(each) for each in sources if not is_url(each) and is_store(Path(each))]
+    logs = []
+    for each in sources:
+        if is_url(each):
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="systrace-")))
+            if Bucket(each, folder).fetch(everything=True):
+                stores.append(folder)
+            else:
+                logs.append(each)
+        elif Path(each) not in stores:
+            logs.append(each)
     if logs:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="systrace-"))) / "out"
         done = read(Plan(logs, str(folder), recursive=True, jobs=jobs))

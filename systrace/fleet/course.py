@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,15 +10,19 @@ from concurrent.futures import BrokenExecutor, Executor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from systrace import __version__
 from systrace.errors import SystraceError
+from systrace.fleet.bucket import Bucket
 from systrace.fleet.finding import Found, Shard, find
+from systrace.fleet.objects import is_url
 from systrace.fleet.pool import by_executor, by_processes
 from systrace.fleet.store import NOBODY, Entry, Store
 from systrace.fleet.task import OTHER, UNREAD, Result, Task
 from systrace.idle_limits import Limit
 
+_PUSH_S = 30.0  # of what is kept in a bucket, so much work may be lost
 Told = Callable[[int, int], None]  # how many are read, of how many
 
 
@@ -78,13 +81,10 @@ def read(
     """
     began = time.monotonic()
     with ExitStack() as stack:
-        into = plan.into or stack.enter_context(tempfile.TemporaryDirectory(prefix="systrace-"))
-        found, complaints = find(plan.paths, plan.recursive, Path(into))
+        found, complaints = find(plan.paths, plan.recursive, plan.into)
         if not found and complaints:
             raise SystraceError(complaints[0])
-        slot = "all" if plan.shard.of == 1 else f"{plan.shard.number}-of-{plan.shard.of}"
-        store = Store(Path(into), plan.edition, slot)
-        stack.callback(store.close)
+        store, push = _store(plan, stack)
         names = {each.name for each in found}
         mine = [each for each in found if plan.shard.has(each)]
         new, same = _new(mine, store, names)
@@ -96,19 +96,49 @@ def read(
             if executor is None
             else by_executor(tasks, executor, partly, stopped)
         )
-        finished, files = 0, {each.name for each in new}
-        try:
-            for result in results:
-                store.add(result)
-                done.new += result.kind != OTHER
-                finished += result.name in files
-                told(finished, len(tasks))
-        except BrokenExecutor as error:
-            done.fault = f"the executor broke down: {error}"
-        store.commit()
+        _keep(results, store, push, {each.name for each in new}, done, told)
         _sort(mine, same, store, done)
     done.seconds = time.monotonic() - began
     return done
+
+
+def _store(plan: Plan, stack: ExitStack) -> tuple[Store, Callable[[], None]]:
+    """The results, and what brings them where they are kept, if that is elsewhere."""
+    slot = "all" if plan.shard.of == 1 else f"{plan.shard.number}-of-{plan.shard.of}"
+    here = plan.into is not None and not is_url(plan.into)
+    folder = Path(plan.into if here and plan.into else stack.enter_context(TemporaryDirectory(prefix="systrace-")))
+    fetch, push = None, _nothing
+    if plan.into is not None and not here:
+        bucket = Bucket(plan.into, folder)
+        bucket.fetch()
+        fetch, push = bucket.part, bucket.push
+    store = Store(folder, plan.edition, slot, fetch)
+    stack.callback(store.close)
+    return store, push
+
+
+def _nothing() -> None:
+    """What is kept here need not be brought anywhere."""
+
+
+def _keep(
+    results: Iterator[Result], store: Store, push: Callable[[], None], files: set[str], done: Done, told: Told
+) -> None:
+    finished, pushed = 0, time.monotonic()
+    try:
+        for result in results:
+            store.add(result)
+            done.new += result.kind != OTHER
+            finished += result.name in files
+            told(finished, len(files))
+            if push is not _nothing and time.monotonic() - pushed > _PUSH_S:
+                store.commit()
+                push()
+                pushed = time.monotonic()
+    except BrokenExecutor as error:
+        done.fault = f"the executor broke down: {error}"
+    store.commit()
+    push()
 
 
 def _new(found: Sequence[Found], store: Store, names: set[str]) -> tuple[list[Found], dict[str, Entry]]:

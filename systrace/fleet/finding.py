@@ -13,9 +13,9 @@ import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from systrace.errors import UsageError
+from systrace.errors import InputError, UsageError
+from systrace.fleet.objects import is_url, listed
 from systrace.sources.logfile import siblings
 
 _BLOCK = 1 << 16
@@ -49,7 +49,7 @@ def _digest(*parts: bytes) -> str:
     return whole.hexdigest()
 
 
-def find(paths: Sequence[str], recursive: bool, leave_out: Path | None = None) -> tuple[list[Found], list[str]]:
+def find(paths: Sequence[str], recursive: bool, leave_out: str | None = None) -> tuple[list[Found], list[str]]:
     """(recordings, a line about each path that cannot be read), in the order of the paths, then of names.
 
     Args:
@@ -59,7 +59,11 @@ def find(paths: Sequence[str], recursive: bool, leave_out: Path | None = None) -
     """
     complaints: list[str] = []
     files: list[str] = []
+    tags: dict[str, str] = {}
     for path in paths:
+        if is_url(path):
+            tags |= _objects(path, recursive, leave_out, complaints)
+            continue
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116 (a name with a NUL is no Path)
         except (OSError, ValueError) as error:
@@ -72,25 +76,48 @@ def find(paths: Sequence[str], recursive: bool, leave_out: Path | None = None) -
         else:
             complaints.append(f"{path}: neither a file nor a folder")
     found = []
-    for members in siblings(dict.fromkeys(files)):
+    for members in siblings(dict.fromkeys([*files, *tags])):
         names = [name for _tid, name in members]
         try:
-            found.append(Found(names[0], tuple(names), content_of(names)))
+            content = _digest(*(tags[name].encode() for name in names)) if names[0] in tags else content_of(names)
+            found.append(Found(names[0], tuple(names), content))
         except OSError as error:
             complaints.append(f"{names[0]}: {error.strerror or error}")
     return found, complaints
 
 
-def _inside(top: str, recursive: bool, leave_out: Path | None, complaints: list[str]) -> Iterator[str]:
+def _objects(url: str, recursive: bool, leave_out: str | None, complaints: list[str]) -> dict[str, str]:
+    """Name -> what tells its content apart."""
+    try:
+        found = listed(url, recursive)
+    except InputError as error:
+        complaints.append(str(error))
+        return {}
+    apart = f"{leave_out.rstrip('/')}/" if leave_out is not None else None
+    tags = {
+        name: tag
+        for name, tag in found
+        if not (apart is not None and name.startswith(apart)) and not _passed_over(name.rpartition("/")[2])
+    }
+    if not tags:
+        complaints.append(f"{url}: no recordings there")
+    return tags
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name.endswith(_IN_WORK) or not name
+
+
+def _inside(top: str, recursive: bool, leave_out: str | None, complaints: list[str]) -> Iterator[str]:
     def say(error: OSError) -> None:
         complaints.append(f"{error.filename}: {error.strerror}")
 
-    apart = leave_out.stat() if leave_out is not None and leave_out.exists() else None
+    apart = os.stat(leave_out) if leave_out is not None and os.path.exists(leave_out) else None  # noqa: PTH110, PTH116
     for folder, folders, names in os.walk(top, onerror=say):
         below = [each for each in sorted(folders) if not each.startswith(".")] if recursive else []
         folders[:] = [each for each in below if apart is None or not os.path.samestat(_of(folder, each), apart)]
         for name in sorted(names):
-            if not name.startswith(".") and not name.endswith(_IN_WORK):
+            if not _passed_over(name):
                 path = os.path.join(folder, name)  # noqa: PTH118 (a thousand times a second)
                 if stat.S_ISREG(os.lstat(path).st_mode):
                     yield path

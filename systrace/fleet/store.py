@@ -19,7 +19,7 @@ import os
 import secrets
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,14 +59,18 @@ NOBODY = Entry("", "", "", "", "", {}, "")
 class Store:
     """The results of a fleet, open for one run. `known` has everything in it, by key."""
 
-    def __init__(self, folder: Path, edition: str, slot: str = "all") -> None:
+    def __init__(
+        self, folder: Path, edition: str, slot: str = "all", fetch: Callable[[str], None] | None = None
+    ) -> None:
         """Open it, or begin it; what a killed run left is taken over.
+
+        `fetch` brings the tables of a part, before they are read, where they are elsewhere.
 
         Raises:
             UsageError: it is no such folder, is another user's, or another run writes there.
             InputError: what stands there cannot be read.
         """
-        self.folder, self.edition = folder, edition
+        self.folder, self.edition, self._fetch = folder, edition, fetch
         _prepare(folder)
         self._lock = _locked(folder / STATE / f"{slot}.lock")
         try:
@@ -163,6 +167,8 @@ class Store:
         return part
 
     def _copy(self, part: str, outs: Mapping[str, BinaryIO], known: BinaryIO) -> None:
+        if self._fetch is not None:
+            self._fetch(part)
         for name, out in outs.items():
             path = self.folder / name / f"part-{part}{SUFFIX}"
             if path.exists():

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from systrace.fleet.course import Done
+from systrace.fleet.objects import is_url
 from systrace.fleet.task import READ, UNREAD
 from systrace.reporters.layout import Layout
 from systrace.reporters.words.outcomes import COLOURS, WORDS
@@ -149,7 +150,7 @@ def _foot(done: Done, rows: Sequence[Row], layout: Layout) -> list[str]:
         lines += wrap(f"Stopped: {done.fault}.", layout.width, "", "  ")
     if done.left:
         lines += wrap(f"{done.left:,} are not read yet: the same command reads on.", layout.width, "", "  ")
-    first = next((row for row in rows if row["outcome"] in _TROUBLE), None)
+    first = next((row for row in rows if row["outcome"] in _TROUBLE and not is_url(str(row["path"]))), None)
     if first is not None:
         from systrace.shell import word
 

@@ -11,14 +11,16 @@ from typing import Any
 from systrace import __version__
 from systrace.errors import InputError
 from systrace.fleet.finding import Found, PathPattern, key_of
+from systrace.fleet.objects import is_url, opened
 from systrace.fleet.tables import KEY, TABLES
 from systrace.idle_limits import Limit
-from systrace.model import Analysis, Keep
+from systrace.model import Analysis, Input, Keep
 from systrace.pipeline import analyze, session_keys
 from systrace.reporters.shapes.plain import encodable, parts
 from systrace.sources.archives import MAGIC, TAR, archive, members
 from systrace.sources.foreign import binary, text
 from systrace.sources.keys import PROMISE, recorded
+from systrace.sources.logfile import decoded, siblings
 from systrace.sources.logs import Recording, recording_of, recordings
 from systrace.words import clean
 
@@ -84,7 +86,8 @@ class Task:
         found = self.found
         seen: dict[str, int] = {}
         try:
-            with archive(found.files[0]) as inside:
+            raw = opened(found.files[0]) if is_url(found.files[0]) else None
+            with archive(found.files[0], raw) as inside:
                 for member, inputs in members(found.name, inside):
                     seen[member] = seen.get(member, 0) + 1
                     name = f"{found.name}:{member}"[:_LONGEST_NAME] + (f"#{seen[member]}" if seen[member] > 1 else "")
@@ -156,6 +159,8 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 def _opened(files: Sequence[str]) -> Recording:
+    if is_url(files[0]):
+        return recording_of([Input(name, decoded(name, opened(name)), tid) for tid, name in siblings(files)[0]])
     found, complaints = recordings(files)
     if complaints or len(found) != 1:
         raise InputError(complaints[0] if complaints else f"{files[0]}: more than one recording")

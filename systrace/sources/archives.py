@@ -23,14 +23,17 @@ TAR, MAGIC = b"ustar", slice(257, 262)  # of a header of ustar, pax and GNU tar
 
 
 @contextlib.contextmanager
-def archive(path: str) -> Generator[tarfile.TarFile, None, None]:
-    """An open tar archive, plain or compressed.
+def archive(path: str, raw: BinaryIO | None = None) -> Generator[tarfile.TarFile, None, None]:
+    """An open tar archive, plain or compressed; `raw` is its stream where it is no file.
 
     Raises:
         InputError: it is none, or cannot be read.
     """
     try:
-        with Path(path).open("rb") as raw, tarfile.open(fileobj=decompressed(path, raw), mode="r|") as found:
+        with (
+            raw or Path(path).open("rb") as stream,
+            tarfile.open(fileobj=decompressed(path, stream), mode="r|") as found,
+        ):
             yield found
     except _DAMAGE as error:
         raise InputError(f"{path}: the archive is damaged: {error}") from None

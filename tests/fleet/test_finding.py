@@ -34,7 +34,7 @@ def test_links_hidden_files_parts_devices_and_the_results_are_left_alone(tmp_pat
     log(top / "d.strace.gz.17.part")
     log(top / "out" / "e.strace")
     os.mkfifo(top / "pipe")
-    found, complaints = find([str(top)], True, top / "out")
+    found, complaints = find([str(top)], True, str(top / "out"))
     assert [each.name for each in found] == [f"{top}/a.strace"]
     assert not complaints
     assert [each.name for each in find([str(top / "file")], True)[0]] == [f"{top}/file"]  # named by the user
