@@ -57,6 +57,7 @@ DOORS = {
     "compression": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "jinja2": ("systrace/reporters/html/page.py",),
     "duckdb": ("systrace/fleet/sql.py",),
+    "distributed": ("systrace/commands/reading/fleet.py",),
     "boto3": ("systrace/cloud/aws/live.py", "systrace/fleet/objects.py"),
     "botocore": ("systrace/cloud/aws/live.py", "systrace/fleet/objects.py"),
 }

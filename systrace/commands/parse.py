@@ -90,6 +90,9 @@ def parse(
     path_pattern: Annotated[
         str | None, typer.Option(metavar="PATTERN", help="What paths say: '{host}/{date}/{job}.strace*'.")
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of many recordings: by the workers of Dask (tcp://HOST:8786).")
+    ] = None,
 ) -> None:
     """See HELP."""
     from dataclasses import replace
@@ -127,8 +130,9 @@ def parse(
         _at_odds(
             {"--recursive and --into make one page and tables, no reports: leave out the other options": any(single)}
         )
-        raise typer.Exit(_fleet(logs, recursive, into, jobs, shard, limits, redact_names, path_pattern))
-    _at_odds({"--shard and --path-pattern are of --recursive and --into": shard != "1/1" or path_pattern is not None})
+        raise typer.Exit(_fleet(logs, recursive, into, jobs, shard, limits, redact_names, path_pattern, scheduler))
+    lone = shard != "1/1" or path_pattern is not None or scheduler is not None
+    _at_odds({"--shard, --path-pattern and --scheduler are of --recursive and --into": lone})
     asked = wanted(styles or (), outputs or ())
     reporters = [REPORTERS[each.style] for each in asked]
     _at_odds(
@@ -203,6 +207,7 @@ def _fleet(
     limits: Path | None,
     redact_names: bool,
     path_pattern: str | None,
+    scheduler: str | None,
 ) -> int:
     from systrace.commands.reading.fleet import read_fleet
     from systrace.fleet.course import Plan
@@ -213,7 +218,7 @@ def _fleet(
         PathPattern(path_pattern)
     own = read(limits, users=True) if limits is not None else _set_limits()
     plan = Plan(logs, into, recursive, jobs, Shard.parse(shard), own, redact_names, path_pattern)
-    return read_fleet(plan)
+    return read_fleet(plan, scheduler)
 
 
 def _at_odds(conflicts: Mapping[str, bool]) -> None:

@@ -25,6 +25,7 @@ from systrace.fleet.task import Began, Result, Task, unread
 _TRIES = 2
 _LOOK_S = 0.2  # how long a wish to stop may wait
 _AHEAD = 256  # tasks that an executor has at a time: results must not pile up
+_KILLED = "KilledWorker"  # distributed's: the workers that had this task died, one after the other
 _FIRST_TO_GO = "1000"  # proc_pid_oom_score_adj(5): where memory ends, a reader goes, not the one who keeps the results
 
 Stopped = Callable[[], bool]
@@ -158,7 +159,11 @@ def results_of(task: Task, passed_over: Collection[str] = frozenset()) -> list[R
 def by_executor(tasks: Iterable[Task], executor: Executor, known: Known, stopped: Stopped) -> Iterator[Result]:
     """The same by any executor; its processes need systrace of this version, and see the same files.
 
-    A task that the executor gives up is named; when the executor itself is broken, what it has not done is not read.
+    A log that killed several workers of a cluster is named. Anything else that an executor raises is its own trouble, since a
+    task raises nothing: what it has not done is not read, and tried by the next run.
+
+    Raises:
+        BrokenExecutor: it failed.
     """
     left = iter(tasks)
     running: dict[Future[list[Result]], Task] = {}
@@ -175,8 +180,10 @@ def by_executor(tasks: Iterable[Task], executor: Executor, known: Known, stopped
                 except BrokenExecutor:
                     raise
                 except Exception as error:  # noqa: BLE001 (each executor has its own)
+                    if type(error).__name__ != _KILLED:
+                        raise BrokenExecutor(f"{type(error).__name__}: {error}") from None
                     found = task.found
-                    yield unread(found.name, found.content, f"{found.name}: its task failed: {type(error).__name__}")
+                    yield unread(found.name, found.content, f"{found.name}: several workers died of it: set aside")
     finally:
         for each in running:
             each.cancel()

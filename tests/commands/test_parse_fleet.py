@@ -68,7 +68,7 @@ def test_the_results_may_lie_among_the_logs(tmp_path: Path) -> None:
         (["-r", "--format", "json"], "leave out the other options"),
         (["-r", "--each"], "leave out the other options"),
         (["-r", "--show-secrets"], "leave out the other options"),
-        (["--shard", "1/2"], "--shard and --path-pattern are of --recursive and --into"),
+        (["--shard", "1/2"], "--shard, --path-pattern and --scheduler are of --recursive and --into"),
         (["-r", "--shard", "3/2"], "--shard 3/2: write 1/3"),
         (["-r", "--path-pattern", "{x}"], "--path-pattern {x}: use {host}"),
         (["-r", "--into", "/dev/null"], "--into /dev/null: it is no folder"),

@@ -94,14 +94,27 @@ def test_any_executor_gives_the_same(pool: Callable[[], ThreadPoolExecutor], tmp
     )
 
 
-def test_a_task_that_an_executor_gives_up_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class KilledWorker(Exception):
+    """As distributed has it."""
+
+
+def test_a_log_that_kills_the_workers_of_a_cluster_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(task: Task, *_more: object) -> list[Result]:
-        raise ValueError(task.found.name)
+        raise KilledWorker(task.found.name)
 
     monkeypatch.setattr("systrace.fleet.pool.results_of", fails)
     with ThreadPoolExecutor(2) as executor:
         results = list(by_executor(tasks(tmp_path, 3), executor, {}, never))
     assert told(results) == [(f"{n:02}.strace", UNREAD) for n in range(3)]
+
+
+def test_trouble_of_an_executor_is_no_verdict_on_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(task: Task, *_more: object) -> list[Result]:
+        raise ModuleNotFoundError("No module named 'systrace'")
+
+    monkeypatch.setattr("systrace.fleet.pool.results_of", fails)
+    with ThreadPoolExecutor(2) as executor, pytest.raises(BrokenExecutor, match="ModuleNotFoundError: No module named"):
+        list(by_executor(tasks(tmp_path, 3), executor, {}, never))
 
 
 def test_a_broken_executor_is_no_verdict_on_logs(tmp_path: Path, poisoned: None) -> None:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from types import FrameType
 
 from systrace.commands.reading.output import opened
-from systrace.errors import UsageError
+from systrace.errors import MissingExtraError, UsageError
 from systrace.fleet.course import Plan, read, status
 from systrace.fleet.summary import summary
 from systrace.reporters.layout import Layout
 from systrace.words import encoded
 
 _EVERY = 0.2  # seconds between two states of the progress
+_ANSWER_S = 10  # seconds for a scheduler to answer
 _FOR_GOOD = 128  # + the signal: what a shell makes of it
 
 
-def read_fleet(plan: Plan) -> int:
+def read_fleet(plan: Plan, scheduler: str | None = None) -> int:
     """Read, print the page, and return the exit status.
 
     Raises:
@@ -28,8 +32,8 @@ def read_fleet(plan: Plan) -> int:
     if "-" in plan.paths:
         raise UsageError("--recursive and --into read files and folders, not standard input")
     with _stop_in_order() as stopped:
-        with _progress() as told:
-            done = read(plan, stopped=lambda: bool(stopped), told=told)
+        with _cluster(scheduler) as executor, _progress() as told:
+            done = read(plan, executor, stopped=lambda: bool(stopped), told=told)
         with opened(None) as out:
             out.write(encoded("\n".join(summary(done, Layout.of(out))) + "\n"))
     return _FOR_GOOD + stopped[0] if stopped else status(done)
@@ -51,6 +55,33 @@ def _stop_in_order() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _cluster(scheduler: str | None) -> Iterator[Executor | None]:
+    """The workers of a Dask scheduler; they need this version of systrace, and the files under the same names.
+
+    Raises:
+        MissingExtraError: distributed is not installed.
+        UsageError: no scheduler answers there.
+    """
+    if scheduler is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise MissingExtraError("distributed", "fleet") from None
+    address = re.fullmatch(r"(?:tcp|tls)://(\[[^\]]+\]|[^:/]+):(\d{1,5})", scheduler)
+    if address is None:
+        raise UsageError(f"--scheduler {scheduler}: write tcp://HOST:8786")
+    try:  # a Client that finds nobody says so for half a minute
+        socket.create_connection((address[1].strip("[]"), int(address[2])), _ANSWER_S).close()
+        client = Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--scheduler {scheduler}: {getattr(error, 'strerror', None) or error}") from None
+    with client:
+        yield client.get_executor(pure=False)
 
 
 @contextlib.contextmanager
