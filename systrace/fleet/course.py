@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from systrace import __version__
-from systrace.errors import SystraceError
+from systrace.errors import SystraceError, UsageError
 from systrace.fleet.bucket import Bucket
 from systrace.fleet.finding import Found, Shard, find
 from systrace.fleet.objects import is_url
@@ -112,8 +112,11 @@ def _store(plan: Plan, stack: ExitStack) -> tuple[Store, Callable[[], None]]:
         bucket = Bucket(plan.into, folder)
         bucket.fetch()
         fetch, push = bucket.part, bucket.push
-    store = Store(folder, plan.edition, slot, fetch)
+    alone = here or plan.into is None or plan.shard.of == 1
+    store = Store(folder, plan.edition, slot, fetch, alone)
     stack.callback(store.close)
+    if not alone and any(each.edition != plan.edition for each in store.known.values()):
+        raise UsageError(f"{plan.into} is of another version, or other options: a run without --shard replaces it")
     return store, push
 
 

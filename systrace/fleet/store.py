@@ -60,17 +60,27 @@ class Store:
     """The results of a fleet, open for one run. `known` has everything in it, by key."""
 
     def __init__(
-        self, folder: Path, edition: str, slot: str = "all", fetch: Callable[[str], None] | None = None
+        self,
+        folder: Path,
+        edition: str,
+        slot: str = "all",
+        fetch: Callable[[str], None] | None = None,
+        merging: bool = True,
     ) -> None:
         """Open it, or begin it; what a killed run left is taken over.
 
-        `fetch` brings the tables of a part, before they are read, where they are elsewhere.
+        Args:
+            folder: where it is, or will be.
+            edition: by what the results of this run are what they are; those of another are replaced as they are read again.
+            slot: one run at a time for each.
+            fetch: brings the tables of a part, before they are read, where they are elsewhere.
+            merging: whether parts may be replaced: not where others could do the same and no lock tells them.
 
         Raises:
             UsageError: it is no such folder, is another user's, or another run writes there.
             InputError: what stands there cannot be read.
         """
-        self.folder, self.edition, self._fetch = folder, edition, fetch
+        self.folder, self.edition, self._fetch, self._merging = folder, edition, fetch, merging
         _prepare(folder)
         self._lock = _locked(folder / STATE / f"{slot}.lock")
         try:
@@ -80,8 +90,9 @@ class Store:
             raise
 
     def _open(self) -> None:
-        self.parts = live_parts(self.folder)
-        self._parted = {each.key: each for part in self.parts for each in entries(self.folder, part)}
+        with _locked(self.folder / STATE / "commit.lock", wait=True):  # another shard may be replacing parts
+            self.parts = live_parts(self.folder)
+            self._parted = {each.key: each for part in self.parts for each in entries(self.folder, part)}
         self._fresh: dict[str, Entry] = {}  # in journals only
         self.known = dict(self._parted)
         self._left = _left_behind(self.folder)
@@ -93,7 +104,7 @@ class Store:
                 entry = _entry(head)
                 if (
                     self._parted.get(entry.key) or NOBODY
-                ).edition != entry.edition:  # else: killed before it was removed
+                ).edition != entry.edition:  # else the kill came behind its part
                     self._fresh[entry.key] = self.known[entry.key] = entry
         if self._left:
             self.commit()
@@ -127,23 +138,31 @@ class Store:
             UsageError: the disk is full; the journals stay, and the next run takes them over.
         """
         if self._fresh:
-            stale = {self._parted[key].part for key in self._fresh if key in self._parted}
-            replaced = [each for each in self.parts if each in stale or len(self.parts) >= _MOST_PARTS]
             try:
-                part = self._part([*(path for path, _lock in self._left), self._journal], replaced)
+                with _locked(self.folder / STATE / "commit.lock", wait=True):
+                    self._commit()
             except OSError as error:
                 raise UsageError(f"cannot write {self.folder}: {error.strerror}") from None
-            self.parts = [each for each in self.parts if each not in replaced] + [part]
-            moved = {key: each for key, each in self._parted.items() if each.part in replaced} | self._fresh
-            self._parted |= {key: replace(each, part=part) for key, each in moved.items()}
-            _remove(self.folder, replaced)
-            self._fresh.clear()
         for path, lock in self._left:
             path.unlink(missing_ok=True)
             lock.close()
         self._left = []
         self._out.seek(0)
         self._out.truncate()
+
+    def _commit(self) -> None:
+        """While nobody else does: two that replaced one part would both have its rows."""
+        others = live_parts(self.folder)
+        for part in set(others) - set(self.parts):
+            self._parted |= {each.key: each for each in entries(self.folder, part)}
+        stale = {self._parted[key].part for key in self._fresh if key in self._parted}
+        replaced = [each for each in others if self._merging and (each in stale or len(others) >= _MOST_PARTS)]
+        part = self._part([*(path for path, _lock in self._left), self._journal], replaced)
+        self.parts = [each for each in others if each not in replaced] + [part]
+        moved = {key: each for key, each in self._parted.items() if each.part in replaced} | self._fresh
+        self._parted |= {key: replace(each, part=part) for key, each in moved.items()}
+        _remove(self.folder, replaced)
+        self._fresh.clear()
 
     def _part(self, journals: Sequence[Path], replaced: Sequence[str]) -> str:
         """Write one, the fresh rows and what stays of those that it replaces."""
@@ -254,13 +273,13 @@ def _prepare(folder: Path) -> None:
         raise UsageError(f"--into {folder}: {getattr(error, 'strerror', None) or error}") from None
 
 
-def _locked(path: Path) -> BinaryIO:
+def _locked(path: Path, wait: bool = False) -> BinaryIO:
     try:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except OSError:
         file.close()
         raise UsageError(f"{path.parent.parent}: another systrace is writing there") from None

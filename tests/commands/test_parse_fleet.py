@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -106,6 +107,20 @@ def test_a_signal_ends_it_in_order(number: signal.Signals, tmp_path: Path) -> No
     rest = parse(tmp_path / "logs", "-r", "--into", out)
     assert "600 recordings" in rest.stdout
     assert rest.returncode == 1
+
+
+def test_progress_on_a_terminal_only(tmp_path: Path) -> None:
+    """It goes when the page comes."""
+    fleet(tmp_path / "logs", 2)
+    ours, theirs = pty.openpty()
+    argv = [*SYSTRACE, "parse", str(tmp_path / "logs"), "-r"]
+    done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=theirs, check=False, env=ENVIRONMENT)
+    os.close(theirs)
+    told = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert told.startswith("\rreading: 1 of 6\x1b[K")
+    assert told.endswith("\r\x1b[K")
+    assert b"6 recordings" in done.stdout
 
 
 def test_names_are_redacted(tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ def test_shards_write_into_one_place(bucket: str, tmp_path: Path) -> None:
         read(Plan([f"{bucket}/in"], f"{bucket}/out", True, shard=Shard(number, 2))) for number in (1, 2)
     ]
     assert sum(each.new for each in done) == 12
+    with pytest.raises(UsageError, match="a run without --shard replaces it"):
+        read(Plan([f"{bucket}/in"], f"{bucket}/out", True, shard=Shard(1, 2), path_pattern="{host}/{job}.strace"))
     assert len(rows(copied(f"{bucket}/out", tmp_path / "copy"))["recordings"]) == 12
 
 

@@ -139,6 +139,22 @@ def test_two_runs_at_once_are_refused_two_shards_are_not(tmp_path: Path) -> None
     assert len(rows(tmp_path / "out", "recordings")) == 2
 
 
+@pytest.mark.parametrize("count", [1, 30])
+def test_two_shards_that_replace_the_same_parts_count_nothing_twice(count: int, tmp_path: Path) -> None:
+    """Another edition, and many parts: both would write anew what the other one does."""
+    out = tmp_path / "out"
+    for number in range(0, 30, 30 // count):
+        fill(out, range(number, number + 30 // count))
+    one, two = Store(out, "2", "1-of-2"), Store(out, "2", "2-of-2")
+    one.add(result(0, "new"))
+    two.add(result(1, "new"))
+    one.commit()
+    two.commit()
+    for each in (one, two):
+        each.close()
+    assert rows(out, "recordings") == [(f"{n:024x}", "new" if n < 2 else "x") for n in range(30)]
+
+
 def test_other_folders_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for name, said in (("file", "no folder"), (".", "other files"), ("no/where", "No such file"), ("a\0", "null byte")):
