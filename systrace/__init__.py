@@ -41,13 +41,15 @@ Two ideas carry it:
     serverlogs                             the other side's access logs -> observations   foundation, sources
     pipeline                               lines -> Analysis         the stages from parser to rules
     telemetry                              what monitoring is told of a run: outlets/, alarms/, one file each   foundation
+    fleet                                  many recordings -> tables and one page; tables/, one file each
+                                           pipeline, sources, reporters
     capture                                the course of `run` and `attach`: recording, keeper, analyst, report
     commands                               the command line          all of these; nothing imports it
 
 Syscalls (parser/syscalls), decoders (decoders/protocols), rules (rules/causes), report formats (reporters/formats), tracers,
-probes (probes/kinds), server logs (serverlogs/formats), outlets and alarms of monitoring (telemetry) and commands are
-plug-ins: one file each. Third-party packages are imported inside the functions that use them, because `systrace
---version` should not wait for any.
+probes (probes/kinds), server logs (serverlogs/formats), tables of a fleet (fleet/tables), outlets and alarms of monitoring
+(telemetry) and commands are plug-ins: one file each. Third-party packages are imported inside the functions that use them,
+because `systrace --version` should not wait for any.
 
 As a library:
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
 
@@ -20,7 +21,8 @@ class Registry(Mapping[str, T], Generic[T]):
     def __init__(self, package: str) -> None:
         self._package = package
         self._entries: dict[str, T] = {}
-        self._loaded = False
+        self._begun = self._loaded = False
+        self._lock = threading.RLock()  # a thread that comes second waits until all are there
 
     def add(self, name: str, entry: T) -> T:
         """Enter a plug-in; called by the decorators of the package, while its modules are imported."""
@@ -35,10 +37,13 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _load(self) -> dict[str, T]:
         if not self._loaded:
-            self._loaded = True
-            for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
-                importlib.import_module(f"{self._package}.{module.name}")
-            self._entries = dict(sorted(self._entries.items()))
+            with self._lock:
+                if not self._begun:  # a module that is being imported may look
+                    self._begun = True
+                    for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__):
+                        importlib.import_module(f"{self._package}.{module.name}")
+                    self._entries = dict(sorted(self._entries.items()))
+                    self._loaded = True
         return self._entries
 
     def __getitem__(self, name: str) -> T:

@@ -37,8 +37,9 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "cloud": set(),
     "telemetry": set(),
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
+    "fleet": {"pipeline", "sources", "reporters"},
     "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes", "telemetry"},
-    "commands": set("pipeline capture compare sources tracers kernel probes cloud reporters rules telemetry".split()),
+    "commands": set("pipeline fleet capture compare sources tracers kernel probes cloud reporters rules telemetry".split()),
     "__main__": {"commands"},
     "__init__": {"pipeline"},
 }
@@ -56,9 +57,10 @@ DOORS = {
     "backports": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "compression": ("systrace/messages/codings.py", "systrace/sources/logfile.py"),
     "jinja2": ("systrace/reporters/html/page.py",),
-    "duckdb": ("systrace/commands/query.py",),
-    "boto3": ("systrace/cloud/aws/live.py",),
-    "botocore": ("systrace/cloud/aws/live.py",),
+    "duckdb": ("systrace/fleet/sql.py",),
+    "distributed": ("systrace/commands/reading/fleet.py",),
+    "boto3": ("systrace/cloud/aws/live.py", "systrace/fleet/objects.py"),
+    "botocore": ("systrace/cloud/aws/live.py", "systrace/fleet/objects.py"),
 }
 EAGER = {"typer", "ptrace"}  # every command is a typer command; the worker is nothing but ptrace
 

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from systrace.tracers.waiting import tracer_of
+from tests.fleet.logs import fleet
 from tests.telemetry.test_emf import check
 from tests.telemetry.test_metrics import samples
 
@@ -67,7 +68,7 @@ def test_options_are_those_of_systrace() -> None:
     """Each word that begins with -- behind a `systrace COMMAND`."""
     for path in RECIPES.rglob("*"):
         for command, words in re.findall(
-            r"systrace (run|attach|alarms) ([^\n]*)", path.read_text() if path.is_file() else ""
+            r"systrace (run|attach|alarms|parse|query) ([^\n]*)", path.read_text() if path.is_file() else ""
         ):
             argv = [sys.executable, "-m", "systrace", command, "--help"]
             known = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
@@ -157,6 +158,44 @@ def test_systemd_accepts_the_drop_in(programs: Path, tmp_path: Path) -> None:
     assert verified() == (0, [])
     (drop_ins / "systrace.conf").write_text(text.replace("KillMode=mixed", "KillMode=maybe"))  # it is read at all
     assert "maybe" in "".join(verified()[1])
+
+
+# -------------------------------------------------------------------------------------------------------------- fleet
+
+
+@needs("systemd-analyze", "systemd")
+def test_systemd_accepts_the_units_that_ship(tmp_path: Path) -> None:
+    """With a program that is there: rsync may not be."""
+    for name in ("systrace-ship.service", "systrace-ship.timer"):
+        text = (RECIPES / "fleet" / name).read_text()
+        (tmp_path / name).write_text(text.replace("/usr/bin/rsync", "/bin/true").replace("%H/", "h/"))
+    argv = ["systemd-analyze", "verify", "--man=no", "systrace-ship.service", "systrace-ship.timer"]
+    environment = os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "SYSTEMD_LOG_TARGET": "console"}
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, "systrace-ship" in done.stderr) == (0, False), done.stderr
+
+
+@needs("crontab", "cron")
+def test_the_collectors_crontab_is_one() -> None:
+    argv = ["crontab", "-n", str(RECIPES / "fleet" / "crontab")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_the_collector_runs_reads_what_is_new(programs: Path, tmp_path: Path) -> None:
+    """Under /bin/sh; the mail is what it prints."""
+    pytest.importorskip("duckdb")
+    fleet(tmp_path / "traces")
+    lines = (RECIPES / "fleet" / "crontab").read_text().splitlines()
+    hourly, weekly = (line.split(" ", 5)[5].replace("/srv", str(tmp_path)) for line in lines if line[:1].isdecimal())
+    environment = {"PATH": f"{programs}:/usr/bin:/bin", "LC_ALL": "C.UTF-8"}
+    for count in (12, 0):
+        done = subprocess.run(["sh", "-c", hourly], capture_output=True, text=True, check=False, env=environment)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert f"{count} read now" in (tmp_path / "page.txt").read_text()
+    done = subprocess.run(["sh", "-c", weekly], capture_output=True, text=True, check=True, env=environment)
+    assert "192.0.2.1:443" in done.stdout
+    assert "connect-refused" in done.stdout
 
 
 # ------------------------------------------------------------------------------------------------------------- docker

@@ -29,6 +29,9 @@ LOG is a file (plain, gzip, xz, zstd or bzip2), several files of one -ff recordi
 standard input. Ctrl-C ends the input of a pipe. Files that do not belong together are separate recordings: of
 several, the table has one line each, and then the causes and peers, counted; --each prints the full reports.
 
+With --recursive or --into, LOG is a folder, a file, or s3://BUCKET/PREFIX (pip install 'systrace[aws]'), also OUT is: thousands
+of recordings become tables (`systrace query` asks them) and one page. A later run reads what is new, a killed one is read on.
+
 Exit status: 0 nothing of severity error or fatal, 1 something, 2 a LOG could not be read,
 or has no system call in it.
 """
@@ -74,6 +77,22 @@ def parse(
         str | None,
         typer.Option(metavar="URL", help="Send spans to an OpenTelemetry collector, too (http://localhost:4318)."),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="All recordings below folders, also in tar: one page of all.")
+    ] = False,
+    into: Annotated[
+        str | None,
+        typer.Option(metavar="OUT", help="Keep tables of many recordings there; later runs read what is new."),
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="I/N", help="Of many recordings, the I-th of N parts (for N hosts).")
+    ] = "1/1",
+    path_pattern: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="What paths say: '{host}/{date}/{job}.strace*'.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="URL", help="Of many recordings: by the workers of Dask (tcp://HOST:8786).")
+    ] = None,
 ) -> None:
     """See HELP."""
     from dataclasses import replace
@@ -93,6 +112,27 @@ def parse(
     from systrace.sources.logs import recordings
     from systrace.words import encoded, safe
 
+    if recursive or into is not None:
+        single = (
+            styles,
+            outputs,
+            socket,
+            each,
+            everything,
+            raw,
+            requests,
+            otlp,
+            keylog,
+            context,
+            server_logs,
+            show_secrets,
+        )
+        _at_odds(
+            {"--recursive and --into make one page and tables, no reports: leave out the other options": any(single)}
+        )
+        raise typer.Exit(_fleet(logs, recursive, into, jobs, shard, limits, redact_names, path_pattern, scheduler))
+    lone = shard != "1/1" or path_pattern is not None or scheduler is not None
+    _at_odds({"--shard, --path-pattern and --scheduler are of --recursive and --into": lone})
     asked = wanted(styles or (), outputs or ())
     reporters = [REPORTERS[each.style] for each in asked]
     _at_odds(
@@ -156,6 +196,29 @@ def parse(
     else:
         whole = show_found(found, complaints, places, show, around)
     raise typer.Exit(int(failed) if whole else 2)
+
+
+def _fleet(
+    logs: list[str],
+    recursive: bool,
+    into: str | None,
+    jobs: int,
+    shard: str,
+    limits: Path | None,
+    redact_names: bool,
+    path_pattern: str | None,
+    scheduler: str | None,
+) -> int:
+    from systrace.commands.reading.fleet import read_fleet
+    from systrace.fleet.course import Plan
+    from systrace.fleet.finding import PathPattern, Shard
+    from systrace.idle_limits import read
+
+    if path_pattern is not None:
+        PathPattern(path_pattern)
+    own = read(limits, users=True) if limits is not None else _set_limits()
+    plan = Plan(logs, into, recursive, jobs, Shard.parse(shard), own, redact_names, path_pattern)
+    return read_fleet(plan, scheduler)
 
 
 def _at_odds(conflicts: Mapping[str, bool]) -> None:

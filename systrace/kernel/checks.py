@@ -31,7 +31,8 @@ _EXTRAS = (
     ("brotli", "codecs", "bodies compressed with br stay opaque"),
     ("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", "codecs", "zstd bodies stay opaque"),
     ("cryptography", "tls", "certificates in TLS handshakes are not read"),
-    ("boto3", "aws", "systrace aws works on saved files alone (--data)"),
+    ("boto3", "aws", "systrace aws works on saved files alone (--data), parse --into knows no s3://"),
+    ("duckdb", "query", "no systrace query: the tables of parse --into are for other tools"),
 )
 
 

@@ -48,6 +48,12 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
             files += inside
         else:
             files.append(path)
+    allow_open_files(len(files))
+    return [[Input(path, lines_of(path), tid) for tid, path in members] for members in siblings(files)]
+
+
+def siblings(files: Iterable[str]) -> list[list[tuple[int, str]]]:
+    """(thread, file) of each recording: those of one `strace -ff` together, by thread; thread 0 for any other file, alone."""
     groups: dict[str, list[tuple[int, str]]] = {}
     for path in files:
         match = _FF_NAME.fullmatch(path)
@@ -55,8 +61,7 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
             groups.setdefault(match[1], []).append((int(match[2]), path))
         else:
             groups.setdefault(f"\0{path}", []).append((0, path))
-    _allow_open_files(len(files))
-    return [[Input(path, lines_of(path), tid) for tid, path in sorted(members)] for members in groups.values()]
+    return [sorted(members) for members in groups.values()]
 
 
 def stem_of_siblings(path: str) -> str | None:
@@ -65,7 +70,7 @@ def stem_of_siblings(path: str) -> str | None:
     return match[1] if match is not None and int(match[2]) > 0 else None
 
 
-def _allow_open_files(count: int) -> None:
+def allow_open_files(count: int) -> None:
     """The siblings of `-ff` are read side by side, one for each thread of the job: more than a shell allows by default."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = count + _OTHER_FILES
@@ -83,17 +88,22 @@ def lines_of(path: str) -> Iterable[bytes]:
         raw: BinaryIO = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
-    return _decoded(path, raw)
+    return decoded(path, raw)
 
 
-def _decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
+def decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
+    """The lines of an open file, which is closed behind the last; `path` is its name in complaints.
+
+    Raises:
+        InputError: while it is read: it cannot be, or has no lines.
+    """
     with contextlib.ExitStack() as stack:
         stack.enter_context(raw)
         stream = (
             raw if isinstance(raw, io.BufferedReader) else cast(BinaryIO, io.BufferedReader(cast("io.RawIOBase", raw)))
         )
         try:
-            stream = _decompressed(path, stream)
+            stream = decompressed(path, stream)
             yield from _text_lines(stream)
         except EndlessLineError as error:
             if not error.lines_before:
@@ -109,7 +119,8 @@ def _decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
             )
 
 
-def _peek(stream: BinaryIO, size: int) -> bytes:
+def peek(stream: BinaryIO, size: int) -> bytes:
+    """The first bytes, at most `size`, which stay to be read."""
     return cast(io.BufferedReader, stream).peek(size)[:size]
 
 
@@ -165,8 +176,13 @@ class _ZstdSteps(io.RawIOBase):
                 return len(data)
 
 
-def _decompressed(path: str, stream: BinaryIO) -> BinaryIO:
-    magic = _peek(stream, 6)
+def decompressed(path: str, stream: BinaryIO) -> BinaryIO:
+    """The stream itself, or what it unpacks to: gzip, xz, bzip2 and zstd are told by their first bytes.
+
+    Raises:
+        InputError: zstd, and nothing here can read it.
+    """
+    magic = peek(stream, 6)
     if magic.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, io.BufferedReader(_Steps(gzip.GzipFile(fileobj=stream)), 1 << 18))
     if magic.startswith(b"\xfd7zXZ\0"):
@@ -187,7 +203,7 @@ def _decompressed(path: str, stream: BinaryIO) -> BinaryIO:
 
 
 def _text_lines(stream: BinaryIO) -> Iterable[bytes]:
-    head = _peek(stream, 64)
+    head = peek(stream, 64)
     if head.startswith(codecs.BOM_UTF8):
         stream.read(3)
         return bounded_lines(stream)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from systrace.calls import BLOCKING, either
 from systrace.errors import InputError
-from systrace.model import Input
+from systrace.model import Analysis, Input
 from systrace.sources.foreign import binary, text
 
 _HEAD = 300  # lines looked at
 _QUOTED = 20  # of these, to tell what else it may be
+_PEEKED = 1024  # bytes
 _PATIENCE = 1 << 24  # bytes behind them in which a recording of ours may begin
 _SIGNS = re.compile(
     rb"\)\s*= (?:-?\d|0x[0-9a-f]|\?)|<(?:unfinished|detached) \.\.\.>|<\.\.\. \w+ resumed>"
@@ -61,8 +62,37 @@ class Recording:
         """An archive or the like, even if a log is inside."""
         return binary(self._beginning()) is not None
 
+    def peek(self) -> bytes:
+        """The first kilobyte or so, before it is read; the lines stay to be read.
+
+        Raises:
+            InputError: there is none that can be read.
+        """
+        first, taken = self.inputs[0], list[bytes]()
+        if not self.head:
+            lines = iter(first.lines)
+            while sum(map(len, taken)) < _PEEKED and (line := next(lines, None)) is not None:
+                taken.append(line)
+            first.lines = chain(taken, lines)
+        return self._beginning()
+
     def _beginning(self) -> bytes:
         return b"".join(self.head[:_QUOTED])
+
+    def refusal(self, analysis: Analysis) -> str | None:
+        """Why what was read is no strace log, nor a recording of ours; None where it is one."""
+        complaint = self.complaint()
+        return complaint if self.foreign() or not analysis.evidence.source.facts else None
+
+    def nothing_in(self, analysis: Analysis) -> str | None:
+        """What to say of a log without a single system call: nothing could be read from it, whatever its report says.
+
+        A recording of systrace's own that goes to its end may hold none: nothing of interest was called, or a process that
+        was attached to stood still.
+        """
+        facts = analysis.evidence.source.facts
+        whole = "attached" in facts or ("end" in facts and not facts.get("fault"))
+        return None if analysis.evidence.health.records or whole else self.without_calls()
 
     def without_calls(self) -> str:
         """What to say once it was read and no system call was in it: a monitor must not take that for healthy."""
@@ -87,13 +117,16 @@ def recordings(paths: Sequence[str]) -> tuple[list[Recording], list[str]]:
 
     problems = {path: problem for path in paths if (problem := _problem(path)) is not None}
     readable = [path for path in paths if path not in problems]
-    found = []
-    for inputs in grouped(readable) if readable else []:
-        recording = Recording(inputs)
-        for each in inputs:
-            each.lines = _tapped(each.lines, recording)
-        found.append(recording)
+    found = [recording_of(inputs) for inputs in (grouped(readable) if readable else [])]
     return found, list(problems.values())
+
+
+def recording_of(inputs: list[Input]) -> Recording:
+    """A recording whose head fills while it is read."""
+    recording = Recording(inputs)
+    for each in inputs:
+        each.lines = _tapped(each.lines, recording)
+    return recording
 
 
 def _problem(path: str) -> str | None:

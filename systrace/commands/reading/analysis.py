@@ -46,18 +46,12 @@ def analysis_of(
         analysis = analyze(
             recording.inputs, keep=keep or Keep(), keylog=keys, limits=limits, context=context, server_logs=server_logs
         )
-    complaint = recording.complaint()
-    if complaint is not None and (recording.foreign() or not analysis.evidence.source.facts):
+    complaint = recording.refusal(analysis)
+    if complaint is not None:
         raise InputError(complaint)
     return analysis
 
 
 def without_calls(recording: Recording, analysis: Analysis) -> str | None:
-    """What to say of a log without a single system call: nothing could be read from it, whatever its report says.
-
-    A recording of systrace's own that goes to its end may hold none: nothing of interest was called, or a process that was
-    attached to stood still.
-    """
-    facts = analysis.evidence.source.facts
-    whole = "attached" in facts or ("end" in facts and not facts.get("fault"))
-    return None if analysis.evidence.health.records or whole else recording.without_calls()
+    """What to say of a log without a single system call: a monitor must not take that for healthy."""
+    return recording.nothing_in(analysis)

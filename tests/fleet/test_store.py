@@ -1,0 +1,172 @@
+"""The folder of results: whole after every kill, each recording once."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from systrace.errors import InputError, UsageError
+from systrace.fleet.store import SUFFIX, Store, is_store, live_parts
+from systrace.fleet.tables import TABLES
+from systrace.fleet.task import READ, Result
+
+
+def result(number: int, mark: str = "x") -> Result:
+    key = f"{number:024x}"
+    rows = {
+        name: json.dumps({"recording": key, "cause": mark}, separators=(",", ":")).encode() + b"\n" for name in TABLES
+    }
+    rows["sockets"] *= 3
+    return Result(key, f"log{number}", f"c{number}", READ, {"recording": key, "mark": mark}, rows)
+
+
+def rows(folder: Path, table: str) -> list[tuple[str, str]]:
+    found = []
+    for part in live_parts(folder):
+        with gzip.open(folder / table / f"part-{part}{SUFFIX}") as lines:
+            found += [json.loads(line) for line in lines]
+    return sorted((row["recording"], row["cause"]) for row in found)
+
+
+def fill(folder: Path, numbers: range, edition: str = "1", mark: str = "x") -> None:
+    store = Store(folder, edition)
+    for number in numbers:
+        store.add(result(number, mark))
+    store.commit()
+    store.close()
+
+
+def test_what_is_kept_is_known_the_next_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, range(5))
+    fill(out, range(5, 7))
+    store = Store(out, "1")
+    assert sorted(each.name for each in store.known.values()) == [f"log{n}" for n in range(7)]
+    store.close()
+    assert len(rows(out, "recordings")) == 7
+    assert len(rows(out, "sockets")) == 21
+    assert is_store(out)
+    assert not is_store(tmp_path)
+
+
+def test_files_are_the_users_alone(tmp_path: Path) -> None:
+    os.umask(before := os.umask(0))
+    try:
+        fill(tmp_path / "out", range(2))
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(each.stat().st_mode) for each in (tmp_path / "out").rglob("*") if each.is_file()}
+    folders = {stat.S_IMODE(each.stat().st_mode) for each in (tmp_path / "out").rglob("*") if each.is_dir()}
+    assert (modes, folders) == ({0o600}, {0o700})
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40, 200])
+def test_a_kill_loses_what_was_being_written(cut: int, tmp_path: Path) -> None:
+    """The journal without its last bytes is what kill -9 leaves."""
+    out = tmp_path / "out"
+    fill(out, range(2))
+    store = Store(out, "1")
+    for number in range(2, 5):
+        store.add(result(number))
+    (journal,) = (out / "state").glob("*.journal")
+    data = journal.read_bytes()
+    store.close()
+    journal.write_bytes(data[: len(data) - cut])
+    left = 5 if not cut else 4
+    store = Store(out, "1")
+    assert len(store.known) == left
+    store.close()
+    assert len(rows(out, "sockets")) == 3 * left
+    assert not list((out / "state").glob("*.journal"))
+
+
+def test_a_kill_between_a_part_and_its_journal_counts_nothing_twice(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    store = Store(out, "1")
+    store.add(result(1))
+    (journal,) = (out / "state").glob("*.journal")
+    data = journal.read_bytes()
+    store.commit()
+    store.close()
+    journal.write_bytes(data)
+    fill(out, range(2, 3))
+    assert len(rows(out, "recordings")) == 2
+
+
+def test_a_kill_while_a_part_is_written_leaves_nothing_that_counts(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, range(2))
+    (out / "sockets" / f"part-9{SUFFIX}").write_bytes(b"half")
+    (out / "state" / f"part-9{SUFFIX}.part").write_bytes(b"half")
+    fill(out, range(2, 3))
+    assert len(rows(out, "sockets")) == 9
+
+
+def test_another_edition_takes_the_place_of_what_it_has_read_again(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, range(4))
+    fill(out, range(2), edition="2", mark="new")
+    assert rows(out, "recordings") == [(f"{n:024x}", "new" if n < 2 else "x") for n in range(4)]
+    assert len(live_parts(out)) == 1
+    assert len(list((out / "sockets").iterdir())) == 1
+    fill(out, range(2, 4), edition="2", mark="new")
+    assert {mark for _key, mark in rows(out, "findings")} == {"new"}
+
+
+def test_many_parts_become_one(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for number in range(30):
+        fill(out, range(number, number + 1))
+    assert len(live_parts(out)) < 25
+    assert len(rows(out, "recordings")) == 30
+
+
+def test_two_runs_at_once_are_refused_two_shards_are_not(tmp_path: Path) -> None:
+    one = Store(tmp_path / "out", "1", "1-of-2")
+    with pytest.raises(UsageError, match="another systrace is writing there"):
+        Store(tmp_path / "out", "1", "1-of-2")
+    two = Store(tmp_path / "out", "1", "2-of-2")
+    one.add(result(1))
+    two.add(result(2))
+    for each in (two, one):
+        each.commit()
+        each.close()
+    assert len(rows(tmp_path / "out", "recordings")) == 2
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_two_shards_that_replace_the_same_parts_count_nothing_twice(count: int, tmp_path: Path) -> None:
+    """Another edition, and many parts: both would write anew what the other one does."""
+    out = tmp_path / "out"
+    for number in range(0, 30, 30 // count):
+        fill(out, range(number, number + 30 // count))
+    one, two = Store(out, "2", "1-of-2"), Store(out, "2", "2-of-2")
+    one.add(result(0, "new"))
+    two.add(result(1, "new"))
+    one.commit()
+    two.commit()
+    for each in (one, two):
+        each.close()
+    assert rows(out, "recordings") == [(f"{n:024x}", "new" if n < 2 else "x") for n in range(30)]
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for name, said in (("file", "no folder"), (".", "other files"), ("no/where", "No such file"), ("a\0", "null byte")):
+        with pytest.raises(UsageError, match=said):
+            Store(tmp_path / name, "1")
+
+
+def test_damage_is_one_line(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    fill(out, range(1))
+    (state,) = (out / "state").glob("part-*")
+    for data in (b"garbage", gzip.compress(b"{}\n{}\n"), state.read_bytes()[:-9], gzip.compress(b"{}\n[1]\n")):
+        state.write_bytes(data)
+        with pytest.raises(InputError, match=r"part-|state"):
+            Store(out, "1")
