@@ -39,7 +39,9 @@ STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the founda
     "pipeline": {"parser", "streams", "decoders", "rules", "serverlogs"},
     "fleet": {"pipeline", "sources", "reporters"},
     "capture": {"pipeline", "tracers", "kernel", "reporters", "rules", "probes", "telemetry"},
-    "commands": set("pipeline fleet capture compare sources tracers kernel probes cloud reporters rules telemetry".split()),
+    "commands": set(
+        "pipeline fleet capture compare sources tracers kernel probes cloud reporters rules telemetry".split()
+    ),
     "__main__": {"commands"},
     "__init__": {"pipeline"},
 }
