@@ -32,6 +32,9 @@ _EAGER_S = 6.0  # the first looks have imports and searches to do, and many a pr
 _EAGER_REST_S = 1.5  # they rest no longer than that, or `_EAGER_REST` times their cost
 _EAGER_REST = 150
 _LAST_WORD_S = 1.5  # how long the kernel is asked what became of a closed connection
+_REPEAT_S = (
+    1.2  # and longer, where its end was sent again once: RTO doubles, and is long where the way or the host is slow
+)
 _SOON_S = 0.05
 _LATE_NS = 1_100_000_000  # before a call's own limit: there is a look in that time
 _REPEATED = 2  # times that the end was sent again: not a lost packet, a lost connection
@@ -135,10 +138,10 @@ class Watcher:
         self._thread.start()
 
     def finish(self) -> None:
-        """The job is over: the last words about what it waited for, for a second and a half at most."""
+        """The job is over: the last words about what it waited for, for 1.5 s at most, or 2.7 where a path looks dead."""
         self._over.set()
         if self._thread is not None:
-            self._thread.join(_LAST_WORD_S + 1.0)
+            self._thread.join(_LAST_WORD_S + _REPEAT_S + 1.0)
             self._thread = None
 
     def _serve(self) -> None:
@@ -262,16 +265,16 @@ class Watcher:
 
     def _last_words(self, tables: Tables, ended: list[Watched]) -> None:
         """Of connections whose wait is over: do they still stand, and was their end, once sent, acknowledged?"""
-        deadline = time.monotonic() + _LAST_WORD_S
+        began = time.monotonic()
         waiting = [each for each in ended if time.monotonic_ns() - each.since_ns >= FIRST_NS and _counts(each)]
         waiting = sorted(waiting, key=_urgency, reverse=True)[:_SOCKETS]
         while waiting:
-            waiting = [each for each in waiting if not self._last_word(tables, each, final=time.monotonic() > deadline)]
+            waiting = [each for each in waiting if not self._last_word(tables, each, time.monotonic() - began)]
             if waiting:
                 time.sleep(_SOON_S)
 
-    def _last_word(self, tables: Tables, watched: Watched, *, final: bool) -> bool:
-        """Whether the last is said, or there will be none."""
+    def _last_word(self, tables: Tables, watched: Watched, asked_s: float) -> bool:
+        """Whether the last is said, or there will be none. `asked_s`: for how long it has been asked for."""
         row = tables.again(watched.namespace, watched.row)
         if row is None:
             return True
@@ -287,6 +290,7 @@ class Watcher:
         ):
             return True  # the wait was answered
         lost = (row.retransmits or 0) >= _REPEATED
+        final = asked_s > _LAST_WORD_S + (_REPEAT_S if row.retransmits else 0.0)
         if row.state in ("fin-wait-1", "closing", "last-ack") and not lost and not final:
             return False  # it has just been sent
         row.inode = watched.row.inode

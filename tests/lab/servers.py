@@ -250,10 +250,13 @@ time.sleep(3600)
 
 
 @contextmanager
-def one_full_queue() -> Iterator[None]:
-    """Laboratories have the same addresses: of two full queues at a time nobody could tell which is the peer's."""
+def one_full_queue(*, fills: bool = True) -> Iterator[None]:
+    """Laboratories have the same addresses: of two full queues at a time nobody could tell which is the peer's.
+
+    Not `fills`: none is full meanwhile, for whoever waits for a connection that something else prevents.
+    """
     with (Path(tempfile.gettempdir()) / "systrace-full-queue.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if fills else fcntl.LOCK_SH)
         yield
 
 

@@ -405,7 +405,7 @@ def test_the_one_to_blame(wanted: Scene, tracer: str, tmp_path: Path) -> None:
         options = ["--limits", str(tmp_path / "limits.toml")]
     words = [sys.executable, "-m", "systrace", "run", "--tracer", tracer, "--format", "json", *options]
 
-    with one_full_queue() if wanted.queue else nullcontext():
+    with one_full_queue(fills=wanted.queue) if wanted.cause == "connect-timeout" else nullcontext():
         played = play(wanted, [*words, "--report", str(path), "--save", str(recording), "--"], tmp_path)
 
     assert played.status == wanted.status, played.stderr

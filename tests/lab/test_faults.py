@@ -167,7 +167,8 @@ def play(wanted: Case, path: Path, options: Sequence[str] = FULL) -> Recording:
         command = ["sh", "-c", f'{wanted.shell}; exec "$@"', "sh", *command]
     until = None if wanted.ended_after_s is None else clock(wanted.ended_after_s)
     fills = any(server[0] == "not-accepting" for server in servers)
-    with one_full_queue() if fills else contextlib.nullcontext(), playing(story) as lab:
+    alone = one_full_queue(fills=fills) if fills or "connect-timeout" in wanted.causes else contextlib.nullcontext()
+    with alone, playing(story) as lab:
         return record(lab.client, command, path, options=options, until=until)
 
 
