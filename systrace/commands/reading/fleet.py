@@ -69,7 +69,7 @@ def _cluster(scheduler: str | None) -> Iterator[Executor | None]:
         yield None
         return
     try:
-        from distributed import Client
+        import distributed
     except ImportError:
         raise MissingExtraError("distributed", "fleet") from None
     address = re.fullmatch(r"(?:tcp|tls)://(\[[^\]]+\]|[^:/]+):(\d{1,5})", scheduler)
@@ -77,7 +77,8 @@ def _cluster(scheduler: str | None) -> Iterator[Executor | None]:
         raise UsageError(f"--scheduler {scheduler}: write tcp://HOST:8786")
     try:  # a Client that finds nobody says so for half a minute
         socket.create_connection((address[1].strip("[]"), int(address[2])), _ANSWER_S).close()
-        client = Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
+        connect: Any = distributed.Client  # without types
+        client = connect(scheduler, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, OverflowError) as error:
         raise UsageError(f"--scheduler {scheduler}: {getattr(error, 'strerror', None) or error}") from None
     with client:
