@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from types import FrameType
+from typing import Any
 
 from systrace.commands.reading.output import opened
 from systrace.errors import MissingExtraError, UsageError
