@@ -31,7 +31,7 @@ def read(path: Path, **options: object) -> list[Result]:
         (b'{"a": 1}', OTHER, "JSON"),
         (b"<!doctype html><html>", OTHER, "an HTML page"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), OTHER, "a picture (PNG)"),
-        (gzip.compress(b"1 close(3) = 0\n" * 999)[:-20], READ, None),
+        (gzip.compress(b"1 close(3) = 0\n" * 999, mtime=0)[:-20], READ, None),
         (b"\x1f\x8bgarbage", UNREAD, "no system call is in this log"),
     ],
 )
