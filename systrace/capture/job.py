@@ -85,6 +85,7 @@ class Course:
         self._tracer = ""
         self._line = StatusLine()
         self._moments: Moments | None = None
+        self._asked = False  # SIGUSR1 has come
         self._began = self._ended = time.monotonic()
         self._conclusion: Conclusion | None = None
         self._kept = ""  # the recording's file
@@ -241,6 +242,8 @@ class Course:
             self._tell(session, looked, stalled=stalled)
 
         self._moments = Moments(capture.pid, tell, after_s=plan.stall, keep=plan.options.kept)
+        if self._asked:  # before there was anybody to answer
+            self._moments.now()
         observers: list[Observer] = [self._moments.watch]
         if plan.stall_kill is not None:
             observers.append(Killer(self._moments, plan.stall_kill, session.spool.note).watch)
@@ -286,6 +289,7 @@ class Course:
 
         def take(number: signal.Signals, sender: int, tty: bool) -> None:
             if number == signal.SIGUSR1:
+                self._asked = True
                 if self._moments is not None:
                     self._moments.now()
             else:
