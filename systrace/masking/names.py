@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections import Counter
 
 from systrace.masking.traced import Escaped
 
 _ADDRESS = re.compile(
-    rb"(?<![\w.:])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}[0-9a-fA-F]{0,4}(?![\w:])"
+    rb"(?<![\w.:])(?:\d{1,3}\.){3}\d{1,3}(?![\w.])|(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}"
+    rb"(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-fA-F]{0,4})(?![\w:])"
 )
 _HOST = re.compile(rb"(?:(?<=//)|(?<![\w./-]))(?:[A-Za-z0-9](?:[\w-]{0,62})\.){1,8}[A-Za-z]{2,24}(?![\w(-]|\.\w)")
 _HOME = re.compile(rb"(?<=/home/|Users/)[\w.-]{1,64}|(?<=/crontabs/)[\w.-]{1,64}|(?<=/run/user/)[\w.-]{1,64}")
@@ -33,6 +35,7 @@ class Names:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, bytes], bytes] = {}
+        self._counts = Counter[str]()
 
     def __call__(self, line: bytes) -> bytes:
         """A line with other names: of its strings the bytes are looked at, as strace's escapes stand for them."""
@@ -91,7 +94,7 @@ class Names:
         """As long as the name, where that leaves room to tell it from others: the lengths of strings stay true."""
         known = self._known.get((kind, name))
         if known is None:
-            number = b"%d" % (1 + sum(1 for each, _ in self._known if each == kind))
+            number = b"%d" % (self._next(kind) + 1)
             known = self._known[kind, name] = (kind.encode()[: max(1, len(name) - len(number))] + number).ljust(
                 len(name), b"x"
             )
@@ -108,18 +111,30 @@ class Names:
             address = ipaddress.ip_address(text.decode())
         except ValueError:
             return text
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            return b"::ffff:" + self._address(str(address.ipv4_mapped).encode())
         if address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local:
             return text
         known = self._known.get(("address", text))
         if known is None:
-            number = sum(1 for kind, _ in self._known if kind == "address")
-            ranges = (b"192.0.2.%d", b"198.51.100.%d", b"203.0.113.%d")  # RFC 5737, RFC 3849
-            if address.version == 6:  # noqa: SIM108
-                known = b"2001:db8::%x" % (number + 1)
-            else:
-                known = ranges[number // 250 % 3] % (number % 250 + 1)
-            self._known["address", text] = known
+            known = self._known["address", text] = _reserved(address.version, self._next("address"))
         return known
+
+    def _next(self, kind: str) -> int:
+        """How many names of that kind there were."""
+        self._counts[kind] += 1
+        return self._counts[kind] - 1
+
+
+def _reserved(version: int, number: int) -> bytes:
+    """An address that nobody has: for documentation (RFC 5737, RFC 3849), and of many for benchmarks (RFC 2544)."""
+    if version == 6:
+        return b"2001:db8::%x:%x" % divmod(number + 1, 1 << 16) if number >= 0xFFFF else b"2001:db8::%x" % (number + 1)
+    ranges = (b"192.0.2.%d", b"198.51.100.%d", b"203.0.113.%d")
+    if number < 250 * len(ranges):
+        return ranges[number // 250] % (number % 250 + 1)
+    number = (number - 250 * len(ranges)) % (1 << 17)
+    return b"198.%d.%d.%d" % (18 + (number >> 16), number >> 8 & 255, number & 255)
 
 
 def _found(data: bytes) -> list[tuple[str, int, int]]:

@@ -17,19 +17,15 @@ from typing import cast
 
 import pytest
 
-from systrace import rules
 from systrace.capture import attaching
 from systrace.capture.analyst import Analyst
 from systrace.capture.attaching import Options, attach_to
-from systrace.capture.looking import Looked, what_passive_gives
+from systrace.capture.looking import Looked
 from systrace.capture.outlets import Outlets
 from systrace.capture.recording import Recording
 from systrace.capture.reporting import ReportTo
 from systrace.errors import CaptureError
-from systrace.kernel.snapshot import take
 from systrace.outputs import place
-from systrace.reporters.layout import Layout
-from systrace.rules.look.diagnose import diagnose
 from systrace.tracers import Capture, Request
 from systrace.tracers.waiting import Running, status_field, tracer_of
 
@@ -113,32 +109,6 @@ def test_a_finding_of_severity_error_is_a_failure_whether_traced_or_not(
         monkeypatch.setattr(attaching, "looks_at", lambda _pids, _secrets, changed=changed: [changed])
         assert attach_to(replace(OPTIONS, pids=(sleeper,), passive=True)) == failed
     assert capfd.readouterr().err == ""
-
-
-@pytest.mark.parametrize(
-    ("severity", "cause", "variant", "outcome"),
-    [
-        ("fatal", "hung-read", "no-deadline", "hung"),
-        ("error", "connect-timeout", "pending", "hung"),
-        ("warning", "read-timeout", "pending", "degraded"),
-        ("info", "hung-read", "accept", "healthy"),
-        ("info", "not-network", "sleep", "healthy"),
-        ("info", "inconclusive", "snapshot", "inconclusive"),
-        *(
-            ("info", "not-network", kind, "inconclusive")
-            for kind in ("zombie", "kernel", "hidden", "futex", "event", "other")
-        ),
-    ],
-)
-def test_the_outcome_of_a_look(
-    severity: str, cause: str, variant: str, outcome: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = diagnose(take(os.getpid()))
-    first = replace(found.findings[0], severity=severity, cause=cause, variant=variant)
-    monkeypatch.setattr(rules.look, "diagnose", lambda _look: replace(found, findings=(first,)))
-    report = json.loads(Looked.at(os.getpid()).report("json", Layout()))
-    assert report["verdict"]["outcome"] == outcome
-    assert report["source"]["files"] == [f"process {os.getpid()}"]
 
 
 def test_what_somebody_else_traces_in_the_tree_is_left_to_him(
@@ -247,16 +217,3 @@ def test_options_are_named_as_on_the_command_line() -> None:
 def test_words_of_attach() -> None:
     assert attaching._under_way(1, None) == "tracing 1 process; Ctrl-C ends it"
     assert attaching._under_way(3, 2.5) == "tracing 3 processes for 2.5 s; Ctrl-C ends it earlier"
-
-
-def test_what_passive_gives_follows_from_what_was_seen() -> None:
-    seen = Looked.at(os.getpid())
-    assert what_passive_gives(seen) == "; --passive reports what can be seen without tracing"
-    first = seen.analysis.findings[0]
-    for variant, said in (("zombie", ""), ("kernel", ""), ("hidden", "; --passive tells the little that may be seen")):
-        other = replace(seen, analysis=replace(seen.analysis, findings=[replace(first, variant=variant)]))
-        assert what_passive_gives(other).startswith(said)
-        assert bool(what_passive_gives(other)) == bool(said)
-    look = seen.look
-    gone = replace(look, processes=(replace(look.root, start_ticks=1), *look.processes[1:]))
-    assert what_passive_gives(replace(seen, look=gone)) == ""

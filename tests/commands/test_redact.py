@@ -86,6 +86,10 @@ def test_names() -> None:
         (r'"\0\17api.partner.com\0"', r'"\0\17host1xxxxxx.exa\0"'),  # a server's name in a ClientHello
         (r'"\1\0\0\3api\7partner\3com\0\0\1"', r'"\1\0\0\013host1xxxxxx\003exa\0\0\1"'),  # a question of DNS
         (r'"\x61\x70\x69\x2e\x70\x61\x72\x74\x6e\x65\x72\x2e\x63\x6f\x6d"', '"host1xxxxxx.exa"'),  # -xx
+        (
+            "3<TCPv6:[[::ffff:10.1.2.3]:4000->[2a00:1450::7]:443]>",
+            "3<TCPv6:[[::ffff:192.0.2.1]:4000->[2001:db8::2]:443]>",
+        ),
         ("3<TCP:[10.1.2.3:4000->10.1.2.4:443]>", "3<TCP:[192.0.2.1:4000->192.0.2.2:443]>"),
         ('"/home/joe/x.py:/Users/joe:/run/user/joe"', '"/home/us1/x.py:/Users/us1:/run/user/us1"'),
         ('# systrace: {"host": "batch7", "user": "joe"}', '# systrace: {"host": "host1x", "user": "us1"}'),
@@ -100,6 +104,13 @@ def test_names_in_all_forms(line: str, shown: str) -> None:
     if "api" in line or "mail" in line or r"\x61" in line:
         names(b'"api.partner.com"')
     assert names(line.encode()).decode() == shown
+
+
+def test_thousands_of_addresses_stay_apart() -> None:
+    names = Names()
+    shown = {names(b"10.%d.%d.%d" % (n >> 16, n >> 8 & 255, n & 255)) for n in range(3000)}
+    assert len(shown) == 3000
+    assert shown <= {names(b"10.%d.%d.%d" % (n >> 16, n >> 8 & 255, n & 255)) for n in range(3000)}
 
 
 def test_what_is_no_log_is_refused(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_of_both_ends_of_a_connection_one_is_drawn() -> None:
         connection("S3", "client", here, None),
     ]
     moves = [Move(number, True, 5, 5, 1, 1, "write", [(b"x", 1)]) for number in range(3)]
-    capture = Capture(ends, moves, {1: "job"}, lambda _connection, _sent, data: data)
+    capture = Capture(ends, moves, {1: "job"}, lambda _connection, _sent, data, _whole: data)
     assert [each.comment for each in capture.packets()] == ["job[1] write, line 1, S1"]
     assert capture.left_out == 2
 
@@ -72,7 +72,7 @@ def test_connections_whose_own_port_nobody_knows_do_not_mix() -> None:
     peer = Endpoint("inet", "192.0.2.1", 80)
     ends = [connection(uid, "client", None, peer) for uid in ("S1", "S2")]
     moves = [Move(number, True, 5, 5, 1, 1, "write", [(b"x", 1)]) for number in range(2)]
-    packets = list(Capture(ends, moves, {}, lambda _connection, _sent, data: data).packets())
+    packets = list(Capture(ends, moves, {}, lambda _connection, _sent, data, _whole: data).packets())
     assert len({each.packet.captured[20:22] for each in packets}) == 2
     assert all("made up" in each.comment for each in packets)
 

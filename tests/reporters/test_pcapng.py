@@ -220,10 +220,10 @@ def test_secrets_are_masked_and_keys_are_kept_back(tmp_path: Path) -> None:
     assert f"CLIENT_RANDOM {'ab' * 32} {'cd' * 48}\n".encode() in shown
 
 
-def moved(data: bytes, call: str = "recvfrom") -> str:
-    """A call that moves these bytes, with strace's -xx."""
-    escaped = "".join(f"\\x{byte:02x}" for byte in data)
-    return f'{call}(3, "{escaped}", {len(data)}, 0, NULL, 0) = {len(data)} <0.1>'
+def moved(data: bytes, call: str = "recvfrom", cut: int = 0) -> str:
+    """A call that moves these bytes, with strace's -xx; `cut`: so many, of which -s shows the first."""
+    escaped, size = "".join(f"\\x{byte:02x}" for byte in data), cut or len(data)
+    return f'{call}(3, "{escaped}"{"..." if cut else ""}, {size}, 0, NULL, 0) = {size} <0.1>'
 
 
 PACKED = gzip.compress(b"secret", mtime=0)
@@ -242,9 +242,20 @@ FRAME = b"\x81\x86mask" + bytes(a ^ b for a, b in zip(b"secret", b"maskma", stri
         ([moved(CODED), moved(PACKED), moved(PLAIN)], PLAIN),
         ([moved(PLAIN + CODED + PACKED), moved(PLAIN)], PLAIN + CODED),
         ([moved(PLAIN[:6]), moved(PLAIN[6:] + CODED[:4]), moved(CODED[4:] + PACKED)], CODED[4:]),
+        ([moved(CODED[:30], cut=len(CODED)), moved(PACKED), moved(PLAIN)], PLAIN),
+        ([moved(PACKED), moved(PLAIN)], PLAIN),
         ([moved(UPGRADED), moved(FRAME, "sendto"), moved(b"\x81\x05" + PACKED[:5])], UPGRADED),
     ],
-    ids=["at once", "in parts", "and a plain one", "pipelined", "torn heads", "after an upgrade"],
+    ids=[
+        "at once",
+        "in parts",
+        "and a plain one",
+        "pipelined",
+        "torn heads",
+        "a head that is cut",
+        "a body without its head",
+        "after an upgrade",
+    ],
 )
 def test_what_would_have_to_be_unpacked_is_held_back(calls: list[str], kept: bytes, tmp_path: Path) -> None:
     text = trace(OPEN, CONNECT + "0 <0.1>", GET, *calls, "+++ exited with 0 +++")

@@ -56,6 +56,8 @@ class _Moment(NamedTuple):
     line: int = 0
 
 
+Shown = Callable[[Connection, bool, bytes, bool], bytes]
+"""(connection, sent, bytes, whether nothing of them is cut) -> what may be shown: all of them, or the first."""
 _Due = tuple[int, int, _Moment | Move]
 
 
@@ -66,7 +68,7 @@ class Capture:
         connections: those of the tape, by their numbers there, then those over which nothing went.
         moves: the tape, in order of time.
         commands: names of processes.
-        masked: what may be shown of bytes that were sent (True) or received, all of them or the first.
+        masked: see `Shown`.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Capture:
         connections: list[Connection],
         moves: Iterable[Move],
         commands: dict[int, str],
-        masked: Callable[[Connection, bool, bytes], bytes],
+        masked: Shown,
     ) -> None:
         self._moves = moves
         self._masked = masked
@@ -144,7 +146,7 @@ class Capture:
                 comment = ""
 
     def _pieces(self, ends: _Ends, move: Move) -> Iterator[tuple[bytes, int]]:
-        return ((self._masked(ends.connection, move.sent, data), size) for data, size in move.pieces)
+        return ((self._masked(ends.connection, move.sent, data, size == len(data)), size) for data, size in move.pieces)
 
     def _comment(self, move: Move, ends: _Ends) -> str:
         command = self._commands.get(ends.connection.pid or -1, "")

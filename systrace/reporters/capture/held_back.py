@@ -13,6 +13,7 @@ _HEAD = re.compile(rb"HTTP/1\.[01] \d{3}|[A-Z]{3,20} [^ \r\n]{1,8192} HTTP/1\.[0
 _END = re.compile(rb"\r?\n\r?\n")
 _CODED = re.compile(rb"(?im)^(?:content|transfer)-encoding:[ \t]*(?!identity\b|chunked[ \t]*$)[^ \t\r\n]")
 _SWITCHED = re.compile(rb"HTTP/1\.[01] 101")
+_HTTP = "http"
 _COMPRESSED_HEADERS = ("http2", "grpc")
 _LONGEST_HEAD = 64 << 10
 _TAIL = 16  # bytes: a status line may begin in one call and go on in the next
@@ -30,14 +31,25 @@ class HeldBack:
     """One connection of which something may not be shown."""
 
     protocol: str
-    _directions: tuple[_Direction, _Direction] = field(default_factory=lambda: (_Direction(), _Direction()))
+    _directions: tuple[_Direction, ...] = field(default_factory=tuple)
     _switched: bool = False
 
-    def shown(self, sent: bool, data: bytes) -> int:
-        """How many of the next bytes, from the first on, may be shown."""
+    def __post_init__(self) -> None:
+        """A body whose head came before the log began may be coded."""
+        self._directions = tuple(_Direction(coded=self.protocol == _HTTP) for _ in range(2))
+
+    def shown(self, sent: bool, data: bytes, *, whole: bool) -> int:
+        """How many of the next bytes, from the first on, may be shown. Not `whole`: what follows them is not in the log."""
         if self.protocol in _COMPRESSED_HEADERS:
             return 0
-        way, at, shown = self._directions[sent], 0, len(data)
+        way = self._directions[sent]
+        shown = self._shown(way, data)
+        if not whole and way.head is not None:
+            way.head, way.coded = None, True  # its end is not in the log, nor what it says of the body
+        return shown
+
+    def _shown(self, way: _Direction, data: bytes) -> int:
+        at, shown = 0, len(data)
         while at < len(data):
             if self._switched:
                 return min(at, shown)
@@ -60,7 +72,7 @@ class HeldBack:
         """Where it ends in these bytes, which may hold it in part only."""
         assert way.head is not None
         whole = way.head + data[at:]
-        end = _END.search(whole)
+        end = _END.search(whole, max(0, len(way.head) - 3))
         if end is None and len(whole) <= _LONGEST_HEAD:
             way.head = whole
             return len(data)

@@ -7,7 +7,6 @@ and checksums are made. What `-s` cut is a packet longer than what was captured 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from typing import BinaryIO
 
 from systrace import __version__
@@ -15,7 +14,7 @@ from systrace.masking.masks import Masks
 from systrace.model import Analysis, Keep
 from systrace.reporters import Reporter, reporter
 from systrace.reporters.capture import blocks
-from systrace.reporters.capture.conversation import Capture
+from systrace.reporters.capture.conversation import Capture, Shown
 from systrace.reporters.capture.held_back import HeldBack
 from systrace.reporters.layout import PAGE, Layout
 from systrace.traffic.tape import Connection, Tape
@@ -59,15 +58,15 @@ class PcapngReport(Reporter):
             out.write(blocks.packet(each.time_ns, packet.captured, packet.length, clean(each.comment, _COMMENT)))
 
 
-def _masked(masks: Masks) -> Callable[[Connection, bool, bytes], bytes]:
+def _masked(masks: Masks) -> Shown:
     """Secrets that are known by now, wherever they are repeated; and nothing that has to be unpacked first."""
     held: dict[str, HeldBack] = {}
 
-    def masked(connection: Connection, sent: bool, data: bytes) -> bytes:
+    def masked(connection: Connection, sent: bool, data: bytes, whole: bool) -> bytes:
         if masks.shown:
             return data
         known = held.setdefault(connection.uid, HeldBack(connection.protocol))
-        return masks.data(data[: known.shown(sent, data)])
+        return masks.data(data[: known.shown(sent, data, whole=whole)])
 
     return masked
 
