@@ -16,7 +16,7 @@ from systrace.cloud.aws.metadata import hint
 from systrace.cloud.aws.sources import Hint, find
 from tests.cloud.world import World
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FAKE = ROOT / "tests" / "cloud" / "imds.py"
 
 

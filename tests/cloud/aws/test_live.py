@@ -24,7 +24,7 @@ boto3 = pytest.importorskip("boto3")
 pytest.importorskip("moto")
 pytest.importorskip("flask_cors")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 READS = re.compile(r"(describe|get|list)_\w+|filter_log_events")
 # Of a boto3 client, session or paginator: none of these reaches AWS but through `_read`.
 HARMLESS = {"get_credentials", "client", "can_paginate", "get_paginator", "paginate"}
