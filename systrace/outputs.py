@@ -79,6 +79,15 @@ def place(name: str | Path) -> Place:
     return Place(named, path, _kind(named, path, found), -1, key, found.st_mtime_ns)
 
 
+def by_number(target: str) -> str:
+    """The name of a descriptor that is given by its number; all else as it is.
+
+    >>> by_number("2"), by_number("2.log")
+    ('/dev/fd/2', '2.log')
+    """
+    return f"/dev/fd/{int(target)}" if target.isascii() and target.isdecimal() and len(target) < 7 else target
+
+
 def _descriptor(named: str) -> int | None:
     found = _DESCRIPTOR.fullmatch(named)
     return int(found[1]) if found is not None else _STANDARD.get(named)
@@ -345,7 +354,10 @@ def appending(where: Place) -> int:
         if where.kind == "descriptor":
             return where.descriptor
         if where.kind == "new":
-            return os.open(where.path, _NEW | os.O_APPEND, 0o600)
+            try:
+                return os.open(where.path, _NEW | os.O_APPEND, 0o600)
+            except FileExistsError:
+                return appending(place(where.named))  # somebody else has made it just now
         mode = os.O_RDWR if where.kind == "pipe" else os.O_WRONLY | os.O_APPEND
         descriptor = os.open(where.path, mode | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
@@ -353,8 +365,13 @@ def appending(where: Place) -> int:
     return _same(where, descriptor)
 
 
-def write_all(descriptor: int, data: bytes | memoryview, stall_seconds: float = STALL_SECONDS) -> None:
-    """Write it all, waiting at most `stall_seconds` for each piece to be taken.
+def write_all(
+    descriptor: int,
+    data: bytes | memoryview,
+    stall_seconds: float = STALL_SECONDS,
+    within_seconds: float = float("inf"),
+) -> None:
+    """Write it all, waiting at most `stall_seconds` for each piece to be taken, and `within_seconds` for all.
 
     Raises:
         OSError: it cannot be written; TimeoutError where nobody takes it.
@@ -362,7 +379,8 @@ def write_all(descriptor: int, data: bytes | memoryview, stall_seconds: float = 
     view = memoryview(data)
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
+    until = time.monotonic() + within_seconds
     while view:
-        if not poll.poll(stall_seconds * 1000):
+        if not poll.poll(max(0.0, min(stall_seconds, until - time.monotonic())) * 1000):
             raise TimeoutError(errno.ETIMEDOUT, "nobody reads it")
         view = view[os.write(descriptor, view[: select.PIPE_BUF]) :]

@@ -17,7 +17,7 @@ from systrace.capture.keeping import Keep, job_name, new_name
 from systrace.capture.reporting import complain
 from systrace.capture.telling import Told, outlets_of
 from systrace.errors import CaptureError, CommandError, SystraceError, UsageError
-from systrace.outputs import Place, distinct, place
+from systrace.outputs import Place, by_number, distinct, place
 from systrace.reporters.choosing import Wanted
 from systrace.settings import Settings, settings
 from systrace.tracers import TRACERS, Tracer
@@ -261,7 +261,7 @@ def _save_place(plan: Plan, known: Settings) -> Place | None:
 def _live_place(target: str | None) -> Place | None:
     if target is None:
         return None
-    return place(f"/dev/fd/{int(target)}" if target.isdecimal() and len(target) < 7 else target)
+    return place(by_number(target))
 
 
 @contextlib.contextmanager

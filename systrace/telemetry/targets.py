@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 
-from systrace.outputs import Place, RefusedError, place
+from systrace.outputs import Place, RefusedError, by_number, place
 
 
 def own_place(target: str) -> Place:
@@ -15,7 +15,7 @@ def own_place(target: str) -> Place:
     Raises:
         RefusedError: it must not be written, or it is the job's standard input or output.
     """
-    where = place(f"/dev/fd/{int(target)}" if target.isascii() and target.isdecimal() and len(target) < 7 else target)
+    where = place(by_number(target))
     if where.kind == "descriptor" and where.descriptor in (0, 1):
         raise RefusedError(
             f"cannot write {target}: it is the job's own standard {('input', 'output')[where.descriptor]}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from systrace.errors import SystraceError
 from systrace.outputs import RefusedError
 from systrace.telemetry import OUTLETS, JobRun
 from systrace.telemetry.outlets.emf import dimension, event
@@ -171,3 +175,61 @@ def test_several_jobs_share_a_file(failed: JobRun, tmp_path: Path) -> None:
     lines = path.read_bytes().splitlines(keepends=True)
     assert len(lines) == 80
     assert {check(line)["Job"] for line in lines} == {"nightly"}
+
+
+def test_several_jobs_make_a_file(failed: JobRun, tmp_path: Path) -> None:
+    """At the same moment: who comes second finds it there."""
+    for number in range(20):
+        path = tmp_path / f"{number}.json"
+        barrier = threading.Barrier(4)
+
+        def tell(path: Path = path, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            OUTLETS["emf"].tell(failed, str(path), b"")
+
+        with ThreadPoolExecutor(4) as pool:
+            for each in [pool.submit(tell) for _ in range(4)]:
+                each.result()
+        assert len([json.loads(line) for line in path.read_bytes().splitlines()]) == 4
+
+
+def test_a_line_of_its_own(failed: JobRun, tmp_path: Path) -> None:
+    """Also behind what somebody left without its end."""
+    path = tmp_path / "emf.json"
+    path.write_bytes(b'{"half')
+    OUTLETS["emf"].tell(failed, str(path), b"")
+    OUTLETS["emf"].tell(failed, str(path), b"")
+    half, *events = path.read_bytes().splitlines()
+    assert (half, len([json.loads(line) for line in events])) == (b'{"half', 2)
+
+
+def test_a_pipe_without_a_reader_is_said(failed: JobRun, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    began = time.monotonic()
+    with pytest.raises((OSError, SystraceError), match="cannot write"):
+        OUTLETS["emf"].tell(failed, str(tmp_path / "pipe"), b"")
+    assert time.monotonic() - began < 4
+
+
+def test_a_slow_reader_is_not_waited_for_to_the_end(failed: JobRun, tmp_path: Path) -> None:
+    """It takes a page each second; the event has ten."""
+    path, done = tmp_path / "pipe", threading.Event()
+    os.mkfifo(path)
+    kept = os.open(path, os.O_RDWR)
+    fcntl.fcntl(kept, fcntl.F_SETPIPE_SZ, 4096)
+
+    def read() -> None:
+        while not done.wait(1.0):
+            os.read(kept, 4096)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    began = time.monotonic()
+    try:
+        with pytest.raises((OSError, SystraceError)):
+            OUTLETS["emf"].tell(replace(failed, evidence=("\u00e9" * 399,) * 20), str(path), b"")
+        assert time.monotonic() - began < 4
+    finally:
+        done.set()
+        reader.join()
+        os.close(kept)

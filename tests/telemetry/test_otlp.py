@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from systrace.errors import SystraceError, UsageError
+from systrace.telemetry import OUTLETS
 from systrace.telemetry.outlets.otlp import endpoint, post
 
 SLOWEST_S = 2.6  # two of the promise, the rest for a busy machine
@@ -141,3 +142,13 @@ def test_no_password_in_it() -> None:
     """ps(1) would show it."""
     with pytest.raises(UsageError, match="OTEL_EXPORTER_OTLP_HEADERS"):
         endpoint("http://user:secret@localhost")
+
+
+@pytest.mark.parametrize("headers", ["authorization: Bearer s3cr3t=", "authorization=Bearer%20s3cr3t%0A", "a b=s3cr3t"])
+def test_headers_that_are_none_are_said_without_them(headers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", headers)
+    with pytest.raises(SystraceError, match="OTEL_EXPORTER_OTLP_HEADERS") as before:
+        OUTLETS["otlp"].checked("http://127.0.0.1:1")
+    with pytest.raises(SystraceError, match="OTEL_EXPORTER_OTLP_HEADERS") as after:
+        post("http://127.0.0.1:1", b"{}")
+    assert "s3cr3t" not in f"{before.value}{after.value}"

@@ -33,8 +33,10 @@ Resources:
         - MetricNamespace: {namespace}
           MetricName: LostConnections
           MetricValue: "1"
-          DefaultValue: 0
           Unit: Count
+          Dimensions:
+            - Key: Job
+              Value: $.Job
   JobFailed:
     Type: AWS::CloudWatch::Alarm
     Properties:
@@ -89,6 +91,9 @@ Resources:
       AlarmDescription: !Sub "The path lost a connection of ${{Job}} without a word"
       Namespace: {namespace}
       MetricName: LostConnections
+      Dimensions:
+        - Name: Job
+          Value: !Ref Job
       Statistic: Sum
       Period: 60
       EvaluationPeriods: 1

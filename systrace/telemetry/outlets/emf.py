@@ -10,15 +10,17 @@ import errno
 import json
 import os
 import stat
+import time
 from typing import Any
 
-from systrace.outputs import Place, appending, write_all
+from systrace.outputs import Place, appending, write_all, writing
 from systrace.telemetry import TELL_SECONDS, JobRun, Outlet, outlet
 from systrace.telemetry.measures import MEASURES, NAMESPACE
 from systrace.telemetry.targets import own_place
 from systrace.words import clean, safe
 
 DIMENSIONS = (("Job",), ("Job", "Cause"))
+_ERRORS = 2  # the job writes there, too, and may have left a line without its end
 _LONGEST_DIMENSION = 250  # characters
 _LONGEST_TEXT = 2000
 _MOST_EVIDENCE = 20  # lines
@@ -38,10 +40,15 @@ class Emf(Outlet):
 
     def tell(self, run: JobRun, target: str, report: bytes | memoryview) -> None:
         """Add the event at the end."""
-        where = own_place(target)
+        where, began = own_place(target), time.monotonic()
+        line = json.dumps(event(run), separators=(",", ":")).encode() + b"\n"
+        if where.kind == "pipe":  # without a reader it would be lost without a word
+            with writing(where) as out:
+                write_all(out.fileno(), line, within_seconds=TELL_SECONDS - (time.monotonic() - began))
+            return
         descriptor = appending(where)
         try:
-            _add(descriptor, json.dumps(event(run), separators=(",", ":")).encode() + b"\n")
+            _add(descriptor, line)
         except OSError as error:
             raise OSError(error.errno, f"cannot write {where.named}: {error.strerror}") from None
         finally:
@@ -53,11 +60,23 @@ def _add(descriptor: int, line: bytes) -> None:
     """In a file by one write(2), so that two jobs may share it; a line for which there is no room is taken back."""
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
-        write_all(descriptor, line, TELL_SECONDS)
-    elif (written := os.write(descriptor, line)) < len(line):
+        shared = descriptor == _ERRORS and not os.isatty(descriptor)
+        write_all(descriptor, b"\n" * shared + line, within_seconds=TELL_SECONDS)
+        return
+    line = b"\n" * _torn(descriptor, found.st_size) + line
+    if (written := os.write(descriptor, line)) < len(line):
         if os.fstat(descriptor).st_size == found.st_size + written:
             os.ftruncate(descriptor, found.st_size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _torn(descriptor: int, size: int) -> bool:
+    """Whether the file's last line has no end; of one that can't be read it may."""
+    try:
+        with open(f"/proc/self/fd/{descriptor}", "rb") as file:  # noqa: PTH123 (the descriptor itself is for writing only)
+            return size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+    except OSError:
+        return size > 0
 
 
 def event(run: JobRun) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Metrics(Outlet):
         mode = stat.S_IMODE(where.path.stat().st_mode) if where.kind == "file" else _MODE
         with writing(where) as out:
             if not where.is_file:
-                write_all(out.fileno(), data, TELL_SECONDS)
+                write_all(out.fileno(), data, within_seconds=TELL_SECONDS)
                 return
             out.write(data)
             out.flush()

@@ -6,6 +6,7 @@ Headers, such as a token, come from OTEL_EXPORTER_OTLP_HEADERS, as OpenTelemetry
 from __future__ import annotations
 
 import os
+import re
 import threading
 from typing import IO, TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 PATH = "/v1/traces"
 _HEADERS = ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
+_VALUE = re.compile(r"[!-~](?:[\t -~]*[!-~])?|")
 _MOST_ANSWER = 1 << 16  # bytes
 
 
@@ -32,8 +35,9 @@ class Otlp(Outlet):
     report = "otlp"
 
     def checked(self, target: str) -> None:
-        """It is a URL."""
+        """It is a URL, and the headers are headers."""
         endpoint(target)
+        _given_headers()
 
     def tell(self, run: JobRun, target: str, report: bytes | memoryview) -> None:
         """Send what there is."""
@@ -77,7 +81,8 @@ def post(url: str, body: bytes, most_s: float = TELL_SECONDS) -> None:
         try:
             _post(where, body, most_s)
         except Exception as error:  # noqa: BLE001 (a collector may answer whatever it likes)
-            failed[0] = str(getattr(error, "reason", "") or error) or type(error).__name__
+            said = "" if isinstance(error, ValueError) else str(getattr(error, "reason", "") or error)
+            failed[0] = said or type(error).__name__  # a ValueError quotes what it does not like: a header with a token
         else:
             failed.clear()
 
@@ -106,8 +111,21 @@ def _post(where: str, body: bytes, most_s: float) -> None:
 
 
 def _given_headers() -> dict[str, str]:
-    """`name=value,name=value`, values percent-encoded (https://opentelemetry.io/docs/specs/otel/protocol/exporter/)."""
+    """`name=value,name=value`, values percent-encoded (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
+
+    Raises:
+        UsageError: they are none (RFC 9110 5.6.2, 5.5).
+    """
     from urllib.parse import unquote
 
-    pairs = [pair.partition("=") for name in _HEADERS for pair in os.environ.get(name, "").split(",")]
-    return {name.strip(): unquote(value.strip()) for name, equals, value in pairs if equals and name.strip()}
+    found: dict[str, str] = {}
+    for variable in _HEADERS:
+        for pair in os.environ.get(variable, "").split(","):
+            name, equals, value = pair.partition("=")
+            name, value = name.strip(), unquote(value.strip())
+            if not equals:
+                continue
+            if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+                raise UsageError(f"{variable}: it is not NAME=VALUE,...")  # and holds secrets: not shown
+            found[name] = value
+    return found
