@@ -6,11 +6,14 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import json
 import os
 import stat
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from systrace.outputs import Place, appending, write_all, writing
@@ -20,6 +23,7 @@ from systrace.telemetry.targets import own_place
 from systrace.words import clean, safe
 
 DIMENSIONS = (("Job",), ("Job", "Cause"))
+_SOON_S = 0.005
 _ERRORS = 2  # the job writes there, too, and may have left a line without its end
 _LONGEST_DIMENSION = 250  # characters
 _LONGEST_TEXT = 2000
@@ -63,11 +67,33 @@ def _add(descriptor: int, line: bytes) -> None:
         shared = descriptor == _ERRORS and not os.isatty(descriptor)
         write_all(descriptor, b"\n" * shared + line, within_seconds=TELL_SECONDS)
         return
-    line = b"\n" * _torn(descriptor, found.st_size) + line
-    if (written := os.write(descriptor, line)) < len(line):
-        if os.fstat(descriptor).st_size == found.st_size + written:
-            os.ftruncate(descriptor, found.st_size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with _alone(descriptor):
+        size = os.fstat(descriptor).st_size
+        line = b"\n" * _torn(descriptor, size) + line
+        if (written := os.write(descriptor, line)) < len(line):
+            if os.fstat(descriptor).st_size == size + written:
+                os.ftruncate(descriptor, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@contextlib.contextmanager
+def _alone(descriptor: int) -> Iterator[None]:
+    """No other systrace writes there meanwhile; whoever stands still with the lock is not waited for."""
+    until = time.monotonic() + TELL_SECONDS / 2
+    locked = False
+    while not locked and time.monotonic() < until:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except BlockingIOError:
+            time.sleep(_SOON_S)
+        except OSError:  # a file system without locks
+            break
+    try:
+        yield
+    finally:
+        if locked:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _torn(descriptor: int, size: int) -> bool:
