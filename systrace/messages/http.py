@@ -177,3 +177,14 @@ def request_summary(method: str, target: str) -> str:
     """ "GET /path", printable and short."""
     text = f"{method} {target}"
     return text if len(text) <= 200 and text.isprintable() else printable(text.encode("utf-8", "replace"))
+
+
+def bare_host(host: str) -> str:
+    """A host without its port, to compare.
+
+    >>> bare_host("API.example:443"), bare_host("[2001:db8::1]:80"), bare_host("2001:db8::1")
+    ('api.example', '2001:db8::1', '2001:db8::1')
+    """
+    name, colon, port = host.rpartition(":")
+    cut = colon and port.isdecimal() and (":" not in name or name.endswith("]"))
+    return (name if cut else host).strip("[]").rstrip(".").lower()

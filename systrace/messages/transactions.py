@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from systrace.messages.dns import DnsMessage
-from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse
+from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse, bare_host
 from systrace.messages.tls import TlsHello
 from systrace.model import Attempt, Endpoint, Evidence, Socket
 
@@ -186,17 +186,6 @@ def _host(request: HttpRequest, socket: Socket | None) -> str:
         return host
     end = None if socket is None else socket.peer if request.direction == "sent" else socket.local
     return str(end) if end is not None else f"{host}…" if host else ""
-
-
-def bare_host(host: str) -> str:
-    """A host without its port, to compare.
-
-    >>> bare_host("API.example:443"), bare_host("[2001:db8::1]:80"), bare_host("2001:db8::1")
-    ('api.example', '2001:db8::1', '2001:db8::1')
-    """
-    name, colon, port = host.rpartition(":")
-    cut = colon and port.isdecimal() and (":" not in name or name.endswith("]"))
-    return (name if cut else host).strip("[]").rstrip(".").lower()
 
 
 def _attempt(socket: Socket | None) -> Attempt | None:

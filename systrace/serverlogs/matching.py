@@ -6,7 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from systrace.messages.transactions import Exchange, bare_host, exchanges
+from systrace.messages.http import bare_host
+from systrace.messages.transactions import Exchange, exchanges
 from systrace.model import Evidence, Socket
 from systrace.observations import Observation
 from systrace.serverlogs import Entry
