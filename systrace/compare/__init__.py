@@ -94,6 +94,8 @@ def _shown(known: Known, steps: Sequence[Step]) -> Shown:
         style.succeeded and bool(SOCKET_OPTIONS & style.syscalls or known.evidence.source.facts),
         all(process.traced for process in known.evidence.processes.values()),
         known.analysis.verdict.outcome == "inconclusive",
+        bool(_READS & style.syscalls),
+        not known.evidence.forgotten.made,
     )
 
 

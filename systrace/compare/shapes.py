@@ -11,9 +11,23 @@ _UUID = re.compile(r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b")
 _DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d(?::?\d\d){0,2}(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?\b")
 _HEX = re.compile(r"(?i)(?<![0-9a-z])(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,}(?![0-9a-z])")
 _ID = re.compile(r"(?<![\w])(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{20,}(?![\w])")
+_TANGLED = re.compile(  # k3j9x: letters and digits in turn; not v2, utf8, i18n
+    r"(?<![^\W_])(?:[A-Za-z]+\d+[A-Za-z]+\d|\d+[A-Za-z]+\d+[A-Za-z])[A-Za-z0-9]*(?![^\W_])"
+)
 _RANDOM = re.compile(r"(?<=tmp[._-])\w{6,}|(?<=tmp)(?=\w*\d)\w{6,}")  # mkstemp(3)
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+(?![A-Za-z0-9])|\d{3,}")
 _REPEATED = re.compile(r"\{n\}(?:[-_.:,]\{n\})+")
+_PLACEHOLDERS = (
+    (_UUID, "{id}"),
+    (_DATE, "{date}"),
+    (_RANDOM, "{id}"),
+    (_HEX, "{id}"),
+    (_ID, "{id}"),
+    (_TANGLED, "{id}"),
+)
+
+_TOKENS = re.compile(r"[A-Za-z0-9]+")
+_DIGITS = re.compile(r"\d")
 
 _LITERAL = re.compile(r"'(?:[^'\\]|''|\\.)*(?:'|$)|(?<=[\s(=,<>])[-+]?\d[\d.eE+-]*\b")
 _LIST = re.compile(r"\(\s*\?(?:\s*,\s*\?)*\s*\)(?:\s*,\s*\(\s*\?(?:\s*,\s*\?)*\s*\))*")
@@ -26,11 +40,31 @@ def words_shape(text: str) -> str:
 
     >>> words_shape("part-00017-9f2ab41c-2026-11-29.csv"), words_shape("v1"), words_shape("tmp.Xa8bQ2kL/job.sh")
     ('part-{n}-{id}-{date}.csv', 'v1', 'tmp.{id}/job.sh')
+    >>> words_shape("jobs/k3j9x"), words_shape("i18n/utf8")
+    ('jobs/{id}', 'i18n/utf8')
     """
     text = _MASK.sub("{secret}", text[:_MOST])
-    for pattern, name in ((_UUID, "{id}"), (_DATE, "{date}"), (_RANDOM, "{id}"), (_HEX, "{id}"), (_ID, "{id}")):
+    for pattern, name in _PLACEHOLDERS:
         text = pattern.sub(name, text)
     return _REPEATED.sub("{n}", _NUMBER.sub("{n}", text))
+
+
+def only_ids_differ(one: str, other: str) -> bool:
+    """Two shapes differ in nothing but words that look drawn: as long, letters and digits in both, others of both.
+
+    >>> only_ids_differ("/jobs/x2kq/state", "/jobs/m7pa/state"), only_ids_differ("/v1/jobs", "/v2/jobs")
+    (True, False)
+    """
+    if _TOKENS.sub("", one) != _TOKENS.sub("", other):
+        return False
+    differing = [pair for pair in zip(_TOKENS.findall(one), _TOKENS.findall(other), strict=True) if len(set(pair)) == 2]
+    return all(
+        len(a) == len(b) and _mixed(a) and _mixed(b) and _DIGITS.sub("", a) != _DIGITS.sub("", b) for a, b in differing
+    )
+
+
+def _mixed(word: str) -> bool:
+    return word.isalnum() and not word.isalpha() and not word.isdigit()
 
 
 def url_shape(target: str) -> str:

@@ -11,7 +11,12 @@ from systrace.compare.weighing import TIMES, difference
 from systrace.words import duration
 
 _LEAST_NS = 100_000_000
-_FEW_OF, _LONG_NS = 8, 1_000_000_000  # less than one of eight, by less than this: the machine was busy
+_FEW_OF, _MANY, _MANY_OF = (
+    8,
+    5,
+    20,
+)  # one of eight, or five and one of twenty; less, and by less than this: a busy machine
+_LONG_NS = 1_000_000_000
 _WHOLE_SECONDS = 1_000_000_000  # strace -t
 _WHOLE_JOB_NS = 5_000_000_000  # what tracers cost a job that does much beside its steps
 _SLOWER, _FASTER, _WHOLE_JOB = 40, 8, 12  # as in `weighing`
@@ -57,7 +62,7 @@ def _of_group(name: str, group: list[tuple[int, Pair]], least: int) -> Iterator[
             for at, (b, n) in enumerate(zip(before, now, strict=True))
             if _far(*((b, n) if slower else (n, b)), least)
         ]
-        if not far or (len(far) * _FEW_OF < len(group) and now[far[0]] - before[far[0]] < _LONG_NS):
+        if not far or (_few(len(far), len(group)) and now[far[0]] - before[far[0]] < _LONG_NS):
             continue
         order, pair = by_now[far[0]]
         assert pair.bad is not None
@@ -67,6 +72,10 @@ def _of_group(name: str, group: list[tuple[int, Pair]], least: int) -> Iterator[
         told = difference("time", _SLOWER if slower else _FASTER, text, pair, duration(then), duration(this))
         yield replace(told, order=order, count=len(far), of=len(group), slower_s=(this - then) / 1e9)
         return
+
+
+def _few(some: int, of: int) -> bool:
+    return some * _FEW_OF < of and (some < _MANY or some * _MANY_OF < of)
 
 
 def _far(low: int, high: int, least: int) -> bool:

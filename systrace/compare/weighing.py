@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from systrace.compare.nouns import BAD, CONNECTION, GOOD, LOOKUP, PROCESS, REQUEST, Difference, Key, Pair, Step
-from systrace.compare.shapes import words_shape
+from systrace.compare.shapes import only_ids_differ, words_shape
 from systrace.compare.steps import broke_later
 from systrace.words import size
 
@@ -36,6 +36,8 @@ class Shown(NamedTuple):
     options: bool  # setsockopt(2) would be there
     children: bool  # what they did is there
     unclear: bool  # the verdict: too little is there to tell whether something failed
+    bytes: bool = True  # read(2) or write(2) are there
+    all: bool = True  # connections that ended well were not too many to be kept
 
 
 def of_steps(pairs: Sequence[Pair], good: Shown, bad: Shown) -> list[Difference]:
@@ -101,6 +103,8 @@ def _of_both(good: Step, bad: Step, before: Shown, now: Shown) -> Iterator[Diffe
     pair = Pair(good, bad)
     unclear = (now.unclear and not bad.failed) or (before.unclear and not good.failed)
     unclear = unclear or (broke_later(good) and broke_later(bad))  # what each log lets it be called; `culprit` compares
+    unclear = unclear or (broke_later(bad) and now.bytes > before.bytes)  # the other could not show it
+    unclear = unclear or (broke_later(good) and before.bytes > now.bytes)
     if good.outcome and bad.outcome and good.outcome != bad.outcome and not unclear:
         weight = _HEALED if good.failed and not bad.failed else _FAILS if bad.failed else _OUTCOME
         if bad.key.kind == PROCESS:
@@ -130,7 +134,8 @@ def _of_peers(pair: Pair, good: Step, bad: Step) -> Iterator[Difference]:
         yield difference("peer", _PEER, text, pair, good.peer, bad.peer)
     elif one.shape != other.shape and _CUT not in good.exact + bad.exact:
         text = f"{bad.text} in {BAD}, where {GOOD} had {good.text}"
-        yield difference("request", _OTHER, text, pair, good.text, bad.text)
+        weight = MINOR if only_ids_differ(one.shape, other.shape) else _OTHER
+        yield difference("request", weight, text, pair, good.text, bad.text)
 
 
 def _others(one: str, other: str) -> bool:
@@ -168,6 +173,8 @@ def _of_one(step: Step, in_bad: bool, good: Shown, bad: Shown, mute: frozenset[s
     if step.failed and key.kind != PROCESS:
         weight = _HEALED if not in_bad else _LOOKUP if key.kind == LOOKUP else _EXTRA_FAILURE
         yield _alone(f"{step.text}{told}, only in {side}", weight, pair, step, in_bad)
+    elif key.kind in (CONNECTION, REQUEST) and not (good.all and bad.all):
+        return  # those that ended well, and what was asked over them, were counted only
     elif not theirs:
         if weight := _weight_alone(step):
             yield _alone(f"{step.text}{told}, only in {side}", weight, pair, step, in_bad)

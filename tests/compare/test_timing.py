@@ -70,3 +70,10 @@ def test_a_clock_of_whole_seconds() -> None:
 def test_the_job_itself_was_slow() -> None:
     (told,) = differences(pages(0.01), pages(0.01, pause=20))
     assert told.text.startswith("the whole job took 20.0 s in BAD")
+
+
+def test_a_tenth_of_many_is_no_busy_machine() -> None:
+    many = [0.05] * 100
+    (told,) = differences(pages(*many), pages(*many[10:], *[0.3] * 10))
+    assert (told.count, told.of, told.good, told.bad) == (10, 100, "50 ms", "300 ms")
+    assert not differences(pages(*many), pages(*many[4:], *[0.3] * 4))

@@ -93,3 +93,53 @@ def test_minor_things_are_told_beside_others_only() -> None:
     told = compared(run(10, "--all", 0), run(7, "--new", 3)).differences
     assert [each.kind for each in told] == ["outcome", "count", "arguments"]
     assert (told[1].good, told[1].bad) == ("10", "7")
+
+
+def several(count: int) -> Log:
+    """As many connections, one request over each."""
+    log = Log(Style(pid=100 + count))
+    log.begins("many.py")
+    for number in range(count):
+        fd = log.connects("192.0.2.10")
+        log.fetches(fd, f"/rows/{number}")
+        log.closes(fd)
+    log.ends()
+    return log
+
+
+def test_what_was_too_much_to_be_kept_is_not_missing() -> None:
+    few, many = several(40).analysis(), several(2600).analysis()
+    assert many.evidence.forgotten.made
+    assert kinds(compare(few, many)) == {"time"}  # of the whole job
+    assert not compare(many, few).differences
+    assert kinds(compare(few, several(120).analysis())) == {"count"}
+
+
+def asked(path: str) -> Log:
+    log = Log(Style())
+    log.begins("poll.py")
+    log.fetches(log.connects("192.0.2.10"), path)
+    log.ends()
+    return log
+
+
+def test_ids_that_are_drawn_are_no_difference() -> None:
+    assert not compared(asked("/jobs/k3j9x/log"), asked("/jobs/p7w2q/log")).differences
+    assert not compared(asked("/jobs/x2kq/log"), asked("/jobs/m7pa/log")).differences
+    assert kinds(compared(asked("/v1/jobs"), asked("/v2/jobs"))) == {"request"}
+
+
+def test_what_only_one_log_can_show_became_of_a_connection() -> None:
+    """The same job, recorded with -e trace=network and with all calls: its last read(2) is in one of them."""
+
+    def log(reads: bool) -> Log:
+        made = Log(Style())
+        made.begins("fetch.py")
+        fd = made.connects("192.0.2.10", 9000)
+        made.asks(fd, "HELLO|")
+        if reads:
+            made.call(f"read({fd}, 0x7ffc, 4096) = -1 ECONNRESET (Connection reset by peer)")
+        made.ends()
+        return made
+
+    assert "outcome" not in kinds(compared(log(False), log(True))) | kinds(compared(log(True), log(False)))
