@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 import threading
@@ -12,7 +13,8 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Name -> plug-in, filled by importing every module of one package when first read.
+    """Name -> plug-in, filled by importing every module of one package when first read; of a name that is a module's, that
+    module alone.
 
     Raises:
         ValueError: two modules claim the same name.
@@ -47,6 +49,11 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._entries
 
     def __getitem__(self, name: str) -> T:
+        if not self._begun and name.isidentifier():
+            with self._lock, contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(f"{self._package}.{name}")
+            if name in self._entries:
+                return self._entries[name]
         return self._load()[name]
 
     def __iter__(self) -> Iterator[str]:

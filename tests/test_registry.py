@@ -50,3 +50,19 @@ def test_a_name_belongs_to_one_plug_in(package: Path) -> None:
     (package / "thief.py").write_text(ENTRY.format(package=package.name, name="first", value=9))
     with pytest.raises(ValueError, match="'first' is registered twice"):
         list(registry_of(package))
+
+
+def test_one_that_has_its_modules_name_is_imported_alone(package: Path) -> None:
+    """A report as a table needs no other format."""
+    registry = registry_of(package)
+    assert registry["second"] == 2
+    assert f"{package.name}.first" not in sys.modules
+    assert list(registry) == ["first", "second"]
+
+
+def test_what_a_plug_in_lacks_is_told(package: Path) -> None:
+    """A module that it imports and that is missing is not taken for a plug-in that does not exist."""
+    (package / "broken.py").write_text("import a_module_that_nobody_has\n")
+    registry = registry_of(package)
+    with pytest.raises(ModuleNotFoundError, match="a_module_that_nobody_has"):
+        registry["broken"]

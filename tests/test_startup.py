@@ -50,6 +50,20 @@ def test_the_version_needs_no_command_line() -> None:
     assert not [name for name in modules if name.startswith(("systrace.commands", "typer", "re."))]
 
 
+def test_a_report_imports_no_other_format(tmp_path: Path) -> None:
+    """Nine of ten formats bring a library of their own."""
+    log = tmp_path / "short.strace"
+    log.write_text(
+        '9 1.0 execve("/bin/true", ["true"], 0x1) = 0\n9 1.1 exit_group(0) = ?\n9 1.2 +++ exited with 0 +++\n'
+    )
+    for form, own in (("table", "table"), ("json", "json"), ("markdown", "markdown")):
+        modules = imported("parse", "--format", form, str(log))
+        formats = {name.rpartition(".")[2] for name in modules if name.startswith("systrace.reporters.formats.")}
+        assert own in formats
+        assert not formats & {"har", "html", "junit", "otlp", "pcapng", "perfetto"}
+        assert "ssl" not in modules
+
+
 def test_a_command_imports_no_other_command() -> None:
     """Their options would all be made, and thrown away."""
     modules = imported("parse", "--help")
