@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from systrace.dataclass import dataclass
 from systrace.errors import UsageError
 
 

@@ -18,10 +18,10 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from systrace.dataclass import dataclass
 from systrace.errors import UsageError
 
 READER_SECONDS = 2.0  # for a named pipe's reader to come

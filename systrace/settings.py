@@ -16,9 +16,10 @@ from __future__ import annotations
 import functools
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from systrace.dataclass import dataclass
 
 HOST = Path("/etc/systrace.toml")
 PREFIX = "SYSTRACE_"

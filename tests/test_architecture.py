@@ -18,7 +18,7 @@ PACKAGE = ROOT / "systrace"
 TESTS = ROOT / "tests"
 
 FOUNDATION = frozenset(
-    "model look masking messages errors registry annotations calls idle_limits keepalive words story shell outputs "
+    "model look masking messages errors registry dataclass annotations calls idle_limits keepalive words story shell outputs "
     "settings units compiled _scanner traffic observations course".split()
 )
 STAGES: dict[str, set[str]] = {  # stage -> what it may import beside the foundation and itself

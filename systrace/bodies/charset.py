@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.messages.body import Body
 from systrace.messages.problem import position, printable
 from systrace.messages.sniffing import bom

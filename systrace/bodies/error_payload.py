@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from systrace.bodies.json_body import json_value
 from systrace.bodies.xml_body import root
+from systrace.dataclass import dataclass
 from systrace.messages.body import Body
 from systrace.messages.problem import printable
 

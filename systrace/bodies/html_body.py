@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 
 from systrace.bodies.charset import text_of
+from systrace.dataclass import dataclass
 from systrace.messages.body import Body
 from systrace.messages.problem import printable
 

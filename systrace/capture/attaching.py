@@ -8,7 +8,7 @@ import signal
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from systrace.calls import FOLLOWED
@@ -25,6 +25,7 @@ from systrace.capture.reporting import complain
 from systrace.capture.signals import Relay
 from systrace.capture.spool import Spool
 from systrace.capture.watching import Watcher
+from systrace.dataclass import dataclass
 from systrace.errors import CaptureError, SystraceError, UsageError
 from systrace.kernel.permission import refusal
 from systrace.kernel.snapshot import still_running

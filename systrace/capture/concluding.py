@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from systrace.capture.answers import Answer, Report, Spool, part
 from systrace.capture.telling import verdict_of
+from systrace.dataclass import dataclass
 from systrace.errors import SystraceError
 
 if TYPE_CHECKING:

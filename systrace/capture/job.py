@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from systrace.capture.status_line import StatusLine
 from systrace.capture.telling import name_of, outlets_of, tell, tell_unstarted
 from systrace.capture.tls_keys import KeyFile
 from systrace.capture.watching import Observer, Watcher
+from systrace.dataclass import dataclass
 from systrace.errors import CaptureError, CommandError, SystraceError
 from systrace.outputs import appending, write_all
 from systrace.tracers import Capture, Request, Tracer, untraced

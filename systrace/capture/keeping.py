@@ -11,9 +11,9 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from systrace.dataclass import dataclass
 from systrace.errors import UsageError
 from systrace.units import seconds, size
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from systrace.capture.concluding import report_of
 from systrace.capture.reporting import complain
+from systrace.dataclass import dataclass
 from systrace.errors import CaptureError
 from systrace.kernel.naming import may_look
 from systrace.kernel.snapshot import still_there, take

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO
 
 from systrace.capture.answers import Report
 from systrace.capture.reporting import ReportTo, complain
+from systrace.dataclass import dataclass
 from systrace.errors import SystraceError
 from systrace.outputs import Place, RefusedError, distinct, place, write_all, writing
 from systrace.reporters.choosing import Wanted

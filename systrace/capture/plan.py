@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from systrace.capture.keepalive import Keepalives
 from systrace.capture.keeping import Keep, job_name, new_name
 from systrace.capture.reporting import complain
 from systrace.capture.telling import Told, outlets_of
+from systrace.dataclass import dataclass
 from systrace.errors import CaptureError, CommandError, SystraceError, UsageError
 from systrace.outputs import Place, by_number, distinct, place
 from systrace.reporters.choosing import Wanted

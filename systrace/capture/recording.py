@@ -17,10 +17,10 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from systrace.dataclass import dataclass
 from systrace.errors import CaptureError, MissingExtraError
 from systrace.outputs import Place, beside
 

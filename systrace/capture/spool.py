@@ -20,11 +20,12 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 from systrace.capture.guard import Guard
+from systrace.dataclass import dataclass
 from systrace.tracers.heir import GUARDED, Heir
 from systrace.tracers.waiting import pidfd, wait_any
 

@@ -14,11 +14,11 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from systrace.capture.reporting import complain, words
 from systrace.capture.watching import Watcher
+from systrace.dataclass import dataclass
 from systrace.tracers.waiting import Running
 
 if TYPE_CHECKING:

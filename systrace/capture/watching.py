@@ -11,11 +11,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from systrace.capture.process_tree import descendants
 from systrace.capture.reporting import complain, words
+from systrace.dataclass import dataclass
 from systrace.tracers.waiting import Running
 
 if TYPE_CHECKING:

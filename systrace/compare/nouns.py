@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
+
+from systrace.dataclass import dataclass
 
 GOOD, BAD = "GOOD", "BAD"  # as people read them
 

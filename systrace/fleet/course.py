@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from systrace import __version__
+from systrace.dataclass import dataclass
 from systrace.errors import SystraceError, UsageError
 from systrace.fleet.bucket import Bucket
 from systrace.fleet.finding import Found, Shard, find
@@ -34,7 +34,7 @@ class Plan:
     into: str | None = None  # None: only the page is wanted
     recursive: bool = False
     jobs: int = 1
-    shard: Shard = Shard()  # noqa: RUF009 (frozen)
+    shard: Shard = Shard()
     limits: Sequence[Limit] = ()
     redact_names: bool = False
     path_pattern: str | None = None

@@ -12,8 +12,8 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.errors import InputError, UsageError
 from systrace.fleet.objects import is_url, listed
 from systrace.sources.logfile import siblings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from systrace.dataclass import dataclass
 
 SILENCE_S = 300  # of a connection, after which the first NAT gateways and balancers forget it (AWS: 350)
 

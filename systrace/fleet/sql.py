@@ -9,10 +9,10 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from systrace.dataclass import dataclass
 from systrace.errors import MissingExtraError, UsageError
 from systrace.fleet.store import SUFFIX, live_parts
 from systrace.fleet.tables import TABLES, Table

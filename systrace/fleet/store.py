@@ -20,10 +20,11 @@ import secrets
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from systrace.dataclass import dataclass
 from systrace.errors import InputError, UsageError
 from systrace.fleet.tables import KEY, TABLES
 from systrace.fleet.task import Result

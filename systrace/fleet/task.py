@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from systrace import __version__
+from systrace.dataclass import dataclass
 from systrace.errors import InputError
 from systrace.fleet.finding import Found, PathPattern, key_of
 from systrace.fleet.objects import is_url, opened

@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.idle_limits import known
 from systrace.keepalive import ADVISED_SYSCTLS
 from systrace.kernel import facts, pidfd

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.errors import CaptureError, UsageError
 from systrace.kernel import pidfd, procfs
 from systrace.kernel.permission import refusal

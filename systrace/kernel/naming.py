@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from systrace.dataclass import dataclass
 from systrace.kernel import procfs
 
 YOUNG_S = 2.0  # so long a new process is looked at in each round: between fork and execve it has its parent's name

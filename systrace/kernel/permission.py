@@ -7,9 +7,9 @@ mode checking", and Documentation/admin-guide/LSM/Yama.rst.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from systrace.dataclass import dataclass
 from systrace.kernel.procfs import read, stat_of, status_of, task_ids
 
 CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_NET_ADMIN = 19, 21, 12  # linux/capability.h

@@ -13,10 +13,10 @@ import re
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from systrace.dataclass import dataclass
 from systrace.words import clean
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.kernel.addresses import ip_endpoint, unix_endpoint
 from systrace.kernel.netns import call_in
 from systrace.kernel.procfs import read

@@ -6,9 +6,10 @@ import contextlib
 import os
 import re
 import socket
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from systrace import calls
+from systrace.dataclass import dataclass
 from systrace.kernel import procfs, sock_diag
 from systrace.kernel.calls import decode
 from systrace.kernel.interest import followed

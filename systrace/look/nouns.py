@@ -5,8 +5,9 @@ Times are `int` nanoseconds (`_ns`) or milliseconds (`_ms`, as the kernel counts
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from systrace.dataclass import dataclass
 from systrace.model import Endpoint, Keepalive
 
 LONG_S = 60.0  # below this a wait without an end may just be slow: no default of a client library is shorter

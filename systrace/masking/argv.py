@@ -68,9 +68,14 @@ def _option(program: bytes, before: bytes, word: bytes) -> Spans:
     return []
 
 
+def is_no_command(text: bytes) -> bool:
+    """No word of it is an option."""
+    return b"-" not in text or _OPTION.search(text) is None
+
+
 def command_line_spans(text: bytes) -> Spans:
     """Where secrets are in a command line: `sh -c "…"`, a step of a report, what a cron mail quotes."""
-    if is_innocent(text) and _OPTION.search(text) is None:  # most are: a word at a time takes long
+    if is_innocent(text) and is_no_command(text):  # most are: a word at a time takes long
         return []
     words, places = [], []
     spans: Spans = []

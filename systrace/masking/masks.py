@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import unquote_to_bytes
 
-from systrace.masking.argv import argument_spans, command_line_spans
-from systrace.masking.fields import Spans, secret_spans, united, whole_span, within
+from systrace.masking.argv import argument_spans, command_line_spans, is_no_command
+from systrace.masking.fields import Spans, is_innocent, secret_spans, united, whole_span, within
 from systrace.masking.traced import Place, apart, argv_places, escaped_places, string_places
 
 _LEAST = 5  # bytes: of shorter secrets only the field is masked
@@ -132,6 +132,8 @@ class Masks:
 
     def places(self, text: bytes, argv: bool = False) -> list[Place]:
         """Where secrets are in a line of strace, or in other text."""
+        if not (self._new or self._elsewhere) and is_innocent(text) and is_no_command(text) and b'"' not in text:
+            return []
         places = [(start, end, text[start:end]) for start, end in self.spans(text)]
         if b" -" in text or b"=" in text:
             places += [(start, end, text[start:end]) for start, end in command_line_spans(text)]

@@ -109,9 +109,7 @@ def _streams(analysis: Analysis) -> Iterator[bytes]:
         for event in finding.evidence:
             if isinstance(event, Sent | Received):
                 yield _joined([event])
-    for message in evidence.messages:
-        if isinstance(message, HttpMessage):
-            yield message.head
+    yield from dict.fromkeys(message.head for message in evidence.messages if isinstance(message, HttpMessage))
 
 
 def _joined(events: list[Sent | Received]) -> bytes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.messages.problem import Problem
 
 CONTENT_LIMIT = 16 << 20  # bytes; a bomb ends here

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from systrace.dataclass import dataclass
 from systrace.model import Message
 
 

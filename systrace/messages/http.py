@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.messages.body import Body
 from systrace.messages.problem import printable
 from systrace.model import Message
@@ -49,7 +49,10 @@ class HttpMessage(Message):
     def header(self, name: str, default: str | None = None) -> str | None:
         """The first value of a field, by its name in any case."""
         name = name.lower()
-        return next((value for key, value in self.headers if key == name), default)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return default
 
     @property
     def content_type(self) -> str:

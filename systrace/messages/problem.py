@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.words import safe
 
 _SPACE = re.compile(r"\s")

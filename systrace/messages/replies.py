@@ -6,8 +6,8 @@ Every message of the decoders for databases, mail, directories, queues and cache
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.messages.problem import printable
 from systrace.model import Endpoint, Message
 

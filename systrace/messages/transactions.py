@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+from systrace.dataclass import dataclass
 from systrace.messages.dns import DnsMessage
 from systrace.messages.http import HttpMessage, HttpRequest, HttpResponse, bare_host
 from systrace.messages.tls import TlsHello

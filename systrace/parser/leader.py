@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from systrace.calls import NETWORK, PROCESS
+from systrace.dataclass import dataclass
 from systrace.model import RETURNED, Record, Style
 
 _USUAL = {name.encode() for name in NETWORK | PROCESS}

@@ -6,9 +6,8 @@ number 0 here until some line tells its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from systrace.calls import EXECS, FORKS
+from systrace.dataclass import dataclass
 from systrace.model import Style
 
 TELLING = FORKS | {"exit_group"}  # calls that say which threads there are

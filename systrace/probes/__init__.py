@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.observations import Observation
 from systrace.probes.asking import Allowed, Round
 from systrace.probes.target import Target

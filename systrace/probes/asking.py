@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
 from typing import Any
 
+from systrace.dataclass import dataclass
 from systrace.observations import Observation
 from systrace.probes.target import Target, address_of
 from systrace.probes.tcp import Dial, dial

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.observations import Observation
 
 FINE, FOUND, UNKNOWN = 0, 1, 2

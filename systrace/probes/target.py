@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from systrace.dataclass import dataclass
 from systrace.errors import UsageError
 
 TLS_PORTS = frozenset({443, 465, 636, 853, 989, 990, 992, 993, 995, 5061, 5671, 6443, 6697, 8443, 8883, 9443})

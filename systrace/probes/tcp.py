@@ -13,7 +13,8 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from systrace.dataclass import dataclass
 
 IP_RECVERR, IPV6_RECVERR = 11, 25  # <linux/in.h>, <linux/in6.h>
 _EXTENDED = struct.Struct("=IBBBBII")  # sock_extended_err <linux/errqueue.h>

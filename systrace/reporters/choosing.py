@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import PurePath
 
+from systrace.dataclass import dataclass
 from systrace.errors import UsageError
 
 _DEFAULT = "table"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import BinaryIO
+
+from systrace.dataclass import dataclass
 
 PIPED_WIDTH = 100  # columns where there is no terminal and COLUMNS is not set
 _NARROWEST, _WIDEST = 40, 500

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.rules import RULES
 
 HEADINGS = ("What it is", "Why it matters", "What proves it", "Not this", "What to do", "Source")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from systrace.dataclass import dataclass
 from systrace.model import Draft
 from systrace.registry import Registry
 from systrace.rules.case.index import Case

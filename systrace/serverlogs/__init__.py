@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from systrace.dataclass import dataclass
 from systrace.registry import Registry
 
 

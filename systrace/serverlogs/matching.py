@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from systrace.dataclass import dataclass
 from systrace.messages.http import bare_host
 from systrace.messages.transactions import Exchange, exchanges
 from systrace.model import Evidence, Socket

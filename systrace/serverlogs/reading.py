@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from systrace.dataclass import dataclass
 from systrace.errors import InputError
 from systrace.serverlogs import FORMATS, Entry, Format
 from systrace.sources.logfile import lines_of

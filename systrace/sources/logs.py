@@ -6,11 +6,12 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain, islice
 from pathlib import Path
 
 from systrace.calls import BLOCKING, either
+from systrace.dataclass import dataclass
 from systrace.errors import InputError
 from systrace.model import Analysis, Input
 from systrace.sources.foreign import binary, text

@@ -6,9 +6,10 @@ Whole batches are only looked at closely where samples of them repeat: the usual
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from systrace.calls import SLEEPS
+from systrace.dataclass import dataclass
 from systrace.model import DETACHED, Attached, Event, Exited, Fact, Printed, Repeat, Returned, Signalled
 
 _SAMPLES = 8  # records of a batch that are compared with those before them

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from systrace.dataclass import dataclass
 from systrace.model import MOST_OUTPUT, Endpoint, Process, Record, Socket, Span
 from systrace.streams.descriptors import Table, standard_table
 

@@ -8,9 +8,9 @@ and all text of a `JobRun` is masked and has nothing in it that a terminal obeys
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from systrace.dataclass import dataclass
 from systrace.outputs import Place
 from systrace.registry import Registry
 

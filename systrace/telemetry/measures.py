@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.telemetry import JobRun
 
 NAMESPACE = "systrace"  # of CloudWatch

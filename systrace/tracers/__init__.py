@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from systrace.dataclass import dataclass
 from systrace.registry import Registry
 from systrace.tracers.heir import Heir
 from systrace.tracers.waiting import Running

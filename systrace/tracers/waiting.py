@@ -6,7 +6,8 @@ import contextlib
 import os
 import select
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from systrace.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

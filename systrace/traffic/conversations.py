@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
+from systrace.dataclass import dataclass
 from systrace.model import Sent, Socket, Transfer
 
 OF_EACH = 16 << 10  # bytes, one half first, one half last

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.messages.tls import TlsHello
 from systrace.model import Socket, Span
 from systrace.traffic.activity import Block

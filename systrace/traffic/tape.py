@@ -10,9 +10,10 @@ import struct
 import tempfile
 import weakref
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import IO, NamedTuple
 
+from systrace.dataclass import dataclass
 from systrace.masking.calls import CallMasks
 from systrace.masking.masks import Masks
 from systrace.model import Attempt, Endpoint, Fault, Sent, Socket, Transfer

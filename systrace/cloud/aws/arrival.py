@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from systrace.cloud.aws.groups import Other
@@ -10,6 +9,7 @@ from systrace.cloud.aws.interfaces import Interface
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.records import dicts, text, texts
 from systrace.cloud.aws.steps import Step, allowed, blocked
+from systrace.dataclass import dataclass
 
 if TYPE_CHECKING:
     from systrace.cloud.aws.walk import Walk

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from systrace.dataclass import dataclass
 
 _SERVICES = {"elbv2": "elasticloadbalancing"}  # where the policy's prefix is another word
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN, PathLimit, Way
+from systrace.dataclass import dataclass
 from systrace.observations import Observation
 from systrace.words import clean
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.questions import Question
 from systrace.cloud.aws.records import address
 from systrace.cloud.aws.steps import FlowSeen
+from systrace.dataclass import dataclass
 
 REJECTED_OUT, REJECTED_IN, ANSWER_REJECTED, LOST, INNOCENT, MIXED, UNDECIDED = (
     "rejected-out", "rejected-in", "answer-rejected", "lost", "innocent", "mixed", "undecided",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.prefixes import longest
 from systrace.cloud.aws.records import Record, contains, dicts, number, text
 from systrace.cloud.aws.steps import UNKNOWN, Step, allowed, blocked
+from systrace.dataclass import dataclass
 
 _ANY = "-1"
 _NUMBERS = {"tcp": "6", "udp": "17", "icmp": "1", "icmpv6": "58"}

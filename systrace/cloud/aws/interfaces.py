@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from systrace.cloud.aws.inventory import Inventory
 from systrace.cloud.aws.records import Record, address, contains, dicts, text
+from systrace.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

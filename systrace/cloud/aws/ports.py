@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from systrace.dataclass import dataclass
 
 Interval = tuple[int, int]  # both ends belong to it
 

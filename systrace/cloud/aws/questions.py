@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from systrace.cloud.aws.ports import EPHEMERAL, Ports
+from systrace.dataclass import dataclass
 
 _PROTOCOLS = {"tcp": "6", "udp": "17"}
 

@@ -5,12 +5,11 @@ Source: VPC user guide, route priority.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from systrace.cloud.aws.calls import LISTS
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.prefixes import longest
 from systrace.cloud.aws.records import Record, address, dicts, network, text
+from systrace.dataclass import dataclass
 
 _TARGETS = (
     "GatewayId",

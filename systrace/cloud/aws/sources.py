@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from systrace.cloud.aws.interfaces import Interface, having
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.records import address, dicts, number, text
+from systrace.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

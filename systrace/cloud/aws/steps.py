@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from systrace.cloud.aws.questions import Question
+from systrace.dataclass import dataclass
 
 ALLOWED, BLOCKED, SHARE, UNKNOWN = "allowed", "blocked", "share", "unknown"
 OUTCOMES = {

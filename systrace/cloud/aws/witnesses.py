@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from systrace.cloud.aws import flowlogs
 from systrace.cloud.aws.interfaces import Interface
@@ -11,6 +11,7 @@ from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.questions import Question
 from systrace.cloud.aws.records import dicts, text
 from systrace.cloud.aws.steps import ALLOWED, FlowSeen, Way
+from systrace.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

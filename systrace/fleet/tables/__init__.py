@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from systrace.dataclass import dataclass
 from systrace.model import Analysis
 from systrace.registry import Registry
 

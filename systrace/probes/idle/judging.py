@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from systrace.dataclass import dataclass
 from systrace.idle_limits import Limit
 from systrace.probes.idle.silence import ALIVE, CLOSED, RESET, SILENT, UNTRIED, Silent
 from systrace.probes.idle.waits import fitting

@@ -10,8 +10,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.probes.tcp import Dial, TcpInfo, dial
 
 ALIVE, RESET, SILENT, CLOSED, UNTRIED = "alive", "reset", "silent", "closed", "untried"

@@ -11,8 +11,8 @@ import select
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.probes import probe
 from systrace.probes.asking import Allowed, Round
 from systrace.probes.target import Target

@@ -7,9 +7,10 @@ import select
 import socket
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from systrace.dataclass import dataclass
 from systrace.decoders.protocols.dns import parse, plausible
 from systrace.messages.dns import DnsMessage
 from systrace.probes import probe

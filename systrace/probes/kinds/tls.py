@@ -6,10 +6,11 @@ import contextlib
 import socket
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from typing import Any
 
+from systrace.dataclass import dataclass
 from systrace.probes import probe
 from systrace.probes.asking import Round
 from systrace.probes.target import Target

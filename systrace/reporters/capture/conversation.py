@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from systrace.calls.errnos import UNREACHABLE
+from systrace.dataclass import dataclass
 from systrace.model import Attempt, Endpoint
 from systrace.reporters.capture.packets import ACK, FIN, MOST, PSH, RST, SYN, Address, Packet, tcp, udp, unreachable
 from systrace.traffic.tape import Connection, Move

@@ -7,7 +7,9 @@ XORed, RFC 6455 5.3; those of both sides may be compressed, RFC 7692), and compr
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from systrace.dataclass import dataclass
 
 _HEAD = re.compile(rb"HTTP/1\.[01] \d{3}|[A-Z]{3,20} [^ \r\n]{1,8192} HTTP/1\.[01]\r?\n")
 _END = re.compile(rb"\r?\n\r?\n")

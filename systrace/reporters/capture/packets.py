@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
+
+from systrace.dataclass import dataclass
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 MOST = 65_000  # bytes of payload in one packet

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from systrace.dataclass import dataclass
 from systrace.model import Analysis, Finding, Output, Process, Step
 from systrace.reporters.layout import Layout
 from systrace.reporters.words.clock import Clock

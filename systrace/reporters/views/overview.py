@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.model import Analysis
 from systrace.reporters.layout import Layout
 from systrace.reporters.words.clock import Clock

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import BinaryIO
 
+from systrace.dataclass import dataclass
 from systrace.errors import UsageError
 from systrace.masking.masks import Masks
 from systrace.messages.body import Body

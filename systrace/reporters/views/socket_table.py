@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from systrace.dataclass import dataclass
 from systrace.model import Analysis, Evidence, Socket
 from systrace.reporters.layout import Layout
 from systrace.reporters.words.endings import connecting, ending, is_remarkable, silence_ns, user

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from systrace.dataclass import dataclass
 from systrace.idle_limits import known
 from systrace.model import Analysis, Finding, Socket
 from systrace.observations import Observation

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from systrace.dataclass import dataclass
 from systrace.masking.fields import Spans
 from systrace.masking.masks import Masks
 from systrace.model import Received, Sent, Socket, Transcript, Transfer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.model import Source
 
 _S = 1_000_000_000

@@ -4,8 +4,7 @@ second sign agrees: the program's name, a User-Agent, or a library that it opene
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from systrace.dataclass import dataclass
 from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.messages.http import HttpMessage
 from systrace.model import Message, Process, Socket

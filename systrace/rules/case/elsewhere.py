@@ -6,9 +6,9 @@ It confirms, refutes or bounds what the lines of the trace suggest. Where it con
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from systrace.dataclass import dataclass
 from systrace.messages.dns import DnsMessage
 from systrace.model import Draft, Socket
 from systrace.observations import Observation

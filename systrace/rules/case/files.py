@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.model import FileOpened, Process, Renamed
 from systrace.rules.case.index import Case, once
 

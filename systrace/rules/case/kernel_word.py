@@ -7,8 +7,7 @@ acknowledges whatever its program does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from systrace.dataclass import dataclass
 from systrace.look.nouns import Reading
 from systrace.model import Attempt, Draft, Fact, Socket
 from systrace.rules.case.index import SECOND

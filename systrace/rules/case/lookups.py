@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from systrace.dataclass import dataclass
 from systrace.messages.dns import DnsMessage
 from systrace.model import Process, Socket
 from systrace.rules.case.index import SECOND, Case

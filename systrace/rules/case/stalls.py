@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, RECEIVES, SELECTS, SENDS, SIGNALS, SOCKETS, WRITES, either
+from systrace.dataclass import dataclass
 from systrace.messages.replies import Request
 from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span

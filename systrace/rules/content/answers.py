@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
+from itertools import islice
 
+from systrace.dataclass import dataclass
 from systrace.messages.http import HttpResponse
 from systrace.model import Message, Process, Received, Socket, Transfer
 from systrace.rules.case.index import Case, once
@@ -23,6 +25,15 @@ class Answer:
     index: int = 0  # its own place there
     passed_on: str = ""  # why the log shows it only as its receiver passed it on, see `passed_on`
     same: list[Answer] = field(default_factory=list)  # of the group, those with its `key`
+    nth: int = 0  # its own place there
+    key: tuple[str, str, str] = field(init=False)  # method, host and path without query: equal for a repeated request
+
+    def __post_init__(self) -> None:
+        request = self.response.request
+        if request is None:
+            self.key = "", str(self.socket.peer), ""
+        else:
+            self.key = request.method, request.host, request.path.partition("?")[0]
 
     @property
     def later(self) -> list[Answer]:
@@ -35,17 +46,9 @@ class Answer:
         return self.group[: self.index]
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """Method, host and path without query: equal for a repeated request."""
-        request = self.response.request
-        if request is None:
-            return "", str(self.socket.peer), ""
-        return request.method, request.host, request.path.partition("?")[0]
-
-    @property
     def repeated(self) -> Iterator[Answer]:
         """Later answers to the same request: one that carries other data is of another row, order or document."""
-        return (other for other in self.same if other.index > self.index and not _asks_other(self, other))
+        return (other for other in islice(self.same, self.nth + 1, None) if not _asks_other(self, other))
 
     @property
     def url(self) -> str:
@@ -68,6 +71,7 @@ def answers(case: Case) -> list[Answer]:
         for index, answer in enumerate(group):
             answer.group, answer.index = group, index
             answer.same = by_key.setdefault(answer.key, [])
+            answer.nth = len(answer.same)
             answer.same.append(answer)
     return found
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from systrace.dataclass import dataclass
 from systrace.rules.content.victims import Victim
 
 # What parsers of each format say. Program names and class names as of Python, Node.js, Java, Ruby, PHP, Perl, Go, jq.

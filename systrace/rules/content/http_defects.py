@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from systrace.bodies.error_payload import error_payload
 from systrace.bodies.expectations import Wrong, wrong_kind
 from systrace.bodies.html_body import HtmlPage, html_page
+from systrace.dataclass import dataclass
 from systrace.messages.http import HttpResponse
 from systrace.messages.problem import printable
 from systrace.rules.content.answers import Answer

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from systrace.dataclass import dataclass
 from systrace.messages.problem import printable
 from systrace.model import Event, Output, Printed, Process
 from systrace.rules.case.index import Case, once

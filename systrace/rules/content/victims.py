@@ -7,8 +7,8 @@ that looks at it. A job is accused of nothing unless one of them failed and nobo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.model import FileOpened, Process, Received, Sent, Socket
 from systrace.rules.case.files import only_into_files, sources
 from systrace.rules.case.index import SECOND, Case, once

@@ -7,9 +7,10 @@ fact: who drops packets, whether the peer's program works on the answer, whether
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from systrace.dataclass import dataclass
 from systrace.look.nouns import Look, ProcessState, SocketState, Thread
 from systrace.model import Draft, Line, Step
 from systrace.rules.look import others as judge_others

@@ -6,10 +6,10 @@ Source: signal(7), "Interruption of system calls and library functions by stop s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from signal import Signals
 
 from systrace import calls
+from systrace.dataclass import dataclass
 from systrace.look.nouns import Look, ProcessState, Thread
 from systrace.rules.look.wording import who
 

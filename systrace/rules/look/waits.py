@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from systrace import calls
+from systrace.dataclass import dataclass
 from systrace.look.nouns import Call, Look, ProcessState, SocketState, Thread
 from systrace.model import Draft
 from systrace.rules.look.wording import name_of, socket_line, thread_line, who

@@ -12,9 +12,10 @@ import struct
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from systrace.dataclass import dataclass
 from systrace.tracers.ebpf_worker import interest, libbpf, records
 from systrace.tracers.ebpf_worker.descriptors import Descriptors
 from systrace.tracers.ebpf_worker.reader import Reader, RecordClock

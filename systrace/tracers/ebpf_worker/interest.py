@@ -6,7 +6,6 @@ A call that is wanted and not named here is recorded whenever it is made, with i
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from systrace.calls import (
     EXITS,
@@ -18,6 +17,7 @@ from systrace.calls import (
     WRITES,
 )
 from systrace.calls.numbers import SOCKETCALLS as SOCKETCALLS
+from systrace.dataclass import dataclass
 from systrace.tracers.embedded_worker.names import Abi
 
 CALLS = 1024  # numbers of an architecture, as in bpf/tables.h

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from systrace.dataclass import dataclass
 
 ENTERED, CALLED, FORKED, ENDED, SIGNALLED, EXECED, SUBMITTED, COMPLETED, UNSEEN = range(1, 10)  # enum record
 _HEADER = struct.Struct("=BBHIII 2Q 6Q qQ iIQ iIQ iIQ I4x")

@@ -16,10 +16,11 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ptrace import PtraceError
 
+from systrace.dataclass import dataclass
 from systrace.tracers.embedded_worker import lending, requests
 from systrace.tracers.embedded_worker.attach import Replaced, attach
 from systrace.tracers.embedded_worker.decode.structures import Limits

@@ -6,8 +6,8 @@ import errno
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.tracers.embedded_worker import requests
 
 # Signals that a terminal or a supervisor sends to the whole group: they are for the job, the tracer has to survive

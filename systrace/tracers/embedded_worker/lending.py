@@ -11,8 +11,9 @@ import ctypes
 import os
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from systrace.dataclass import dataclass
 
 _HEAD = struct.Struct("=qqq")  # thread, 0 for none; how many words; which of them is not to be put back, -1 for none
 _MOST = 64  # words

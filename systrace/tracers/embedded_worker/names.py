@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from dataclasses import dataclass
 
 from ptrace.signames import SIGNAMES
 
 from systrace.calls.numbers import ELDERS, NAMES, SOCKETCALLS, X32_BIT
+from systrace.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)

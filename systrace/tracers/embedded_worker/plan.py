@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from systrace.calls import CLOSERS, READS, RECEIVES, SENDFILES, SENDS, WRITES
+from systrace.dataclass import dataclass
 from systrace.tracers.embedded_worker import seccomp
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.files import FileTable

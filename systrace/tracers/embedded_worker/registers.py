@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from dataclasses import dataclass
 
+from systrace.dataclass import dataclass
 from systrace.tracers.embedded_worker import requests
 
 Registers = list[int]

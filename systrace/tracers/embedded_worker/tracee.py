@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from systrace.dataclass import dataclass
 from systrace.tracers.embedded_worker.coverage import Coverage
 from systrace.tracers.embedded_worker.files import FileTable
 from systrace.tracers.embedded_worker.names import Abi
