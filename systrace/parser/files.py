@@ -20,14 +20,15 @@ import re
 from collections.abc import Iterable, Iterator
 
 from systrace.calls import CHILDREN, FUTEXES, OF_FILES, OPENS, RENAMES, SLEEPS
-from systrace.calls.paths import LIBRARIES, OF_SYSTEM, is_library, is_of_system
-from systrace.model import Record, Style
+from systrace.calls.paths import LIBRARIES, OF_SYSTEM
+from systrace.model import RETURNED, Record, Style
+from systrace.parser.calls import Result
 
 _SOON_NS = 1_000_000_000  # a call that takes longer is a wait
 _MOST_NUMBER = 9999
 _LONGEST = 4096  # bytes of arguments, which are remembered
 _MOST_THREADS = 4096
-_FILE = re.compile(rb"(\d{1,4})</[^<>]*>(?:,|\Z)")
+_FILE = re.compile(rb"([0-9]{1,4})</[^<>]*>(?:,|\Z)")
 _STANDARD = re.compile(rb"[012](?:[<,]|\Z)")
 _OPENED = re.compile(rb"</[^<>]*>\Z")
 _PATH = re.compile(rb'(?:[^"]*, )?"(/[^"\\]*)", O_RDONLY')
@@ -46,7 +47,7 @@ class Files:
     OPENS = OPENS
     HARMLESS = OPENS | SLEEPS | FUTEXES | CHILDREN | RENAMES  # number and thread stay what they are
 
-    OF_SYSTEM = tuple(each.encode() for each in OF_SYSTEM)  # for C
+    OF_SYSTEM = tuple(each.encode() for each in OF_SYSTEM)  # as `calls.paths` has them
     LIBRARIES = tuple(each.encode() for each in LIBRARIES)
 
     def __init__(self, others: set[int]) -> None:
@@ -88,9 +89,8 @@ class Files:
         tid: int,
         call: str,
         args: bytes,
-        told: bytes | None,
+        result: Result,
         duration_ns: int | None,
-        fd: int | None,
     ) -> bool:
         """Whether a call can be left out; each one that ended is asked about here.
 
@@ -99,23 +99,24 @@ class Files:
             tid: its thread.
             call: its name.
             args: its arguments.
-            told: what follows the result's number; None: the call has failed, or not returned.
+            result: what it returned.
             duration_ns: how long it took, if that is known.
-            fd: the result.
         """
-        if call in self.ON_FILE:
+        if call in OF_FILES:
             found = _FILE.match(args)
             if (found is None and _STANDARD.match(args) is None) or (call == "fcntl" and not args.endswith(_QUESTIONS)):
                 self.disturb(lineno)
                 return False
-            fd = int(found[1]) if found is not None and call != "write" else -1
-        elif call not in self.OPENS:
+            fd = int(found[1]) if found is not None and call != "write" else None
+        elif call not in OPENS:
             if call not in self.HARMLESS:
                 self.disturb(lineno)
             return False
-        if fd is None or not 3 <= fd <= _MOST_NUMBER:
+        else:
+            fd = result[0]
+        if fd is None or not 3 <= fd <= _MOST_NUMBER or result[1] is not None or result[2] != RETURNED:
             return False
-        if told is None or duration_ns is None or duration_ns >= _SOON_NS or len(args) > _LONGEST:
+        if duration_ns is None or duration_ns >= _SOON_NS or len(args) > _LONGEST:
             return False
         before = self.threads.get(tid)
         if before is None:
@@ -127,12 +128,12 @@ class Files:
         before[call] = args
         if call not in self.names or self.handled < self.disturbed or fd in self.others:
             return False
-        return call not in self.OPENS or self.opens_nothing(args, told)
+        return call not in OPENS or self.opens_nothing(args, result[3])
 
     def opens_nothing(self, args: bytes, told: bytes) -> bool:
         """Whether what is opened, for reading, belongs to the system, and no rule asks for its name."""
         found = _PATH.match(args)
         if found is None or _OPENED.match(told) is None:
             return False
-        path = found[1].decode("utf-8", "backslashreplace")
-        return is_of_system(path) and not is_library(path)
+        path = found[1]
+        return path.startswith(self.OF_SYSTEM) and not (path.endswith(self.LIBRARIES) or b".so." in path)

@@ -12,7 +12,7 @@ from itertools import chain, count
 from typing import TYPE_CHECKING
 
 from systrace import compiled
-from systrace.model import RETURNED, Health, Record, Style
+from systrace.model import Health, Record, Style
 from systrace.parser.calls import NANO, known_result, known_results, nanoseconds, timed_result
 from systrace.parser.files import Files
 from systrace.parser.irregular import LONG, Irregular
@@ -120,17 +120,15 @@ class Reader:
                 note_style(self._style, newly, match[1] is not None and match[1] != b"")
             pid, clock, fraction, name, _ = match.groups()
             # -- when
-            if clock_kind == "none":
-                time_ns = None
-            elif clock_kind == "relative":
-                self._base += nanoseconds(clock, fraction)
-                time_ns = self._base
-            else:
-                if clock != second:
+            if clock != second:
+                if clock_kind == "relative":
+                    base = self._base = self._base + nanoseconds(clock, fraction)
+                    fraction = None
+                elif clock_kind != "none":
                     second = clock
                     base = self._second(clock, clock_kind)
-                time_ns = base + int(fraction) * NANO[len(fraction)] if fraction else base
-            # -- what: most calls are complete on their line
+            # -- what
+            call = None
             if name is not None and slow.open is None:
                 call = keep(name)
                 if call is None:
@@ -138,6 +136,10 @@ class Reader:
                     if not varied:
                         varied = note_unasked(self._style, name, line)
                     continue
+            exact = base + int(fraction) * NANO[len(fraction)] if fraction else base
+            time_ns = exact if clock_kind != "none" else None
+            # -- how: most calls are complete on their line
+            if call is not None:
                 start, at = match.end(), line.rfind(b" = ")
                 head, mark, tail = line[at + 3 :].rpartition(b" <")
                 duration = durations.get(tail) if mark else None
@@ -170,12 +172,14 @@ class Reader:
                     if tid in pending and pid:
                         yield from met(slow.overtaken(tid), lineno)
                     retval = result[0]
-                    if files is not None and time_ns is not None:
-                        told = result[3] if result[1] is None and result[2] == RETURNED else None
-                        if files.tells_nothing(lineno, tid, call, args, told, duration, retval):
-                            if call != "fcntl" and duration is not None and time_ns + duration > files.last_ns:
-                                files.last_ns = time_ns + duration  # a question is no event when it is told, either
-                            continue
+                    if (
+                        files is not None
+                        and time_ns is not None
+                        and files.tells_nothing(lineno, tid, call, args, result, duration)
+                    ):
+                        if call != "fcntl" and duration is not None and time_ns + duration > files.last_ns:
+                            files.last_ns = time_ns + duration  # a question is no event when it is told, either
+                        continue
                     if call in TELLING:
                         threads.told(call, tid, retval)
                     yield Record(
