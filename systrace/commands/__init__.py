@@ -7,6 +7,7 @@ and chooses exit statuses. Modules here import typer at the top and everything e
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import gc
@@ -165,6 +166,7 @@ def _main() -> None:
     for name in _modules(sys.argv[1:2]):
         importlib.import_module(f"{__name__}.{name}")
     gc.set_threshold(50_000, 50, 100)  # most of what an analysis makes lives to its end: looking for garbage costs 10 %
+    atexit.register(gc.freeze)  # nor at the end: Python looks through all that there is before it throws it away
     try:
         app(terminal_width=min(max(shutil.get_terminal_size().columns, 40), 80) - 2)
     except SystraceError as error:
