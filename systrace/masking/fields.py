@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from functools import cache
 
 from systrace.errors import UsageError
@@ -136,9 +137,23 @@ _PATTERNS: tuple[tuple[tuple[bytes, ...], bytes], ...] = (
         rb"(?s)\x02(?:pwd|password|pass|secret|token)\x00.\x00\x00\x00([^\x00]{1,255})\x00",
     ),  # BSON
 )
+
+
+def any_of(values: Iterable[bytes], depth: int) -> bytes:
+    """A pattern in which first bytes that values share are written once, so that few of many are tried; long values win."""
+    values = sorted(values, key=lambda value: -len(value))
+    if not depth or len(values) < 3:
+        return b"|".join(map(re.escape, values))
+    groups: dict[bytes, list[bytes]] = {}
+    for value in values:
+        groups.setdefault(value[:1], []).append(value[1:])
+    return b"|".join(b"%s(?:%s)" % (re.escape(first), any_of(rest, depth - 1)) for first, rest in groups.items())
+
+
 _own: tuple[re.Pattern[bytes], ...] = ()  # what the user calls a secret
 ANY_WORD = tuple(dict.fromkeys(word for words, _ in _PATTERNS for word in words))
-_MAYBE = re.compile(b"|".join(re.escape(word) for word in ANY_WORD))  # faster than to look for each, in a short text
+_SHORTEST = [word for word in ANY_WORD if not any(other in word for other in ANY_WORD if other != word)]
+_MAYBE = re.compile(any_of(_SHORTEST, depth=1))  # faster than to look for each, in a short text
 _BINARY = re.compile(rb"[\x00-\x08]")  # no login of `logins` goes without
 _SHORT = 300  # bytes
 
@@ -168,9 +183,9 @@ def secret_spans(data: bytes) -> Spans:
     >>> secret_spans(b"user=a&password=xyz&b=1")
     [(16, 19)]
     """
-    low = data.lower()
+    low = data.lower()  # looked through by find(): `in` makes and drops an exception for each needle that is bytes
     likely = len(low) > _SHORT or _MAYBE.search(low) is not None
-    there = {word for word in ANY_WORD if word in low} if likely else set()
+    there = {word for word in ANY_WORD if low.find(word) >= 0} if likely else set()
     found: Spans = login_spans(data)
     if there:
         for words, pattern in _PATTERNS:

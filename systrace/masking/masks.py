@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import unquote_to_bytes
 
 from systrace.masking.argv import argument_spans, command_line_spans, is_no_command
-from systrace.masking.fields import Spans, is_innocent, secret_spans, united, whole_span, within
+from systrace.masking.fields import Spans, any_of, is_innocent, secret_spans, united, whole_span, within
 from systrace.masking.traced import Place, apart, argv_places, escaped_places, string_places
 
 _LEAST = 5  # bytes: of shorter secrets only the field is masked
@@ -220,18 +220,7 @@ def _within(secret: bytes) -> list[bytes]:
 
 
 def _pattern_of(values: Iterable[bytes]) -> re.Pattern[bytes]:
-    return re.compile(rb"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % _any_of(values, _BRANCHINGS))
-
-
-def _any_of(values: Iterable[bytes], depth: int) -> bytes:
-    """A pattern in which first bytes that values share are written once, so that few of many are tried; long values win."""
-    values = sorted(values, key=lambda value: -len(value))
-    if not depth or len(values) < 3:
-        return b"|".join(map(re.escape, values))
-    groups: dict[bytes, list[bytes]] = {}
-    for value in values:
-        groups.setdefault(value[:1], []).append(value[1:])
-    return b"|".join(b"%s(?:%s)" % (re.escape(first), _any_of(rest, depth - 1)) for first, rest in groups.items())
+    return re.compile(rb"(?<![A-Za-z0-9])(?:%s)(?![A-Za-z0-9])" % any_of(values, _BRANCHINGS))
 
 
 def _spliced(text: bytes, places: Sequence[Place], mask: Mask) -> bytes:

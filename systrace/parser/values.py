@@ -47,6 +47,9 @@ _TYPES = {
 }  # fmt: skip
 
 
+_BACKSLASH = 92  # a number is looked for faster than bytes
+
+
 def fd_of(args: bytes) -> int:
     """The first argument as a descriptor; -1 when it is none or was lost."""
     known = _SMALL.get(args[:2])
@@ -85,10 +88,12 @@ def number_of(text: bytes) -> int | None:
 
 def unescape(text: bytes) -> bytes:
     """The bytes of a string as strace escaped it; what is no valid escape stays as it is."""
-    if b"\\" not in text:
+    if _BACKSLASH not in text:
         return text
     lines = text.replace(b"\\r\\n", b"\r\n")
-    if b"\\" not in lines:  # no other escape: no part of one was replaced either, or its backslash would have stayed
+    if (
+        _BACKSLASH not in lines
+    ):  # no other escape: no part of one was replaced either, or its backslash would have stayed
         return lines
     if _ODD_ESCAPE.search(text) is not None:
         text = _ESCAPE.sub(lambda m: b"\\" + m[0] if m.lastindex else m[0], text)

@@ -115,7 +115,7 @@ def framing(head: bytes, request: bool) -> Framing:
     """RFC 9112 6.3, but for the cases that only status and method decide."""
     low = head.lower()
     start = low.find(b"\ncontent-length:")
-    if b"\ntransfer-encoding" not in low and head.endswith(b"\r\n\r\n"):  # the usual cases, fast
+    if low.find(b"\ntransfer-encoding") < 0 and head.endswith(b"\r\n\r\n"):  # the usual cases, fast
         if start < 0:
             if b"\ncontent-length" not in low:
                 return _NO_BODY if request else _TO_THE_END

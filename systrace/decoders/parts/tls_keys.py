@@ -92,7 +92,7 @@ class KeyLog:
             return event
         record = event.record
         args = record.args
-        if len(args) > LINES_LIMIT or (b"_TRAFFIC_SECRET" not in args and b"CLIENT_RANDOM " not in args):
+        if len(args) > LINES_LIMIT or (args.find(b"_TRAFFIC_SECRET") < 0 and args.find(b"CLIENT_RANDOM ") < 0):
             return event
         if not isinstance(event, Transfer) or not _LONG_HEX.search(args):
             return event

@@ -80,8 +80,8 @@ def file_opened(record: Record) -> Event | None:
         opened = record.result_text
         if path[:1] != "/" and opened[:2] == b"</":  # what the descriptor stands for
             path = opened[1 : opened.find(b">")].decode("utf-8", "backslashreplace")
-    writes = b"O_WRONLY" in args or b"O_RDWR" in args or record.syscall == "creat"
-    return FileOpened(record, _result(record), "file", path, b"O_CLOEXEC" in args, writes)
+    writes = args.find(b"O_WRONLY") >= 0 or args.find(b"O_RDWR") >= 0 or record.syscall == "creat"
+    return FileOpened(record, _result(record), "file", path, args.find(b"O_CLOEXEC") >= 0, writes)
 
 
 @syscall("rename", "renameat", "renameat2")

@@ -26,7 +26,7 @@ def _one_string(record: Record) -> Pieces:
     """The string of read, write, send, recv: as many bytes as the call returned."""
     size = record.retval or 0
     args = record.args
-    start = args.find(b"]>, ") + 1 if b"<UNIX" in args[:24] else 0  # that annotation has a string of its own
+    start = args.find(b"]>, ") + 1 if args.find(b"<UNIX", 0, 24) >= 0 else 0  # that annotation has a string of its own
     end = args.rfind(b'"')
     if end > start and _COUNT_FOLLOWS(args, end + 1) is not None:  # the usual form: no need to walk through the string
         return [(unescape(args[args.index(b'"', start) + 1 : end])[:size], size)]

@@ -47,7 +47,7 @@ def polled(record: Record) -> Event | None:
     if not fds and args.startswith((b"NULL, 0", b"[], 0", b"0x0, 0", b"0, 0")):
         return Blocked(record, "sleep", -1, limit, record.syscall)
     ready = _poll_ready(record.result_text[:_MOST_RESULT]) if record.retval else ()
-    cut = b"..." in args or not args.startswith((b"[", b"fds=["))
+    cut = args.find(b"...") >= 0 or not args.startswith((b"[", b"fds=["))
     return Waited(record, fds, -1, limit, ready, record.retval == 0, cut)
 
 
