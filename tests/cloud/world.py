@@ -76,7 +76,7 @@ class World:
             "VpcBlockPublicAccessOptions": {"InternetGatewayBlockMode": "off"},
             "VpcBlockPublicAccessExclusions": [],
         }
-        self.details: list[Json] = []
+        self.details: list[Json] = [{"VpcId": "vpc-1", "EnableDnsSupport": {"Value": True}}]
         for name, block in (("subnet-a", "10.0.1.0/24"), ("subnet-b", "10.0.2.0/24"), ("subnet-p", "10.0.9.0/24")):
             self.subnet(name, block)
         self.acl("acl-1", everything(), "subnet-a", "subnet-b", "subnet-p")

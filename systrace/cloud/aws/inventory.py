@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from systrace.cloud.aws.calls import DETAILS, LISTS
+from systrace.cloud.aws.calls import DETAILS, LISTS, dashed
 from systrace.cloud.aws.records import Record, dicts, text
 
 T = TypeVar("T")
+_FLEETING = frozenset(  # differs from one look to the next, or from one account to the other
+    "Tags TagSet TagList AvailableIpAddressCount LatestRestorableTime EarliestRestorableTime EarliestBacktrackTime".split()
+)
 
 
 class MissingError(Exception):
@@ -25,21 +28,44 @@ class Inventory:
     def __init__(self) -> None:
         self._lists: dict[str, list[Record]] = {}
         self._details: dict[tuple[str, str], list[Record]] = {}
-        self._torn: set[str] = set()  # an answer with more pages than were saved
+        self._torn: set[str | tuple[str, str]] = set()  # answers with more pages than were saved
+        self._from: dict[tuple[str, str], tuple[Any, str]] = {}  # key and id -> the record, and its file
+        self._twofold: dict[tuple[str, str], str] = {}  # key and id -> the files that differ about it
         self._why: dict[str, str] = {}  # key -> why it could not be read
         self._remembered: dict[str, Any] = {}
 
     # ------------------------------------------------------------------------------------------------------- filling
 
-    def add(self, key: str, records: list[Record], *, whole: bool = True) -> None:
-        """A list, or a page of it."""
-        self._lists.setdefault(key, []).extend(records)
+    def add(self, key: str, records: list[Record], *, whole: bool = True, where: str = "") -> None:
+        """A list, or a page of it, and the file that it stands in."""
+        call = LISTS.get(key)
+        field = call.identity if call is not None else ""
+        for each in records:
+            identity = text(each, field) if field else ""
+            if not identity or self._is_news(key, identity, _lasting(each), where):
+                self._lists.setdefault(key, []).append(each)
+        self._lists.setdefault(key, [])
         if not whole:
             self._torn.add(key)
 
-    def add_details(self, key: str, owner: str, records: list[Record]) -> None:
+    def add_details(
+        self, key: str, owner: str, records: list[Record], *, whole: bool = True, where: str = ""
+    ) -> None:  # fmt: skip
         """What belongs to one resource."""
-        self._details.setdefault((key, owner), []).extend(records)
+        if self._is_news(key, owner, records, where):
+            self._details.setdefault((key, owner), []).extend(records)
+        if not whole:
+            self._torn.add((key, owner))
+
+    def _is_news(self, key: str, identity: str, told: object, where: str) -> bool:
+        """Whether this was not told before: yesterday's answer beside today's may say something else of the same id."""
+        before, file = self._from.setdefault((key, identity), (told, where))
+        if before is told:
+            return True
+        if before == told:
+            return False
+        self._twofold[key, identity] = f"{file} and {where}" if file and where else "two answers"
+        return True
 
     def refused(self, key: str, why: str) -> None:
         """It cannot be read: AccessDenied, ..."""
@@ -65,7 +91,9 @@ class Inventory:
         return self._lists[key]
 
     def known(self, key: str) -> list[Record]:
-        """Of a list what was read, without asking for it."""
+        """Of a list what can be had, [] where it cannot: for what no verdict rests on."""
+        if key not in self._lists:
+            self._ask(key)
         return self._lists.get(key, [])
 
     def remembered(self, name: str, make: Callable[[], T]) -> T:
@@ -79,12 +107,29 @@ class Inventory:
         """The first that fits; None where the whole list has none.
 
         Raises:
-            MissingError: it was not read, or not to its end.
+            MissingError: it was not read, or not to its end, or two files differ about it.
         """
         one = next((each for each in self.records(key) if fits(each)), None)
         if one is None:
             self.check_whole(key)
-        return one
+            return None
+        return self.sure(key, one)
+
+    def sure(self, key: str, record: Record) -> Record:
+        """A record of a list, where all answers agree on it.
+
+        Raises:
+            MissingError: two files say different things of the same id.
+        """
+        self._check_agreed(key, text(record, LISTS[key].identity), LISTS[key].command)
+        return record
+
+    def _check_agreed(self, key: str, identity: str, command: str) -> None:
+        files = self._twofold.get((key, identity))
+        if files is not None:
+            raise MissingError(
+                f"{files} say different things of {identity}", f"leave one of the two there, or run `{command}` again"
+            )
 
     def check_whole(self, key: str) -> None:
         """What is not in a list is only absent where the list is whole.
@@ -115,17 +160,22 @@ class Inventory:
         """What belongs to one resource.
 
         Raises:
-            MissingError: it was not read.
+            MissingError: it was not read, or not to its end, or two files differ about it.
         """
         if (key, owner) not in self._details:
             self._ask(key, owner)
-        if (key, owner) in self._details:
-            return self._details[key, owner]
         call = DETAILS[key]
+        command = f"{call.command} --{dashed(call.argument)} {owner}"
         own = [each for each in self._lists.get(key, []) if text(each, call.argument) == owner]
-        if own:
-            return own
-        raise self._missing(key, f"{call.command} --{dashed(call.argument)} {owner}")
+        found = self._details.get((key, owner), own or None)
+        if found is None:
+            raise self._missing(key, command)
+        self._check_agreed(key, owner, command)
+        if not self._torn.isdisjoint((key, (key, owner))):
+            raise MissingError(
+                f"{key} of {owner} was saved with its first pages only", f"run `{command}` without limits"
+            )
+        return found
 
     def attribute(self, key: str, owner: str, name: str) -> str:
         """The value of an attribute, "" where it is not set.
@@ -144,6 +194,7 @@ class Inventory:
         for reservation in self.records("Reservations"):
             for each in dicts(reservation, "Instances"):
                 if text(each, "InstanceId") == identity:
+                    self.sure("Reservations", reservation)
                     return each
         raise MissingError(
             f"{identity} is not among the instances that were read", f"`{LISTS['Reservations'].command}`"
@@ -152,7 +203,7 @@ class Inventory:
     def tasks(self, said: str) -> list[Record]:
         """ECS tasks, among them the one that is named where that can be asked for."""
         self._ask("tasks", said)
-        return self.known("tasks")
+        return self._lists.get("tasks", [])
 
     def _missing(self, key: str, command: str) -> MissingError:
         why = self._why.get(key)
@@ -165,6 +216,5 @@ class Inventory:
         """Where answers can still be had: fill it in. Files say what they say."""
 
 
-def dashed(name: str) -> str:
-    """LoadBalancerArn -> load-balancer-arn, as the CLI's options are called."""
-    return "".join(f"-{char.lower()}" if char.isupper() else char for char in name).lstrip("-")
+def _lasting(record: Record) -> Record:
+    return {key: value for key, value in record.items() if key not in _FLEETING}

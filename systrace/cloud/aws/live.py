@@ -50,7 +50,7 @@ class Live(Inventory):
         call = DETAILS[key] if owner else LISTS.get(key)
         if call is None:
             return
-        arguments = {call.argument: owner} if owner else {}
+        arguments = dict(call.fixed) | ({call.argument: owner} if owner else {})
         with self._refusals(key):
             records = list(self._read(call, call.key or key, **arguments))
             if owner:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from systrace.cloud.aws.inventory import Inventory, MissingError, dashed
+from systrace.cloud.aws.calls import dashed
+from systrace.cloud.aws.inventory import Inventory, MissingError
 
 VPC = {"VpcId": "vpc-1"}
 
