@@ -6,7 +6,7 @@ from typing import Any
 
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
 from tests.cloud.registering import DB, OUT, PUBLIC6, setup
-from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, last, rule
+from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, everything, last, rule
 
 # --------------------------------------------------------------------------------------------------------- NAT gateway
 
@@ -101,6 +101,24 @@ def _(w: World) -> None:
     w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
     w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
     w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("a private IPv6 address of the job's", (PUBLIC6, 443), BLOCKED, "public-address", "fd00::5")
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "fd00::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("IPv6 of an interface in another VPC", (PUBLIC6, 5432), BLOCKED, "security-group-in", "no rule of sg-db")
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+    w.subnet("subnet-z", "10.7.0.0/24", vpc="vpc-2")
+    w.acl("acl-z", everything(), "subnet-z")
+    w.table("rtb-z", "subnet-z", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-2"}], vpc="vpc-2")
+    w.interface("eni-far", "10.7.0.9", "subnet-z", "sg-db", v6=PUBLIC6, vpc="vpc-2")
 
 
 @setup("IPv6 and a group for IPv4 alone", (PUBLIC6, 443), BLOCKED, "security-group-out", "0.0.0.0/0")

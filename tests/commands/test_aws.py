@@ -68,7 +68,7 @@ def dropped(path: Path) -> Path:
 
 def test_the_status_is_the_answer(data: Path, refusing: Path) -> None:
     fine, found = (systrace("aws", DB, "--from", "eni-job", "--data", each) for each in (data, refusing))
-    other = systrace("aws", "10.9.0.9:443", "--from", "eni-job", "--data", data)
+    other = systrace("aws", "198.51.100.9:443", "--from", "eni-job", "--data", data)
     assert (fine.returncode, found.returncode, other.returncode) == (0, 1, 0)
     assert fine.stdout.startswith(f"{DB}: nothing in the configuration blocks TCP 5432")
     assert found.stdout.startswith(
@@ -172,6 +172,7 @@ def test_commands_only_read(tmp_path: Path) -> None:
         ((DB, "--data", "{data}", "--add"), "--add needs one LOG"),
         (("db.example.invalid:1", "--data", "{data}"), "name its address"),
         ((DB, "--data", "{data}", "--from", "eni-job", "--flow-logs", "{tmp}/x.gz"), "no such file"),
+        ((DB, "--data", "{data}", "--from", "eni-job", "--flow-logs", "/dev/zero"), "/dev/zero: no regular file"),
     ],
     ids=str,
 )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from systrace.cloud.aws import acls, exempt, groups, interfaces, routes, tracking
+from systrace.cloud.aws.calls import LISTS
 from systrace.cloud.aws.groups import Other
 from systrace.cloud.aws.interfaces import Interface
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.questions import Question
-from systrace.cloud.aws.records import address, contains, dicts, number, text
+from systrace.cloud.aws.records import address, contains, dicts, is_private, number, text
 from systrace.cloud.aws.routes import Route
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, UNKNOWN, PathLimit, Step, Way, allowed, blocked
+
+_OUTSIDE = ("igw-", "eigw-")
 
 
 def way_to(inventory: Inventory, question: Question, source: Interface) -> Way:
@@ -37,11 +40,7 @@ class Walk:
     @property
     def own(self) -> str:
         """The job's own address of the peer's family, "" where its interface has none."""
-        if self.question.local and self.source.has(self.question.local):
-            return self.question.local
-        version = 6 if ":" in self.question.peer else 4
-        known = (each for each in self.source.addresses if (found := address(each)) and found.version == version)
-        return next(known, "")
+        return self.source.own(self.question.local, self.question.peer)
 
     def _source_text(self) -> str:
         return f"{self.source}, {self.source.addresses[0] if self.source.addresses else 'no address'}, {self.source.subnet}"
@@ -67,6 +66,10 @@ class Walk:
 
     def group(self, name: str, owner: Interface, other: Other, *, inbound: bool, port: int | None = None) -> None:
         """A step of an interface's security groups."""
+        if owner.members is None:
+            said = f"which groups {owner.identity} has is not in its record"
+            self.note(name, UNKNOWN, owner.identity, said, ask=f"`{LISTS['NetworkInterfaces'].command}`")
+            return
         if not owner.groups:
             self.note(name, ALLOWED, owner.identity, f"{owner.identity} has no security group")
             return
@@ -179,6 +182,13 @@ class Walk:
                     f"{route.text} is a blackhole: {route.target} is gone or detached",
                     change=f"point {route.destination} in {identity} to something that exists",
                 )
+            if route.target.startswith(_OUTSIDE) and is_private(host):
+                said = (
+                    f"{route.text}: there is no more specific route to {host}, and an internet gateway drops private "
+                )
+                there = "the peering connection, transit gateway or VPN that leads there"
+                change = f"a route to {host}, in the route table of {self.source.subnet}, to {there}"
+                return blocked(name, identity, f"{said}addresses", change)
             found.append(route)
             return allowed(name, identity, route.text)
 
@@ -194,7 +204,7 @@ class Walk:
         except MissingError as missing:
             return Other(self.question.peer, None, why=missing.ask or missing.what)
         if there is not None:
-            return Other(self.question.peer, frozenset(there.groups))
+            return Other(self.question.peer, there.members, why=f"the groups of {there.identity}")
         return Other(self.question.peer, frozenset(), private=self._in_vpc())
 
     def _in_vpc(self) -> bool:
@@ -234,10 +244,23 @@ class Walk:
 
     def limits_of_tracking(self) -> None:
         """Security groups track connections, and forget silent ones where the interface says so."""
-        if self.question.protocol != "tcp" or groups.untracked(self.inventory, self.source.groups):
+        asked, source = self.question, self.source
+        if asked.protocol != "tcp":
             return
-        told = number(self.source.record, "ConnectionTrackingConfiguration", "TcpEstablishedTimeout")
+        if groups.untracked(self.inventory, source.groups, asked.number, asked.port, asked.peer):
+            return
+        told = number(source.record, "ConnectionTrackingConfiguration", "TcpEstablishedTimeout")
         if told is not None:
-            self.limit(self.source.identity, "EC2 connection tracking", told, "silent")
-        elif self.source.instance and tracking.is_short(self.inventory, self.source.instance):
-            self.limit(self.source.identity, "EC2 connection tracking (Nitro v6)", tracking.SHORT_S, "silent")
+            self.limit(source.identity, "EC2 connection tracking", told, "silent")
+            return
+        try:
+            short = bool(source.instance) and tracking.is_short(self.inventory, source.instance)
+        except MissingError as missing:
+            if asked.is_silent_for(tracking.SHORT_S):  # else it makes no difference
+                said = (
+                    f"whether {source.instance} forgets connections after {tracking.SHORT_S} s of silence is not known"
+                )
+                self.note("connection-tracking", UNKNOWN, source.instance, f"{said}: {missing.what}", ask=missing.ask)
+            return
+        if short:
+            self.limit(source.identity, "EC2 connection tracking (Nitro v6)", tracking.SHORT_S, "silent")

@@ -25,7 +25,6 @@ from systrace.errors import CaptureError, InputError, UsageError
 from systrace.observations import Observation
 
 _MOST_ADDRESSES = 4  # of one name
-_LARGEST = 1 << 28  # bytes of flow logs
 
 
 class Course:
@@ -172,7 +171,7 @@ class Course:
 
 
 def _queries(way: Way, source: Interface) -> dict[str, str]:
-    own = witnesses.own_address(source, way.question)
+    own = source.own(way.question.local, way.question.peer)
     return {
         "insights": flowlogs.insights(source.identity, own, way.question),
         "athena": flowlogs.athena(source.identity, own, way.question),
@@ -207,19 +206,20 @@ def _looked_up(name: str) -> list[str]:
 
 def _file(name: str) -> list[str]:
     import gzip
+    import io
     import zlib
 
-    try:
-        if Path(name).stat().st_size > _LARGEST:
-            raise InputError(f"{name}: too large; filter it for the job's network interface")
-        raw = Path(name).read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            import io
+    from systrace.cloud.aws.saved import LARGEST, content
 
+    try:
+        raw = content(Path(name))
+        if raw[:2] == b"\x1f\x8b":
             with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
-                raw = packed.read(_LARGEST)
+                raw = packed.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    if len(raw) > LARGEST:
+        raise InputError(f"{name}: too large; filter it for the job's network interface")
     return flowlogs.lines_of(raw.decode("utf-8", "replace"))
 
 

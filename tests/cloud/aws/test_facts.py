@@ -181,6 +181,25 @@ def test_tracking_forgets_where_the_interface_says_so() -> None:
     assert facts[-1].value["limit_below_s"] == 120
 
 
+def test_an_instance_of_unknown_type_may_forget() -> None:
+    """Nitro v6 does after 350 s: it is asked where the job was silent for longer."""
+    within = Question("10.0.2.20", 5432, silence_s=400)
+    world = World()
+    inventory = world.inventory()
+    way = way_to(inventory, within, find(inventory, Hint("eni-job")))
+    assert way.deciding is not None
+    assert (way.deciding.name, way.deciding.outcome) == ("connection-tracking", "unknown")
+    assert "describe-instances" in way.deciding.ask
+    for kind, limits in (("m8i.large", [350]), ("m5.large", [])):
+        world["Reservations"][:] = [
+            {"ReservationId": "r-1", "Instances": [{"InstanceId": "i-job", "InstanceType": kind}]}
+        ]
+        inventory = world.inventory()
+        way = way_to(inventory, within, find(inventory, Hint("eni-job")))
+        assert [each.idle_s for each in way.limits] == limits
+        assert all(each.name != "connection-tracking" for each in way.steps)
+
+
 def test_all_peers_of_a_log_that_accuses_none() -> None:
     done = [(3.0, "exit_group(0) = ?"), (3.1, "+++ exited with 0 +++")]
     (question,) = questions(read(job(ask(3, 2.0, "/x"), answer(3, 2.1), *done)))

@@ -20,13 +20,14 @@ _KEY = "VpcBlockPublicAccessOptions"
 def internet_gateway(walk: Walk, route: Route) -> None:
     """The job's own public address, and whether the account blocks public access altogether."""
     own = walk.own
-    public = own if ":" in own else walk.source.public_of(own)
+    public = walk.source.public_of(own)
     if not public:
+        family = "IPv6" if ":" in own else "IPv4"
         walk.note(
             "public-address",
             BLOCKED,
             walk.source.identity,
-            (f"{walk.source.identity} ({own}) has no public IPv4 address: {route.target} does not translate for it"),
+            f"{walk.source.identity} ({own}) has no public {family} address: {route.target} does not translate for it",
             change="a public address (of a Fargate task: assignPublicIp=ENABLED), or a NAT gateway as the route's target",
         )
         return
