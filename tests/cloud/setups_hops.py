@@ -1,4 +1,4 @@
-"""Gateways, endpoints, databases, load balancers, and what nothing filters."""
+"""Gateways, endpoints, databases, and what nothing filters."""
 
 from __future__ import annotations
 
@@ -283,56 +283,6 @@ def _(w: World) -> None:
 def _(w: World) -> None:
     for each in w["Subnets"]:
         each["OwnerId"] = FOREIGN
-
-
-# ------------------------------------------------------------------------------------------------------ load balancers
-
-LB = ("10.0.2.40", 443)
-
-
-@setup("an application load balancer", LB, ALLOWED)
-def _(w: World) -> None:
-    w.network_balancer("10.0.2.20", kind="app")
-
-
-@setup(
-    "no listener on this port", ("10.0.2.40", 8080), BLOCKED, "listener", "no listener on TCP 8080, but on HTTPS 443"
-)
-def _(w: World) -> None:
-    w.network_balancer("10.0.2.20", kind="app")
-    w.group("sg-lb", ingress=[rule((1, 9999), cidr=ANY)])
-
-
-@setup("no target", LB, BLOCKED, "targets", "no target")
-def _(w: World) -> None:
-    w.network_balancer(kind="app")
-
-
-@setup("no target is healthy", LB, BLOCKED, "targets", "unhealthy, Target.Timeout")
-def _(w: World) -> None:
-    w.network_balancer("10.0.2.20", kind="app")
-    state = {"State": "unhealthy", "Reason": "Target.Timeout"}
-    w.details[-1]["TargetHealthDescriptions"][0]["TargetHealth"] = state
-
-
-@setup(
-    "targets see the client, and admit the balancer alone",
-    LB,
-    BLOCKED,
-    "target-security-group-in",
-    "see the client's address",
-)
-def _(w: World) -> None:
-    w.network_balancer("i-t")
-    w.interface("eni-t", "10.0.2.50", "subnet-b", "sg-t", instance="i-t")
-    w.group("sg-t", ingress=[rule(8443, cidr="10.0.2.40/32")])
-
-
-@setup("a client that is a target of its own balancer", LB, SHARE, "target-security-group-in", "hairpin")
-def _(w: World) -> None:
-    w.network_balancer("i-t", "i-job")
-    w.interface("eni-t", "10.0.2.50", "subnet-b", "sg-t", instance="i-t")
-    w.group("sg-t", ingress=[rule(8443, cidr="10.0.0.0/16")])
 
 
 # --------------------------------------------------------------------------------------------------- what is not blamed

@@ -71,6 +71,7 @@ class World:
             "PrefixLists": [],
             "VpcPeeringConnections": [],
             "LoadBalancers": [],
+            "TargetGroups": [],
             "DBInstances": [],
             "Reservations": [],
             "VpcBlockPublicAccessOptions": {"InternetGatewayBlockMode": "off"},
@@ -160,7 +161,13 @@ class World:
         self.group("sg-lb", ingress=[rule(port, cidr="10.0.0.0/16")], egress=[rule(cidr=ANY)])
         self["LoadBalancers"].append(
             {"LoadBalancerArn": balancer, "LoadBalancerName": "lb", "Type": name, "State": {"Code": "active"},
-             "DNSName": "lb-1f.elb.eu-west-1.amazonaws.com", "SecurityGroups": ["sg-lb"]}
+             "DNSName": "lb-1f.elb.eu-west-1.amazonaws.com", "SecurityGroups": ["sg-lb"], "VpcId": "vpc-1",
+             "Scheme": "internal"}
+        )  # fmt: skip
+        by = "instance" if any(each.startswith("i-") for each in targets) else "ip"
+        self["TargetGroups"].append(
+            {"TargetGroupArn": group, "TargetType": by, "Protocol": "TCP", "Port": 8443, "VpcId": "vpc-1",
+             "IpAddressType": "ipv4"}
         )  # fmt: skip
         protocol = "TCP" if kind == "net" else "HTTPS"
         action = {"Type": "forward", "TargetGroupArn": group}

@@ -8,6 +8,7 @@
     walk        the evaluator: from the interface to the route; pure, it asks nobody but the inventory
     groups, acls, routes, prefixes, ports     what it evaluates
     targets     what a route leads to, one file a kind          arrival    what is at the other end, in the VPC
+    balancers, target_groups, databases       services that are told more of
     flowlogs    what VPC flow logs say of a connection: which filter dropped it, and who is innocent
     witnesses   whose flow logs along a way are looked at
     facts       ways as observations, and held against the job's silences and keepalive
