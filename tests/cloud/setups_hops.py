@@ -242,6 +242,32 @@ def _(w: World) -> None:
     _rds(w, DBInstanceStatus="stopped")
 
 
+@setup(
+    "RDS that is being modified", DB, UNKNOWN, "database", "pg is modifying", name="pg.x.eu-west-1.rds.amazonaws.com"
+)
+def _(w: World) -> None:
+    _rds(w, DBInstanceStatus="modifying")
+
+
+@setup("RDS that is backed up", DB, ALLOWED, name="pg.x.eu-west-1.rds.amazonaws.com")
+def _(w: World) -> None:
+    _rds(w, DBInstanceStatus="backing-up")
+
+
+@setup(
+    "RDS whose status is not told", DB, UNKNOWN, "database", "no known state", name="pg.x.eu-west-1.rds.amazonaws.com"
+)
+def _(w: World) -> None:
+    _rds(w, DBInstanceStatus=None)
+
+
+@setup(
+    "RDS whose port is not told", DB, UNKNOWN, "database", "port is not told", name="pg.x.eu-west-1.rds.amazonaws.com"
+)
+def _(w: World) -> None:
+    _rds(w, Endpoint={"Address": "pg.x.eu-west-1.rds.amazonaws.com"})
+
+
 @setup("RDS on another port", DB, BLOCKED, "database", "listens on 5433", name="pg.x.eu-west-1.rds.amazonaws.com")
 def _(w: World) -> None:
     _rds(w, Endpoint={"Address": "pg.x.eu-west-1.rds.amazonaws.com", "Port": 5433})
