@@ -6,7 +6,7 @@ from typing import Any
 
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
 from tests.cloud.registering import DB, OUT, PUBLIC6, setup
-from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, everything, last, rule
+from tests.cloud.world import ANY, ANY6, FOREIGN, OWN, World, entry, everything, last, rule
 
 # --------------------------------------------------------------------------------------------------------- NAT gateway
 
@@ -151,6 +151,48 @@ def _(w: World) -> None:
     w["VpcBlockPublicAccessExclusions"].append(
         {"ResourceArn": arn, "State": "create-complete", "InternetGatewayExclusionMode": "allow-egress"}
     )
+
+
+def _two_accounts(w: World, mode: str, *, arn: str) -> None:
+    """Options of two accounts and of two regions in one folder."""
+    told = [(FOREIGN, "eu-west-1", "off"), (OWN, "us-east-1", "off"), (OWN, "eu-west-1", mode)]
+    w.documents["VpcBlockPublicAccessOptions"] = [
+        {"AwsAccountId": account, "AwsRegion": region, "InternetGatewayBlockMode": each}
+        for account, region, each in told
+    ]
+    for each in w["Subnets"]:
+        each["SubnetArn"] = arn.format(each["SubnetId"])
+
+
+@setup(
+    "public access is blocked in this account and region", OUT, BLOCKED, "block-public-access", "block-bidirectional"
+)
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn=f"arn:aws:ec2:eu-west-1:{OWN}:subnet/{{}}")
+
+
+@setup("public access is blocked in another region", OUT, ALLOWED)
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn=f"arn:aws:ec2:us-east-1:{OWN}:subnet/{{}}")
+
+
+@setup(
+    "public access is blocked in some region", OUT, UNKNOWN, "block-public-access", "account and region are not told"
+)
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn="")
+
+
+@setup("public access was read of another account alone", OUT, UNKNOWN, "block-public-access", "was not read")
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn=f"arn:aws:ec2:eu-central-1:{OWN}:subnet/{{}}")
+
+
+@setup("an exclusion that is being made", OUT, UNKNOWN, "block-public-access", "create-in-progress")
+def _(w: World) -> None:
+    w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+    arn = f"arn:aws:ec2:eu-west-1:{OWN}:vpc/vpc-1"
+    w["VpcBlockPublicAccessExclusions"].append({"ResourceArn": arn, "State": "create-in-progress"})
 
 
 @setup("block-ingress leaves NAT alone", OUT, ALLOWED)

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from systrace.cloud.aws import flowlogs, names, telling, witnesses
@@ -16,7 +16,7 @@ from systrace.cloud.aws.interfaces import Interface
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.questions import Question
 from systrace.cloud.aws.records import address
-from systrace.cloud.aws.sources import Hint, find
+from systrace.cloud.aws.sources import Hint, SeveralError, find
 from systrace.cloud.aws.steps import ALLOWED, Way
 from systrace.cloud.aws.walk import unknown_source, way_to
 from systrace.commands import say
@@ -115,8 +115,9 @@ class Course:
             from systrace.cloud.aws.metadata import hint
 
             here = hint()
+            several = isinstance(missing, SeveralError)  # then this host's interface must be one of them
             try:
-                found = find(self._inventory, here)
+                found = find(self._inventory, replace(here, addresses=own) if several else here)
             except MissingError as unfound:
                 return missing if own else unfound
             why = f"{missing.what}: " if own else ""
