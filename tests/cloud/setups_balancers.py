@@ -147,7 +147,7 @@ def _(w: World) -> None:
     _kept(w, rule(8443, group="sg-app"))
 
 
-@setup("targets of a type that is not told", LB, UNKNOWN, "target-security-group-in", "type of the targets of tg")
+@setup("targets of a type that is not told", LB, UNKNOWN, "target-security-group-in", "targets of tg is not known")
 def _(w: World) -> None:
     _kept(w, rule(8443, group="sg-lb"), TargetType=None)
 
@@ -182,7 +182,7 @@ def _(w: World) -> None:
     _kept(w, rule(8443, cidr="10.0.2.0/24"))
     w["Vpcs"][0]["Ipv6CidrBlockAssociationSet"] = [{"Ipv6CidrBlock": "2001:db8:1::/56"}]
     w.one("RouteTables", "rtb-a")["Routes"].append(
-        {"DestinationIpv6CidrBlock": "2001:db8:1::/56", "GatewayId": "local"}
+        {"State": "active", "DestinationIpv6CidrBlock": "2001:db8:1::/56", "GatewayId": "local"}
     )
     w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8:1::5"}]
     w.one("NetworkInterfaces", "eni-lb")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8:1::40"}]

@@ -27,7 +27,7 @@ def _(w: World) -> None:
     w.group("sg-app", egress=[torn])
 
 
-@setup("an interface without its groups", DB, UNKNOWN, "security-group-in", "which groups eni-db has")
+@setup("an interface without its groups", DB, UNKNOWN, "destination", "record of eni-db is not understood: Groups")
 def _(w: World) -> None:
     del w.one("NetworkInterfaces", "eni-db")["Groups"]
 
@@ -221,7 +221,9 @@ def _(w: World) -> None:
 
 @setup("a prefix list without entries may be more specific", OUT, UNKNOWN, "route", "could be more specific")
 def _(w: World) -> None:
-    w.one("RouteTables", "rtb-a")["Routes"].append({"DestinationPrefixListId": "pl-own", "TransitGatewayId": "tgw-1"})
+    w.one("RouteTables", "rtb-a")["Routes"].append(
+        {"State": "active", "DestinationPrefixListId": "pl-own", "TransitGatewayId": "tgw-1"}
+    )
 
 
 @setup("peering: beyond it others decide", ("10.9.0.9", 443), UNKNOWN, "beyond", "other VPC's rules")

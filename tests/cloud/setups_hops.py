@@ -1,8 +1,6 @@
-"""Gateways, endpoints, databases, and what nothing filters."""
+"""Gateways, what is not there, and what nothing filters."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
 from tests.cloud.registering import DB, OUT, PUBLIC6, setup
@@ -73,11 +71,13 @@ def _(w: World) -> None:
 @setup("private NAT to the internet", OUT, BLOCKED, "nat-route", "private")
 def _(w: World) -> None:
     w.one("NatGateways", "nat-1")["ConnectivityType"] = "private"
+    del w.one("NatGateways", "nat-1")["NatGatewayAddresses"][0]["PublicIp"]
 
 
 @setup("private NAT on to a transit gateway", OUT, UNKNOWN, "beyond", "transit gateway")
 def _(w: World) -> None:
     w.one("NatGateways", "nat-1")["ConnectivityType"] = "private"
+    del w.one("NatGateways", "nat-1")["NatGatewayAddresses"][0]["PublicIp"]
     w.table("rtb-p", "subnet-p", routes=[{"DestinationCidrBlock": ANY, "TransitGatewayId": "tgw-1"}])
 
 
@@ -212,107 +212,7 @@ def _(w: World) -> None:
     w.documents.pop("VpcBlockPublicAccessExclusions")
 
 
-# ------------------------------------------------------------------------------------------------ endpoints, databases
-
-S3 = ("52.218.0.9", 443)
-
-
-def _s3(w: World) -> None:
-    w.one("RouteTables", "rtb-a")["Routes"].append({"DestinationPrefixListId": "pl-s3", "GatewayId": "vpce-s3"})
-    w["PrefixLists"].append(
-        {"PrefixListId": "pl-s3", "PrefixListName": "com.amazonaws.eu-west-1.s3", "Cidrs": ["52.218.0.0/17"]}
-    )
-    w["VpcEndpoints"].append({"VpcEndpointId": "vpce-s3", "VpcEndpointType": "Gateway", "State": "available",
-                              "ServiceName": "com.amazonaws.eu-west-1.s3", "VpcId": "vpc-1"})  # fmt: skip
-
-
-@setup("S3 by a gateway endpoint", S3, ALLOWED)
-def _(w: World) -> None:
-    _s3(w)
-
-
-@setup("S3 by a gateway endpoint, and an ACL for the VPC alone", S3, BLOCKED, "acl-out", "out to 52.218.0.9")
-def _(w: World) -> None:
-    _s3(w)
-    w.acl(
-        "acl-a",
-        [entry(100, "allow", egress=True, cidr="10.0.0.0/16"), entry(100, "allow", egress=False), *last()],
-        "subnet-a",
-    )
-
-
-def _interface_endpoint(w: World) -> None:
-    w.interface(
-        "eni-ep",
-        "10.0.2.70",
-        "subnet-b",
-        "sg-ep",
-        InterfaceType="vpc_endpoint",
-        Description="VPC Endpoint Interface vpce-q",
-    )
-    w["VpcEndpoints"].append({"VpcEndpointId": "vpce-q", "VpcEndpointType": "Interface", "State": "available", "VpcId": "vpc-1",
-                              "ServiceName": "com.amazonaws.eu-west-1.sqs", "NetworkInterfaceIds": ["eni-ep"],
-                              "Groups": [{"GroupId": "sg-ep"}]})  # fmt: skip
-
-
-@setup("an interface endpoint", ("10.0.2.70", 443), ALLOWED)
-def _(w: World) -> None:
-    _interface_endpoint(w)
-    w.group("sg-ep", ingress=[rule(443, cidr="10.0.0.0/16")])
-
-
-@setup("an interface endpoint whose group admits nobody", ("10.0.2.70", 443), BLOCKED, "security-group-in", "sg-ep")
-def _(w: World) -> None:
-    _interface_endpoint(w)
-    w.group("sg-ep", ingress=[rule(80, cidr="10.0.0.0/16")])
-
-
-def _rds(w: World, **more: Any) -> None:
-    w.one("NetworkInterfaces", "eni-db")["Description"] = "RDSNetworkInterface"
-    w["DBInstances"].append({"DBInstanceIdentifier": "pg", "DBInstanceStatus": "available",
-                             "Endpoint": {"Address": "pg.x.eu-west-1.rds.amazonaws.com", "Port": 5432},
-                             "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-db"}]} | more)  # fmt: skip
-
-
-@setup("RDS", DB, ALLOWED, name="pg.x.eu-west-1.rds.amazonaws.com")
-def _(w: World) -> None:
-    _rds(w)
-
-
-@setup("RDS that was stopped", DB, BLOCKED, "database", "pg is stopped", name="pg.x.eu-west-1.rds.amazonaws.com")
-def _(w: World) -> None:
-    _rds(w, DBInstanceStatus="stopped")
-
-
-@setup(
-    "RDS that is being modified", DB, UNKNOWN, "database", "pg is modifying", name="pg.x.eu-west-1.rds.amazonaws.com"
-)
-def _(w: World) -> None:
-    _rds(w, DBInstanceStatus="modifying")
-
-
-@setup("RDS that is backed up", DB, ALLOWED, name="pg.x.eu-west-1.rds.amazonaws.com")
-def _(w: World) -> None:
-    _rds(w, DBInstanceStatus="backing-up")
-
-
-@setup(
-    "RDS whose status is not told", DB, UNKNOWN, "database", "no known state", name="pg.x.eu-west-1.rds.amazonaws.com"
-)
-def _(w: World) -> None:
-    _rds(w, DBInstanceStatus=None)
-
-
-@setup(
-    "RDS whose port is not told", DB, UNKNOWN, "database", "port is not told", name="pg.x.eu-west-1.rds.amazonaws.com"
-)
-def _(w: World) -> None:
-    _rds(w, Endpoint={"Address": "pg.x.eu-west-1.rds.amazonaws.com"})
-
-
-@setup("RDS on another port", DB, BLOCKED, "database", "listens on 5433", name="pg.x.eu-west-1.rds.amazonaws.com")
-def _(w: World) -> None:
-    _rds(w, Endpoint={"Address": "pg.x.eu-west-1.rds.amazonaws.com", "Port": 5433})
+# ---------------------------------------------------------------------------------------------------- what is not there
 
 
 @setup("an address that nobody has any more", ("10.0.2.99", 5432), BLOCKED, "destination", "nobody is there")
@@ -351,6 +251,16 @@ def _(w: World) -> None:
 def _(w: World) -> None:
     for each in w["Subnets"]:
         each["OwnerId"] = FOREIGN
+
+
+@setup("a gateway in a state of next year", OUT, UNKNOWN, "nat-gateway", "not understood: State")
+def _(w: World) -> None:
+    w.one("NatGateways", "nat-1")["State"] = "hibernating"
+
+
+@setup("whose public address it is was not read to the end", OUT, UNKNOWN, "beyond", "one's own is not known")
+def _(w: World) -> None:
+    del w.interface("eni-torn", "10.0.1.99", "subnet-a", "sg-app")["Groups"]
 
 
 # --------------------------------------------------------------------------------------------------- what is not blamed

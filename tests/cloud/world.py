@@ -139,7 +139,8 @@ class World:
         association = {"Association": {"PublicIp": public}} if public else {}
         found: Json = {
             "NetworkInterfaceId": identity, "SubnetId": subnet, "VpcId": vpc, "OwnerId": OWN, "PrivateIpAddress": address,
-            "InterfaceType": "interface", "Description": "", "Groups": [{"GroupId": each} for each in groups],
+            "InterfaceType": "interface", "Description": "", "Status": "in-use",
+            "Groups": [{"GroupId": each} for each in groups],
             "PrivateIpAddresses": [{"PrivateIpAddress": address, "Primary": True} | association],
             "Ipv6Addresses": [{"Ipv6Address": v6}] if v6 else [],
         } | association | more  # fmt: skip

@@ -3,6 +3,7 @@
     questions   what is asked: a peer, its port, the job's own address and ports
     steps       what is answered: a step of the way, a limit on silence, the whole way
     inventory   records in the shape of the CLI's `describe-*` output, by the key that they stand under
+    shapes      what a record always has: without it, it proves nothing
     saved       the same from JSON files                      live    the same from boto3, asked for when needed
     sources     which network interface the job has: by its address, instance or task metadata, or as the user says
     walk        the evaluator: from the interface to the route; pure, it asks nobody but the inventory

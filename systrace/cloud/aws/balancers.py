@@ -47,7 +47,7 @@ def arrive(walk: Walk, there: Interface, sender: Sender) -> None:
         return
     _limit(walk, found, listener)
     if listener is not None:
-        target_groups.judge(walk, target_groups.Balanced(found, there.subnet, sender), listener)
+        target_groups.judge(walk, target_groups.Balanced(found, there, sender), listener)
 
 
 def _state(walk: Walk, balancer: Record, suffix: str) -> None:

@@ -38,11 +38,6 @@ class Interface:
         told += [text(each, "Ipv6Address") for each in dicts(self.record, "Ipv6Addresses")]
         return list(dict.fromkeys(each for each in told if each))
 
-    @property
-    def members(self) -> frozenset[str] | None:
-        """Its groups, as rules name them; None where the record does not tell them."""
-        return frozenset(self.groups) if self.groups or isinstance(self.record.get("Groups"), list) else None
-
     def own(self, local: str, peer: str) -> str:
         """Its address of the peer's family: the job's where that is known, "" where it has none."""
         if local and self.has(local):
@@ -64,7 +59,7 @@ class Interface:
         if ":" in host:
             return "" if is_private(host) else host
         for each in dicts(self.record, "PrivateIpAddresses"):
-            if text(each, "PrivateIpAddress") == host:
+            if text(each, "PrivateIpAddress") == host and text(each, "Association", "PublicIp"):
                 return text(each, "Association", "PublicIp")
         first = text(self.record, "PrivateIpAddress")
         return text(self.record, "Association", "PublicIp") if host in ("", first) else ""

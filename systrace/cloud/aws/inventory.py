@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 
 from systrace.cloud.aws.calls import DETAILS, LISTS, dashed
 from systrace.cloud.aws.records import Record, dicts, text
+from systrace.cloud.aws.shapes import fault
 
 T = TypeVar("T")
+_FIRST = "was saved with its first pages only"
 _FLEETING = frozenset(  # differs from one look to the next, or from one account to the other
     "Tags TagSet TagList AvailableIpAddressCount LatestRestorableTime EarliestRestorableTime EarliestBacktrackTime".split()
 )
@@ -28,7 +30,8 @@ class Inventory:
     def __init__(self) -> None:
         self._lists: dict[str, list[Record]] = {}
         self._details: dict[tuple[str, str], list[Record]] = {}
-        self._torn: set[str | tuple[str, str]] = set()  # answers with more pages than were saved
+        self._torn: dict[str | tuple[str, str], str] = {}  # answers that are not whole -> why
+        self._damaged: dict[tuple[str, str], str] = {}  # key and id -> the field of the record
         self._from: dict[tuple[str, str], tuple[Any, str]] = {}  # key and id -> the record, and its file
         self._twofold: dict[tuple[str, str], str] = {}  # key and id -> the files that differ about it
         self._why: dict[str, str] = {}  # key -> why it could not be read
@@ -40,22 +43,34 @@ class Inventory:
         """A list, or a page of it, and the file that it stands in."""
         call = LISTS.get(key)
         field = call.identity if call is not None else ""
+        found = self._lists.setdefault(key, [])
         for each in records:
             identity = text(each, field) if field else ""
+            self._look_at(key, key, identity, each)
             if not identity or self._is_news(key, identity, _lasting(each), where):
-                self._lists.setdefault(key, []).append(each)
-        self._lists.setdefault(key, [])
+                found.append(each)
         if not whole:
-            self._torn.add(key)
+            self._torn[key] = _FIRST
 
     def add_details(
         self, key: str, owner: str, records: list[Record], *, whole: bool = True, where: str = ""
     ) -> None:  # fmt: skip
         """What belongs to one resource."""
+        for each in records:
+            self._look_at(key, (key, owner), "", each)
         if self._is_news(key, owner, records, where):
             self._details.setdefault((key, owner), []).extend(records)
         if not whole:
-            self._torn.add((key, owner))
+            self._torn[key, owner] = _FIRST
+
+    def _look_at(self, key: str, place: str | tuple[str, str], identity: str, record: Record) -> None:
+        """A record that lacks what AWS always says may be the one that is looked for."""
+        field = fault(key, record)
+        if field:
+            self._torn.setdefault(
+                place, f"holds a record that is not understood ({identity or 'without an id'}: {field})"
+            )
+            self._damaged[key, identity] = field
 
     def _is_news(self, key: str, identity: str, told: object, where: str) -> bool:
         """Whether this was not told before: yesterday's answer beside today's may say something else of the same id."""
@@ -119,9 +134,16 @@ class Inventory:
         """A record of a list, where all answers agree on it.
 
         Raises:
-            MissingError: two files say different things of the same id.
+            MissingError: two files say different things of the same id, or it is not understood.
         """
-        self._check_agreed(key, text(record, LISTS[key].identity), LISTS[key].command)
+        call = LISTS[key]
+        identity = text(record, call.identity)
+        self._check_agreed(key, identity, call.command)
+        field = self._damaged.get((key, identity)) if identity else fault(key, record)
+        if field:
+            raise MissingError(
+                f"the record of {identity or key} is not understood: {field}", f"run `{call.command}` again"
+            )
         return record
 
     def _check_agreed(self, key: str, identity: str, command: str) -> None:
@@ -135,12 +157,10 @@ class Inventory:
         """What is not in a list is only absent where the list is whole.
 
         Raises:
-            MissingError: it was saved without its last pages.
+            MissingError: it was saved without its last pages, or a record in it is damaged.
         """
         if key in self._torn:
-            raise MissingError(
-                f"{key} was saved with its first pages only", f"run `{LISTS[key].command}` without limits"
-            )
+            raise MissingError(f"{key} {self._torn[key]}", f"run `{LISTS[key].command}` again, without limits")
 
     def one(self, key: str, field: str, identity: str) -> Record:
         """The record with this id.
@@ -160,7 +180,7 @@ class Inventory:
         """What belongs to one resource.
 
         Raises:
-            MissingError: it was not read, or not to its end, or two files differ about it.
+            MissingError: it was not read, or not to its end, or is damaged, or two files differ about it.
         """
         if (key, owner) not in self._details:
             self._ask(key, owner)
@@ -171,10 +191,9 @@ class Inventory:
         if found is None:
             raise self._missing(key, command)
         self._check_agreed(key, owner, command)
-        if not self._torn.isdisjoint((key, (key, owner))):
-            raise MissingError(
-                f"{key} of {owner} was saved with its first pages only", f"run `{command}` without limits"
-            )
+        torn = self._torn.get(key) or self._torn.get((key, owner))
+        if torn:
+            raise MissingError(f"{key} of {owner} {torn}", f"run `{command}` again, without limits")
         return found
 
     def attribute(self, key: str, owner: str, name: str) -> str:

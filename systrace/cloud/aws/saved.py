@@ -11,7 +11,7 @@ from pathlib import Path
 
 from systrace.cloud.aws.calls import DETAILS, LISTS
 from systrace.cloud.aws.inventory import Inventory
-from systrace.cloud.aws.records import dicts
+from systrace.cloud.aws.records import Record
 from systrace.errors import UsageError
 
 _PAGED = ("NextToken", "NextMarker", "nextToken", "Marker")
@@ -77,7 +77,7 @@ def add(inventory: Inventory, document: object, where: str = "") -> bool:
     known = False
     for key in (*LISTS, "tasks", "Listeners"):  # listeners say themselves whose they are
         if isinstance(document.get(key), list):
-            inventory.add(key, dicts(document, key), whole=whole, where=where)
+            inventory.add(key, _records(document[key]), whole=whole, where=where)
             known = True
         elif key in LISTS and isinstance(document.get(key), Mapping):  # VpcBlockPublicAccessOptions is one record
             inventory.add(key, [document[key]], where=where)
@@ -85,7 +85,11 @@ def add(inventory: Inventory, document: object, where: str = "") -> bool:
     for key, call in DETAILS.items():
         owner, found = document.get(call.argument), document.get(call.key or key)
         if isinstance(owner, str) and isinstance(found, list | Mapping):
-            records = [found] if isinstance(found, Mapping) else dicts(document, call.key or key)
-            inventory.add_details(key, owner, records, whole=whole, where=where)
+            inventory.add_details(key, owner, _records(found), whole=whole, where=where)
             known = True
     return known
+
+
+def _records(found: list[object] | Mapping[str, object]) -> list[Record]:
+    """What is none in a list is an empty one, which has no shape."""
+    return [each if isinstance(each, Mapping) else {} for each in ([found] if isinstance(found, Mapping) else found)]

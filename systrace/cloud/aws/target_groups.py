@@ -36,7 +36,7 @@ class Balanced:
     """What its target groups see of a balancer."""
 
     record: Record
-    subnet: str  # of the interface that the client comes to
+    interface: Interface  # that the client comes to
     sender: Sender
 
     @property
@@ -172,16 +172,15 @@ def _admission(walk: Walk, balanced: Balanced, arn: str, able: list[Record]) -> 
 
 def _keeps_address(walk: Walk, group: Record, client: str) -> bool:
     """preserve_client_ip.enabled, and what holds where it is not set; never from one family of addresses to the other."""
-    found, kind = address(client), text(group, "TargetType")
+    arn, kind, protocol = (text(group, name) for name in ("TargetGroupArn", "TargetType", "Protocol"))
+    if kind not in ("instance", "alb", "ip") or not protocol:
+        raise MissingError(f"the type or protocol of the targets of {_short(arn)} is not known", _GROUPS)
+    found = address(client)
     if found is not None and (found.version == 6) != (text(group, "IpAddressType") == "ipv6"):
         return False
-    if text(group, "Protocol") in _DATAGRAMS:
+    if protocol in _DATAGRAMS:
         return True
-    told = walk.inventory.attribute(
-        "TargetGroupAttributes", text(group, "TargetGroupArn"), "preserve_client_ip.enabled"
-    )
-    if not told and kind not in ("instance", "alb", "ip"):
-        raise MissingError(f"the type of the targets of {_short(text(group, 'TargetGroupArn'))} is not known", _GROUPS)
+    told = walk.inventory.attribute("TargetGroupAttributes", arn, "preserve_client_ip.enabled")
     return told == "true" if told else kind != "ip"
 
 
@@ -195,7 +194,7 @@ def _admits(walk: Walk, balanced: Balanced, group: Record, described: Record) ->
             said = f"{identity} is the job's own host: a client cannot reach itself through the balancer (hairpin)"
             return blocked("target", identity, said)
         steps = [_groups_admit(walk, balanced, there, port)]
-        if there.subnet != balanced.subnet:  # within one subnet no ACL is asked
+        if there.subnet != balanced.interface.subnet:  # within one subnet no ACL is asked
             inventory, protocol = walk.inventory, walk.question.number
             wanted, whose = Ports(((port, port),)), sender.whose
             steps += [
@@ -221,10 +220,6 @@ def _groups_admit(walk: Walk, balanced: Balanced, there: Interface, port: int) -
     the guide says that it does not, and some say that it does.
     """
     sender, number = balanced.sender, walk.question.number
-    if there.members is None:
-        raise MissingError(
-            f"which groups {there.identity} has is not in its record", "the owner of the target: its groups"
-        )
     if not there.groups:
         return allowed("target", there.identity, f"{there.identity} has no security group")
 
@@ -232,8 +227,8 @@ def _groups_admit(walk: Walk, balanced: Balanced, there: Interface, port: int) -
         other = Other(sender.address, of)
         return groups.judge(walk.inventory, "target", there.groups, other, number, port, inbound=True)
 
-    step = judged(frozenset(texts(balanced.record, "SecurityGroups")))
-    if step.outcome == BLOCKED and sender.private and judged(sender.groups).outcome == ALLOWED:
+    step = judged(frozenset([*texts(balanced.record, "SecurityGroups"), *balanced.interface.groups]))
+    if step.outcome == BLOCKED and sender.private and judged(sender.groups).outcome != BLOCKED:
         said = f"{there.identity} admits the client's group, which may not count behind a network load balancer"
         raise MissingError(said, "a rule for the client's address, or for the balancer's group")
     return step

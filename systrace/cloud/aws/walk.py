@@ -66,10 +66,6 @@ class Walk:
 
     def group(self, name: str, owner: Interface, other: Other, *, inbound: bool, port: int | None = None) -> None:
         """A step of an interface's security groups."""
-        if owner.members is None:
-            said = f"which groups {owner.identity} has is not in its record"
-            self.note(name, UNKNOWN, owner.identity, said, ask=f"`{LISTS['NetworkInterfaces'].command}`")
-            return
         if not owner.groups:
             self.note(name, ALLOWED, owner.identity, f"{owner.identity} has no security group")
             return
@@ -113,31 +109,38 @@ class Walk:
             self.note("source", ALLOWED, self.source.identity, said)
             return
         if not self.own:
-            family = "IPv6" if ":" in self.question.peer else "IPv4"
-            self.note(
-                "source",
-                BLOCKED,
-                self.source.identity,
-                f"{self.source.identity} has no {family} address",
-                change="give it one, or use the other family's address of the peer",
-            )
+            self._without_address()
             return
         self.group("security-group-out", self.source, self.other(), inbound=False)
         self.limits_of_tracking()
         route = self.route("route", self.source.subnet, self.source.vpc, self.question.peer)
         if route is None:
             return
-        if not (route.target == "local" and self._within_subnet()):
-            self.acl("acl-out", self.source.subnet, self.question.peer, self.wanted, inbound=False)
-            self.acl(
-                "acl-in-answer",
-                self.source.subnet,
-                self.question.peer,
-                self.question.answers,
-                inbound=True,
-                whose=self.whose,
-            )
+        self._acls(route)
         self.follow(route)
+
+    def _without_address(self) -> None:
+        identity, is_six = self.source.identity, ":" in self.question.peer
+        said = f"{identity} has no {'IPv6' if is_six else 'IPv4'} address"
+        if not isinstance(self.source.record.get("Ipv6Addresses" if is_six else "PrivateIpAddresses"), list):
+            ask = f"`{LISTS['NetworkInterfaces'].command}`"
+            self.note("source", UNKNOWN, identity, f"{said} in its record, which does not tell of these", ask=ask)
+            return
+        change = "give it one, or use the other family's address of the peer"
+        self.note("source", BLOCKED, identity, said, change=change)
+
+    def _acls(self, route: Route) -> None:
+        """Steps of the ACL of the job's subnet, where the way leads out of it."""
+        subnet, asked = self.source.subnet, self.question
+        try:
+            if route.target in ("local", "") and self._within_subnet():
+                return
+        except MissingError as missing:
+            said = f"whether {asked.peer} is in {subnet} itself, where no ACL is asked, is not known: {missing.what}"
+            self.note("acl-out", UNKNOWN, subnet, said, ask=missing.ask)
+            return
+        self.acl("acl-out", subnet, asked.peer, self.wanted, inbound=False)
+        self.acl("acl-in-answer", subnet, asked.peer, asked.answers, inbound=True, whose=self.whose)
 
     def _is_loopback(self) -> bool:
         found = address(self.question.peer)
@@ -204,7 +207,7 @@ class Walk:
         except MissingError as missing:
             return Other(self.question.peer, None, why=missing.ask or missing.what)
         if there is not None:
-            return Other(self.question.peer, there.members, why=f"the groups of {there.identity}")
+            return Other(self.question.peer, frozenset(there.groups))
         return Other(self.question.peer, frozenset(), private=self._in_vpc())
 
     def _in_vpc(self) -> bool:
@@ -215,14 +218,18 @@ class Walk:
         return any(contains(each, self.question.peer) for each in blocks)
 
     def _within_subnet(self) -> bool:
-        """The peer is in the job's own subnet: network ACLs are not asked."""
+        """The peer is in the job's own subnet: network ACLs are not asked.
+
+        Raises:
+            MissingError: neither the subnet's addresses nor the peer's interface were read.
+        """
         try:
-            there = interfaces.at(self.inventory, self.question.peer, self.source.vpc)
-            if there is not None:
-                return there.subnet == self.source.subnet
             record = self.inventory.one("Subnets", "SubnetId", self.source.subnet)
         except MissingError:
-            return False
+            there = interfaces.at(self.inventory, self.question.peer, self.source.vpc)
+            if there is None:
+                raise
+            return there.subnet == self.source.subnet
         blocks = [text(record, "CidrBlock")]
         blocks += [text(each, "Ipv6CidrBlock") for each in dicts(record, "Ipv6CidrBlockAssociationSet")]
         return any(contains(each, self.question.peer) for each in blocks)

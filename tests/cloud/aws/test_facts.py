@@ -192,7 +192,10 @@ def test_an_instance_of_unknown_type_may_forget() -> None:
     assert "describe-instances" in way.deciding.ask
     for kind, limits in (("m8i.large", [350]), ("m5.large", [])):
         world["Reservations"][:] = [
-            {"ReservationId": "r-1", "Instances": [{"InstanceId": "i-job", "InstanceType": kind}]}
+            {
+                "ReservationId": "r-1",
+                "Instances": [{"InstanceId": "i-job", "InstanceType": kind, "State": {"Name": "running"}}],
+            }
         ]
         inventory = world.inventory()
         way = way_to(inventory, within, find(inventory, Hint("eni-job")))

@@ -70,12 +70,13 @@ def test_copies_that_agree_are_one_and_others_are_unknown(tmp_path: Path) -> Non
 
 def test_copies_of_details_that_differ() -> None:
     inventory = Inventory()
-    for port in (443, 443, 8443):
-        saved.add(inventory, {"LoadBalancerArn": "arn:1", "Listeners": [{"Port": port}]}, f"{port}.json")
-        if port == 443:
-            assert inventory.details("Listeners", "arn:1") == [{"Port": 443}]
-    with pytest.raises(MissingError, match=r"443\.json and 8443\.json"):
-        inventory.details("Listeners", "arn:1")
+    for at, value in enumerate(("60", "60", "4000")):
+        told = [{"Key": "idle_timeout.timeout_seconds", "Value": value}]
+        saved.add(inventory, {"LoadBalancerArn": "arn:1", "Attributes": told}, f"{at}.json")
+        if value == "60":
+            assert inventory.details("LoadBalancerAttributes", "arn:1") == told
+    with pytest.raises(MissingError, match=r"0\.json and 2\.json"):
+        inventory.details("LoadBalancerAttributes", "arn:1")
 
 
 @pytest.mark.parametrize(

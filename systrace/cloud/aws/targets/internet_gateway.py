@@ -9,7 +9,7 @@ from systrace.cloud.aws.inventory import MissingError
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.records import Record, text
 from systrace.cloud.aws.routes import Route
-from systrace.cloud.aws.steps import ALLOWED, BLOCKED, Step, allowed, blocked
+from systrace.cloud.aws.steps import ALLOWED, BLOCKED, UNKNOWN, Step, allowed, blocked
 from systrace.cloud.aws.targets import target
 from systrace.cloud.aws.walk import Walk
 
@@ -101,15 +101,17 @@ def _mode(walk: Walk, subnet: str) -> str:
 def _mode_of_account(walk: Walk, subnet: str, record: Record) -> str:
     """It is set for an account in a region: a folder may hold those of several."""
     _, _, _, region, account, *_ = [*text(record, "SubnetArn").split(":"), *[""] * 5]
-    wanted = {"AwsRegion": region, "AwsAccountId": text(record, "OwnerId") or account}
+    wanted = region, text(record, "OwnerId") or account
     found = [
         each
         for each in walk.inventory.records(_KEY)
-        if all(text(each, name) in ("", value) or not value for name, value in wanted.items())
+        if all(not mine or mine == its for mine, its in zip(wanted, _place(each), strict=True)) or not any(_place(each))
     ]
     if not all(text(each, "AwsAccountId") for each in found):
         walk.check_visible()  # the account's own mode says nothing of a subnet that another account shares
-    modes = {text(each, "InternetGatewayBlockMode") for each in found}
+    if not found:
+        walk.inventory.check_whole(_KEY)
+    modes = {text(walk.inventory.sure(_KEY, each), "InternetGatewayBlockMode") for each in found}
     if len(modes) > 1:
         said = (
             f"VPC Block Public Access is {' or '.join(sorted(modes))} for {subnet}: its account and region are not told"
@@ -118,12 +120,20 @@ def _mode_of_account(walk: Walk, subnet: str, record: Record) -> str:
     return next(iter(modes), "")
 
 
+def _place(option: Record) -> tuple[str, str]:
+    return text(option, "AwsRegion"), text(option, "AwsAccountId")
+
+
 def outside(walk: Walk, public: str, answers: Ports, whose: str) -> None:
     """Beyond the gateway: where the peer's public address is that of an interface that is seen, on to it."""
     try:
         there = interfaces.of_public(walk.inventory, walk.question.peer)
-    except MissingError:
-        there = None
+    except MissingError as missing:
+        said = (
+            f"whether {walk.question.peer} is the public address of something of one's own is not known: {missing.what}"
+        )
+        walk.note("beyond", UNKNOWN, "", said, ask=missing.ask)
+        return
     if there is None:
         walk.note("beyond", ALLOWED, "", f"{walk.question.peer} is outside: what filters there is not seen from here")
         return
