@@ -230,7 +230,9 @@ def _groups_admit(walk: Walk, balanced: Balanced, there: Interface, port: int) -
     step = judged(frozenset([*texts(balanced.record, "SecurityGroups"), *balanced.interface.groups]))
     if step.outcome == BLOCKED and sender.private and judged(sender.groups).outcome != BLOCKED:
         said = f"{there.identity} admits the client's group, which may not count behind a network load balancer"
-        raise MissingError(said, "a rule for the client's address, or for the balancer's group")
+        raise MissingError(
+            said, "who runs the targets: a rule for the client's address, or the balancer's group, would be certain"
+        )
     return step
 
 

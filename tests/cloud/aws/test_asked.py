@@ -13,6 +13,7 @@ from systrace.cloud.aws.asking import commands, policy
 from systrace.cloud.aws.calls import DETAILS, LISTS, Call
 from systrace.cloud.aws.inventory import MissingError
 from systrace.cloud.aws.live import Live
+from systrace.cloud.aws.questions import Question
 from systrace.cloud.aws.sources import Hint, find
 from systrace.cloud.aws.walk import way_to
 from tests.cloud.setups import SETUPS
@@ -106,6 +107,31 @@ def test_the_policy_allows_the_calls_that_are_made_and_no_others(monkeypatch: py
         "ec2:DescribeManagedPrefixLists"
     }  # whose entries to ask for: a rule or a route says it itself
     assert made - {"ecs:DescribeTasks", "ecs:ListClusters", "logs:FilterLogEvents"} <= typed
+
+
+def test_what_few_ways_need_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS support, the instance's type, balancers and clusters by their names."""
+    world, job = World(), Hint("eni-job")
+    world.details = [{"VpcId": "vpc-1", "EnableDnsSupport": {"Value": False}}]
+    instance = {"InstanceId": "i-job", "InstanceType": "m8i.large", "State": {"Name": "running"}}
+    world["Reservations"].append({"ReservationId": "r-1", "Instances": [instance]})
+    inventory, _ = live(world, monkeypatch)
+    resolver = way_to(inventory, Question("10.0.0.2", 53, protocol="udp"), find(inventory, job))
+    assert resolver.outcome == "blocked"
+    assert [each.idle_s for each in way_to(inventory, Question("10.0.2.20", 5432), find(inventory, job)).limits] == [
+        350
+    ]
+
+    world.network_balancer("10.0.2.20")
+    world.one("NetworkInterfaces", "eni-db")["Description"] = "RDSNetworkInterface"
+    groups = [{"VpcSecurityGroupId": "sg-db"}]
+    world.documents["DBClusters"] = [{"Endpoint": "pg.cluster-x.rds.amazonaws.com", "VpcSecurityGroups": groups}]
+    for name, address in (
+        ("lb-1f.elb.eu-west-1.amazonaws.com", "10.0.2.40"),
+        ("pg.cluster-x.rds.amazonaws.com", "10.0.2.20"),
+    ):
+        inventory, _ = live(world, monkeypatch)
+        assert names.addresses(inventory, name) == [address]
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=lambda each: each.name)
