@@ -133,6 +133,7 @@ _SHAPES: dict[str, dict[str, Fits]] = {
         "SubnetId": _word,
         "VpcId": _word,
         "OwnerId": _word,
+        "InterfaceType": _word,
         "Description": _text,
         "Status": _word,
         "Groups": _each(_record(GroupId=_word)),

@@ -224,15 +224,23 @@ class Walk:
             MissingError: neither the subnet's addresses nor the peer's interface were read.
         """
         try:
-            record = self.inventory.one("Subnets", "SubnetId", self.source.subnet)
+            blocks = self._blocks_of_subnet()
         except MissingError:
             there = interfaces.at(self.inventory, self.question.peer, self.source.vpc)
             if there is None:
                 raise
             return there.subnet == self.source.subnet
-        blocks = [text(record, "CidrBlock")]
-        blocks += [text(each, "Ipv6CidrBlock") for each in dicts(record, "Ipv6CidrBlockAssociationSet")]
         return any(contains(each, self.question.peer) for each in blocks)
+
+    def _blocks_of_subnet(self) -> list[str]:
+        """Of the peer's family: the job has an address of it, so there is one."""
+        record = self.inventory.one("Subnets", "SubnetId", self.source.subnet)
+        blocks = [text(record, "CidrBlock")]
+        if ":" in self.question.peer:
+            blocks = [text(each, "Ipv6CidrBlock") for each in dicts(record, "Ipv6CidrBlockAssociationSet")]
+        if not any(blocks):
+            raise MissingError(f"the addresses of {self.source.subnet} were not read", f"`{LISTS['Subnets'].command}`")
+        return blocks
 
     def check_visible(self) -> None:
         """Of a VPC that another account shares, this one does not see all interfaces.

@@ -102,16 +102,20 @@ def _mode_of_account(walk: Walk, subnet: str, record: Record) -> str:
     """It is set for an account in a region: a folder may hold those of several."""
     _, _, _, region, account, *_ = [*text(record, "SubnetArn").split(":"), *[""] * 5]
     wanted = region, text(record, "OwnerId") or account
+    options = walk.inventory.records(_KEY)
+    walk.inventory.check_whole(_KEY)
+    if any(bool(its_region) != bool(its_account) for its_region, its_account in map(_place, options)):
+        raise MissingError(
+            f"whose VPC Block Public Access was read is not told for {subnet}", f"`{LISTS[_KEY].command}`"
+        )
     found = [
         each
-        for each in walk.inventory.records(_KEY)
+        for each in options
         if all(not mine or mine == its for mine, its in zip(wanted, _place(each), strict=True)) or not any(_place(each))
     ]
     if not all(text(each, "AwsAccountId") for each in found):
         walk.check_visible()  # the account's own mode says nothing of a subnet that another account shares
-    if not found:
-        walk.inventory.check_whole(_KEY)
-    modes = {text(walk.inventory.sure(_KEY, each), "InternetGatewayBlockMode") for each in found}
+    modes = {text(each, "InternetGatewayBlockMode") for each in found}
     if len(modes) > 1:
         said = (
             f"VPC Block Public Access is {' or '.join(sorted(modes))} for {subnet}: its account and region are not told"
