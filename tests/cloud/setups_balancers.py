@@ -108,6 +108,13 @@ def _(w: World) -> None:
     _health(w)
 
 
+@setup("both are dead, and the path may match another rule", LB, UNKNOWN, "targets", "the listener has other rules: 1")
+def _(w: World) -> None:
+    _two_groups(w, "app", weight=25)
+    _health(w)
+    next(each for each in w.details if "Rules" in each)["Rules"].append({"Priority": "1", "IsDefault": False})
+
+
 @setup("a Lambda function, whose health nobody checks", LB, ALLOWED)
 def _(w: World) -> None:
     w.network_balancer("arn:aws:lambda:eu-west-1:111111111111:function:f", kind="app")

@@ -177,6 +177,7 @@ class World:
                             "DefaultActions": [action]}]},
             {"LoadBalancerArn": balancer, "Attributes": []},
             {"ListenerArn": listener, "Attributes": []},
+            {"ListenerArn": listener, "Rules": [{"Priority": "default", "IsDefault": True, "Actions": [action]}]},
             {"TargetGroupArn": group, "Attributes": []},
             {"TargetGroupArn": group, "TargetHealthDescriptions": [
                 {"Target": {"Id": each, "Port": 8443}, "TargetHealth": {"State": "healthy"}} for each in targets]},

@@ -57,6 +57,7 @@ LISTS = {
 # Details of one resource: saved as {ARGUMENT: id, KEY: [...]}, since the answer alone does not say whose they are.
 DETAILS = {
     "Listeners": Call("elbv2", "describe_listeners", argument="LoadBalancerArn"),
+    "Rules": Call("elbv2", "describe_rules", argument="ListenerArn"),
     "LoadBalancerAttributes": Call("elbv2", "describe_load_balancer_attributes", "Attributes", "LoadBalancerArn"),
     "ListenerAttributes": Call("elbv2", "describe_listener_attributes", "Attributes", "ListenerArn"),
     "TargetGroupAttributes": Call("elbv2", "describe_target_group_attributes", "Attributes", "TargetGroupArn"),

@@ -184,6 +184,7 @@ _SHAPES: dict[str, dict[str, Fits]] = {
         "Protocol": _word,
         "DefaultActions": _with(_each(_with(_record(Type=_word), _names_targets)), bool),
     },
+    "Rules": {"IsDefault": _truth},
     "LoadBalancerAttributes": _ATTRIBUTE,
     "ListenerAttributes": _ATTRIBUTE,
     "TargetGroupAttributes": _ATTRIBUTE,

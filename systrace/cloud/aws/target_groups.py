@@ -64,11 +64,28 @@ def judge(walk: Walk, balanced: Balanced, listener: Record) -> None:
         return
     found = [(weight / whole, list(_steps(walk, balanced, arn))) for arn, weight in weights.items() if weight]
     outcomes = {step.outcome if (step := decisive(steps)) is not None else ALLOWED for _, steps in found}
-    if outcomes == {BLOCKED}:
-        walk.way.steps += [step for _, steps in found for step in steps]
-    else:
+    steps = [step for _, own in found for step in own]
+    if outcomes != {BLOCKED}:
         clear = UNKNOWN not in outcomes
-        walk.way.steps += [_weighed(step, part, clear=clear) for part, steps in found for step in steps]
+        steps = [_weighed(step, part, clear=clear) for part, own in found for step in own]
+    walk.way.steps += steps if balanced.is_network else [_by_default(walk, listener, step) for step in steps]
+
+
+def _by_default(walk: Walk, listener: Record, step: Step) -> Step:
+    """An application load balancer's rules look at host and path: what stops at the default action may match another."""
+    if step.outcome not in (BLOCKED, SHARE):
+        return step
+    try:
+        rules = walk.inventory.details("Rules", text(listener, "ListenerArn"))
+    except MissingError as missing:
+        return replace(
+            step, outcome=UNKNOWN, share=None, text=f"{step.text}; other rules: {missing.what}", ask=missing.ask
+        )
+    others = sum(each["IsDefault"] is False for each in rules)
+    if not others:
+        return step
+    said = f"{step.text}; that is the default action, and the listener has other rules: {others}"
+    return replace(step, outcome=UNKNOWN, share=None, text=said, ask="which of its rules the job's host and path match")
 
 
 def _weights(listener: Record) -> dict[str, int]:

@@ -15,6 +15,7 @@ from systrace.cloud.aws.saved import add
 SAMPLES: dict[str, Any] = {
     "Listeners": [{"ListenerArn": "arn:l", "Port": 443, "Protocol": "TCP", "DefaultActions": [{"Type": "redirect"}]}],
     "TargetHealthDescriptions": [{"Target": {"Id": "i-1"}, "TargetHealth": {"State": "healthy"}}],
+    "Rules": [{"Priority": "default", "IsDefault": True}],
     "Entries": [{"Cidr": "10.0.0.0/8"}],
     "EnableDnsSupport": {"Value": True},
 }
