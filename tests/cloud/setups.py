@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cloud import setups_filters, setups_hops
+from tests.cloud import setups_balancers, setups_filters, setups_hops, setups_services
 from tests.cloud.registering import SETUPS, Setup
 
-__all__ = ["SETUPS", "Setup", "setups_filters", "setups_hops"]
+__all__ = ["SETUPS", "Setup", "setups_balancers", "setups_filters", "setups_hops", "setups_services"]

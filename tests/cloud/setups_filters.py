@@ -20,6 +20,18 @@ def _(w: World) -> None:
     w.group("sg-app")
 
 
+@setup("a rule without its ports", DB, UNKNOWN, "security-group-out", "has no ports")
+def _(w: World) -> None:
+    torn = rule(5432, cidr=ANY)
+    del torn["FromPort"]
+    w.group("sg-app", egress=[torn])
+
+
+@setup("an interface without its groups", DB, UNKNOWN, "destination", "record of eni-db is not understood: Groups")
+def _(w: World) -> None:
+    del w.one("NetworkInterfaces", "eni-db")["Groups"]
+
+
 @setup("out only to the wrong port", DB, BLOCKED, "security-group-out", "no rule of sg-app lets TCP 5432 out")
 def _(w: World) -> None:
     w.group("sg-app", egress=[rule(443, cidr=ANY)])
@@ -123,6 +135,13 @@ def _(w: World) -> None:
     w.acl("acl-b", [*everything(), entry(90, "deny", egress=False, ports=(5432, 5432), cidr="10.0.1.0/24")], "subnet-b")
 
 
+@setup("a rule of an ACL without its ports", DB, UNKNOWN, "acl-in", "rule 90 denies TCP of")
+def _(w: World) -> None:
+    torn = entry(90, "deny", egress=False, ports=(1, 2))
+    del torn["PortRange"]
+    w.acl("acl-b", [torn, *everything()], "subnet-b")
+
+
 @setup("no ACL within one subnet", NEAR, ALLOWED)
 def _(w: World) -> None:
     w.acl("acl-a", last(), "subnet-a")
@@ -202,7 +221,9 @@ def _(w: World) -> None:
 
 @setup("a prefix list without entries may be more specific", OUT, UNKNOWN, "route", "could be more specific")
 def _(w: World) -> None:
-    w.one("RouteTables", "rtb-a")["Routes"].append({"DestinationPrefixListId": "pl-own", "TransitGatewayId": "tgw-1"})
+    w.one("RouteTables", "rtb-a")["Routes"].append(
+        {"State": "active", "DestinationPrefixListId": "pl-own", "TransitGatewayId": "tgw-1"}
+    )
 
 
 @setup("peering: beyond it others decide", ("10.9.0.9", 443), UNKNOWN, "beyond", "other VPC's rules")
@@ -222,9 +243,45 @@ def _(w: World) -> None:
     pair = rule(443, group="sg-there")
     pair["UserIdGroupPairs"][0] |= {"VpcPeeringConnectionId": "pcx-1", "UserId": FOREIGN}
     w.group("sg-app", egress=[pair])
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationCidrBlock": "10.9.0.0/16", "VpcPeeringConnectionId": "pcx-1"}])
+    w["VpcPeeringConnections"].append({"VpcPeeringConnectionId": "pcx-1", "Status": {"Code": "active"}})
 
 
 @setup("peering that nobody accepted", ("10.9.0.9", 443), BLOCKED, "peering", "pending-acceptance")
 def _(w: World) -> None:
     w.table("rtb-a", "subnet-a", routes=[{"DestinationCidrBlock": "10.9.0.0/16", "VpcPeeringConnectionId": "pcx-1"}])
     w["VpcPeeringConnections"].append({"VpcPeeringConnectionId": "pcx-1", "Status": {"Code": "pending-acceptance"}})
+
+
+PRIVATE = ("10.9.0.9", "172.20.0.9", "192.168.7.9", "100.64.0.9", "169.254.9.9")
+
+
+def _private(peer: str) -> None:
+    said = f"no more specific route to {peer}, and an internet gateway drops private addresses"
+
+    @setup(f"{peer} through an internet gateway", (peer, 443), BLOCKED, "route", said)
+    def _(w: World) -> None:
+        w.table("rtb-a", "subnet-a", routes=[{"DestinationCidrBlock": ANY, "GatewayId": "igw-1"}])
+        w.one("NetworkInterfaces", "eni-job")["Association"] = {"PublicIp": "203.0.113.66"}
+
+    @setup(f"{peer} through NAT", (peer, 443), BLOCKED, "nat-route", said)
+    def _(w: World) -> None:
+        pass
+
+
+for each in PRIVATE:
+    _private(each)
+
+
+@setup(
+    "a private address of IPv6 through an internet gateway", ("fd00:9::9", 443), BLOCKED, "route", "private addresses"
+)
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("addresses for documentation are no private ones", ("192.0.2.9", 443), ALLOWED)
+def _(w: World) -> None:
+    pass

@@ -1,12 +1,10 @@
-"""Gateways, endpoints, databases, load balancers, and what nothing filters."""
+"""Gateways, what is not there, and what nothing filters."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN
 from tests.cloud.registering import DB, OUT, PUBLIC6, setup
-from tests.cloud.world import ANY, ANY6, FOREIGN, World, entry, last, rule
+from tests.cloud.world import ANY, ANY6, FOREIGN, OWN, World, entry, everything, last, rule
 
 # --------------------------------------------------------------------------------------------------------- NAT gateway
 
@@ -73,11 +71,13 @@ def _(w: World) -> None:
 @setup("private NAT to the internet", OUT, BLOCKED, "nat-route", "private")
 def _(w: World) -> None:
     w.one("NatGateways", "nat-1")["ConnectivityType"] = "private"
+    del w.one("NatGateways", "nat-1")["NatGatewayAddresses"][0]["PublicIp"]
 
 
 @setup("private NAT on to a transit gateway", OUT, UNKNOWN, "beyond", "transit gateway")
 def _(w: World) -> None:
     w.one("NatGateways", "nat-1")["ConnectivityType"] = "private"
+    del w.one("NatGateways", "nat-1")["NatGatewayAddresses"][0]["PublicIp"]
     w.table("rtb-p", "subnet-p", routes=[{"DestinationCidrBlock": ANY, "TransitGatewayId": "tgw-1"}])
 
 
@@ -101,6 +101,24 @@ def _(w: World) -> None:
     w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
     w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
     w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("a private IPv6 address of the job's", (PUBLIC6, 443), BLOCKED, "public-address", "fd00::5")
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "fd00::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+
+
+@setup("IPv6 of an interface in another VPC", (PUBLIC6, 5432), BLOCKED, "security-group-in", "no rule of sg-db")
+def _(w: World) -> None:
+    w.table("rtb-a", "subnet-a", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-1"}])
+    w.one("NetworkInterfaces", "eni-job")["Ipv6Addresses"] = [{"Ipv6Address": "2001:db8::5"}]
+    w.group("sg-app", egress=[rule(cidr=ANY6)])
+    w.subnet("subnet-z", "10.7.0.0/24", vpc="vpc-2")
+    w.acl("acl-z", everything(), "subnet-z")
+    w.table("rtb-z", "subnet-z", routes=[{"DestinationIpv6CidrBlock": ANY6, "GatewayId": "igw-2"}], vpc="vpc-2")
+    w.interface("eni-far", "10.7.0.9", "subnet-z", "sg-db", v6=PUBLIC6, vpc="vpc-2")
 
 
 @setup("IPv6 and a group for IPv4 alone", (PUBLIC6, 443), BLOCKED, "security-group-out", "0.0.0.0/0")
@@ -135,6 +153,48 @@ def _(w: World) -> None:
     )
 
 
+def _two_accounts(w: World, mode: str, *, arn: str) -> None:
+    """Options of two accounts and of two regions in one folder."""
+    told = [(FOREIGN, "eu-west-1", "off"), (OWN, "us-east-1", "off"), (OWN, "eu-west-1", mode)]
+    w.documents["VpcBlockPublicAccessOptions"] = [
+        {"AwsAccountId": account, "AwsRegion": region, "InternetGatewayBlockMode": each}
+        for account, region, each in told
+    ]
+    for each in w["Subnets"]:
+        each["SubnetArn"] = arn.format(each["SubnetId"])
+
+
+@setup(
+    "public access is blocked in this account and region", OUT, BLOCKED, "block-public-access", "block-bidirectional"
+)
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn=f"arn:aws:ec2:eu-west-1:{OWN}:subnet/{{}}")
+
+
+@setup("public access is blocked in another region", OUT, ALLOWED)
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn=f"arn:aws:ec2:us-east-1:{OWN}:subnet/{{}}")
+
+
+@setup(
+    "public access is blocked in some region", OUT, UNKNOWN, "block-public-access", "account and region are not told"
+)
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn="")
+
+
+@setup("public access was read of another account alone", OUT, UNKNOWN, "block-public-access", "was not read")
+def _(w: World) -> None:
+    _two_accounts(w, "block-bidirectional", arn=f"arn:aws:ec2:eu-central-1:{OWN}:subnet/{{}}")
+
+
+@setup("an exclusion that is being made", OUT, UNKNOWN, "block-public-access", "create-in-progress")
+def _(w: World) -> None:
+    w.documents["VpcBlockPublicAccessOptions"] = {"InternetGatewayBlockMode": "block-bidirectional"}
+    arn = f"arn:aws:ec2:eu-west-1:{OWN}:vpc/vpc-1"
+    w["VpcBlockPublicAccessExclusions"].append({"ResourceArn": arn, "State": "create-in-progress"})
+
+
 @setup("block-ingress leaves NAT alone", OUT, ALLOWED)
 def _(w: World) -> None:
     w.one("Subnets", "subnet-p")["BlockPublicAccessStates"] = {"InternetGatewayBlockMode": "block-ingress"}
@@ -152,81 +212,7 @@ def _(w: World) -> None:
     w.documents.pop("VpcBlockPublicAccessExclusions")
 
 
-# ------------------------------------------------------------------------------------------------ endpoints, databases
-
-S3 = ("52.218.0.9", 443)
-
-
-def _s3(w: World) -> None:
-    w.one("RouteTables", "rtb-a")["Routes"].append({"DestinationPrefixListId": "pl-s3", "GatewayId": "vpce-s3"})
-    w["PrefixLists"].append(
-        {"PrefixListId": "pl-s3", "PrefixListName": "com.amazonaws.eu-west-1.s3", "Cidrs": ["52.218.0.0/17"]}
-    )
-    w["VpcEndpoints"].append({"VpcEndpointId": "vpce-s3", "VpcEndpointType": "Gateway", "State": "available",
-                              "ServiceName": "com.amazonaws.eu-west-1.s3", "VpcId": "vpc-1"})  # fmt: skip
-
-
-@setup("S3 by a gateway endpoint", S3, ALLOWED)
-def _(w: World) -> None:
-    _s3(w)
-
-
-@setup("S3 by a gateway endpoint, and an ACL for the VPC alone", S3, BLOCKED, "acl-out", "out to 52.218.0.9")
-def _(w: World) -> None:
-    _s3(w)
-    w.acl(
-        "acl-a",
-        [entry(100, "allow", egress=True, cidr="10.0.0.0/16"), entry(100, "allow", egress=False), *last()],
-        "subnet-a",
-    )
-
-
-def _interface_endpoint(w: World) -> None:
-    w.interface(
-        "eni-ep",
-        "10.0.2.70",
-        "subnet-b",
-        "sg-ep",
-        InterfaceType="vpc_endpoint",
-        Description="VPC Endpoint Interface vpce-q",
-    )
-    w["VpcEndpoints"].append({"VpcEndpointId": "vpce-q", "VpcEndpointType": "Interface", "State": "available", "VpcId": "vpc-1",
-                              "ServiceName": "com.amazonaws.eu-west-1.sqs", "NetworkInterfaceIds": ["eni-ep"],
-                              "Groups": [{"GroupId": "sg-ep"}]})  # fmt: skip
-
-
-@setup("an interface endpoint", ("10.0.2.70", 443), ALLOWED)
-def _(w: World) -> None:
-    _interface_endpoint(w)
-    w.group("sg-ep", ingress=[rule(443, cidr="10.0.0.0/16")])
-
-
-@setup("an interface endpoint whose group admits nobody", ("10.0.2.70", 443), BLOCKED, "security-group-in", "sg-ep")
-def _(w: World) -> None:
-    _interface_endpoint(w)
-    w.group("sg-ep", ingress=[rule(80, cidr="10.0.0.0/16")])
-
-
-def _rds(w: World, **more: Any) -> None:
-    w.one("NetworkInterfaces", "eni-db")["Description"] = "RDSNetworkInterface"
-    w["DBInstances"].append({"DBInstanceIdentifier": "pg", "DBInstanceStatus": "available",
-                             "Endpoint": {"Address": "pg.x.eu-west-1.rds.amazonaws.com", "Port": 5432},
-                             "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-db"}]} | more)  # fmt: skip
-
-
-@setup("RDS", DB, ALLOWED, name="pg.x.eu-west-1.rds.amazonaws.com")
-def _(w: World) -> None:
-    _rds(w)
-
-
-@setup("RDS that was stopped", DB, BLOCKED, "database", "pg is stopped", name="pg.x.eu-west-1.rds.amazonaws.com")
-def _(w: World) -> None:
-    _rds(w, DBInstanceStatus="stopped")
-
-
-@setup("RDS on another port", DB, BLOCKED, "database", "listens on 5433", name="pg.x.eu-west-1.rds.amazonaws.com")
-def _(w: World) -> None:
-    _rds(w, Endpoint={"Address": "pg.x.eu-west-1.rds.amazonaws.com", "Port": 5433})
+# ---------------------------------------------------------------------------------------------------- what is not there
 
 
 @setup("an address that nobody has any more", ("10.0.2.99", 5432), BLOCKED, "destination", "nobody is there")
@@ -267,54 +253,14 @@ def _(w: World) -> None:
         each["OwnerId"] = FOREIGN
 
 
-# ------------------------------------------------------------------------------------------------------ load balancers
-
-LB = ("10.0.2.40", 443)
-
-
-@setup("an application load balancer", LB, ALLOWED)
+@setup("a gateway in a state of next year", OUT, UNKNOWN, "nat-gateway", "not understood: State")
 def _(w: World) -> None:
-    w.network_balancer("10.0.2.20", kind="app")
+    w.one("NatGateways", "nat-1")["State"] = "hibernating"
 
 
-@setup(
-    "no listener on this port", ("10.0.2.40", 8080), BLOCKED, "listener", "no listener on TCP 8080, but on HTTPS 443"
-)
+@setup("whose public address it is was not read to the end", OUT, UNKNOWN, "beyond", "one's own is not known")
 def _(w: World) -> None:
-    w.network_balancer("10.0.2.20", kind="app")
-    w.group("sg-lb", ingress=[rule((1, 9999), cidr=ANY)])
-
-
-@setup("no target", LB, BLOCKED, "targets", "no target")
-def _(w: World) -> None:
-    w.network_balancer(kind="app")
-
-
-@setup("no target is healthy", LB, BLOCKED, "targets", "unhealthy, Target.Timeout")
-def _(w: World) -> None:
-    w.network_balancer("10.0.2.20", kind="app")
-    state = {"State": "unhealthy", "Reason": "Target.Timeout"}
-    w.details[-1]["TargetHealthDescriptions"][0]["TargetHealth"] = state
-
-
-@setup(
-    "targets see the client, and admit the balancer alone",
-    LB,
-    BLOCKED,
-    "target-security-group-in",
-    "see the client's address",
-)
-def _(w: World) -> None:
-    w.network_balancer("i-t")
-    w.interface("eni-t", "10.0.2.50", "subnet-b", "sg-t", instance="i-t")
-    w.group("sg-t", ingress=[rule(8443, cidr="10.0.2.40/32")])
-
-
-@setup("a client that is a target of its own balancer", LB, SHARE, "target-security-group-in", "hairpin")
-def _(w: World) -> None:
-    w.network_balancer("i-t", "i-job")
-    w.interface("eni-t", "10.0.2.50", "subnet-b", "sg-t", instance="i-t")
-    w.group("sg-t", ingress=[rule(8443, cidr="10.0.0.0/16")])
+    del w.interface("eni-torn", "10.0.1.99", "subnet-a", "sg-app")["Groups"]
 
 
 # --------------------------------------------------------------------------------------------------- what is not blamed

@@ -71,12 +71,13 @@ class World:
             "PrefixLists": [],
             "VpcPeeringConnections": [],
             "LoadBalancers": [],
+            "TargetGroups": [],
             "DBInstances": [],
             "Reservations": [],
             "VpcBlockPublicAccessOptions": {"InternetGatewayBlockMode": "off"},
             "VpcBlockPublicAccessExclusions": [],
         }
-        self.details: list[Json] = []
+        self.details: list[Json] = [{"VpcId": "vpc-1", "EnableDnsSupport": {"Value": True}}]
         for name, block in (("subnet-a", "10.0.1.0/24"), ("subnet-b", "10.0.2.0/24"), ("subnet-p", "10.0.9.0/24")):
             self.subnet(name, block)
         self.acl("acl-1", everything(), "subnet-a", "subnet-b", "subnet-p")
@@ -138,7 +139,8 @@ class World:
         association = {"Association": {"PublicIp": public}} if public else {}
         found: Json = {
             "NetworkInterfaceId": identity, "SubnetId": subnet, "VpcId": vpc, "OwnerId": OWN, "PrivateIpAddress": address,
-            "InterfaceType": "interface", "Description": "", "Groups": [{"GroupId": each} for each in groups],
+            "InterfaceType": "interface", "Description": "", "Status": "in-use",
+            "Groups": [{"GroupId": each} for each in groups],
             "PrivateIpAddresses": [{"PrivateIpAddress": address, "Primary": True} | association],
             "Ipv6Addresses": [{"Ipv6Address": v6}] if v6 else [],
         } | association | more  # fmt: skip
@@ -160,7 +162,13 @@ class World:
         self.group("sg-lb", ingress=[rule(port, cidr="10.0.0.0/16")], egress=[rule(cidr=ANY)])
         self["LoadBalancers"].append(
             {"LoadBalancerArn": balancer, "LoadBalancerName": "lb", "Type": name, "State": {"Code": "active"},
-             "DNSName": "lb-1f.elb.eu-west-1.amazonaws.com", "SecurityGroups": ["sg-lb"]}
+             "DNSName": "lb-1f.elb.eu-west-1.amazonaws.com", "SecurityGroups": ["sg-lb"], "VpcId": "vpc-1",
+             "Scheme": "internal"}
+        )  # fmt: skip
+        by = "instance" if any(each.startswith("i-") for each in targets) else "ip"
+        self["TargetGroups"].append(
+            {"TargetGroupArn": group, "TargetType": by, "Protocol": "TCP", "Port": 8443, "VpcId": "vpc-1",
+             "IpAddressType": "ipv4"}
         )  # fmt: skip
         protocol = "TCP" if kind == "net" else "HTTPS"
         action = {"Type": "forward", "TargetGroupArn": group}
@@ -169,6 +177,7 @@ class World:
                             "DefaultActions": [action]}]},
             {"LoadBalancerArn": balancer, "Attributes": []},
             {"ListenerArn": listener, "Attributes": []},
+            {"ListenerArn": listener, "Rules": [{"Priority": "default", "IsDefault": True, "Actions": [action]}]},
             {"TargetGroupArn": group, "Attributes": []},
             {"TargetGroupArn": group, "TargetHealthDescriptions": [
                 {"Target": {"Id": each, "Port": 8443}, "TargetHealth": {"State": "healthy"}} for each in targets]},

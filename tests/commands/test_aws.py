@@ -68,7 +68,7 @@ def dropped(path: Path) -> Path:
 
 def test_the_status_is_the_answer(data: Path, refusing: Path) -> None:
     fine, found = (systrace("aws", DB, "--from", "eni-job", "--data", each) for each in (data, refusing))
-    other = systrace("aws", "10.9.0.9:443", "--from", "eni-job", "--data", data)
+    other = systrace("aws", "198.51.100.9:443", "--from", "eni-job", "--data", data)
     assert (fine.returncode, found.returncode, other.returncode) == (0, 1, 0)
     assert fine.stdout.startswith(f"{DB}: nothing in the configuration blocks TCP 5432")
     assert found.stdout.startswith(
@@ -172,6 +172,7 @@ def test_commands_only_read(tmp_path: Path) -> None:
         ((DB, "--data", "{data}", "--add"), "--add needs one LOG"),
         (("db.example.invalid:1", "--data", "{data}"), "name its address"),
         ((DB, "--data", "{data}", "--from", "eni-job", "--flow-logs", "{tmp}/x.gz"), "no such file"),
+        ((DB, "--data", "{data}", "--from", "eni-job", "--flow-logs", "/dev/zero"), "/dev/zero: no regular file"),
     ],
     ids=str,
 )
@@ -198,3 +199,17 @@ def test_flow_logs_beside_the_configuration(data: Path, tmp_path: Path) -> None:
     done = systrace("aws", DB, "--from", "eni-job", "--data", data, "--flow-logs", flows)
     assert (done.returncode, done.stdout) == (2, "")
     assert "no record of a flow log" in done.stderr
+
+
+def test_flow_logs_are_held_against_the_log_s_own_time(data: Path, tmp_path: Path) -> None:
+    """Of two logs each is judged by the records of its time."""
+    log, other, flows = dropped(tmp_path / "job.strace"), tmp_path / "other.strace", tmp_path / "flows.log"
+    other.write_text(re.sub(rf"{T0}"[:6], f"{T0 + 10**6}"[:6], log.read_text()))
+    shown = "eni-job 10.0.1.10 10.0.2.20 41000 5432 6 3 180"
+    flows.write_text(f"2 111111111111 {shown} {T0} {T0 + 60} REJECT OK\n")
+    seen = []
+    for each in (log, other):
+        done = systrace("aws", each, other, "--data", data, "--flow-logs", flows, "--format", "json")
+        assert "of another time than the log's" in done.stderr
+        seen += [json.loads(done.stdout.splitlines()[0])["flow_logs"]["seen"][0]["outcome"]]
+    assert seen == ["rejected-out", "undecided"]

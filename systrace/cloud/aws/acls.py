@@ -56,7 +56,7 @@ def judge(
         whose: ports, in words.
 
     Raises:
-        MissingError: it was not read.
+        MissingError: it was not read, or for which ports one of its rules is.
     """
     acl = acl_of(inventory, subnet)
     identity = text(acl, "NetworkAclId")
@@ -66,7 +66,7 @@ def judge(
     for entry in _ordered(acl, inbound):
         if not left.count or not _about(entry, other, protocol):
             continue
-        low, high = _range(entry, protocol)
+        low, high = _range(entry, protocol, identity)
         hit = left.common(low, high)
         if not hit.count:
             continue
@@ -122,11 +122,13 @@ def _about(entry: Record, other: str, protocol: str) -> bool:
     return contains(text(entry, "CidrBlock") or text(entry, "Ipv6CidrBlock"), other)
 
 
-def _range(entry: Record, protocol: str) -> tuple[int, int]:
+def _range(entry: Record, protocol: str, identity: str) -> tuple[int, int]:
     low, high = number(entry, "PortRange", "From"), number(entry, "PortRange", "To")
     told = text(entry, "Protocol").lower()
-    if _NUMBERS.get(told, told) != protocol or low is None or high is None:
+    if _NUMBERS.get(told, told) != protocol:
         return _WHOLE  # all protocols: all ports, whatever else is written there
+    if low is None or high is None:
+        raise MissingError(f"a rule of {identity} has no ports: {_told(entry)}", f"the rules of {identity}")
     return low, high
 
 

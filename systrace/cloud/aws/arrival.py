@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from systrace.cloud.aws.calls import LISTS
 from systrace.cloud.aws.groups import Other
 from systrace.cloud.aws.interfaces import Interface
+from systrace.cloud.aws.inventory import MissingError
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.records import dicts, text, texts
 from systrace.cloud.aws.steps import Step, allowed, blocked
@@ -56,11 +58,12 @@ def _with_own_groups(walk: Walk, there: Interface) -> Interface:
     """An interface endpoint's groups stand at the endpoint; its interfaces have the same."""
     from dataclasses import replace
 
-    for each in walk.inventory.known("VpcEndpoints"):
-        groups = tuple(text(one, "GroupId") for one in dicts(each, "Groups"))
-        if there.identity in texts(each, "NetworkInterfaceIds") and groups:
-            return replace(there, groups=groups)
-    return there
+    try:
+        found = walk.inventory.found("VpcEndpoints", lambda each: there.identity in texts(each, "NetworkInterfaceIds"))
+    except MissingError:
+        return there
+    groups = tuple(text(each, "GroupId") for each in dicts(found or {}, "Groups"))
+    return replace(there, groups=groups) if groups else there
 
 
 def _endpoint(walk: Walk, there: Interface) -> None:
@@ -69,14 +72,16 @@ def _endpoint(walk: Walk, there: Interface) -> None:
     def judge() -> Step:
         found = walk.inventory.found("VpcEndpoints", lambda each: there.identity in texts(each, "NetworkInterfaceIds"))
         if found is None:
-            walk.check_visible()
-            return allowed("endpoint", there.identity, f"{there} belongs to an endpoint")
+            raise MissingError(
+                f"the endpoint that {there.identity} belongs to is not among those that were read",
+                f"`{LISTS['VpcEndpoints'].command}` of its owner",
+            )
         identity, state = text(found, "VpcEndpointId"), text(found, "State")
         if state.lower() != "available":
             return blocked(
                 "endpoint",
                 identity,
-                f"{identity} is {state or 'in no known state'}",
+                f"{identity} is {state}",
                 change="whoever offers the service accepts the endpoint",
             )
         return allowed("endpoint", identity, f"{identity} ({text(found, 'ServiceName')}) is available")
@@ -89,8 +94,8 @@ def _instance(walk: Walk, there: Interface) -> None:
 
     def judge() -> Step:
         state = text(walk.inventory.instance(there.instance), "State", "Name")
-        if state and state != "running":
+        if state != "running":
             return blocked("instance", there.instance, f"{there.instance} is {state}", change=f"start {there.instance}")
-        return allowed("instance", there.instance, f"{there.instance} is {state or 'there'}")
+        return allowed("instance", there.instance, f"{there.instance} is running")
 
     walk.run("instance", there.instance, judge)

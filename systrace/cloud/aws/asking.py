@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from systrace.cloud.aws.calls import CLUSTERS, DETAILS, EVENTS, LISTS, TASKS
-from systrace.cloud.aws.inventory import dashed
+from systrace.cloud.aws.calls import CLUSTERS, DETAILS, EVENTS, LISTS, OWN_PREFIX_LISTS, TASKS, dashed
 
 
 def commands() -> list[str]:
@@ -25,7 +24,7 @@ _OWNERS = {  # whose details are asked for
     "ListenerArn": f"for lb in $({_BALANCERS}); do aws elbv2 describe-listeners --load-balancer-arn $lb "
     "--query 'Listeners[].ListenerArn' --output text; done",
     "TargetGroupArn": "aws elbv2 describe-target-groups --query 'TargetGroups[].TargetGroupArn' --output text",
-    "PrefixListId": "aws ec2 describe-managed-prefix-lists --query 'PrefixLists[?OwnerId!=`AWS`].PrefixListId' --output text",
+    "PrefixListId": f"{OWN_PREFIX_LISTS.command} --query 'PrefixLists[?OwnerId!=`AWS`].PrefixListId' --output text",
     "VpcId": "aws ec2 describe-vpcs --query 'Vpcs[].VpcId' --output text",
 }
 
@@ -36,9 +35,6 @@ def _details() -> Iterator[str]:
         name = call.key or key
         query = f"""--query '{{{call.argument}: `"'$id'"`, {name}: {name}}}'"""
         yield _each(call.argument, f"{call.command} --{dashed(call.argument)} $id --output json {query}", key)
-    yield _each(
-        "VpcId", "aws ec2 describe-vpc-attribute --attribute enableDnsSupport --vpc-id $id --output json", "Dns"
-    )
 
 
 def _each(owner: str, command: str, key: str) -> str:
@@ -47,7 +43,7 @@ def _each(owner: str, command: str, key: str) -> str:
 
 def policy() -> str:
     """The least that is needed, as IAM wants it, in one line."""
-    calls = [*LISTS.values(), *DETAILS.values(), TASKS, CLUSTERS, EVENTS]
-    actions = sorted({each.action for each in calls} | {"ec2:DescribeManagedPrefixLists", "ec2:DescribeVpcAttribute"})
+    calls = [*LISTS.values(), *DETAILS.values(), OWN_PREFIX_LISTS, TASKS, CLUSTERS, EVENTS]
+    actions = sorted({each.action for each in calls})
     statement = {"Sid": "describe", "Effect": "Allow", "Action": actions, "Resource": "*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from systrace.cloud.aws.walk import Walk
 
 _RDS = "RDSNetworkInterface"
-_SERVES = (
-    "available",
-    "backing-up",
-    "modifying",
-    "configuring-enhanced-monitoring",
-    "storage-optimization",
-    "upgrading",
+# RDS and Aurora user guides, status of a DB instance, and of a cluster; what is in neither may serve: "modifying", "rebooting".
+_SERVES = frozenset(
+    "available backing-up configuring-enhanced-monitoring configuring-iam-database-auth configuring-log-exports "
+    "storage-optimization".split()
+)
+_SERVES_NOT = frozenset(
+    "creating failed stopped inaccessible-encryption-credentials inaccessible-encryption-credentials-recoverable "
+    "insufficient-capacity cloning-failed migration-failed".split()
 )
 
 
@@ -28,13 +29,14 @@ def concerns(walk: Walk, there: Interface) -> bool:
     return there.description == _RDS or _named(walk.inventory, walk.question.name) is not None
 
 
-def _named(inventory: Inventory, name: str) -> Record | None:
-    """By an endpoint's name, in what was read."""
+def _named(inventory: Inventory, name: str) -> tuple[str, Record] | None:
+    """By an endpoint's name, in what was read; with the key of its list."""
     wanted = name.lower().rstrip(".")
-    for each in [*inventory.known("DBInstances"), *inventory.known("DBClusters")]:
-        names = text(each, "Endpoint", "Address"), text(each, "Endpoint"), text(each, "ReaderEndpoint")
-        if wanted and wanted in (one.lower() for one in names):
-            return each
+    for key in ("DBInstances", "DBClusters"):
+        for each in inventory.known(key):
+            names = text(each, "Endpoint", "Address"), text(each, "Endpoint"), text(each, "ReaderEndpoint")
+            if wanted and wanted in (one.lower() for one in names):
+                return key, each
     return None
 
 
@@ -44,7 +46,7 @@ def arrive(walk: Walk, there: Interface) -> None:
     def judge() -> Step:
         walk.inventory.records("DBInstances")
         found = _named(walk.inventory, walk.question.name)
-        known = [found] if found is not None else _candidates(walk.inventory, there)
+        known = [walk.inventory.sure(*found)] if found is not None else _candidates(walk.inventory, there)
         if not known:
             return Step(
                 "database",
@@ -74,7 +76,7 @@ def _candidates(inventory: Inventory, there: Interface) -> list[Record]:
     for each in inventory.records("DBInstances"):
         groups = {text(one, "VpcSecurityGroupId") for one in dicts(each, "VpcSecurityGroups")}
         if groups == set(there.groups) and text(each, "DBSubnetGroup", "VpcId") in ("", there.vpc):
-            found.append(each)
+            found.append(inventory.sure("DBInstances", each))
     return found
 
 
@@ -82,21 +84,22 @@ def _of(record: Record, port: int) -> Step:
     identity = text(record, "DBInstanceIdentifier") or text(record, "DBClusterIdentifier")
     state = text(record, "DBInstanceStatus") or text(record, "Status")
     own = number(record, "Endpoint", "Port") or number(record, "Port")
-    if state not in _SERVES:
-        return blocked(
-            "database", identity, f"{identity} is {state or 'in no known state'}", change=f"start {identity}"
-        )
+    if state in _SERVES_NOT:
+        return blocked("database", identity, f"{identity} is {state}", change=f"see to it that {identity} is available")
     if own is not None and own != port:
         return blocked("database", identity, f"{identity} listens on {own}, not on {port}", change=f"use port {own}")
-    return allowed("database", identity, f"{identity} is {state}, port {own or 'not read'}")
+    if own is None or state not in _SERVES:
+        said = f"{identity} is {state or 'in no known state'}, {f'port {own}' if own else 'its port is not told'}"
+        return Step("database", UNKNOWN, identity, said, ask=f"whether {identity} serves: its events and status")
+    return allowed("database", identity, f"{identity} is {state}, port {own}")
 
 
 def addresses(inventory: Inventory, known: list[Interface], name: str) -> list[str]:
     """Of a database's interfaces, as far as its groups tell them."""
-    record = _named(inventory, name)
-    if record is None:
+    named = _named(inventory, name)
+    if named is None:
         return []
-    groups = {text(each, "VpcSecurityGroupId") for each in dicts(record, "VpcSecurityGroups")}
+    groups = {text(each, "VpcSecurityGroupId") for each in dicts(named[1], "VpcSecurityGroups")}
     return [
         each.addresses[0]
         for each in known

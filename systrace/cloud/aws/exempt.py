@@ -48,8 +48,14 @@ def told(inventory: Inventory, peer: str, port: int, vpc: str) -> Step | None:
 
 def _resolver(inventory: Inventory, vpc: str, said: str) -> Step:
     """It answers unless the VPC has it switched off: `describe-vpc-attribute --attribute enableDnsSupport`."""
-    for each in inventory.known("EnableDnsSupport"):
-        if text(each, "VpcId") == vpc and each.get("Value") is False:
-            off = f"DNS support is switched off in {vpc} (enableDnsSupport): the resolver does not answer"
-            return blocked("exempt", vpc, off, change=f"switch it on in {vpc}", cause="dns-timeout")
+    try:
+        told = [each.get("Value") for each in inventory.details("EnableDnsSupport", vpc)]
+    except MissingError as missing:
+        unread = (
+            f"{said}, and whether {vpc} has DNS support switched on, as is the default, is not known: {missing.what}"
+        )
+        return Step("exempt", UNKNOWN, vpc, unread, ask=missing.ask)
+    if False in told:
+        off = f"DNS support is switched off in {vpc} (enableDnsSupport): the resolver does not answer"
+        return blocked("exempt", vpc, off, change=f"switch it on in {vpc}", cause="dns-timeout")
     return allowed("exempt", "", f"{said}; it answers 1024 packets a second for each interface, and drops more")

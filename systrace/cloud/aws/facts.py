@@ -87,12 +87,8 @@ def limit_text(limit: PathLimit) -> str:
 def held_against(way: Way) -> str:
     """That the job's silence was longer than the path bears, "" where it was not, or keepalive came first."""
     question, limit = way.question, way.limit
-    if limit is None or not limit.certain or question.silence_s is None or question.silence_s < limit.idle_s:
+    if limit is None or not limit.certain or not question.is_silent_for(limit.idle_s):
         return ""
-    if question.keepalive_s is not None and question.keepalive_s < limit.idle_s:
-        return ""
-    if question.survived_s > limit.idle_s:
-        return ""  # the log shows that it was borne: the connection did not go this way
     probes = "no keepalive is seen"
     if question.keepalive_s is not None:
         probes = f"the first keepalive probe comes after {question.keepalive_s:g} s"

@@ -1,8 +1,9 @@
 """VPC flow logs of one connection: which filter dropped it, and who is innocent.
 
 Security groups are stateful, so a rejected answer is always the network ACL's doing. SKIPDATA means that nothing was
-written down, and no record at all that nothing is known: neither is an acquittal.
-Source: VPC user guide, flow log record examples.
+written down, and no record at all that nothing is known: neither is an acquittal. A connection that was closed or
+forgotten has late packets, which are rejected: that is no verdict on it.
+Source: VPC user guide, flow log records and their examples.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ _DEFAULT = (
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
 ).split()
 _LONGEST = 4096  # bytes of a record
+AROUND_S = 900  # an interval of aggregation is at most 10 minutes, and is delivered some 5 later (VPC user guide)
+_DIGITS = 12  # of a time
+_LATE_S = 60  # start and end may be that far behind the packets (the same)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class Record:
     protocol: str
     action: str  # ACCEPT, REJECT
     status: str  # OK, NODATA, SKIPDATA
+    start_s: int | None = None  # Unix time of the first packet, and of the last
+    end_s: int | None = None
 
 
 def read(lines: Iterable[str]) -> tuple[list[Record], int]:
@@ -85,7 +91,25 @@ def _record(told: dict[str, str]) -> Record:
         one("protocol"),
         one("action"),
         one("log-status"),
+        _time(one("start")),
+        _time(one("end")),
     )
+
+
+def _time(told: str) -> int | None:
+    return int(told) if told.isascii() and told.isdecimal() and len(told) <= _DIGITS else None
+
+
+def within(records: Iterable[Record], when_s: tuple[float, float] | None) -> list[Record]:
+    """Those that may be of a time (Unix); ports are used again, and rules are changed. Without times in them: all."""
+    if when_s is None:
+        return list(records)
+    since, until = when_s[0] - AROUND_S, when_s[1] + AROUND_S
+    return [
+        each
+        for each in records
+        if (each.end_s is None or each.end_s >= since) and (each.start_s is None or each.start_s <= until)
+    ]
 
 
 def judge(
@@ -151,16 +175,14 @@ def _concluded(
     if "" in begun | answered:
         seen = "both directions are" if first and answers else "one direction is"
         return FlowSeen(UNDECIDED, f"{seen} seen at {interface}, and the format has no action field: not decided")
+    if "REJECT" in begun | answered and ("ACCEPT" in answered or len(begun) > 1):
+        told = f"{interface} accepted packets of it, and rejected others: late ones of a connection that was closed or "
+        return FlowSeen(MIXED, f"{told}forgotten, other ports, or rules that were changed: not decided")
     if begun == {"REJECT"}:
         told = f"{interface} rejected it on the way {way}: a security group or the network ACL"
         return FlowSeen(REJECTED_IN if inbound else REJECTED_OUT, told)
     if answered == {"REJECT"}:
-        told = f"{interface} accepted it on the way {way} and rejected the answer on its way {back}: the network ACL, since "
-        return FlowSeen(ANSWER_REJECTED, f"{told}security groups let answers through")
-    if "REJECT" in begun | answered:
-        return FlowSeen(
-            MIXED, f"{interface} accepted some packets of it and rejected others: rules were changed, or ports differ"
-        )
+        return _answer_rejected(interface, first, answers, (way, back))
     if not answers:
         if skipped:
             return FlowSeen(
@@ -173,6 +195,24 @@ def _concluded(
     return FlowSeen(
         INNOCENT, f"{interface} let both directions through: it is innocent, with its groups and network ACL"
     )
+
+
+def _answer_rejected(interface: str, first: list[Record], answers: list[Record], ways: tuple[str, str]) -> FlowSeen:
+    """Only answers of a request that is seen: others are strays, which a security group rejects as well."""
+    way, back = ways
+    if not first:
+        told = f"{interface} rejected packets on the way {back}, and no record shows the way {way}: not decided"
+        return FlowSeen(UNDECIDED, told)
+    ends = [each.end_s for each in first if each.end_s is not None]
+    starts = [each.start_s for each in answers if each.start_s is not None]
+    late_s = min(starts) - max(ends) if starts and ends else 0
+    if late_s > _LATE_S:
+        told = f"{interface} rejected a packet on the way {back}, {late_s} s after the last one {way}: too late for an answer"
+        return FlowSeen(UNDECIDED, f"{told}, not decided")
+    told = (
+        f"{interface} accepted it on the way {way} and rejected the answer on its way {back}: the network ACL, since "
+    )
+    return FlowSeen(ANSWER_REJECTED, f"{told}security groups let answers through")
 
 
 def insights(interface: str, own: str, question: Question) -> str:

@@ -52,10 +52,12 @@ def judge(
             unclear.append(missing)
             continue
         for rule in dicts(group, "IpPermissions" if inbound else "IpPermissionsEgress"):
-            if not _of_port(rule, protocol, port):
-                continue
             try:
+                if not _of_port(rule, protocol, port):
+                    continue
                 match = _matches(inventory, rule, other)
+                if match and _is_vague(rule):
+                    raise MissingError(f"a rule of {identity} for {match} has no ports", f"the rules of {identity}")
             except MissingError as missing:
                 unclear.append(missing)
                 continue
@@ -68,17 +70,27 @@ def judge(
     return _blocked(name, groups, near, other, f"{_NAMES.get(protocol, protocol)} {port}", inbound)
 
 
-def untracked(inventory: Inventory, groups: Sequence[str]) -> bool:
-    """All traffic may go out and come in: such connections are not tracked, and not forgotten (EC2 user guide)."""
+def untracked(inventory: Inventory, groups: Sequence[str], protocol: str, port: int, peer: str) -> bool:
+    """The port may go out to everybody, and every port come in: such connections are not tracked, and not forgotten.
+
+    Source: EC2 user guide, untracked connections.
+    """
     known = [each for each in inventory.known("SecurityGroups") if text(each, "GroupId") in groups]
-    ways = ("IpPermissions", "IpPermissionsEgress")
-    return all(any(_of_all(rule) for group in known for rule in dicts(group, way)) for way in ways)
+    everybody = "::/0" if ":" in peer else "0.0.0.0/0"
+
+    def is_open(way: str, low: int, high: int) -> bool:
+        rules = (rule for group in known for rule in dicts(group, way) if everybody in _cidrs(rule))
+        return any(_covers(rule, protocol, low, high) for rule in rules)
+
+    return is_open("IpPermissionsEgress", port, port) and is_open("IpPermissions", 0, 65535)
 
 
-def _of_all(rule: Record) -> bool:
-    low, high = number(rule, "FromPort"), number(rule, "ToPort")
-    whole = text(rule, "IpProtocol") == _ANY or (low == 0 and high == 65535)
-    return whole and not {"0.0.0.0/0", "::/0"}.isdisjoint(_cidrs(rule))
+def _covers(rule: Record, protocol: str, low: int, high: int) -> bool:
+    """All of these ports."""
+    first, last, told = number(rule, "FromPort"), number(rule, "ToPort"), _protocol(rule)
+    if told == _ANY or told != protocol:
+        return told == _ANY
+    return first is not None and last is not None and (first == -1 or (first <= low and high <= last))
 
 
 def _blocked(name: str, groups: Sequence[str], near: list[str], other: Other, wanted: str, inbound: bool) -> Step:
@@ -99,20 +111,29 @@ def _way(inbound: bool) -> str:
     return "in from" if inbound else "out to"
 
 
-def _of_port(rule: Record, protocol: str, port: int) -> bool:
+def _protocol(rule: Record) -> str:
+    """Its number, or -1."""
     told = text(rule, "IpProtocol").lower()
-    told = _NUMBERS.get(told, told)
-    if told == _ANY:
-        return True
-    if told != protocol:
-        return False
+    return _NUMBERS.get(told, told)
+
+
+def _of_port(rule: Record, protocol: str, port: int) -> bool:
+    """It is about this port, or may be."""
+    told = _protocol(rule)
+    if told == _ANY or told != protocol:
+        return told == _ANY
     low, high = number(rule, "FromPort"), number(rule, "ToPort")
-    return low in (None, -1) or (low is not None and high is not None and low <= port <= high)
+    return low is None or high is None or low == -1 or low <= port <= high
+
+
+def _is_vague(rule: Record) -> bool:
+    """Of TCP or UDP, and for which ports is not told."""
+    return _protocol(rule) != _ANY and None in (number(rule, "FromPort"), number(rule, "ToPort"))
 
 
 def _told(rule: Record) -> str:
-    told = text(rule, "IpProtocol").lower()
-    name = _NAMES.get(_NUMBERS.get(told, told), f"protocol {told}")
+    told = _protocol(rule)
+    name = _NAMES.get(told, f"protocol {told}")
     low, high = number(rule, "FromPort"), number(rule, "ToPort")
     if told == _ANY or low in (None, -1):
         return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.cloud.aws.inventory import Inventory
-from systrace.cloud.aws.records import Record, address, contains, dicts, text
+from systrace.cloud.aws.records import Record, address, contains, dicts, is_private, text
 from systrace.dataclass import dataclass
 
 
@@ -38,6 +38,13 @@ class Interface:
         told += [text(each, "Ipv6Address") for each in dicts(self.record, "Ipv6Addresses")]
         return list(dict.fromkeys(each for each in told if each))
 
+    def own(self, local: str, peer: str) -> str:
+        """Its address of the peer's family: the job's where that is known, "" where it has none."""
+        if local and self.has(local):
+            return local
+        version = 6 if ":" in peer else 4
+        return next((each for each in self.addresses if (found := address(each)) and found.version == version), "")
+
     def has(self, host: str) -> bool:
         """Whether a private address is its own, by itself or in a prefix that was delegated to it (EKS)."""
         wanted = address(host)
@@ -48,9 +55,11 @@ class Interface:
         return any(address(each) == wanted for each in self.addresses) or any(contains(each, host) for each in prefixes)
 
     def public_of(self, host: str) -> str:
-        """The public address that stands for a private one, "" where there is none."""
+        """The public address that stands for a private one, "" where there is none; a global one stands for itself."""
+        if ":" in host:
+            return "" if is_private(host) else host
         for each in dicts(self.record, "PrivateIpAddresses"):
-            if text(each, "PrivateIpAddress") == host:
+            if text(each, "PrivateIpAddress") == host and text(each, "Association", "PublicIp"):
                 return text(each, "Association", "PublicIp")
         first = text(self.record, "PrivateIpAddress")
         return text(self.record, "Association", "PublicIp") if host in ("", first) else ""
@@ -100,13 +109,15 @@ def having(inventory: Inventory, host: str) -> list[Interface]:
     """All that have an address, private or public: VPCs may use the same.
 
     Raises:
-        MissingError: the interfaces were not read, or nobody has it in the pages that were.
+        MissingError: the interfaces were not read, or nobody has it in the pages that were, or two files differ about one.
     """
     index, wanted = _index(inventory), str(address(host))
     found = [*index.private.get(wanted, []), *(each for each in index.prefixed if each.has(host))]
     found += index.public.get(wanted, [])
     if not found:
         inventory.check_whole("NetworkInterfaces")
+    for each in found:
+        inventory.sure("NetworkInterfaces", each.record)
     return list({each.identity: each for each in found}.values())
 
 
@@ -120,9 +131,13 @@ def at(inventory: Inventory, host: str, vpc: str) -> Interface | None:
 
 
 def of_public(inventory: Inventory, host: str) -> Interface | None:
-    """Whose public address this is; None: nobody's that this account sees.
+    """Whose public address this is (an IPv6 address is its own); None: nobody's that this account sees.
 
     Raises:
         MissingError: as `having`.
     """
-    return next((each for each in having(inventory, host) if host in each.publics()), None)
+    wanted = address(host)
+    for each in having(inventory, host):
+        if wanted in map(address, each.publics()) or (":" in host and each.has(host)):
+            return each
+    return None

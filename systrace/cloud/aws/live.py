@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from systrace.cloud.aws.calls import CLUSTERS, DETAILS, EVENTS, LISTS, TASKS, Call
+from systrace.cloud.aws.flowlogs import AROUND_S
 from systrace.cloud.aws.inventory import Inventory
 from systrace.errors import CaptureError, MissingExtraError
 
 _READS = ("describe_", "get_", "list_", "filter_log_events")
 _MOST_EVENTS = 10_000
-_AROUND_S = 900  # an interval of aggregation is at most 10 minutes, and is delivered some 5 later (VPC user guide)
 
 
 class Live(Inventory):
@@ -50,7 +50,7 @@ class Live(Inventory):
         call = DETAILS[key] if owner else LISTS.get(key)
         if call is None:
             return
-        arguments = {call.argument: owner} if owner else {}
+        arguments = dict(call.fixed) | ({call.argument: owner} if owner else {})
         with self._refusals(key):
             records = list(self._read(call, call.key or key, **arguments))
             if owner:
@@ -76,7 +76,7 @@ class Live(Inventory):
 
         now = time.time()
         since, until = when_s or (now - 86400, now)
-        window = {"startTime": int(since - _AROUND_S) * 1000, "endTime": int(until + _AROUND_S) * 1000}
+        window = {"startTime": int(since - AROUND_S) * 1000, "endTime": int(until + AROUND_S) * 1000}
         found: list[str] = []
         with _one_line():
             for each in self._read(EVENTS, EVENTS.key, logGroupName=group, filterPattern=words, **window):

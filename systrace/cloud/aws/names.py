@@ -9,7 +9,7 @@ from systrace.cloud.aws.records import dicts, text, texts
 
 
 def addresses(inventory: Inventory, name: str) -> list[str]:
-    """Private addresses behind a name, [] where no record has it."""
+    """Addresses behind a name, as a resolver in the VPC gives them; [] where no record tells them."""
     wanted = name.lower().rstrip(".")
     try:
         known = [Interface.of(each) for each in inventory.records("NetworkInterfaces")]
@@ -20,10 +20,14 @@ def addresses(inventory: Inventory, name: str) -> list[str]:
 
 
 def _balancers(inventory: Inventory, known: list[Interface], name: str) -> list[str]:
+    """An internet-facing one's name is that of its public addresses, also within its VPC (ELB API, Scheme)."""
     for each in inventory.known("LoadBalancers"):
         if text(each, "DNSName").lower() == name.removeprefix("dualstack."):
             suffix = text(each, "LoadBalancerArn").partition(":loadbalancer/")[2]
-            return [one.addresses[0] for one in known if one.description == f"ELB {suffix}" and one.addresses]
+            own = [one for one in known if one.description == f"ELB {suffix}"]
+            if text(each, "Scheme") == "internet-facing":
+                return [public for one in own if (public := next(filter(None, one.publics()), ""))]
+            return [one.addresses[0] for one in own if one.addresses and text(each, "Scheme") == "internal"]
     return []
 
 

@@ -28,6 +28,12 @@ class Question:
         """As observations name it: address:port."""
         return f"[{self.peer}]:{self.port}" if ":" in self.peer else f"{self.peer}:{self.port}"
 
+    def is_silent_for(self, limit_s: float) -> bool:
+        """The job was silent for longer than that, no keepalive came first, and nothing shows that it was borne."""
+        if self.silence_s is None or self.silence_s < limit_s or self.survived_s > limit_s:
+            return False
+        return self.keepalive_s is None or self.keepalive_s >= limit_s
+
     @property
     def number(self) -> str:
         """Of its protocol (IANA), as text."""

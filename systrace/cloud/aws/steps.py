@@ -66,8 +66,8 @@ class FlowSeen:
 
     @property
     def rejected(self) -> bool:
-        """A filter of that interface dropped it."""
-        return self.outcome in ("rejected-out", "rejected-in", "answer-rejected", "mixed")
+        """A filter of that interface dropped it. Not where it let other packets of it through."""
+        return self.outcome in ("rejected-out", "rejected-in", "answer-rejected")
 
 
 @dataclass(slots=True)

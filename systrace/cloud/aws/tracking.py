@@ -6,8 +6,9 @@ platform summaries of the EC2 instance types guide, as of 2026-11.
 
 from __future__ import annotations
 
-from systrace.cloud.aws.inventory import Inventory
-from systrace.cloud.aws.records import dicts, text
+from systrace.cloud.aws.calls import LISTS
+from systrace.cloud.aws.inventory import Inventory, MissingError
+from systrace.cloud.aws.records import text
 
 SHORT_S = 350
 NITRO_V6 = frozenset(
@@ -18,9 +19,12 @@ NITRO_V6 = frozenset(
 
 
 def is_short(inventory: Inventory, instance: str) -> bool:
-    """Whether the instance's type is of those, where it was read."""
-    for reservation in inventory.known("Reservations"):
-        for each in dicts(reservation, "Instances"):
-            if text(each, "InstanceId") == instance:
-                return text(each, "InstanceType").partition(".")[0] in NITRO_V6
-    return False
+    """Whether the instance's type is of those.
+
+    Raises:
+        MissingError: its type was not read.
+    """
+    kind = text(inventory.instance(instance), "InstanceType")
+    if not kind:
+        raise MissingError(f"the type of {instance} was not read", f"`{LISTS['Reservations'].command}`")
+    return kind.partition(".")[0] in NITRO_V6

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from systrace.cloud.aws import acls, exempt, groups, interfaces, routes, tracking
+from systrace.cloud.aws.calls import LISTS
 from systrace.cloud.aws.groups import Other
 from systrace.cloud.aws.interfaces import Interface
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.questions import Question
-from systrace.cloud.aws.records import address, contains, dicts, number, text
+from systrace.cloud.aws.records import address, contains, dicts, is_private, number, text
 from systrace.cloud.aws.routes import Route
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, UNKNOWN, PathLimit, Step, Way, allowed, blocked
+
+_OUTSIDE = ("igw-", "eigw-")
 
 
 def way_to(inventory: Inventory, question: Question, source: Interface) -> Way:
@@ -37,11 +40,7 @@ class Walk:
     @property
     def own(self) -> str:
         """The job's own address of the peer's family, "" where its interface has none."""
-        if self.question.local and self.source.has(self.question.local):
-            return self.question.local
-        version = 6 if ":" in self.question.peer else 4
-        known = (each for each in self.source.addresses if (found := address(each)) and found.version == version)
-        return next(known, "")
+        return self.source.own(self.question.local, self.question.peer)
 
     def _source_text(self) -> str:
         return f"{self.source}, {self.source.addresses[0] if self.source.addresses else 'no address'}, {self.source.subnet}"
@@ -110,31 +109,38 @@ class Walk:
             self.note("source", ALLOWED, self.source.identity, said)
             return
         if not self.own:
-            family = "IPv6" if ":" in self.question.peer else "IPv4"
-            self.note(
-                "source",
-                BLOCKED,
-                self.source.identity,
-                f"{self.source.identity} has no {family} address",
-                change="give it one, or use the other family's address of the peer",
-            )
+            self._without_address()
             return
         self.group("security-group-out", self.source, self.other(), inbound=False)
         self.limits_of_tracking()
         route = self.route("route", self.source.subnet, self.source.vpc, self.question.peer)
         if route is None:
             return
-        if not (route.target == "local" and self._within_subnet()):
-            self.acl("acl-out", self.source.subnet, self.question.peer, self.wanted, inbound=False)
-            self.acl(
-                "acl-in-answer",
-                self.source.subnet,
-                self.question.peer,
-                self.question.answers,
-                inbound=True,
-                whose=self.whose,
-            )
+        self._acls(route)
         self.follow(route)
+
+    def _without_address(self) -> None:
+        identity, is_six = self.source.identity, ":" in self.question.peer
+        said = f"{identity} has no {'IPv6' if is_six else 'IPv4'} address"
+        if not isinstance(self.source.record.get("Ipv6Addresses" if is_six else "PrivateIpAddresses"), list):
+            ask = f"`{LISTS['NetworkInterfaces'].command}`"
+            self.note("source", UNKNOWN, identity, f"{said} in its record, which does not tell of these", ask=ask)
+            return
+        change = "give it one, or use the other family's address of the peer"
+        self.note("source", BLOCKED, identity, said, change=change)
+
+    def _acls(self, route: Route) -> None:
+        """Steps of the ACL of the job's subnet, where the way leads out of it."""
+        subnet, asked = self.source.subnet, self.question
+        try:
+            if route.target in ("local", "") and self._within_subnet():
+                return
+        except MissingError as missing:
+            said = f"whether {asked.peer} is in {subnet} itself, where no ACL is asked, is not known: {missing.what}"
+            self.note("acl-out", UNKNOWN, subnet, said, ask=missing.ask)
+            return
+        self.acl("acl-out", subnet, asked.peer, self.wanted, inbound=False)
+        self.acl("acl-in-answer", subnet, asked.peer, asked.answers, inbound=True, whose=self.whose)
 
     def _is_loopback(self) -> bool:
         found = address(self.question.peer)
@@ -179,6 +185,13 @@ class Walk:
                     f"{route.text} is a blackhole: {route.target} is gone or detached",
                     change=f"point {route.destination} in {identity} to something that exists",
                 )
+            if route.target.startswith(_OUTSIDE) and is_private(host):
+                said = (
+                    f"{route.text}: there is no more specific route to {host}, and an internet gateway drops private "
+                )
+                there = "the peering connection, transit gateway or VPN that leads there"
+                change = f"a route to {host}, in the route table of {self.source.subnet}, to {there}"
+                return blocked(name, identity, f"{said}addresses", change)
             found.append(route)
             return allowed(name, identity, route.text)
 
@@ -205,17 +218,29 @@ class Walk:
         return any(contains(each, self.question.peer) for each in blocks)
 
     def _within_subnet(self) -> bool:
-        """The peer is in the job's own subnet: network ACLs are not asked."""
+        """The peer is in the job's own subnet: network ACLs are not asked.
+
+        Raises:
+            MissingError: neither the subnet's addresses nor the peer's interface were read.
+        """
         try:
-            there = interfaces.at(self.inventory, self.question.peer, self.source.vpc)
-            if there is not None:
-                return there.subnet == self.source.subnet
-            record = self.inventory.one("Subnets", "SubnetId", self.source.subnet)
+            blocks = self._blocks_of_subnet()
         except MissingError:
-            return False
-        blocks = [text(record, "CidrBlock")]
-        blocks += [text(each, "Ipv6CidrBlock") for each in dicts(record, "Ipv6CidrBlockAssociationSet")]
+            there = interfaces.at(self.inventory, self.question.peer, self.source.vpc)
+            if there is None:
+                raise
+            return there.subnet == self.source.subnet
         return any(contains(each, self.question.peer) for each in blocks)
+
+    def _blocks_of_subnet(self) -> list[str]:
+        """Of the peer's family: the job has an address of it, so there is one."""
+        record = self.inventory.one("Subnets", "SubnetId", self.source.subnet)
+        blocks = [text(record, "CidrBlock")]
+        if ":" in self.question.peer:
+            blocks = [text(each, "Ipv6CidrBlock") for each in dicts(record, "Ipv6CidrBlockAssociationSet")]
+        if not any(blocks):
+            raise MissingError(f"the addresses of {self.source.subnet} were not read", f"`{LISTS['Subnets'].command}`")
+        return blocks
 
     def check_visible(self) -> None:
         """Of a VPC that another account shares, this one does not see all interfaces.
@@ -234,10 +259,23 @@ class Walk:
 
     def limits_of_tracking(self) -> None:
         """Security groups track connections, and forget silent ones where the interface says so."""
-        if self.question.protocol != "tcp" or groups.untracked(self.inventory, self.source.groups):
+        asked, source = self.question, self.source
+        if asked.protocol != "tcp":
             return
-        told = number(self.source.record, "ConnectionTrackingConfiguration", "TcpEstablishedTimeout")
+        if groups.untracked(self.inventory, source.groups, asked.number, asked.port, asked.peer):
+            return
+        told = number(source.record, "ConnectionTrackingConfiguration", "TcpEstablishedTimeout")
         if told is not None:
-            self.limit(self.source.identity, "EC2 connection tracking", told, "silent")
-        elif self.source.instance and tracking.is_short(self.inventory, self.source.instance):
-            self.limit(self.source.identity, "EC2 connection tracking (Nitro v6)", tracking.SHORT_S, "silent")
+            self.limit(source.identity, "EC2 connection tracking", told, "silent")
+            return
+        try:
+            short = bool(source.instance) and tracking.is_short(self.inventory, source.instance)
+        except MissingError as missing:
+            if asked.is_silent_for(tracking.SHORT_S):  # else it makes no difference
+                said = (
+                    f"whether {source.instance} forgets connections after {tracking.SHORT_S} s of silence is not known"
+                )
+                self.note("connection-tracking", UNKNOWN, source.instance, f"{said}: {missing.what}", ask=missing.ask)
+            return
+        if short:
+            self.limit(source.identity, "EC2 connection tracking (Nitro v6)", tracking.SHORT_S, "silent")

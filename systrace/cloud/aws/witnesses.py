@@ -24,14 +24,6 @@ class Witness:
     inbound: bool = False
 
 
-def own_address(source: Interface, question: Question) -> str:
-    """The job's, of the peer's family."""
-    if question.local and source.has(question.local):
-        return question.local
-    same = [each for each in source.addresses if (":" in each) == (":" in question.peer)]
-    return same[0] if same else ""
-
-
 def along(way: Way, source: Interface, inventory: Inventory) -> list[Witness]:
     """In the order of the way; the job's own first."""
     found = [Witness(source.identity, tuple(source.addresses), way.question)]
@@ -60,7 +52,7 @@ def _of_peer(identity: str, way: Way, source: Interface, inventory: Inventory) -
     except MissingError:
         return
     if there.has(way.question.peer):
-        asked = replace(way.question, peer=own_address(source, way.question))
+        asked = replace(way.question, peer=source.own(way.question.local, way.question.peer))
         yield Witness(identity, tuple(there.addresses), asked, inbound=True)
 
 

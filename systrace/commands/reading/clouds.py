@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from systrace.cloud.aws import flowlogs, names, telling, witnesses
@@ -15,7 +16,7 @@ from systrace.cloud.aws.interfaces import Interface
 from systrace.cloud.aws.inventory import Inventory, MissingError
 from systrace.cloud.aws.questions import Question
 from systrace.cloud.aws.records import address
-from systrace.cloud.aws.sources import Hint, find
+from systrace.cloud.aws.sources import Hint, SeveralError, find
 from systrace.cloud.aws.steps import ALLOWED, Way
 from systrace.cloud.aws.walk import unknown_source, way_to
 from systrace.commands import say
@@ -24,8 +25,17 @@ from systrace.commands.reading.output import is_there
 from systrace.errors import CaptureError, InputError, UsageError
 from systrace.observations import Observation
 
+When = tuple[float, float] | None  # of a log: Unix time, first and last
 _MOST_ADDRESSES = 4  # of one name
-_LARGEST = 1 << 28  # bytes of flow logs
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """By one word of the command line."""
+
+    questions: list[Question]
+    own: tuple[str, ...] = ()  # the job's addresses
+    when_s: When = None
 
 
 class Course:
@@ -34,9 +44,8 @@ class Course:
     def __init__(self, peers: Sequence[str], *, who: str, data: Path | None, flow_logs: str, as_json: bool) -> None:
         self._peers, self._who, self._as_json = peers, who, as_json
         self._inventory = _saved(data) if data is not None else _live()
-        self._flow_logs, self._records = flow_logs, dict[tuple[str, ...], list[flowlogs.Record]]()
+        self._flow_logs, self._records = flow_logs, dict[tuple[Sequence[str], When], list[flowlogs.Record]]()
         self._sources: dict[tuple[str, ...], Interface | MissingError] = {}
-        self._when_s: tuple[float, float] | None = None  # of the log that was read last
 
     def run(self, *, save_facts: Path | None, add: bool) -> int:
         """Ask, tell, and keep what was found. Returns the exit status."""
@@ -44,10 +53,10 @@ class Course:
         places += [facts_place(save_facts, self._peers)] if save_facts is not None else []
         found: list[Observation] = []
         statuses: set[int] = set()
-        for questions, own in [self._asked(each) for each in self._peers]:
-            for question in questions:
-                source = self._source((question.local,) if question.local else own)
-                way = self._way(question, source)
+        for asked in [self._asked(each) for each in self._peers]:
+            for question in asked.questions:
+                source = self._source((question.local,) if question.local else asked.own)
+                way = self._way(question, source, asked.when_s)
                 facts = observations(way, time.time_ns(), os.uname().nodename)
                 found += facts
                 statuses.add(conclude(way).status)
@@ -58,8 +67,7 @@ class Course:
 
     # ----------------------------------------------------------------------------------------------------- questions
 
-    def _asked(self, word: str) -> tuple[list[Question], tuple[str, ...]]:
-        """What to ask, and the job's own addresses."""
+    def _asked(self, word: str) -> Asked:
         from systrace.probes.target import parsed
 
         target = None if is_there(word) else parsed(word)
@@ -70,9 +78,9 @@ class Course:
         if not hosts:
             hosts = _looked_up(target.host)
             say(f"{target.host} is {', '.join(hosts)}, as this host's resolver has it")
-        return [Question(str(address(each)), target.port, name) for each in hosts[:_MOST_ADDRESSES]], ()
+        return Asked([Question(str(address(each)), target.port, name) for each in hosts[:_MOST_ADDRESSES]])
 
-    def _of_log(self, path: str) -> tuple[list[Question], tuple[str, ...]]:
+    def _of_log(self, path: str) -> Asked:
         if not is_there(path) and path != "-":
             raise UsageError(f"{path}: no such log; a peer is HOST:PORT or a URL")
         from systrace.cloud.aws.logs import own_addresses, questions
@@ -80,13 +88,13 @@ class Course:
         from systrace.commands.reading.loop import the_one
 
         analysis = analysis_of(the_one([path]))
-        source = analysis.evidence.source
+        source, when_s = analysis.evidence.source, None
         if source.style.clock == "epoch" and source.first_ns is not None and source.last_ns is not None:
-            self._when_s = (source.first_ns / 1e9, source.last_ns / 1e9)
+            when_s = (source.first_ns / 1e9, source.last_ns / 1e9)
         asked = questions(analysis)
         if not asked:
             raise InputError(f"{path}: the log shows no connection to another host: name a peer, HOST:PORT")
-        return asked, own_addresses(analysis)
+        return Asked(asked, own_addresses(analysis), when_s)
 
     # -------------------------------------------------------------------------------------------------------- source
 
@@ -107,8 +115,9 @@ class Course:
             from systrace.cloud.aws.metadata import hint
 
             here = hint()
+            several = isinstance(missing, SeveralError)  # then this host's interface must be one of them
             try:
-                found = find(self._inventory, here)
+                found = find(self._inventory, replace(here, addresses=own) if several else here)
             except MissingError as unfound:
                 return missing if own else unfound
             why = f"{missing.what}: " if own else ""
@@ -116,19 +125,19 @@ class Course:
             return found
         return missing
 
-    def _way(self, question: Question, source: Interface | MissingError) -> Way:
+    def _way(self, question: Question, source: Interface | MissingError, when_s: When) -> Way:
         if isinstance(source, MissingError):
             return unknown_source(question, source)
         way = way_to(self._inventory, question, source)
         if self._flow_logs:
             seers = witnesses.along(way, source, self._inventory)
             those = tuple(each.interface for each in seers if each.interface)
-            if those not in self._records:
-                self._records[those] = self._read_flow_logs(those)
-            way.flows += witnesses.heard(seers, self._records[those])
+            if (those, when_s) not in self._records:
+                self._records[those, when_s] = self._read_flow_logs(those, when_s)
+            way.flows += witnesses.heard(seers, self._records[those, when_s])
         return way
 
-    def _read_flow_logs(self, interfaces: Sequence[str]) -> list[flowlogs.Record]:
+    def _read_flow_logs(self, interfaces: Sequence[str], when_s: When) -> list[flowlogs.Record]:
         if is_there(self._flow_logs):
             lines = _file(self._flow_logs)
         elif "/" in self._flow_logs and self._flow_logs.endswith((".gz", ".log", ".txt", ".json")):
@@ -137,7 +146,7 @@ class Course:
             from systrace.cloud.aws.live import Live
 
             live = self._inventory if isinstance(self._inventory, Live) else Live()
-            lines = live.events(self._flow_logs, " ".join(f'?"{each}"' for each in interfaces), self._when_s)
+            lines = live.events(self._flow_logs, " ".join(f'?"{each}"' for each in interfaces), when_s)
         records, strange = flowlogs.read(lines)
         if not records:
             raise InputError(
@@ -145,7 +154,10 @@ class Course:
             )
         if strange:
             say(f"{self._flow_logs}: {strange} lines are no records of its format")
-        return records
+        found = flowlogs.within(records, when_s)
+        if not found:
+            say(f"{self._flow_logs}: all its records are of another time than the log's")
+        return found
 
     # ------------------------------------------------------------------------------------------------------ the report
 
@@ -172,7 +184,7 @@ class Course:
 
 
 def _queries(way: Way, source: Interface) -> dict[str, str]:
-    own = witnesses.own_address(source, way.question)
+    own = source.own(way.question.local, way.question.peer)
     return {
         "insights": flowlogs.insights(source.identity, own, way.question),
         "athena": flowlogs.athena(source.identity, own, way.question),
@@ -207,19 +219,20 @@ def _looked_up(name: str) -> list[str]:
 
 def _file(name: str) -> list[str]:
     import gzip
+    import io
     import zlib
 
-    try:
-        if Path(name).stat().st_size > _LARGEST:
-            raise InputError(f"{name}: too large; filter it for the job's network interface")
-        raw = Path(name).read_bytes()
-        if raw[:2] == b"\x1f\x8b":
-            import io
+    from systrace.cloud.aws.saved import LARGEST, content
 
+    try:
+        raw = content(Path(name))
+        if raw[:2] == b"\x1f\x8b":
             with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
-                raw = packed.read(_LARGEST)
+                raw = packed.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    if len(raw) > LARGEST:
+        raise InputError(f"{name}: too large; filter it for the job's network interface")
     return flowlogs.lines_of(raw.decode("utf-8", "replace"))
 
 

@@ -12,6 +12,13 @@ from systrace.cloud.aws.calls import DETAILS, LISTS
 from systrace.cloud.aws.inventory import Inventory
 from systrace.cloud.aws.saved import add
 
+SAMPLES: dict[str, Any] = {
+    "Listeners": [{"ListenerArn": "arn:l", "Port": 443, "Protocol": "TCP", "DefaultActions": [{"Type": "redirect"}]}],
+    "TargetHealthDescriptions": [{"Target": {"Id": "i-1"}, "TargetHealth": {"State": "healthy"}}],
+    "Rules": [{"Priority": "default", "IsDefault": True}],
+    "Entries": [{"Cidr": "10.0.0.0/8"}],
+    "EnableDnsSupport": {"Value": True},
+}
 jmespath = pytest.importorskip("jmespath")  # what the CLI's --query is
 
 
@@ -28,10 +35,10 @@ def test_details_say_whose_they_are(key: str) -> None:
     line = next(each for each in commands() if f"> {key}-" in each)
     query = line.rsplit("--query ", 1)[1].split(" > ")[0]
     shown = "".join(re.findall(r"'([^']*)'|(\$id)", query)[at][0] or "arn:x" for at in range(3))
-    answer: Any = jmespath.search(shown, {call.key or key: [{"Key": "k", "Value": "v"}]})
+    found = SAMPLES.get(key, [{"Key": "k", "Value": "v"}])
     inventory = Inventory()
-    assert add(inventory, answer)
-    assert inventory.details(key, "arn:x") == [{"Key": "k", "Value": "v"}]
+    assert add(inventory, jmespath.search(shown, {call.key or key: found}))
+    assert inventory.details(key, "arn:x") == (found if isinstance(found, list) else [found])
 
 
 def test_only_verbs_that_read() -> None:

@@ -41,8 +41,12 @@ def test_where_the_vpc_s_block_was_not_read_it_is_unknown() -> None:
 
 
 def test_a_resolver_that_is_switched_off() -> None:
-    inventory = World().inventory()
-    inventory.add("EnableDnsSupport", [{"VpcId": "vpc-1", "Value": False}])
-    step = told(inventory, "10.0.0.2", 53, "vpc-1")
+    world = World()
+    world.details = [{"VpcId": "vpc-1", "EnableDnsSupport": {"Value": False}}]
+    step = told(world.inventory(), "10.0.0.2", 53, "vpc-1")
     assert step is not None
     assert (step.outcome, step.cause) == (BLOCKED, "dns-timeout")
+    world.details = []
+    step = told(world.inventory(), "10.0.0.2", 53, "vpc-1")
+    assert step is not None
+    assert (step.outcome, "describe-vpc-attribute" in step.ask) == (UNKNOWN, True)

@@ -166,7 +166,7 @@ def test_a_limit_of_a_balancer_that_closes_is_no_silent_one() -> None:
 def test_a_setting_that_was_not_read_is_a_default() -> None:
     world = World()
     world.network_balancer("10.0.2.20")
-    del world.details[2]  # of the listener
+    world.details = [each for each in world.details if "Attributes" not in each or "ListenerArn" not in each]
     inventory = world.inventory()
     way = way_to(inventory, Question("10.0.2.40", 443, silence_s=900), find(inventory, Hint("eni-job")))
     assert [(each.idle_s, each.certain) for each in way.limits] == [(350, False)]
@@ -179,6 +179,28 @@ def test_tracking_forgets_where_the_interface_says_so() -> None:
     way, facts = asked(read(job(*waits(200))), world)
     assert conclude(way).cause == "idle-timeout"
     assert facts[-1].value["limit_below_s"] == 120
+
+
+def test_an_instance_of_unknown_type_may_forget() -> None:
+    """Nitro v6 does after 350 s: it is asked where the job was silent for longer."""
+    within = Question("10.0.2.20", 5432, silence_s=400)
+    world = World()
+    inventory = world.inventory()
+    way = way_to(inventory, within, find(inventory, Hint("eni-job")))
+    assert way.deciding is not None
+    assert (way.deciding.name, way.deciding.outcome) == ("connection-tracking", "unknown")
+    assert "describe-instances" in way.deciding.ask
+    for kind, limits in (("m8i.large", [350]), ("m5.large", [])):
+        world["Reservations"][:] = [
+            {
+                "ReservationId": "r-1",
+                "Instances": [{"InstanceId": "i-job", "InstanceType": kind, "State": {"Name": "running"}}],
+            }
+        ]
+        inventory = world.inventory()
+        way = way_to(inventory, within, find(inventory, Hint("eni-job")))
+        assert [each.idle_s for each in way.limits] == limits
+        assert all(each.name != "connection-tracking" for each in way.steps)
 
 
 def test_all_peers_of_a_log_that_accuses_none() -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from systrace.cloud.aws.flowlogs import athena, insights, judge, lines_of, read
+from systrace.cloud.aws.flowlogs import athena, insights, judge, lines_of, read, within
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.questions import Question
 from systrace.cloud.aws.sources import Hint, find
@@ -19,12 +19,15 @@ ENI, OWN, PEER = "eni-job", "10.0.1.10", "198.51.100.9"
 ASKED = Question(PEER, 443, answers=Ports(((41000, 41000),)), seen=True)
 
 
-def out(action: str, port: int = 41000) -> str:
-    return f"2 111111111111 {ENI} {OWN} {PEER} {port} 443 6 3 180 1418530010 1418530070 {action} OK"
+T = 1418530010
 
 
-def back(action: str, port: int = 41000) -> str:
-    return f"2 111111111111 {ENI} {PEER} {OWN} 443 {port} 6 3 180 1418530010 1418530070 {action} OK"
+def out(action: str, port: int = 41000, at: int = T) -> str:
+    return f"2 111111111111 {ENI} {OWN} {PEER} {port} 443 6 3 180 {at} {at + 60} {action} OK"
+
+
+def back(action: str, port: int = 41000, at: int = T) -> str:
+    return f"2 111111111111 {ENI} {PEER} {OWN} 443 {port} 6 3 180 {at} {at + 60} {action} OK"
 
 
 SKIPPED = f"2 111111111111 {ENI} - - - - - - - 1431280876 1431280934 - SKIPDATA"
@@ -49,11 +52,39 @@ def seen(*lines: str) -> FlowSeen:
         ([], "undecided"),
         ([out("ACCEPT"), SKIPPED], "undecided"),
         ([out("ACCEPT"), out("REJECT"), back("ACCEPT")], "mixed"),
+        ([out("ACCEPT"), out("REJECT")], "mixed"),
+        ([out("REJECT"), back("ACCEPT")], "mixed"),
+        ([out("ACCEPT"), back("ACCEPT"), back("REJECT", at=T + 700)], "mixed"),  # a late FIN
+        ([out("ACCEPT"), back("REJECT", at=T + 700)], "undecided"),
+        ([out("ACCEPT"), back("REJECT", at=T + 90)], "answer-rejected"),
+        ([back("REJECT")], "undecided"),  # a stray: security groups reject those, too
         ([out("REJECT", 50000), out("ACCEPT"), back("ACCEPT")], "innocent"),  # another connection
     ],
 )
 def test_who_dropped_it(lines: list[str], outcome: str) -> None:
     assert seen(*lines).outcome == outcome
+
+
+def test_mixed_records_are_no_rejection() -> None:
+    assert [seen(out("REJECT")).rejected, seen(out("ACCEPT"), out("REJECT"), back("ACCEPT")).rejected] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("at", "kept"), [(T - 1000, False), (T - 950, True), (T, True), (T + 1000, True), (T + 1001, False)]
+)
+def test_records_of_another_time_do_not_count(at: int, kept: bool) -> None:
+    """The log is of 100 s; the port was another connection's before and after."""
+    records, _ = read([out("REJECT", at=at), SKIPPED])
+    assert [each.action for each in within(records, (T, T + 100))] == (["REJECT"] if kept else [])
+    assert within(records, None) == records
+
+
+def test_records_without_times_are_kept() -> None:
+    records, _ = read(["interface-id srcaddr dstaddr action start", "eni-job 10.0.0.1 10.0.0.2 REJECT x"])
+    assert within(records, (T, T + 100)) == records
+    assert (records[0].start_s, records[0].end_s) == (None, None)
+    long, _ = read([out("REJECT").replace(str(T), "9" * 4000)])
+    assert long[0].start_s is None
 
 
 def test_an_answer_that_was_rejected_is_the_acls_doing() -> None:

@@ -54,8 +54,29 @@ def test_a_rule_that_names_a_group() -> None:
     assert (unseen.outcome, unseen.ask) == (UNKNOWN, "who has 10.0.2.20")
 
 
-def test_what_is_not_tracked_is_not_forgotten() -> None:
+@pytest.mark.parametrize(
+    ("out", "back", "free"),
+    [
+        (rule(cidr=ANY), rule(cidr=ANY), True),
+        (rule(443, cidr=ANY), rule((0, 65535), cidr=ANY), True),
+        (rule(443, cidr=ANY), rule(443, cidr=ANY), False),
+        (rule(80, cidr=ANY), rule(cidr=ANY), False),
+        (rule(cidr=ANY), rule((0, 65535), cidr=ANY, protocol="udp"), False),
+        (rule((0, 65535), cidr=ANY, protocol="udp"), rule(cidr=ANY), False),
+        (rule(cidr=ANY), rule(cidr=ANY6), False),
+        (rule(cidr="10.0.0.0/8"), rule(cidr=ANY), False),
+    ],
+)
+def test_what_is_not_tracked_is_not_forgotten(out: Json, back: Json, free: bool) -> None:
+    """The way out by its own port, the way back by all of them, of the same protocol and family."""
     world = World()
-    world.group("sg-open", ingress=[rule(cidr=ANY)], egress=[rule(cidr=ANY)])
-    assert untracked(world.inventory(), ["sg-open"])
-    assert not untracked(world.inventory(), ["sg-db"])
+    world.group("sg-open", ingress=[back], egress=[out])
+    assert untracked(world.inventory(), ["sg-open"], "6", 443, PEER) is free
+
+
+def test_a_rule_without_ports_is_unknown() -> None:
+    """It may be about this port, or not."""
+    torn = rule(443, cidr=ANY)
+    del torn["ToPort"]
+    assert judged([torn]).outcome == UNKNOWN
+    assert judged([torn, rule(443, cidr=ANY)]).outcome == ALLOWED

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from systrace.cloud.aws.inventory import Inventory, MissingError, dashed
+from systrace.cloud.aws.calls import dashed
+from systrace.cloud.aws.inventory import Inventory, MissingError
 
-VPC = {"VpcId": "vpc-1"}
+VPC = {"VpcId": "vpc-1", "CidrBlock": "10.0.0.0/16"}
+LISTENER = {"ListenerArn": "arn:2", "Port": 443, "Protocol": "TCP", "DefaultActions": [{"Type": "redirect"}]}
 
 
 def test_an_empty_list_is_another_thing_than_none() -> None:
@@ -37,8 +39,8 @@ def test_pages_add_up_and_the_last_one_counts() -> None:
 
 def test_details_belong_to_one_resource() -> None:
     inventory = Inventory()
-    inventory.add_details("Listeners", "arn:1", [{"Port": 443}])
-    assert inventory.details("Listeners", "arn:1") == [{"Port": 443}]
+    inventory.add_details("Listeners", "arn:1", [LISTENER])
+    assert inventory.details("Listeners", "arn:1") == [LISTENER]
     with pytest.raises(MissingError, match="Listeners was not read"):
         inventory.details("Listeners", "arn:2")
     assert dashed("LoadBalancerArn") == "load-balancer-arn"

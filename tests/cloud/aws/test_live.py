@@ -245,10 +245,12 @@ def test_flow_logs_are_those_of_the_log_s_time(aws: dict[str, str], tmp_path: Pa
     logs, began = made.client("logs"), time.time() - 3 * 86400
     logs.create_log_group(logGroupName="old-flows")
     logs.create_log_stream(logGroupName="old-flows", logStreamName="x")
-    told = f"2 111111111111 {made.job} 10.0.1.10 10.0.2.20 41000 5432 6 3 180 1 60"
+    told = f"2 111111111111 {made.job} 10.0.1.10 10.0.2.20 41000 5432 6 3 180"
+    later = began + 2 * 86400
     logs.put_log_events(logGroupName="old-flows", logStreamName="x", logEvents=[
-        {"timestamp": int((began + 60) * 1000), "message": f"{told} REJECT OK"},
-        {"timestamp": int((began + 2 * 86400) * 1000), "message": f"{told} ACCEPT OK"}])  # fmt: skip
+        {"timestamp": int((began + 60) * 1000), "message": f"{told} {began:.0f} {began + 60:.0f} REJECT OK"},
+        {"timestamp": int((began + 61) * 1000), "message": f"{told} {began - 86400:.0f} {began - 86399:.0f} ACCEPT OK"},
+        {"timestamp": int(later * 1000), "message": f"{told} {later:.0f} {later:.0f} ACCEPT OK"}])  # fmt: skip
     log = tmp_path / "job.strace"
     peer = '{sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("10.0.2.20")}'
     log.write_text(

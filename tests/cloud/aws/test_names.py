@@ -43,6 +43,18 @@ def test_addresses_behind_a_name(name: str, found: list[str]) -> None:
     assert addresses(known().inventory(), name) == found
 
 
+@pytest.mark.parametrize(
+    ("scheme", "public", "found"),
+    [("internet-facing", "203.0.113.40", ["203.0.113.40"]), ("internet-facing", "", []), (None, "203.0.113.40", [])],
+)
+def test_a_balancer_s_name_is_that_of_its_scheme(scheme: str | None, public: str, found: list[str]) -> None:
+    """What no record tells is left to the resolver."""
+    world = known()
+    world["LoadBalancers"][0]["Scheme"] = scheme
+    world.one("NetworkInterfaces", "eni-lb")["Association"] = {"PublicIp": public}
+    assert addresses(world.inventory(), "lb-1f.elb.eu-west-1.amazonaws.com") == found
+
+
 def test_every_address_of_a_name_is_asked_about() -> None:
     """One may be let through where the other is not."""
     lines = [f'900 {T0}.000000 execve("/job", ["/job"], 0x1 /* 3 vars */) = 0 <0.001>\n']

@@ -13,7 +13,8 @@ import pytest
 
 from systrace.cloud.aws.inventory import MissingError
 from systrace.cloud.aws.metadata import hint
-from systrace.cloud.aws.sources import Hint, find
+from systrace.cloud.aws.saved import add
+from systrace.cloud.aws.sources import Hint, SeveralError, find
 from tests.cloud.world import World
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -73,6 +74,28 @@ def test_the_interface_is_found(wanted: Hint) -> None:
     assert find(world.inventory(), wanted).identity == "eni-job"
 
 
+def test_metadata_tell_which_of_several_is_meant() -> None:
+    """Two VPCs of one range in one folder."""
+    world = World()
+    world.one("NetworkInterfaces", "eni-job")["MacAddress"] = "0e:49:61:0f:c3:11"
+    world.interface("eni-twin", "10.0.1.10", "subnet-z", "sg-app", vpc="vpc-2", MacAddress="0e:49:61:0f:c3:12")
+    inventory, own = world.inventory(), ("10.0.1.10",)
+    assert find(inventory, Hint(addresses=own, mac="0e:49:61:0f:c3:11")).identity == "eni-job"
+    assert find(inventory, Hint(addresses=own, identity="eni-twin")).identity == "eni-twin"
+    for elsewhere in (Hint(addresses=own), Hint(addresses=own, mac="0e:00:00:00:00:01", identity="eni-near")):
+        with pytest.raises(SeveralError, match=r"eni-job \(vpc-1\), eni-twin \(vpc-2\)"):
+            find(inventory, elsewhere)
+
+
+def test_copies_of_the_job_s_interface_that_differ() -> None:
+    world = World()
+    inventory = world.inventory()
+    add(inventory, {"NetworkInterfaces": [world.one("NetworkInterfaces", "eni-job") | {"Groups": []}]})
+    for wanted in (Hint("eni-job"), Hint("i-job"), Hint(addresses=("10.0.1.10",))):
+        with pytest.raises(MissingError, match="say different things of eni-job"):
+            find(inventory, wanted)
+
+
 @pytest.mark.parametrize(
     ("wanted", "why"),
     [
@@ -122,17 +145,22 @@ def test_where_there_is_none(base: str, monkeypatch: pytest.MonkeyPatch) -> None
     assert hint() == Hint()
 
 
-def test_a_containers_own_bridge(service: str, tmp_path: Path) -> None:
-    """The log's address is none of AWS's: this host's interface is taken, and that is said."""
-    local = '{sa_family=AF_INET, sin_port=htons(41000), sin_addr=inet_addr("172.17.0.2")}'
+def _bound(own: str) -> str:
+    """A log whose job has this address."""
+    local = f'{{sa_family=AF_INET, sin_port=htons(41000), sin_addr=inet_addr("{own}")}}'
     peer = '{sa_family=AF_INET, sin_port=htons(5432), sin_addr=inet_addr("10.0.2.20")}'
-    log = tmp_path / "job.strace"
-    log.write_text(
+    return (
         "9 1700000000.100000 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.000001>\n"
         f"9 1700000000.200000 bind(3, {local}, 16) = 0 <0.000001>\n"
         f"9 1700000000.500000 connect(3, {peer}, 16) = -1 ETIMEDOUT (Connection timed out) <130.0>\n"
         "9 1700000131.700000 +++ exited with 1 +++\n"
     )
+
+
+def test_a_containers_own_bridge(service: str, tmp_path: Path) -> None:
+    """The log's address is none of AWS's: this host's interface is taken, and that is said."""
+    log = tmp_path / "job.strace"
+    log.write_text(_bound("172.17.0.2"))
     data = World().save(tmp_path / "data")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     for more, status in (
@@ -144,6 +172,23 @@ def test_a_containers_own_bridge(service: str, tmp_path: Path) -> None:
         assert done.returncode == status, done.stdout
         assert "has address 172.17.0.2" in (done.stdout if status else done.stderr)
     assert "from eni-job" not in done.stdout
+
+
+def test_this_host_among_several(service: str, tmp_path: Path) -> None:
+    """Two VPCs have the log's address: this host's interface counts where it is one of the two, else nobody's."""
+    world = World()
+    world.interface("eni-twin", "10.0.1.10", "subnet-z", "sg-app", vpc="vpc-2")
+    world.interface("eni-a", "10.0.7.7", "subnet-z", "sg-app", vpc="vpc-2")
+    world.interface("eni-b", "10.0.7.7", "subnet-z", "sg-app", vpc="vpc-3")
+    data = world.save(tmp_path / "data")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    environment["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = service
+    for own, status, said in (("10.0.1.10", 0, "from eni-job"), ("10.0.7.7", 2, "several network interfaces")):
+        log = tmp_path / "job.strace"
+        log.write_text(_bound(own))
+        argv = [sys.executable, "-m", "systrace", "aws", str(log), "--data", str(data)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60, env=environment)
+        assert (done.returncode, said in done.stdout) == (status, True), done.stdout + done.stderr
 
 
 @pytest.mark.real

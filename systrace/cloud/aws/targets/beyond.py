@@ -44,7 +44,7 @@ def peering(walk: Walk, route: Route) -> None:
             return blocked(
                 "peering",
                 route.target,
-                f"{route.target} is {state or 'in no known state'}",
+                f"{route.target} is {state}",
                 change="accept it, or make a new one",
             )
         return allowed("peering", route.target, f"{route.target} is active")

@@ -22,7 +22,7 @@ def endpoint(walk: Walk, route: Route) -> None:
             return blocked(
                 "endpoint",
                 route.target,
-                f"{route.target} ({service}) is {state or 'in no known state'}",
+                f"{route.target} ({service}) is {state}",
                 change="an endpoint that is available",
             )
         said = f"{route.target} ({service}) is available"

@@ -63,7 +63,7 @@ def _state(walk: Walk, identity: str) -> Step:
     state, kind = text(found, "State"), text(found, "ConnectivityType") or "public"
     if state != "available":
         why = text(found, "FailureMessage")
-        said = f"{identity} is {state or 'in no known state'}{f': {why}' if why else ''}"
+        said = f"{identity} is {state}{f': {why}' if why else ''}"
         return blocked("nat-gateway", identity, said, change=gone)
     return allowed(
         "nat-gateway", identity, f"{identity} ({kind}, {text(found, 'SubnetId') or 'regional'}) is available"
@@ -71,7 +71,8 @@ def _state(walk: Walk, identity: str) -> Step:
 
 
 def _onward(walk: Walk, record: Record, onward: Route) -> None:
-    identity, private = text(record, "NatGatewayId"), text(record, "ConnectivityType") == "private"
+    identity, told = text(record, "NatGatewayId"), text(record, "ConnectivityType")
+    private = told != "public" and (told == "private" or not _public_address(record))
     kind = onward.target.partition("-")[0]
     if kind == "igw" and not private:
         subnet = text(record, "SubnetId")
