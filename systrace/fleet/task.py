@@ -17,12 +17,12 @@ from systrace.idle_limits import Limit
 from systrace.model import Analysis, Input, Keep
 from systrace.pipeline import analyze, session_keys
 from systrace.reporters.shapes.plain import encodable, parts
-from systrace.sources.archives import MAGIC, TAR, archive, members
+from systrace.sources.archives import MAGIC, TAR, Member, archive, members
 from systrace.sources.foreign import binary, text
 from systrace.sources.keys import PROMISE, recorded
 from systrace.sources.logfile import decoded, siblings
 from systrace.sources.logs import Recording, recording_of, recordings
-from systrace.words import clean
+from systrace.words import clean, safe
 
 READ, UNREAD, OTHER = "read", "unread", "other"  # a recording; what should be one and cannot be read; anything else
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=str).encode
@@ -88,18 +88,25 @@ class Task:
         try:
             raw = opened(found.files[0]) if is_url(found.files[0]) else None
             with archive(found.files[0], raw) as inside:
-                for member, inputs in members(found.name, inside):
-                    seen[member] = seen.get(member, 0) + 1
-                    name = f"{found.name}:{member}"[:_LONGEST_NAME] + (f"#{seen[member]}" if seen[member] > 1 else "")
+                for member in members(found.name, inside):
+                    name = _unique(_member_name(found.name, member.name), seen)
                     if name not in passed_over:
                         yield Began(name)
-                        yield replace(self._result(name, recording_of(inputs)), archive=found.name)
+                        yield replace(self._member(name, member), archive=found.name)
         except InputError as error:
             yield unread(found.name, found.content, str(error))
         except OSError as error:
             yield unread(found.name, found.content, f"{found.name}: {error.strerror or error}")
         else:  # known as a whole the next time
             yield Result(found.key, found.name, found.content, OTHER, {"reason": "a tar archive"})
+
+    def _member(self, name: str, member: Member) -> Result:
+        content = self.found.content
+        if not member.link_to:
+            return self._result(name, recording_of(member.inputs))
+        if member.there:
+            return Result(key_of(name, content), name, content, OTHER, {"reason": "a hard link in an archive"})
+        return unread(name, content, f"{name}: a hard link to {safe(member.link_to)}, which is not in the archive")
 
     def _result(self, name: str, recording: Recording) -> Result:
         content = self.found.content
@@ -150,6 +157,18 @@ def unread(name: str, content: str, reason: str, archive: str = "") -> Result:
     key = key_of(name, content)
     row = encodable({KEY: key, "path": name, "reason": clean(reason, 500), "version": __version__})
     return Result(key, name, content, UNREAD, row, {"recordings": _line(row)}, archive)
+
+
+def _member_name(archive: str, member: str) -> str:
+    """`ARCHIVE:MEMBER`; of a name that is too long the beginning and a digest."""
+    name = f"{archive}:{member}"
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...{key_of(name, '')}"
+
+
+def _unique(name: str, seen: dict[str, int]) -> str:
+    """tar may hold two members of one name: the second is `NAME#2`."""
+    count = seen[name] = seen.get(name, 0) + 1
+    return name if count == 1 else _unique(f"{name}#{count}", seen)
 
 
 def _line(row: Mapping[str, Any]) -> bytes:

@@ -76,6 +76,29 @@ def test_all_recordings_of_an_archive(tmp_path: Path) -> None:
     assert [result.name for result in again] == [result.name for result in results[2:]]
 
 
+def test_names_in_an_archive_are_told_apart(tmp_path: Path) -> None:
+    """Long ones, one name twice, one that looks like the second of another, hard links."""
+    path = log(tmp_path / "x")
+    names = ["a", "a", "a#2", *(f"{'d/' * 2500}{number}" for number in range(3))]
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = path.stat().st_size
+            with path.open("rb") as data:
+                tar.addfile(info, data)
+        for name, target in (("b", "a"), ("c", "elsewhere")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, target
+            tar.addfile(info)
+    results = read(tmp_path / "x.tar")
+    assert len({result.name for result in results}) == len({result.key for result in results}) == len(names) + 3
+    assert max(len(result.name) for result in results) < 4200
+    told = {result.name.rpartition(":")[2]: (result.kind, result.row.get("reason")) for result in results[-3:-1]}
+    assert told["b"] == (OTHER, "a hard link in an archive")
+    assert told["c"][0] == UNREAD
+    assert "a hard link to elsewhere, which is not in the archive" in str(told["c"][1])
+
+
 def test_a_damaged_archive_gives_what_came_before(tmp_path: Path) -> None:
     for name in ("a", "b"):
         log(tmp_path / "in" / name, more="9 1700000000.0 close(3) = 0\n" * 2000)
