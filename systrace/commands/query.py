@@ -84,7 +84,7 @@ def _stores(sources: Sequence[str], jobs: int, stack: ExitStack) -> list[Path]:
     from systrace.fleet.bucket import Bucket
     from systrace.fleet.course import Plan, read
     from systrace.fleet.objects import is_url
-    from systrace.fleet.store import is_store
+    from systrace.fleet.parts import is_store
     from systrace.fleet.task import UNREAD
 
     stores = [Path(each) for each in sources if not is_url(each) and is_store(Path(each))]

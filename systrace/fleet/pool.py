@@ -28,6 +28,8 @@ _AHEAD = 256  # tasks that an executor has at a time: results must not pile up
 _KILLED = "KilledWorker"  # distributed's: the workers that had this task died, one after the other
 _FIRST_TO_GO = "1000"  # proc_pid_oom_score_adj(5): where memory ends, a reader goes, not the one who keeps the results
 
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
+
 Stopped = Callable[[], bool]
 Known = Mapping[str, Collection[str]]  # of a task: the recordings that need not be read, by the name of its file
 
@@ -116,12 +118,19 @@ def _died(job: _Job, status: int | None, waiting: deque[_Job]) -> Iterator[Resul
     job.deaths[name] += 1
     if job.deaths[name] >= _TRIES:
         job.passed_over.add(name)
-        said = f"{name}: the process that read it {_how(status)}, twice: set aside"
+        said = f"{_how(status)}, twice: set aside"
         file = job.task.found
-        yield unread(name, file.content, said, file.name if name != file.name else "")
+        archive, redacted = file.name if name != file.name else "", job.task.redact_names
+        said = "the process that read it " + said if redacted else f"{name}: the process that read it {said}"
+        yield unread(name, file.content, said, archive, transient=_from_outside(status), redacted=redacted)
         if job.began is None:
             return
     waiting.append(job)  # behind the others: memory may be there again
+
+
+def _from_outside(status: int | None) -> bool:
+    """Whether a signal killed it that no fault of its own sends: memory that others took, an operator."""
+    return status is not None and status < 0 and -status not in _FAULTS
 
 
 def _how(status: int | None) -> str:
@@ -182,8 +191,10 @@ def by_executor(tasks: Iterable[Task], executor: Executor, known: Known, stopped
                 except Exception as error:  # noqa: BLE001 (each executor has its own)
                     if type(error).__name__ != _KILLED:
                         raise BrokenExecutor(f"{type(error).__name__}: {error}") from None
-                    found = task.found
-                    yield unread(found.name, found.content, f"{found.name}: several workers died of it: set aside")
+                    found, redacted = task.found, task.redact_names
+                    said = "several workers died of it: set aside"
+                    said = said if redacted else f"{found.name}: {said}"
+                    yield unread(found.name, found.content, said, transient=True, redacted=redacted)
     finally:
         for each in running:
             each.cancel()

@@ -14,7 +14,7 @@ import pytest
 
 from systrace.fleet import task as module
 from systrace.fleet.finding import find
-from systrace.fleet.pool import by_executor, by_processes
+from systrace.fleet.pool import _from_outside, by_executor, by_processes
 from systrace.fleet.task import READ, UNREAD, Result, Task
 from systrace.model import Input
 from systrace.pipeline import analyze
@@ -57,6 +57,15 @@ def test_a_log_that_kills_its_reader_is_set_aside(processes: int, tmp_path: Path
     assert told(results) == [(f"{n:02}.strace", UNREAD if n in (0, 7) else READ) for n in range(12)]
     reasons = [each.row["reason"] for each in results if each.kind == UNREAD]
     assert all("was killed by SIGKILL (out of memory?), twice: set aside" in each for each in reasons)
+    assert all(each.transient == (each.kind == UNREAD) for each in results)  # there may be memory the next time
+
+
+@pytest.mark.parametrize(
+    ("status", "outside"),
+    [(-signal.SIGKILL, True), (-signal.SIGTERM, True), (-signal.SIGSEGV, False), (-signal.SIGABRT, False), (3, False)],
+)
+def test_who_killed_it(status: int, outside: bool) -> None:
+    assert _from_outside(status) == outside
 
 
 def test_the_rest_of_an_archive_arrives(tmp_path: Path, poisoned: None) -> None:
