@@ -7,6 +7,7 @@ waits for ever for what that process was doing. What the kernel kills for memory
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -23,6 +24,7 @@ from pathlib import Path
 from systrace.fleet.task import Began, Result, Task, unread
 
 _TRIES = 2
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _LOOK_S = 0.2  # how long a wish to stop may wait
 _AHEAD = 256  # tasks that an executor has at a time: results must not pile up
 _KILLED = "KilledWorker"  # distributed's: the workers that had this task died, one after the other
@@ -82,7 +84,7 @@ def _give(job: _Job, workers: list[_Worker]) -> None:
     if idle is None:
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("fork")
-        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
         process.start()
         theirs.close()
         idle = _Worker(process, ours)
@@ -140,8 +142,17 @@ def _how(status: int | None) -> str:
     return f"was killed by {name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")
 
 
-def _serve(connection: Connection) -> None:
+def _end_with(parent: int) -> None:
+    """Should that process be killed, nobody wants to know any more: a long log would only take its time from others."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _serve(connection: Connection, parent: int) -> None:
     """A worker's life: it ends when nobody is at the other end."""
+    _end_with(parent)
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (numbers)
         if int(name) not in (0, 1, 2, connection.fileno()):  # the parent's: locks, the ends of other workers' pipes
             with contextlib.suppress(OSError):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -66,6 +69,40 @@ def test_a_log_that_kills_its_reader_is_set_aside(processes: int, tmp_path: Path
 )
 def test_who_killed_it(status: int, outside: bool) -> None:
     assert _from_outside(status) == outside
+
+
+@pytest.mark.real
+def test_a_killed_parent_leaves_no_worker(tmp_path: Path) -> None:
+    """Not even one that is busy for long."""
+    code = f"""
+import os, time
+from pathlib import Path
+from systrace.fleet import task
+from systrace.fleet.finding import find
+from systrace.fleet.pool import by_processes
+def busy(*_some, **_more):
+    Path({str(tmp_path)!r}, "pid").write_text(str(os.getpid()))
+    time.sleep(600)
+task.analyze = busy
+list(by_processes([task.Task(find([{str(log(tmp_path / "x"))!r}], False)[0][0])], 1, {{}}, lambda: False))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    until = time.monotonic() + 30
+    while not (tmp_path / "pid").exists() or not (worker := (tmp_path / "pid").read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    while _lives(worker):
+        assert time.monotonic() < until, "the worker outlives its parent"
+        time.sleep(0.01)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_the_rest_of_an_archive_arrives(tmp_path: Path, poisoned: None) -> None:
