@@ -91,7 +91,7 @@ class Task:
             raw = opened(found.files[0]) if is_url(found.files[0]) else None
             with archive(found.files[0], raw) as inside:
                 for member in members(found.name, inside):
-                    name = _unique(_member_name(found.name, member.name), seen)
+                    name = _unique(f"{found.name}:{member.name}"[:_LONGEST_NAME], seen)
                     if name not in passed_over:
                         yield Began(name)
                         yield replace(self._member(name, member), archive=found.name)
@@ -185,14 +185,8 @@ def _anonymous(reason: str, names: Sequence[str]) -> str:
     return re.sub(r"(; it begins with|systrace failed on it: \w+|a hard link to).*", r"\1 ...", reason, flags=re.DOTALL)
 
 
-def _member_name(archive: str, member: str) -> str:
-    """`ARCHIVE:MEMBER`; of a name that is too long the beginning and a digest."""
-    name = f"{archive}:{member}"
-    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...{key_of(name, '')}"
-
-
 def _unique(name: str, seen: dict[str, int]) -> str:
-    """tar may hold two members of one name: the second is `NAME#2`."""
+    """tar may hold two members of one name, or long ones that begin alike: the second is `NAME#2`."""
     count = seen[name] = seen.get(name, 0) + 1
     return name if count == 1 else _unique(f"{name}#{count}", seen)
 

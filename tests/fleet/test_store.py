@@ -292,6 +292,15 @@ def test_a_pipe_in_the_place_of_a_part_is_one_line(folder: str, tmp_path: Path) 
         fill(out, range(1), edition="2")
 
 
+def test_a_folder_that_nobody_may_look_into_is_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_some: object, **_more: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", denied)
+        assert not is_store(tmp_path)
+
+
 @pytest.mark.parametrize("data", [b"garbage", gzip.compress(b"no key\n")[:-4]])
 def test_damaged_rows_are_one_line_and_the_journal_stays(data: bytes, tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
+import sys
 import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from systrace.fleet import task as module
 from systrace.fleet.finding import find
 from systrace.fleet.pool import results_of
+from systrace.fleet.tables import TABLES
 from systrace.fleet.task import OTHER, READ, UNREAD, Result, Task
 from systrace.model import Input
 from tests.fleet.logs import START, log
@@ -124,8 +129,36 @@ def test_a_fault_of_systrace_costs_one_recording(tmp_path: Path, monkeypatch: py
     assert "systrace failed on it: RecursionError: too deep" in result.row["reason"]
 
 
+def test_rows_hold_no_number_that_their_columns_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(*_some: object) -> Iterator[Mapping[str, object]]:
+        yield {"fd": 1 << 64, "connect_s": float("nan"), "opened_s": 1.5, "pid": 7}
+
+    sockets = replace(TABLES["sockets"], rows=rows)
+    monkeypatch.setattr(module, "TABLES", {"recordings": TABLES["recordings"], "sockets": sockets})
+    (result,) = read(log(tmp_path / "x"))
+    row = json.loads(result.tables["sockets"])
+    assert (row["fd"], row["connect_s"], row["opened_s"], row["pid"]) == (None, None, 1.5, 7)
+
+
+def test_without_its_decompressor_a_log_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"\x28\xb5\x2f\xfd")
+    for name in ("backports", "compression"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (result,) = read(tmp_path / "x")
+    assert (result.kind, result.transient) == (UNREAD, True)
+    assert "pip install 'systrace[codecs]'" in result.row["reason"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x07garbage\xff", b"PK\x03\x04", b"\x1f\x8bgarbage"])
+def test_what_is_so_because_of_the_bytes_is_so_for_ever(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    (result,) = read(tmp_path / "x")
+    assert (result.kind, result.transient) == (UNREAD, False)
+
+
 def test_a_file_that_went_meanwhile(tmp_path: Path) -> None:
     task = Task(find([str(log(tmp_path / "x"))], False)[0][0])
     (tmp_path / "x").unlink()
     (result,) = results_of(task)
+    assert result.transient
     assert (result.kind, result.row["reason"]) == (UNREAD, f"{tmp_path}/x: No such file or directory")

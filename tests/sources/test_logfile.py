@@ -77,6 +77,8 @@ def test_days_and_rotated_logs_are_no_threads(tmp_path: Path) -> None:
     names = [
         "d.20261128",
         "d.20261129",
+        "e.4194305",
+        "e.4194306",
         "r",
         "r.1",
         "r.2.gz",
@@ -94,7 +96,7 @@ def test_days_and_rotated_logs_are_no_threads(tmp_path: Path) -> None:
     found = sorted([(path.rsplit("/", 1)[-1], tid) for tid, path in group] for group in groups)
     several = [[("j.4194303", 4194303), ("j.4194304", 4194304)], [("k.1", 1), ("k.2", 2)]]
     assert [each for each in found if len(each) > 1] == several
-    assert sorted(each[0][0] for each in found if each[0][1] == 0) == sorted(names[:8])
+    assert sorted(each[0][0] for each in found if each[0][1] == 0) == sorted(names[:10])
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
