@@ -106,7 +106,9 @@ class Task:
             return self._result(name, recording_of(member.inputs))
         if member.there:
             return Result(key_of(name, content), name, content, OTHER, {"reason": "a hard link in an archive"})
-        return self._unread(name, InputError(f"{name}: a hard link to {member.link_to}, which is not in the archive"))
+        return self._unread(
+            name, InputError(f"{name}: a hard link to {member.link_to}, which was not read: unpack it first")
+        )
 
     def _result(self, name: str, recording: Recording) -> Result:
         try:

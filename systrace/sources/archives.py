@@ -106,9 +106,7 @@ def _headers(found: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         found.members.clear()  # type: ignore[attr-defined] # else all headers of the archive stay
         yield member
         stream = cast(BinaryIO, found.fileobj)
-        while (
-            left := found.offset - stream.tell()
-        ) > 0:  # tarfile would go on behind the end, for any size that it is told
+        while (left := found.offset - stream.tell()) > 0:  # tarfile itself goes on behind the end, however far
             if not stream.read(min(left, 1 << 18)):
                 raise tarfile.ReadError("unexpected end of data")
 

@@ -101,7 +101,7 @@ def test_names_in_an_archive_are_told_apart(tmp_path: Path) -> None:
     told = {result.name.rpartition(":")[2]: (result.kind, result.row.get("reason")) for result in results[-3:-1]}
     assert told["b"] == (OTHER, "a hard link in an archive")
     assert told["c"][0] == UNREAD
-    assert "a hard link to elsewhere, which is not in the archive" in str(told["c"][1])
+    assert "a hard link to elsewhere, which was not read: unpack it first" in str(told["c"][1])
 
 
 def test_a_damaged_archive_gives_what_came_before(tmp_path: Path) -> None:
