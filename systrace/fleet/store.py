@@ -29,7 +29,6 @@ from systrace.fleet.parts import (
     NOBODY,
     STATE,
     SUFFIX,
-    Contents,
     Entry,
     contents,
     entries,
@@ -44,6 +43,7 @@ from systrace.outputs import beside, owner
 
 _LONG_JOURNAL = 1 << 28  # bytes, then a part is made of it
 _MOST_PARTS = 24  # then they are made one
+_LARGE = 1 << 23  # bytes of packed rows, some seconds' work
 _ROW = len(f'{{"{KEY}":"')  # where the key stands in a row
 
 
@@ -171,16 +171,21 @@ class Store:
         parts = live_parts(self.folder)
         if parts != self.parts:  # another shard was here
             self._whole = contents(self.folder, parts)
-        whole, part = self._whole, f"{time.time_ns():015x}-{secrets.token_hex(4)}"
+        whole, fresh = self._whole, _new_part()
         for key in self._gone:
             whole.drop(key)
         for entry in self._fresh.values():
-            whole.add(replace(entry, part=part))
+            whole.add(replace(entry, part=fresh))
         full = len(parts) >= _MOST_PARTS
         old = [each for each in parts if self._merging and (full or whole.shadowed.get(each)) and self._is_here(each)]
-        self._write(part, whole, old, [each for each in parts if each not in old])
-        whole.move(old, part)
-        self.parts = [*(each for each in parts if each not in old), part]
+        if self._size(old) <= _LARGE:
+            self._write(fresh, old, parts)
+            rest = fresh
+        else:  # a log that grows would else have all of them written anew by each run
+            self._write(fresh, (), parts)
+            self._write(rest := _new_part(), old, parts, fresh=False)
+        whole.move(old, rest)
+        self.parts = [*(each for each in parts if each not in old), *sorted({fresh, rest})]
         remove(self.folder, old)
         self._fresh.clear()
         self._gone.clear()
@@ -188,24 +193,34 @@ class Store:
     def _is_here(self, part: str) -> bool:
         return self._fetch is None or self._fetch(part)
 
-    def _write(self, part: str, whole: Contents, old: Collection[str], stay: Collection[str]) -> None:
-        """Write one, the fresh rows and what stays of those that it replaces."""
+    def _size(self, parts: Iterable[str]) -> int:
+        paths = (_file(self.folder, name, part) for part in parts for name in TABLES)
+        return sum(path.stat().st_size for path in paths if path.exists())
+
+    def _write(self, part: str, old: Collection[str], parts: Collection[str], fresh: bool = True) -> None:
+        """Write one: what stays of those that it replaces, and the fresh rows."""
+        whole = self._whole
+        stay = [each for each in parts if each not in old]
         gone = [key for each in stay for key in whole.shadowed.get(each, ()) if key not in whole.known]
-        written: set[str] = set()
         with packed(_file(self.folder, STATE, part)) as known, contextlib.ExitStack() as stack:
             known.write(json.dumps({"replaces": list(old), "gone": gone}).encode() + b"\n")
             outs = {name: stack.enter_context(packed(_file(self.folder, name, part))) for name in TABLES}
             for each in old:
                 self._copy(each, whole.shadowed.get(each, ()), outs, known)
-            own = stack.enter_context(self._journal.open("rb"))
-            for head, bodies in (
-                each for journal in (*(one for _path, one in self._left), own) for each in records(journal)
-            ):
-                if head["key"] in self._fresh and head["key"] not in written:
-                    written.add(head["key"])
-                    known.write(json.dumps(_head(_entry(head))).encode() + b"\n")
-                    for name, body in bodies.items():
-                        outs[name].write(body)
+            if fresh:
+                self._pour(outs, known)
+
+    def _pour(self, outs: Mapping[str, BinaryIO], known: BinaryIO) -> None:
+        """The journals' rows."""
+        written: set[str] = set()
+        with self._journal.open("rb") as own:
+            for journal in (*(journal for _path, journal in self._left), own):
+                for head, bodies in records(journal):
+                    if head["key"] in self._fresh and head["key"] not in written:
+                        written.add(head["key"])
+                        known.write(json.dumps(_head(_entry(head))).encode() + b"\n")
+                        for name, body in bodies.items():
+                            outs[name].write(body)
 
     def _copy(self, part: str, shadowed: Collection[str], outs: Mapping[str, BinaryIO], known: BinaryIO) -> None:
         for name, out in outs.items():
@@ -222,6 +237,10 @@ class Store:
         if not os.fstat(self._out.fileno()).st_size:
             self._journal.unlink(missing_ok=True)
         self._files.close()
+
+
+def _new_part() -> str:
+    return f"{time.time_ns():015x}-{secrets.token_hex(4)}"
 
 
 def _head(entry: Entry) -> dict[str, Any]:

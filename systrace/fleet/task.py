@@ -184,7 +184,7 @@ def _anonymous(reason: str, names: Sequence[str]) -> str:
     """Without names of files, and without what stands in them."""
     for each in (*names, *map(safe, names)):
         reason = reason.replace(each, "the log")
-    return re.sub(r"(; it begins with|systrace failed on it: \w+|a hard link to).*", r"\1 ...", reason, flags=re.DOTALL)
+    return re.sub(r"(systrace failed on it: \w+|a hard link)\b.*|; it begins with.*", r"\1", reason, flags=re.DOTALL)
 
 
 def _unique(name: str, seen: dict[str, int]) -> str:

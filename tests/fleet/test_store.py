@@ -131,6 +131,47 @@ def test_a_kill_after_a_change_keeps_the_new_rows_alone(tmp_path: Path) -> None:
     assert cut_off(out) == (0, False)
 
 
+def test_a_log_that_grows_has_large_parts_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows stand apart from then on."""
+    monkeypatch.setattr("systrace.fleet.store._LARGE", 400)
+    out = tmp_path / "out"
+    fill(out, range(400))
+    seen: list[list[str]] = []
+    for number in range(400, 410):
+        with contextlib.closing(Store(out, "1")) as store:
+            store.add(result(number), [store.known[result(number - 1).key]])
+            store.commit()
+        seen.append(live_parts(out))
+        keys = [key for key, _mark in rows(out, "recordings")]
+        assert keys == [result(each).key for each in (*range(399), number)]
+        assert contents(out, seen[-1]).known.keys() == set(keys)
+    assert {len(each) for each in seen} == {2}
+    assert len({part for parts in seen for part in parts}) == 2 + 9
+
+
+def test_a_kill_between_two_parts_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fresh rows are there; what stays of the replaced part is still in it."""
+    monkeypatch.setattr("systrace.fleet.store._LARGE", 0)
+    out, write = tmp_path / "out", Store._write
+
+    def killed(store: Store, part: str, old: list[str], parts: list[str], fresh: bool = True) -> None:
+        if not fresh:
+            raise KeyboardInterrupt
+        write(store, part, old, parts, fresh)
+
+    fill(out, range(3))
+    with monkeypatch.context() as patch, contextlib.closing(Store(out, "1")) as store:
+        patch.setattr(Store, "_write", killed)
+        store.add(result(7), [store.known[result(0).key]])
+        with pytest.raises(KeyboardInterrupt):
+            store.commit()
+    whole = contents(out, live_parts(out))
+    assert whole.known.keys() == {result(number).key for number in (1, 2, 7)}
+    assert list(whole.shadowed.values()) == [{result(0).key}]
+    fill(out, range(8, 9))
+    assert [key for key, _mark in rows(out, "recordings")] == [result(number).key for number in (1, 2, 7, 8)]
+
+
 def test_where_parts_may_not_be_replaced_what_is_gone_is_noted(tmp_path: Path) -> None:
     """Shards in a bucket."""
     out = tmp_path / "out"
