@@ -16,6 +16,10 @@ class InputError(SystraceError):
     """A log cannot be opened or is no strace log at all."""
 
 
+class TransientError(InputError):
+    """It cannot be read now, for no fault of its bytes: the file went, the disk or network fails, a package is missing."""
+
+
 class CaptureError(SystraceError):
     """Tracing cannot be started: strace missing, permission refused, process gone."""
 

@@ -3,12 +3,15 @@
 import copy
 import dataclasses
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import systrace
 from systrace.dataclass import dataclass
 from systrace.model import Endpoint
 
@@ -82,3 +85,10 @@ def test_copies() -> None:
     assert pickle.loads(pickle.dumps(place)) == place
     assert dataclasses.replace(place, port=81) == Endpoint("inet", "192.0.2.1", 81)
     assert hash(place) == hash(dataclasses.replace(place))
+
+
+def test_everybody_uses_it() -> None:
+    package = Path(systrace.__file__).parent
+    standard = re.compile(r"^ *from dataclasses import .*\bdataclass\b|dataclasses\.dataclass\b", re.MULTILINE)
+    found = [path.name for path in package.rglob("*.py") if standard.search(path.read_text("utf-8"))]
+    assert found == ["dataclass.py"]

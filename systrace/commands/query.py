@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -60,7 +62,7 @@ def query(
         with opened(None) as out:
             out.write(encoded("\n".join(_catalogue(Layout.of(out))) + "\n"))
         return
-    if question not in QUESTIONS and not question.strip().partition(" ")[2]:
+    if question not in QUESTIONS and len(question.split()) < 2:
         from difflib import get_close_matches
 
         near = get_close_matches(question, QUESTIONS, 1) or ["`systrace query` lists them"]
@@ -71,8 +73,9 @@ def query(
         answer = ask(QUESTIONS[question].sql if question in QUESTIONS else question, _stores(sources, jobs, stack))
     with opened(None) as out:
         if style == "json":
-            rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-            out.write(json.dumps(rows, indent=1, default=str).encode() + b"\n")
+            names = _names(answer.columns)
+            rows = [dict(zip(names, map(_plain, row), strict=True)) for row in answer.rows]
+            out.write(json.dumps(rows, indent=1, allow_nan=False).encode() + b"\n")
         else:
             out.write(encoded("\n".join(_table(answer, Layout.of(out))) + "\n"))
 
@@ -84,10 +87,12 @@ def _stores(sources: Sequence[str], jobs: int, stack: ExitStack) -> list[Path]:
     from systrace.fleet.bucket import Bucket
     from systrace.fleet.course import Plan, read
     from systrace.fleet.objects import is_url
-    from systrace.fleet.store import is_store
+    from systrace.fleet.parts import is_store
     from systrace.fleet.task import UNREAD
 
     stores = [Path(each) for each in sources if not is_url(each) and is_store(Path(each))]
+    for store in stores:
+        _say_what_is_missing(store)
     logs = []
     for each in sources:
         if is_url(each):
@@ -106,6 +111,39 @@ def _stores(sources: Sequence[str], jobs: int, stack: ExitStack) -> list[Path]:
             say(each)
         stores.append(folder)
     return stores
+
+
+def _say_what_is_missing(folder: Path) -> None:
+    """A run that was killed has read more than the tables have."""
+    from systrace.fleet.journal import cut_off
+
+    count, running = cut_off(folder)
+    if count:
+        why = "a run still writes there" if running else "a run was cut off"
+        then = (
+            "ask again when it is done" if running else "its command, once more, reads on (systrace parse ... --into)"
+        )
+        say(f"{folder}: {why}, {count:,} results of it are not in the tables yet: {then}")
+
+
+def _names(columns: Sequence[str]) -> list[str]:
+    """Each its own: of two columns `n` the second is `n_1`, as duckdb has it."""
+    names: list[str] = []
+    for name in columns:
+        others = (f"{name}_{number}" for number in itertools.count(1))
+        names.append(next(each for each in others if each not in (*names, *columns)) if name in names else name)
+    return names
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can say."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _catalogue(layout: Layout) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
+from systrace.errors import TransientError
 from systrace.fleet.objects import delete, listed, opened, put
-from systrace.fleet.store import STATE, SUFFIX, live_parts
+from systrace.fleet.parts import STATE, SUFFIX, live_parts
 from systrace.fleet.tables import TABLES
 
 
@@ -36,11 +38,14 @@ class Bucket:
                 self._copy(name)
         return any(name.startswith(f"{STATE}/") for name in self._there)
 
-    def part(self, part: str) -> None:
-        """Copy the tables of a part that is to be written anew."""
-        for table in TABLES:
-            if (name := _name(table, part)) in self._there:
-                self._copy(name)
+    def part(self, part: str) -> bool:
+        """Copy the tables of a part that is to be written anew; not where another run has just replaced it."""
+        with contextlib.suppress(TransientError):
+            for table in TABLES:
+                if (name := _name(table, part)) in self._there:
+                    self._copy(name)
+            return True
+        return False
 
     def _copy(self, name: str) -> None:
         path = self.folder / name

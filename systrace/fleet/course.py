@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,11 +17,14 @@ from systrace.errors import SystraceError, UsageError
 from systrace.fleet.bucket import Bucket
 from systrace.fleet.finding import Found, Shard, find
 from systrace.fleet.objects import is_url
+from systrace.fleet.parts import NOBODY, Entry
 from systrace.fleet.pool import by_executor, by_processes
-from systrace.fleet.store import NOBODY, Entry, Store
+from systrace.fleet.stale import stale
+from systrace.fleet.store import Store
 from systrace.fleet.task import OTHER, UNREAD, Result, Task
 from systrace.idle_limits import Limit
 
+_REDACTED = "-redacted"  # at the end of an edition
 _PUSH_S = 30.0  # of what is kept in a bucket, so much work may be lost
 Told = Callable[[int, int], None]  # how many are read, of how many
 
@@ -45,7 +48,8 @@ class Plan:
         options = (tuple(self.limits), self.redact_names, self.path_pattern)
         if options == ((), False, None):
             return __version__
-        return f"{__version__}+{hashlib.blake2b(repr(options).encode(), digest_size=4).hexdigest()}"
+        digest = hashlib.blake2b(repr(options).encode(), digest_size=4).hexdigest()
+        return f"{__version__}+{digest}{_REDACTED if self.redact_names else ''}"
 
 
 @dataclass(slots=True)
@@ -58,6 +62,7 @@ class Done:
     new: int = 0  # read now
     seconds: float = 0.0
     left: int = 0  # not read: it was stopped
+    again: int = 0  # could not be read now: the next run tries them again
     into: str | None = None
     fault: str | None = None  # why it was stopped, where that was not asked for
 
@@ -85,9 +90,9 @@ def read(
         if not found and complaints:
             raise SystraceError(complaints[0])
         store, push = _store(plan, stack)
-        names = {each.name for each in found}
         mine = [each for each in found if plan.shard.has(each)]
-        new, same = _new(mine, store, names)
+        new = [each for each in mine if (store.known.get(each.key) or NOBODY).edition != store.edition]
+        before = stale(new, found, store, plan.paths)
         done = Done([], Counter(), complaints, into=plan.into)
         tasks = [Task(each, plan.limits, plan.redact_names, plan.path_pattern) for each in new]
         partly = _partly(new, store)
@@ -96,8 +101,8 @@ def read(
             if executor is None
             else by_executor(tasks, executor, partly, stopped)
         )
-        _keep(results, store, push, {each.name for each in new}, done, told)
-        _sort(mine, same, store, done)
+        failed = _keep(results, store, push, before, done, told)
+        _sort(mine, failed, store, done)
     done.seconds = time.monotonic() - began
     return done
 
@@ -115,6 +120,10 @@ def _store(plan: Plan, stack: ExitStack) -> tuple[Store, Callable[[], None]]:
     alone = here or plan.into is None or plan.shard.of == 1
     store = Store(folder, plan.edition, slot, fetch, alone)
     stack.callback(store.close)
+    if plan.redact_names and any(not each.edition.endswith(_REDACTED) for each in store.known.values()):
+        raise UsageError(
+            f"{plan.into}: there are results with names in the clear: name a new folder for --redact-names"
+        )
     if not alone and any(each.edition != plan.edition for each in store.known.values()):
         raise UsageError(f"{plan.into} is of another version, or other options: a run without --shard replaces it")
     return store, push
@@ -125,15 +134,29 @@ def _nothing() -> None:
 
 
 def _keep(
-    results: Iterator[Result], store: Store, push: Callable[[], None], files: set[str], done: Done, told: Told
-) -> None:
+    results: Iterator[Result],
+    store: Store,
+    push: Callable[[], None],
+    before: Mapping[str, list[Entry]],
+    done: Done,
+    told: Told,
+) -> list[Entry]:
+    """Keep what is so for ever, each in the place of what was known of its file before; the rest is returned."""
     finished, pushed = 0, time.monotonic()
+    failed: list[Entry] = []
+    again: set[str] = set()  # archives of which a member failed
     try:
         for result in results:
-            store.add(result)
             done.new += result.kind != OTHER
-            finished += result.name in files
-            told(finished, len(files))
+            whole = not result.archive and result.name in before
+            if result.transient or (whole and result.name in again):
+                again.add(result.archive)
+                failed.append(store.entry(result))
+                done.again += result.kind == UNREAD
+            else:
+                store.add(result, before[result.name] if whole else ())
+            finished += whole
+            told(finished, len(before))
             if push is not _nothing and time.monotonic() - pushed > _PUSH_S:
                 store.commit()
                 push()
@@ -142,27 +165,7 @@ def _keep(
         done.fault = f"the executor broke down: {error}"
     store.commit()
     push()
-
-
-def _new(found: Sequence[Found], store: Store, names: set[str]) -> tuple[list[Found], dict[str, Entry]]:
-    """(what is to be read, what is known under another name: by its own).
-
-    A log that was moved, as log rotation does, is known by its content where its old name is gone.
-    """
-    moved: dict[str, list[Entry]] = {}
-    for entry in store.known.values():
-        if entry.edition == store.edition and entry.name not in names and not entry.archive:
-            moved.setdefault(entry.content, []).append(entry)
-    new, same = [], {}
-    for each in found:
-        if (store.known.get(each.key) or NOBODY).edition == store.edition:
-            continue
-        elsewhere = moved.get(each.content)
-        if not elsewhere:
-            new.append(each)
-            continue
-        same[each.name] = elsewhere.pop()
-    return new, same
+    return failed
 
 
 def _partly(new: Sequence[Found], store: Store) -> dict[str, set[str]]:
@@ -175,19 +178,18 @@ def _partly(new: Sequence[Found], store: Store) -> dict[str, set[str]]:
     return known
 
 
-def _sort(found: Sequence[Found], same: dict[str, Entry], store: Store, done: Done) -> None:
+def _sort(found: Sequence[Found], failed: Sequence[Entry], store: Store, done: Done) -> None:
     """What is known now of each that was found, and of what is inside the archives among them."""
     inside: dict[tuple[str, str], list[Entry]] = {}
     whole: dict[tuple[str, str], Entry] = {}
-    for entry in store.known.values():
+    for entry in (*store.known.values(), *failed):
         if entry.edition == store.edition and entry.archive:
             inside.setdefault((entry.archive, entry.content), []).append(entry)
         elif entry.edition == store.edition:
             whole[entry.name, entry.content] = entry
     for each in found:
-        known = same.get(each.name) or whole.get((each.name, each.content))
-        name = known.name if known is not None else each.name
-        members = [one for one in inside.get((name, each.content), ()) if one.kind != OTHER]
+        known = whole.get((each.name, each.content))
+        members = [one for one in inside.get((each.name, each.content), ()) if one.kind != OTHER]
         done.entries += members
         if known is None:
             done.left += 1

@@ -12,14 +12,18 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from systrace.dataclass import dataclass
 from systrace.errors import InputError, UsageError
 from systrace.fleet.objects import is_url, listed
+from systrace.fleet.parts import STATE, SUFFIX, is_store
+from systrace.fleet.tables import TABLES
 from systrace.sources.logfile import siblings
 
 _BLOCK = 1 << 16
 _IN_WORK = ".part"  # of `run --save`: it has its name when it is whole
+_OF_RESULTS = re.compile(rf"/(?:{'|'.join((STATE, *TABLES))})/part-[0-9a-f]+-[0-9a-f]+{re.escape(SUFFIX)}\Z")
 _WORDS = ("host", "job", "date")
 
 
@@ -69,7 +73,9 @@ def find(paths: Sequence[str], recursive: bool, leave_out: str | None = None) ->
         except (OSError, ValueError) as error:
             complaints.append(f"{path}: {getattr(error, 'strerror', None) or error}")
             continue
-        if stat.S_ISDIR(mode):
+        if stat.S_ISDIR(mode) and is_store(Path(path)):
+            complaints.append(f"{path}: these are results (of --into), no logs: `systrace query` asks them")
+        elif stat.S_ISDIR(mode):
             files += _inside(path, recursive, leave_out, complaints)
         elif stat.S_ISREG(mode):
             files.append(path)
@@ -82,7 +88,7 @@ def find(paths: Sequence[str], recursive: bool, leave_out: str | None = None) ->
             content = _digest(*(tags[name].encode() for name in names)) if names[0] in tags else content_of(names)
             found.append(Found(names[0], tuple(names), content))
         except OSError as error:
-            complaints.append(f"{names[0]}: {error.strerror or error}")
+            complaints.append(f"{error.filename or names[0]}: {error.strerror or error}")
     return found, complaints
 
 
@@ -97,7 +103,9 @@ def _objects(url: str, recursive: bool, leave_out: str | None, complaints: list[
     tags = {
         name: tag
         for name, tag in found
-        if not (apart is not None and name.startswith(apart)) and not _passed_over(name.rpartition("/")[2])
+        if not (apart is not None and name.startswith(apart))
+        and not _passed_over(name.rpartition("/")[2])
+        and not _OF_RESULTS.search(name)
     }
     if not tags:
         complaints.append(f"{url}: no recordings there")
@@ -110,21 +118,36 @@ def _passed_over(name: str) -> bool:
 
 def _inside(top: str, recursive: bool, leave_out: str | None, complaints: list[str]) -> Iterator[str]:
     def say(error: OSError) -> None:
-        complaints.append(f"{error.filename}: {error.strerror}")
+        if error.filename == top or not isinstance(error, FileNotFoundError):
+            complaints.append(f"{error.filename}: {error.strerror}")
 
     apart = os.stat(leave_out) if leave_out is not None and os.path.exists(leave_out) else None  # noqa: PTH110, PTH116
     for folder, folders, names in os.walk(top, onerror=say):
         below = [each for each in sorted(folders) if not each.startswith(".")] if recursive else []
-        folders[:] = [each for each in below if apart is None or not os.path.samestat(_of(folder, each), apart)]
+        folders[:] = [each for each in below if not _is_apart(os.path.join(folder, each), apart, complaints)]  # noqa: PTH118
         for name in sorted(names):
             if not _passed_over(name):
                 path = os.path.join(folder, name)  # noqa: PTH118 (a thousand times a second)
-                if stat.S_ISREG(os.lstat(path).st_mode):
+                status = _status(path, complaints)
+                if status is not None and stat.S_ISREG(status.st_mode):
                     yield path
 
 
-def _of(folder: str, name: str) -> os.stat_result:
-    return os.lstat(os.path.join(folder, name))  # noqa: PTH118
+def _is_apart(folder: str, apart: os.stat_result | None, complaints: list[str]) -> bool:
+    """Results: of this run, or of another one."""
+    status = _status(folder, complaints)
+    return status is None or (apart is not None and os.path.samestat(status, apart)) or is_store(Path(folder))
+
+
+def _status(path: str, complaints: list[str]) -> os.stat_result | None:
+    """None for what went since it was listed: that is no reason to read nothing else."""
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        complaints.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+        return None
 
 
 def content_of(files: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, BinaryIO, cast
 
-from systrace.errors import InputError, MissingExtraError, UsageError
+from systrace.errors import MissingExtraError, TransientError, UsageError
 
 SCHEME = "s3://"
 PAGE = 1000  # objects asked for at a time; S3 gives no more
@@ -50,21 +50,21 @@ def _one_line(url: str) -> Iterator[None]:
 
     Raises:
         MissingExtraError: boto3 is not installed.
-        InputError: anything else.
+        TransientError: anything else.
     """
     try:
         _s3()
     except MissingExtraError:
         raise
     except Exception as error:  # noqa: BLE001 (no region, a profile that is not there)
-        raise InputError(f"{url}: {error}") from None
+        raise TransientError(f"{url}: {error}") from None
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
     try:
         yield
     except (BotoCoreError, ClientError, ResponseParserError) as error:
-        raise InputError(f"{url}: {error}") from None
+        raise TransientError(f"{url}: {error}") from None
 
 
 def listed(url: str, recursive: bool) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ waits for ever for what that process was doing. What the kernel kills for memory
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -24,10 +25,13 @@ from systrace.dataclass import dataclass
 from systrace.fleet.task import Began, Result, Task, unread
 
 _TRIES = 2
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 _LOOK_S = 0.2  # how long a wish to stop may wait
 _AHEAD = 256  # tasks that an executor has at a time: results must not pile up
 _KILLED = "KilledWorker"  # distributed's: the workers that had this task died, one after the other
 _FIRST_TO_GO = "1000"  # proc_pid_oom_score_adj(5): where memory ends, a reader goes, not the one who keeps the results
+
+_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS}
 
 Stopped = Callable[[], bool]
 Known = Mapping[str, Collection[str]]  # of a task: the recordings that need not be read, by the name of its file
@@ -81,7 +85,7 @@ def _give(job: _Job, workers: list[_Worker]) -> None:
     if idle is None:
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("fork")
-        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process = context.Process(target=_serve, args=(theirs, os.getpid()), daemon=True)
         process.start()
         theirs.close()
         idle = _Worker(process, ours)
@@ -117,12 +121,19 @@ def _died(job: _Job, status: int | None, waiting: deque[_Job]) -> Iterator[Resul
     job.deaths[name] += 1
     if job.deaths[name] >= _TRIES:
         job.passed_over.add(name)
-        said = f"{name}: the process that read it {_how(status)}, twice: set aside"
+        said = f"{_how(status)}, twice: set aside"
         file = job.task.found
-        yield unread(name, file.content, said, file.name if name != file.name else "")
+        archive, redacted = file.name if name != file.name else "", job.task.redact_names
+        said = "the process that read it " + said if redacted else f"{name}: the process that read it {said}"
+        yield unread(name, file.content, said, archive, transient=_from_outside(status), redacted=redacted)
         if job.began is None:
             return
     waiting.append(job)  # behind the others: memory may be there again
+
+
+def _from_outside(status: int | None) -> bool:
+    """Whether a signal killed it that no fault of its own sends: memory that others took, an operator."""
+    return status is not None and status < 0 and -status not in _FAULTS
 
 
 def _how(status: int | None) -> str:
@@ -132,8 +143,17 @@ def _how(status: int | None) -> str:
     return f"was killed by {name}" + (" (out of memory?)" if -status == signal.SIGKILL else "")
 
 
-def _serve(connection: Connection) -> None:
+def _end_with(parent: int) -> None:
+    """Should that process be killed, nobody wants to know any more: a long log would only take its time from others."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _serve(connection: Connection, parent: int) -> None:
     """A worker's life: it ends when nobody is at the other end."""
+    _end_with(parent)
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (numbers)
         if int(name) not in (0, 1, 2, connection.fileno()):  # the parent's: locks, the ends of other workers' pipes
             with contextlib.suppress(OSError):
@@ -183,8 +203,10 @@ def by_executor(tasks: Iterable[Task], executor: Executor, known: Known, stopped
                 except Exception as error:  # noqa: BLE001 (each executor has its own)
                     if type(error).__name__ != _KILLED:
                         raise BrokenExecutor(f"{type(error).__name__}: {error}") from None
-                    found = task.found
-                    yield unread(found.name, found.content, f"{found.name}: several workers died of it: set aside")
+                    found, redacted = task.found, task.redact_names
+                    said = "several workers died of it: set aside"
+                    said = said if redacted else f"{found.name}: {said}"
+                    yield unread(found.name, found.content, said, transient=True, redacted=redacted)
     finally:
         for each in running:
             each.cancel()

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from systrace.dataclass import dataclass
-from systrace.errors import MissingExtraError, UsageError
-from systrace.fleet.store import SUFFIX, live_parts
-from systrace.fleet.tables import TABLES, Table
+from systrace.errors import InputError, MissingExtraError, UsageError
+from systrace.fleet.parts import SUFFIX, contents, live_parts, regular
+from systrace.fleet.tables import KEY, TABLES, Table
 from systrace.outputs import place, writing
 
 _SHUT_IN = {
@@ -96,14 +96,32 @@ def _loaded(tables: Sequence[Table], folders: Sequence[Path]) -> Iterator[Any]:
 def _loading(table: Table, folders: Sequence[Path]) -> list[str]:
     columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
     statements = [f'CREATE TABLE "{table.name}" ({columns})']
-    files = [folder / table.name / f"part-{part}{SUFFIX}" for folder in folders for part in live_parts(folder)]
-    if files:
-        named = ", ".join(_quoted(_literal(str(each))) for each in files)
-        types = ", ".join(f"{_quoted(column.name)}: {_quoted(column.type)}" for column in table.columns)
-        options = f"format = 'newline_delimited', compression = 'gzip', maximum_object_size = {_LONGEST_ROW}"
-        source = f"read_json([{named}], columns = {{{types}}}, {options})"
-        statements.append(f'INSERT INTO "{table.name}" SELECT * FROM {source}')  # noqa: S608 (quoted)
+    types = ", ".join(f"{_quoted(column.name)}: {_quoted(column.type)}" for column in table.columns)
+    options = f"columns = {{{types}}}, format = 'newline_delimited', compression = 'gzip', maximum_object_size = {_LONGEST_ROW}"
+    for files, left_out in (each for folder in folders for each in _files(table, folder)):
+        source = f"read_json([{', '.join(_quoted(_literal(str(each))) for each in files)}], {options})"
+        where = f" WHERE {KEY} NOT IN ({', '.join(map(_quoted, sorted(left_out)))})" if left_out else ""
+        statements.append(f'INSERT INTO "{table.name}" SELECT * FROM {source}{where}')  # noqa: S608 (quoted)
     return statements
+
+
+def _files(table: Table, folder: Path) -> Iterator[tuple[list[Path], set[str]]]:
+    """(files, keys of rows in them that count no longer): most parts have none, and are read at once."""
+    parts = live_parts(folder)
+    shadowed = contents(folder, parts).shadowed if len(parts) > 1 else {}
+    clean: list[Path] = []
+    for part in parts:
+        path = folder / table.name / f"part-{part}{SUFFIX}"
+        try:
+            regular(path).close()
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        if part in shadowed:
+            yield [path], shadowed[part]
+        else:
+            clean.append(path)
+    if clean:
+        yield clean, set()
 
 
 def _quoted(text: str) -> str:

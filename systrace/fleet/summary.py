@@ -9,9 +9,12 @@ from typing import Any
 
 from systrace.fleet.course import Done
 from systrace.fleet.objects import is_url
+from systrace.fleet.parts import Entry
 from systrace.fleet.task import READ, UNREAD
 from systrace.reporters.layout import Layout
 from systrace.reporters.words.outcomes import COLOURS, WORDS
+from systrace.shell import word
+from systrace.sources.logfile import stem_of_siblings
 from systrace.words import ascii_only, cut, roughly, safe, wrap
 
 _MOST = 12  # of each list
@@ -30,7 +33,7 @@ def summary(done: Done, layout: Layout) -> list[str]:
     if unread or done.complaints:
         reasons = [*done.complaints, *(str(row.get("reason")) for row in unread)]
         lines += ["", layout.paint("Not read", "bold"), *_listed([_shown(each) for each in reasons], layout)]
-    return [*lines, "", *_foot(done, rows, layout)]
+    return [*lines, "", *_foot(done, layout)]
 
 
 def _head(rows: Sequence[Row], unread: Sequence[Row], layout: Layout) -> list[str]:
@@ -52,7 +55,7 @@ def _causes(rows: Sequence[Row], layout: Layout) -> Iterator[str]:
     groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row["outcome"] in _TROUBLE:
-            groups[row["outcome"], row["cause"], row["peer"] or "-"].append(row)
+            groups[row["outcome"], row["cause"] or row["outcome"], row["peer"] or "-"].append(row)
     if not groups:
         return
     yield from ("", layout.paint("What went wrong", "bold"))
@@ -64,17 +67,23 @@ def _causes(rows: Sequence[Row], layout: Layout) -> Iterator[str]:
         yield _cut(line.rstrip(), layout).replace(word, layout.paint(word, COLOURS[outcome]), 1)
         where = [each for each in (_hosts(members), _period(row["start_s"] for row in members)) if each]
         if not _hosts(members):
-            where.append(_shown(str(members[0]["path"])) + (" and others" if len(members) > 1 else ""))
+            where.append(_shown(_place(members[0])) + (" and others" if len(members) > 1 else ""))
         yield _cut(f"        {'; '.join(where)}", layout)
     if len(found) > _MOST:
         yield f"        and {len(found) - _MOST} other causes and peers"
 
 
-def _hosts(rows: Iterable[Row]) -> str:
+def _hosts(rows: Sequence[Row]) -> str:
     counts = Counter(row["host"] for row in rows if row["host"])
     named = [f"{_shown(host)}{f' ({count})' if count > 1 else ''}" for host, count in counts.most_common(_MOST_HOSTS)]
     more = [f"{len(counts) - _MOST_HOSTS} more"] if len(counts) > _MOST_HOSTS else []
+    more += [f"unknown host ({unknown})"] if (unknown := sum(not row["host"] for row in rows)) else []
     return f"on {', '.join([*named, *more])}" if counts else ""
+
+
+def _place(row: Row) -> str:
+    """Where a recording is; its key, where names are hidden."""
+    return str(row["path"] or row["recording"])
 
 
 def _blame(rows: Sequence[Row], layout: Layout) -> Iterator[str]:
@@ -84,16 +93,15 @@ def _blame(rows: Sequence[Row], layout: Layout) -> Iterator[str]:
     hosts: dict[str, tuple[set[str], set[str]]] = defaultdict(lambda: (set(), set()))  # host -> peers, failing peers
     unit = "hosts" if any(row["host"] for row in rows) else "recordings"
     for row in rows:
-        where = row["host"] if unit == "hosts" else row["recording"]
-        if not where:
-            continue
+        where = row["host"] or row["recording"]  # that names no host is one of its own
         failing = {row["peer"]} if row["peer"] and row["outcome"] in _TROUBLE else set()
-        for peer in {*row["peers"], *failing}:
+        for peer in {*(row["peers"] or ()), *failing}:
             talks[peer].add(where)
-            hosts[where][0].add(peer)
         for peer in failing:
             fails[peer].add(where)
-            hosts[where][1].add(peer)
+        if row["host"]:
+            hosts[where][0].update(row["peers"] or (), failing)
+            hosts[where][1].update(failing)
     fine = {peer for peer, where in talks.items() if len(fails[peer]) * 2 <= len(where)}  # on most hosts
     told = [*_by_peer(talks, fails, unit, layout), *(_by_host(hosts, fine, layout) if unit == "hosts" else ())]
     if told:
@@ -138,7 +146,7 @@ def _listed(lines: Sequence[str], layout: Layout) -> Iterator[str]:
         yield f"  and {len(lines) - _MOST:,} more (the column `reason` of the table recordings)"
 
 
-def _foot(done: Done, rows: Sequence[Row], layout: Layout) -> list[str]:
+def _foot(done: Done, layout: Layout) -> list[str]:
     said = [f"{done.new:,} read now in {roughly(done.seconds)}"]
     known = len(done.entries) - done.new
     said += [f"{known:,} known before"] if known > 0 else []
@@ -150,12 +158,27 @@ def _foot(done: Done, rows: Sequence[Row], layout: Layout) -> list[str]:
         lines += wrap(f"Stopped: {done.fault}.", layout.width, "", "  ")
     if done.left:
         lines += wrap(f"{done.left:,} are not read yet: the same command reads on.", layout.width, "", "  ")
-    first = next((row for row in rows if row["outcome"] in _TROUBLE and not is_url(str(row["path"]))), None)
-    if first is not None:
-        from systrace.shell import word
-
-        lines += wrap(f"One full report: systrace parse {word(str(first['path']))}", layout.width, "", "  ")
+    if done.again:
+        lines += wrap(f"{done.again:,} could not be read now: the same command tries again.", layout.width, "", "  ")
+    wrong = [
+        each for each in done.entries if each.kind == READ and each.row["outcome"] in _TROUBLE and each.row["path"]
+    ]
+    wrong.sort(key=lambda each: (bool(each.archive), is_url(each.file)))  # stable: the simplest command
+    if wrong:
+        lines += wrap(f"One full report: {_command(wrong[0])}", layout.width, "", "  ")
     return lines
+
+
+def _command(entry: Entry) -> str:
+    """What prints the report of a recording, wherever it is."""
+    name, archive = entry.name, entry.archive
+    if not archive:
+        return f"aws s3 cp {word(name)} - | systrace parse -" if is_url(name) else f"systrace parse {word(name)}"
+    member = name.removeprefix(f"{archive}:")
+    stem = stem_of_siblings(member)
+    if stem is None and not is_url(archive):
+        return f"tar -xOf {word(archive)} -- {word(member)} | systrace parse -"
+    return f"unpack {word(archive)}, then systrace parse {word(member) if stem is None else f'{word(stem)}.*'}"
 
 
 def _period(times: Iterable[float | None]) -> str:

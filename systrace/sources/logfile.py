@@ -13,17 +13,19 @@ import re
 import resource
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from systrace.errors import InputError
+from systrace.errors import InputError, TransientError
 from systrace.sources.line_ends import EndlessLineError, bounded_lines, bounded_text
 
 if TYPE_CHECKING:
     from systrace.model import Input
 
-_FF_NAME = re.compile(r"(.+)\.(\d{1,8})(\.(?:gz|xz|bz2|zst))?")
+_PACKED = ("", ".gz", ".xz", ".bz2", ".zst")
+_FF_NAME = re.compile(r"(.+)\.(\d{1,7})(\.(?:gz|xz|bz2|zst))?", re.DOTALL)
+_LAST_PID = 4_194_304  # PID_MAX_LIMIT: above stand days (20261128) and times
 _OTHER_FILES = 64  # descriptors that are open beside the logs
 _STEP = 1024  # bytes of zstd at a time
 _DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError)
@@ -54,20 +56,37 @@ def recordings(paths: Sequence[str]) -> list[list[Input]]:
 
 def siblings(files: Iterable[str]) -> list[list[tuple[int, str]]]:
     """(thread, file) of each recording: those of one `strace -ff` together, by thread; thread 0 for any other file, alone."""
+    files = list(files)
     groups: dict[str, list[tuple[int, str]]] = {}
     for path in files:
-        match = _FF_NAME.fullmatch(path)
-        if match is not None and int(match[2]) > 0:
-            groups.setdefault(match[1], []).append((int(match[2]), path))
+        stem, tid = sibling(path)
+        groups.setdefault(stem if tid else f"\0{path}", []).append((tid, path))
+    names = set(files)
+    found: list[list[tuple[int, str]]] = []
+    for stem, members in groups.items():
+        if is_rotated(stem, [tid for tid, _path in members], names):
+            found += ([(0, path)] for _tid, path in members)
         else:
-            groups.setdefault(f"\0{path}", []).append((0, path))
-    return [sorted(members) for members in groups.values()]
+            found.append(sorted(members))
+    return found
+
+
+def sibling(path: str) -> tuple[str, int]:
+    """(what the files of one `strace -ff` have in common, thread): `name` and 7 of `name.7`; ("", 0) for another file."""
+    match = _FF_NAME.fullmatch(path)
+    return (match[1], int(match[2])) if match is not None and 0 < int(match[2]) <= _LAST_PID else ("", 0)
+
+
+def is_rotated(stem: str, numbers: Iterable[int], names: Collection[str]) -> bool:
+    """Whether `stem.1`, `stem.2`, ... are older logs, as log rotation numbers them beside `stem`, which -ff does not write."""
+    return sorted(set(numbers)) == list(range(1, len(set(numbers)) + 1)) and any(
+        stem + each in names for each in _PACKED
+    )
 
 
 def stem_of_siblings(path: str) -> str | None:
     """What the files of one `strace -ff` have in common: `name` of `name.PID`; None for another file."""
-    match = _FF_NAME.fullmatch(path)
-    return match[1] if match is not None and int(match[2]) > 0 else None
+    return sibling(path)[0] or None
 
 
 def allow_open_files(count: int) -> None:
@@ -87,7 +106,7 @@ def lines_of(path: str) -> Iterable[bytes]:
     try:
         raw: BinaryIO = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from None
+        raise TransientError(f"{path}: {error.strerror or error}") from None
     return decoded(path, raw)
 
 
@@ -111,12 +130,19 @@ def decoded(path: str, raw: BinaryIO) -> Iterator[bytes]:
                 raise InputError(f"{name}: this is no strace log: {error}") from None
             yield b"# systrace: " + json.dumps({"damage": f"{error}: what came before was read"}).encode() + b"\n"
         except _DAMAGE as error:
-            if isinstance(error, OSError) and error.errno:
-                raise InputError(f"{path}: {error.strerror or error}") from None
+            if isinstance(fault := unreadable(path, error, ""), TransientError):
+                raise fault from None
             yield (
                 b"# systrace: "
                 + b'{"damage": "the compressed data ends early or is damaged: what came before was read"}\n'
             )
+
+
+def unreadable(path: str, error: BaseException, damage: str) -> InputError:
+    """The error of a log that could not be read on: of this machine (it has a number), or else of the bytes: `damage`."""
+    if isinstance(error, OSError) and error.errno:
+        return TransientError(f"{path}: {error.strerror or error}")
+    return InputError(f"{path}: {damage.format(error)}")
 
 
 def peek(stream: BinaryIO, size: int) -> bytes:
@@ -197,7 +223,7 @@ def decompressed(path: str, stream: BinaryIO) -> BinaryIO:
                 from compression import zstd  # type: ignore[import-not-found,no-redef,unused-ignore]
             except ImportError:
                 hint = "compressed with zstd: pip install 'systrace[codecs]', or unpack it first (zstd -dc)"
-                raise InputError(f"{path}: {hint}") from None
+                raise TransientError(f"{path}: {hint}") from None
         return cast(BinaryIO, io.BufferedReader(_ZstdSteps(stream, zstd), 1 << 18))
     return stream
 

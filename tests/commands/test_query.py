@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from systrace import __version__
+from systrace.fleet.finding import find
+from systrace.fleet.pool import results_of
 from systrace.fleet.questions import QUESTIONS
+from systrace.fleet.store import Store
 from systrace.fleet.tables import TABLES
+from systrace.fleet.task import Task
 from tests.fleet.logs import fleet, log
 
 pytest.importorskip("duckdb")
@@ -49,6 +54,43 @@ def test_a_ready_question_and_sql(out: Path, tmp_path: Path) -> None:
     done = systrace("query", "--format", "json", "SELECT count(*) AS n, max(peers) AS p FROM recordings", out)
     assert json.loads(done.stdout) == [{"n": 12, "p": ["192.0.2.3:443"]}]
     assert systrace("query", "failing-peers", tmp_path / "logs").stdout.count("\n") == 4  # logs themselves
+
+
+def test_json_is_json(out: Path) -> None:
+    """Two columns of one name, numbers that JSON has not, keys that are no text, a statement of several lines."""
+    sql = "SELECT\n1 AS n, 2 AS n, 3 AS n_1, 'NaN'::DOUBLE AS x, ['inf'::DOUBLE] AS y,"
+    sql += " MAP {DATE '2026-11-29': 1} AS z, DATE '2026-11-29' AS d"
+    done = systrace("query", "--format", "json", sql, out)
+    assert (done.returncode, done.stderr) == (0, "")
+
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    assert json.loads(done.stdout, parse_constant=refuse) == [
+        {"n": 1, "n_2": 2, "n_1": 3, "x": None, "y": [None], "z": {"2026-11-29": 1}, "d": "2026-11-29"}
+    ]
+    assert systrace("query", "SELECT\tcount(*)\nFROM recordings", out).stdout.split() == ["count_star()", "12"]
+
+
+def test_what_a_killed_run_has_read_is_said(tmp_path: Path) -> None:
+    """And the line goes when the run is finished."""
+    top, out = fleet(tmp_path / "logs", 2), tmp_path / "out"
+    store = Store(out, __version__)
+    for found in find([str(top)], True)[0][:2]:
+        store.add(results_of(Task(found))[0])
+    done = systrace("query", "SELECT count(*) AS n FROM recordings", out)
+    assert (
+        "a run still writes there, 2 results of it are not in the tables yet: ask again when it is done" in done.stderr
+    )
+    store.close()
+    done = systrace("query", "SELECT count(*) AS n FROM recordings", out)
+    assert (done.returncode, done.stderr.count("\n")) == (0, 1)
+    assert (
+        "a run was cut off, 2 results of it are not in the tables yet: its command, once more, reads on" in done.stderr
+    )
+    systrace("parse", top, "-r", "--into", out)
+    done = systrace("query", "SELECT count(*) AS n FROM recordings", out)
+    assert (done.stdout.split(), done.stderr) == (["n", "6"], "")
 
 
 def test_without_a_question_everything_is_described() -> None:

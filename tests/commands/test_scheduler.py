@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from systrace.fleet.store import SUFFIX, live_parts
+from systrace.fleet.parts import SUFFIX, live_parts
 from systrace.fleet.tables import TABLES
 from tests.fleet.logs import fleet
 

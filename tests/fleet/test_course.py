@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import errno
 import json
 import os
 import signal
@@ -14,26 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from systrace.errors import SystraceError
-from systrace.fleet.course import Done, Plan, read, status
+from systrace.errors import SystraceError, UsageError
+from systrace.fleet import task as module
+from systrace.fleet.course import Plan, read, status
 from systrace.fleet.finding import Shard
-from systrace.fleet.store import SUFFIX, live_parts
-from systrace.fleet.tables import TABLES
+from systrace.model import Input
+from systrace.pipeline import analyze
 from tests.fleet.logs import fleet, log
-
-
-def rows(out: Path) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in TABLES:
-        lines: list[bytes] = []
-        for part in live_parts(out):
-            lines += gzip.decompress((out / name / f"part-{part}{SUFFIX}").read_bytes()).splitlines()
-        found[name] = sorted(line.decode() for line in lines)
-    return found
-
-
-def run(top: Path, out: Path, jobs: int = 1, shard: Shard = Shard(), **more: object) -> Done:  # noqa: B008 (frozen)
-    return read(Plan([str(top)], str(out), True, jobs, shard, **more))  # type: ignore[arg-type]
+from tests.fleet.results import paths, rows, run
 
 
 def test_a_second_run_reads_what_is_new(tmp_path: Path) -> None:
@@ -61,15 +49,68 @@ def test_jobs_shards_and_executors_give_the_same_rows(tmp_path: Path) -> None:
         assert rows(tmp_path / each) == expected
 
 
-def test_hard_links_are_recordings_a_moved_log_is_known(tmp_path: Path) -> None:
+def test_what_fails_for_no_fault_of_the_bytes_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     top, out = tmp_path / "logs", tmp_path / "out"
-    path = log(top / "a.strace")
-    for number in range(3):
-        (top / f"link{number}").hardlink_to(path)
-    assert run(top, out).new == 4
-    path.rename(top / "a.strace.moved")
-    again = run(top, out)
-    assert (again.new, len(again.entries)) == (0, 4)
+    log(top / "a.strace")
+    (top / "b.strace").write_bytes(b"\xffgarbage")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "analyze", _fails)
+        first = run(top, out)
+    assert (status(first), first.left, first.again) == (2, 0, 2)
+    assert [each.row["reason"] for each in first.entries] == [
+        f"{top}/{name}.strace: Input/output error" for name in "ab"
+    ]
+    assert paths(out, top) == []
+    second = run(top, out)
+    assert (second.new, second.again) == (2, 0)
+    assert run(top, out).new == 0
+
+
+def _fails(*_some: object, **_more: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_an_archive_with_a_member_that_failed_is_read_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    top, out = fleet(tmp_path / "in", 1), tmp_path / "out"
+    subprocess.run(["tar", "cf", tmp_path / "x.tar", "-C", top, "."], check=True)
+    plan = Plan([str(tmp_path / "x.tar")], str(out))
+
+    def fails_once(inputs: list[Input], **options: object) -> object:
+        if "import" in inputs[0].name:
+            _fails()
+        return analyze(inputs, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "analyze", fails_once)
+        first = read(plan)
+    assert (first.new, first.left, first.again, len(first.entries)) == (3, 0, 1, 3)
+    second = read(plan)
+    assert (second.new, second.again, len(second.entries)) == (1, 0, 3)
+    assert read(plan).new == 0
+
+
+def test_results_among_the_logs_are_no_logs(tmp_path: Path) -> None:
+    top = fleet(tmp_path / "logs", 1)
+    run(top, top / "older")
+    done = run(top, top / "newer")
+    assert (done.new, sum(done.others.values())) == (3, 0)
+    with pytest.raises(SystraceError, match="these are results"):
+        run(top / "older", tmp_path / "x")
+
+
+def test_results_by_clear_names_are_not_mixed_with_redacted_ones(tmp_path: Path) -> None:
+    top, out = fleet(tmp_path / "logs", 1), tmp_path / "out"
+    run(top, out)
+    with pytest.raises(UsageError, match="names in the clear: name a new folder"):
+        run(top, out, redact_names=True)
+    hidden = tmp_path / "hidden"
+    for _ in range(2):
+        run(top, hidden, redact_names=True)
+    (top / "host0" / "bad.strace").write_bytes(b"db01.corp garbage\n" * 9)
+    run(top, hidden, redact_names=True)
+    text = str(rows(hidden))
+    assert [word for word in ("host0", str(tmp_path), "export.strace", "bad.strace", "db01") if word in text] == []
+    assert len(rows(hidden)["recordings"]) == 4
 
 
 def test_other_options_read_again_and_replace(tmp_path: Path) -> None:

@@ -71,6 +71,31 @@ def test_what_cannot_be_read_is_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_vanishes_meanwhile_ends_nothing(what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet(tmp_path, 3)
+    lstat = os.lstat
+
+    def vanished(path: str) -> os.stat_result:
+        if path.endswith("/host1/export.strace" if what == "file" else "/host1"):
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return lstat(path)
+
+    monkeypatch.setattr(os, "lstat", vanished)
+    found, complaints = find([str(tmp_path)], True)
+    assert (len(found), complaints) == (8 if what == "file" else 6, [])
+
+
+def test_what_may_not_be_looked_at_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet(tmp_path, 1)
+
+    def denied(path: str) -> os.stat_result:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "lstat", denied)
+    assert find([str(tmp_path)], True) == ([], [f"{tmp_path}/host0: Permission denied"])
+
+
 def test_shards_are_all_and_none_twice(tmp_path: Path) -> None:
     found, _ = find([str(fleet(tmp_path, 8))], True)
     parts = [[each.key for each in found if Shard.parse(f"{number}/3").has(each)] for number in (1, 2, 3)]

@@ -19,7 +19,7 @@ from systrace.fleet import objects
 from systrace.fleet.bucket import Bucket
 from systrace.fleet.course import Done, Plan, read
 from systrace.fleet.finding import Shard
-from systrace.fleet.store import live_parts
+from systrace.fleet.parts import entries, live_parts
 from systrace.fleet.tables import TABLES
 from systrace.fleet.task import UNREAD
 from tests.fleet.logs import fleet, log
@@ -141,6 +141,60 @@ def test_another_edition_replaces_parts_that_are_there(bucket: str, tmp_path: Pa
     assert again.new == 7
     copy = copied(f"{bucket}/out", tmp_path / "copy")
     assert (len(rows(copy)["recordings"]), len(live_parts(copy))) == (7, 1)
+
+
+@pytest.mark.parametrize("pattern", [None, "{host}/{job}.strace"])
+def test_two_runs_at_once_count_nothing_twice(pattern: str | None, bucket: str, tmp_path: Path) -> None:
+    """Nothing locks a bucket: both read the same, both replace the same part, the first removes it."""
+    upload(fleet(tmp_path / "logs", 2), f"{bucket}/in")
+    if pattern is not None:
+        read(Plan([f"{bucket}/in"], f"{bucket}/out", True))
+    plan = Plan([f"{bucket}/in"], f"{bucket}/out", True, path_pattern=pattern)
+    inner: list[Done] = []
+
+    def meanwhile(done: int, _of: int) -> None:
+        if done == 3 and not inner:
+            inner.append(read(plan))
+
+    assert read(plan, told=meanwhile).new == inner[0].new == 6
+    ask = pytest.importorskip("systrace.fleet.sql").ask
+    pytest.importorskip("duckdb")
+    copy = copied(f"{bucket}/out", tmp_path / "copy")
+    for table in ("recordings", "sockets"):
+        assert ask(f"SELECT count(*) FROM {table}", [copy]).rows == [(6,)]
+    assert read(plan).new == 0
+
+
+def test_of_an_object_that_changed_or_was_moved_the_old_rows_go(bucket: str, tmp_path: Path) -> None:
+    for name in "ab":
+        log(tmp_path / "logs" / name)
+    upload(tmp_path / "logs", f"{bucket}/in")
+    read(Plan([f"{bucket}/in"], f"{bucket}/out", True))
+    log(tmp_path / "logs" / "a", fails=True)
+    (tmp_path / "logs" / "b").rename(tmp_path / "logs" / "c")
+    objects.delete(f"{bucket}/in/b")
+    upload(tmp_path / "logs", f"{bucket}/in")
+    assert read(Plan([f"{bucket}/in"], f"{bucket}/out", True)).new == 2
+    (state,) = live_parts(copied(f"{bucket}/out", tmp_path / "copy"))
+    names = {each.name.rpartition("/")[2] for each in entries(tmp_path / "copy", state)}
+    assert (names, len(rows(tmp_path / "copy")["recordings"])) == ({"a", "c"}, 2)
+
+
+def test_older_results_are_no_logs(bucket: str, tmp_path: Path) -> None:
+    upload(fleet(tmp_path / "logs", 1), bucket)
+    read(Plan([bucket], f"{bucket}/older", True))
+    done = read(Plan([bucket], f"{bucket}/newer", True))
+    assert (done.new, done.others) == (3, {})
+
+
+def test_a_network_that_fails_is_no_verdict(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload(fleet(tmp_path / "logs", 1), f"{bucket}/in")
+    plan = Plan([f"{bucket}/in"], str(tmp_path / "out"), True)
+    with monkeypatch.context() as patch:
+        patch.setattr("systrace.fleet.task.opened", lambda url: objects.opened(f"{url}-is-not-there"))
+        first = read(plan)
+    assert (first.again, first.left, [each.kind for each in first.entries]) == (3, 0, [UNREAD] * 3)
+    assert (read(plan).new, read(plan).new) == (3, 0)
 
 
 def test_archives_siblings_and_what_is_passed_over(bucket: str, tmp_path: Path) -> None:

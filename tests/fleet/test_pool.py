@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -14,7 +17,7 @@ import pytest
 
 from systrace.fleet import task as module
 from systrace.fleet.finding import find
-from systrace.fleet.pool import by_executor, by_processes
+from systrace.fleet.pool import _from_outside, by_executor, by_processes
 from systrace.fleet.task import READ, UNREAD, Result, Task
 from systrace.model import Input
 from systrace.pipeline import analyze
@@ -57,6 +60,49 @@ def test_a_log_that_kills_its_reader_is_set_aside(processes: int, tmp_path: Path
     assert told(results) == [(f"{n:02}.strace", UNREAD if n in (0, 7) else READ) for n in range(12)]
     reasons = [each.row["reason"] for each in results if each.kind == UNREAD]
     assert all("was killed by SIGKILL (out of memory?), twice: set aside" in each for each in reasons)
+    assert all(each.transient == (each.kind == UNREAD) for each in results)  # there may be memory the next time
+
+
+@pytest.mark.parametrize(
+    ("status", "outside"),
+    [(-signal.SIGKILL, True), (-signal.SIGTERM, True), (-signal.SIGSEGV, False), (-signal.SIGABRT, False), (3, False)],
+)
+def test_who_killed_it(status: int, outside: bool) -> None:
+    assert _from_outside(status) == outside
+
+
+@pytest.mark.real
+def test_a_killed_parent_leaves_no_worker(tmp_path: Path) -> None:
+    """Not even one that is busy for long."""
+    code = f"""
+import os, time
+from pathlib import Path
+from systrace.fleet import task
+from systrace.fleet.finding import find
+from systrace.fleet.pool import by_processes
+def busy(*_some, **_more):
+    Path({str(tmp_path)!r}, "pid").write_text(str(os.getpid()))
+    time.sleep(600)
+task.analyze = busy
+list(by_processes([task.Task(find([{str(log(tmp_path / "x"))!r}], False)[0][0])], 1, {{}}, lambda: False))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    until = time.monotonic() + 30
+    while not (tmp_path / "pid").exists() or not (worker := (tmp_path / "pid").read_text()):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    while _lives(worker):
+        assert time.monotonic() < until, "the worker outlives its parent"
+        time.sleep(0.01)
+
+
+def _lives(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_the_rest_of_an_archive_arrives(tmp_path: Path, poisoned: None) -> None:

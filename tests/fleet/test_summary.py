@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from systrace.fleet import task as module
 from systrace.fleet.course import Plan, read
 from systrace.fleet.summary import summary
 from systrace.reporters.layout import Layout
@@ -42,6 +45,46 @@ def test_without_hosts_recordings_are_counted(tmp_path: Path) -> None:
     text = page(tmp_path)
     assert "  192.0.2.1:443 fails in 1 of 4 recordings: not everywhere" in text
     assert f"{tmp_path}/0.strace" in text
+
+
+def test_recordings_without_a_host_are_not_left_out(tmp_path: Path) -> None:
+    fleet(tmp_path, 2)
+    for number in range(3):
+        log(tmp_path / f"{number}.strace", fails=True)
+    text = page(tmp_path)
+    assert "     5  FAILED     connect-refused  192.0.2.1:443\n        on host0, host1, unknown host (3); 2023" in text
+    assert "  192.0.2.1:443 fails on 5 of 5 hosts that talk to it" in text
+    assert text.count("  host ") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("in a/x.strace", "tar -xOf {tar} -- 'in a/x.strace' | systrace parse -"),
+        ("in/j.7", "unpack {tar}, then systrace parse in/j.*"),
+    ],
+)
+def test_what_to_do_for_a_member_of_an_archive(name: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.tgz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(log(tmp_path / "x", fails=True), name)
+    assert f"One full report: {said.format(tar=path)}" in " ".join(page(path, width=1000).split())
+    if " | " in said:
+        command = said.format(tar=path).partition(" | ")[0]
+        assert (
+            subprocess.run(command, shell=True, capture_output=True, check=True).stdout == (tmp_path / "x").read_bytes()
+        )
+
+
+def test_what_is_tried_again_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_some: object, **_more: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "analyze", fails)
+    log(tmp_path / "x")
+    text = page(tmp_path)
+    assert f"  {tmp_path}/x: out of memory\n" in text
+    assert "1 could not be read now: the same command tries again." in text
 
 
 def test_all_healthy(tmp_path: Path) -> None:

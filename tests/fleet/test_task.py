@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
+import sys
 import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from systrace.fleet import task as module
 from systrace.fleet.finding import find
 from systrace.fleet.pool import results_of
+from systrace.fleet.tables import TABLES
 from systrace.fleet.task import OTHER, READ, UNREAD, Result, Task
 from systrace.model import Input
 from tests.fleet.logs import START, log
@@ -76,6 +81,29 @@ def test_all_recordings_of_an_archive(tmp_path: Path) -> None:
     assert [result.name for result in again] == [result.name for result in results[2:]]
 
 
+def test_names_in_an_archive_are_told_apart(tmp_path: Path) -> None:
+    """Long ones, one name twice, one that looks like the second of another, hard links."""
+    path = log(tmp_path / "x")
+    names = ["a", "a", "a#2", *(f"{'d/' * 2500}{number}" for number in range(3))]
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = path.stat().st_size
+            with path.open("rb") as data:
+                tar.addfile(info, data)
+        for name, target in (("b", "a"), ("c", "elsewhere")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.LNKTYPE, target
+            tar.addfile(info)
+    results = read(tmp_path / "x.tar")
+    assert len({result.name for result in results}) == len({result.key for result in results}) == len(names) + 3
+    assert max(len(result.name) for result in results) < 4200
+    told = {result.name.rpartition(":")[2]: (result.kind, result.row.get("reason")) for result in results[-3:-1]}
+    assert told["b"] == (OTHER, "a hard link in an archive")
+    assert told["c"][0] == UNREAD
+    assert "a hard link to elsewhere, which was not read: unpack it first" in str(told["c"][1])
+
+
 def test_a_damaged_archive_gives_what_came_before(tmp_path: Path) -> None:
     for name in ("a", "b"):
         log(tmp_path / "in" / name, more="9 1700000000.0 close(3) = 0\n" * 2000)
@@ -101,8 +129,36 @@ def test_a_fault_of_systrace_costs_one_recording(tmp_path: Path, monkeypatch: py
     assert "systrace failed on it: RecursionError: too deep" in result.row["reason"]
 
 
+def test_rows_hold_no_number_that_their_columns_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(*_some: object) -> Iterator[Mapping[str, object]]:
+        yield {"fd": 1 << 64, "connect_s": float("nan"), "opened_s": 1.5, "pid": 7}
+
+    sockets = replace(TABLES["sockets"], rows=rows)
+    monkeypatch.setattr(module, "TABLES", {"recordings": TABLES["recordings"], "sockets": sockets})
+    (result,) = read(log(tmp_path / "x"))
+    row = json.loads(result.tables["sockets"])
+    assert (row["fd"], row["connect_s"], row["opened_s"], row["pid"]) == (None, None, 1.5, 7)
+
+
+def test_without_its_decompressor_a_log_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"\x28\xb5\x2f\xfd")
+    for name in ("backports", "compression"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (result,) = read(tmp_path / "x")
+    assert (result.kind, result.transient) == (UNREAD, True)
+    assert "pip install 'systrace[codecs]'" in result.row["reason"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x07garbage\xff", b"PK\x03\x04", b"\x1f\x8bgarbage"])
+def test_what_is_so_because_of_the_bytes_is_so_for_ever(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    (result,) = read(tmp_path / "x")
+    assert (result.kind, result.transient) == (UNREAD, False)
+
+
 def test_a_file_that_went_meanwhile(tmp_path: Path) -> None:
     task = Task(find([str(log(tmp_path / "x"))], False)[0][0])
     (tmp_path / "x").unlink()
     (result,) = results_of(task)
+    assert result.transient
     assert (result.kind, result.row["reason"]) == (UNREAD, f"{tmp_path}/x: No such file or directory")

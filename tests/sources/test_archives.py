@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import tarfile
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from systrace.errors import InputError
+from systrace.errors import InputError, TransientError
+from systrace.sources import archives as module
 from systrace.sources.archives import archive, members
 from tests.fleet.logs import log
 
@@ -30,7 +32,23 @@ def packed(path: Path, files: list[tuple[str, bytes]], mode: str = "w", *special
 
 def read(path: Path) -> dict[str, list[tuple[int, list[bytes]]]]:
     with archive(str(path)) as found:
-        return {name: [(each.tid, list(each.lines)) for each in inputs] for name, inputs in members(str(path), found)}
+        return {
+            each.name: [(one.tid, list(one.lines)) for one in each.inputs]
+            for each in members(str(path), found)
+            if not each.link_to
+        }
+
+
+def until_fault(path: Path) -> tuple[list[tuple[str, list[int]]], InputError | None]:
+    """What is given (how many lines a file), and what then is said."""
+    given: list[tuple[str, list[int]]] = []
+    try:
+        with archive(str(path)) as found:
+            for each in members(str(path), found):
+                given.append((each.name, [len(list(one.lines)) for one in each.inputs]))  # noqa: PERF401 (kept at a fault)
+    except InputError as error:
+        return given, error
+    return given, None
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
@@ -70,11 +88,11 @@ def test_what_came_before_the_damage_is_read(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with archive(str(path)) as found:
         inside = members(str(path), found)
-        name, inputs = next(inside)
-        assert (name, list(inputs[0].lines)) == ("a", [LINE])
-        name, inputs = next(inside)
-        assert name == "b"
-        assert b"damage" in list(inputs[0].lines)[-1]
+        first = next(inside)
+        assert (first.name, list(first.inputs[0].lines)) == ("a", [LINE])
+        second = next(inside)
+        assert second.name == "b"
+        assert b"damage" in list(second.inputs[0].lines)[-1]
         with pytest.raises(InputError, match="the archive is damaged"):
             next(inside)
 
@@ -100,6 +118,96 @@ def test_a_bomb_is_no_log(tmp_path: Path) -> None:
         for _ in range(1 << 7):
             out.write(block)
     with archive(str(path)) as found, closing(members(str(path), found)) as inside:
-        _name, inputs = next(inside)
+        first = next(inside)
         with pytest.raises(InputError, match="for more than 512 MB"):
-            list(inputs[0].lines)
+            list(first.inputs[0].lines)
+
+
+@pytest.mark.parametrize("damage", ["cut", "header"])
+def test_siblings_before_the_damage_are_given(damage: str, tmp_path: Path) -> None:
+    path = packed(tmp_path / "t", [("j.7", LINE), ("j.12", LINE * 2), ("z", LINE * 10_000)])
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        del data[4096:]
+    else:
+        data[2048 : 2048 + 512] = b"\xff" * 512
+    path.write_bytes(data)
+    given, error = until_fault(path)
+    assert "the archive is damaged" in str(error)
+    assert given[-1] == ("j.7", [1, 2])
+    assert not isinstance(error, TransientError)
+
+
+def test_a_disk_that_fails_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Siblings that are not all there yet must not be taken for a whole job."""
+    path = packed(tmp_path / "t", [("j.7", LINE), ("j.12", LINE)])
+
+    def fails(_self: tarfile.TarFile) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with archive(str(path)) as found:
+        inside = members(str(path), found)
+        monkeypatch.setattr(
+            found, "next", lambda before=found.next: before() if before.__self__.firstmember else fails(found)
+        )
+        with pytest.raises(TransientError, match="Input/output error"):
+            next(inside)
+
+
+def test_siblings_that_are_too_many_cost_their_own_group_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_COPIED", 5 * len(LINE))
+    files = [("j.7", LINE), ("j.12", LINE * 9), ("j.13", LINE), ("k.1", LINE), ("x", LINE)]
+    path = packed(tmp_path / "t", files)
+    given, error = until_fault(path)
+    assert "more than 2 GB" in str(error)
+    assert given == [("x", [1]), ("k.1", [1])]
+
+
+def test_hard_links_are_told(tmp_path: Path) -> None:
+    links = []
+    for name, target in (("b", "a"), ("c", "elsewhere")):
+        info = tarfile.TarInfo(name)
+        info.type, info.linkname = tarfile.LNKTYPE, target
+        links.append(info)
+    path = packed(tmp_path / "t", [("a", LINE)], "w", *links)
+    with archive(str(path)) as found:
+        told = [(each.name, each.link_to, each.there) for each in members(str(path), found)]
+    assert told == [("a", "", True), ("b", "a", True), ("c", "elsewhere", False)]
+
+
+def test_headers_within_headers_are_damage(tmp_path: Path) -> None:
+    """Each long name announces the next one, deeper than Python goes."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1
+    (tmp_path / "first").write_bytes((info.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")) * 5000)
+    start = packed(tmp_path / "start", [("a", LINE)]).read_bytes()[:1024]
+    (tmp_path / "second").write_bytes(start + (tmp_path / "first").read_bytes())
+    for name in ("first", "second"):
+        with pytest.raises(InputError, match="the archive is damaged"):
+            read(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", [".hidden", "log"])
+def test_a_size_that_is_made_up_costs_no_time(name: str, tmp_path: Path) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = 1 << 60
+    (tmp_path / "t").write_bytes(info.tobuf() + LINE)
+    assert "the archive is damaged" in str(until_fault(tmp_path / "t")[1])
+
+
+def test_headers_are_not_kept(tmp_path: Path) -> None:
+    path = packed(tmp_path / "t", [(f"{number}", b"") for number in range(50)])
+    with archive(str(path)) as found:
+        kept = [len(found.members) for _each in members(str(path), found)]  # type: ignore[attr-defined]
+    assert (len(kept), max(kept)) == (50, 0)
+
+
+def test_rotated_logs_are_recordings_of_their_own(tmp_path: Path) -> None:
+    files = [("x.2", LINE), ("x", LINE), ("x.1", LINE), ("y.20261128", LINE), ("z.1", LINE), ("z.2", LINE)]
+    assert {name: [tid for tid, _lines in inputs] for name, inputs in read(packed(tmp_path / "t", files)).items()} == {
+        "x": [0],
+        "y.20261128": [0],
+        "x.1": [0],
+        "x.2": [0],
+        "z.1": [1, 2],
+    }

@@ -19,7 +19,7 @@ import pytest
 
 from systrace.errors import InputError
 from systrace.sources import line_ends
-from systrace.sources.logfile import recordings
+from systrace.sources.logfile import recordings, siblings
 
 TEXT = b"7 1700000000.000001 close(3) = 0\n7 1700000000.000002 close(4) = -1 EBADF (\xc3\xa4)\n"
 
@@ -70,6 +70,33 @@ def test_siblings_are_one_recording(tmp_path: Path) -> None:
     found = sorted([(each.name.rsplit("/", 1)[-1], each.tid) for each in group] for group in groups)
     assert found == [[("a.7", 7), ("a.12", 12)], [("b.txt", 0)], [("c.9.gz", 9)]]
     assert all(b"".join(each.lines) == TEXT for group in groups for each in group)
+
+
+def test_days_and_rotated_logs_are_no_threads(tmp_path: Path) -> None:
+    """No process has the number 20261128; beside `r` stand `r.1` and `r.2.gz`, which a job of two threads would not leave."""
+    names = [
+        "d.20261128",
+        "d.20261129",
+        "e.4194305",
+        "e.4194306",
+        "r",
+        "r.1",
+        "r.2.gz",
+        "s.gz",
+        "s.1.gz",
+        "j",
+        "j.4194303",
+        "j.4194304",
+        "k.1",
+        "k.2",
+    ]
+    for name in names:
+        (tmp_path / name).write_bytes(TEXT)
+    groups = siblings(map(str, tmp_path.iterdir()))
+    found = sorted([(path.rsplit("/", 1)[-1], tid) for tid, path in group] for group in groups)
+    several = [[("j.4194303", 4194303), ("j.4194304", 4194304)], [("k.1", 1), ("k.2", 2)]]
+    assert [each for each in found if len(each) > 1] == several
+    assert sorted(each[0][0] for each in found if each[0][1] == 0) == sorted(names[:10])
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ Balancer, hairpinning) and the API's TargetHealth.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from systrace.cloud.aws import acls, groups, interfaces
@@ -18,6 +18,7 @@ from systrace.cloud.aws.inventory import MissingError
 from systrace.cloud.aws.ports import Ports
 from systrace.cloud.aws.records import Record, address, dicts, number, text, texts
 from systrace.cloud.aws.steps import ALLOWED, BLOCKED, SHARE, UNKNOWN, Step, allowed, blocked, decisive
+from systrace.dataclass import dataclass
 
 if TYPE_CHECKING:
     from systrace.cloud.aws.arrival import Sender

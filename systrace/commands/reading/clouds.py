@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from systrace.cloud.aws import flowlogs, names, telling, witnesses
@@ -22,6 +22,7 @@ from systrace.cloud.aws.walk import unknown_source, way_to
 from systrace.commands import say
 from systrace.commands.reading.checking import facts_added, facts_place, recording_place
 from systrace.commands.reading.output import is_there
+from systrace.dataclass import dataclass
 from systrace.errors import CaptureError, InputError, UsageError
 from systrace.observations import Observation
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +12,7 @@ from systrace.model import Analysis
 from systrace.registry import Registry
 
 KEY = "recording"  # first column of every table
+PATHS = frozenset({"path", "file", "evidence_file"})  # columns that say where logs lie: empty with --redact-names
 Shapes = Mapping[
     str, Any
 ]  # the parts of a JSON report by name (`reporters.shapes`); its lists can be gone through once
@@ -35,6 +38,32 @@ class Table:
     about: str
     columns: tuple[Column, ...]
     rows: Rows
+
+
+_MOST_WHOLE = 1 << 63
+
+
+def is_value(value: object, kind: str) -> bool:
+    """Whether a column of that type holds it."""
+    if value is None:
+        return True
+    if kind in (TEXTS, WHOLES):
+        return isinstance(value, list) and all(is_value(each, kind.removesuffix("[]")) for each in value)
+    if kind == TEXT or isinstance(value, bool):
+        return isinstance(value, {TEXT: str, YES_NO: bool}.get(kind, ()))
+    if kind == WHOLE:
+        return isinstance(value, int) and -_MOST_WHOLE <= value < _MOST_WHOLE
+    return kind == NUMBER and isinstance(value, int | float) and abs(value) <= sys.float_info.max
+
+
+def fitted(value: object, kind: str) -> object:
+    """The value, or None (NULL) for a number that no column of that type holds: a log may claim any."""
+    if isinstance(value, list):
+        return [fitted(each, kind.removesuffix("[]")) for each in value]
+    is_number = isinstance(value, int | float) and kind in (NUMBER, WHOLE)
+    if kind == WHOLE and isinstance(value, float) and math.isfinite(value):
+        value = round(value)
+    return None if is_number and not is_value(value, kind) else value
 
 
 TABLES: Registry[Table] = Registry(__name__)

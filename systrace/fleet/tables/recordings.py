@@ -10,6 +10,7 @@ from systrace.model import Analysis, Socket
 from systrace.words import clean
 
 _MOST_PEERS = 200
+_YEAR_10000 = 253_402_300_800  # seconds since 1970: what is beyond is no date
 
 COLUMNS = (
     ("path", TEXT, "the file, as it was named; of an archive ARCHIVE:MEMBER"),
@@ -92,10 +93,8 @@ def _command(analysis: Analysis) -> str | None:
 
 def _start(source: Mapping[str, Any], facts: Mapping[str, Any]) -> float | None:
     """By the log's own clock; else by the recording's first line."""
-    if source["style"]["clock"] == "epoch":
-        return source["first_time"]  # type: ignore[no-any-return]
-    start = facts.get("start")
-    return float(start) if isinstance(start, int | float) else None
+    start = source["first_time"] if source["style"]["clock"] == "epoch" else facts.get("start")
+    return float(start) if isinstance(start, int | float) and 0 <= start < _YEAR_10000 else None
 
 
 def _text(value: object) -> str | None:
