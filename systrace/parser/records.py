@@ -6,7 +6,8 @@ whatever does not split cleanly goes to the slow, quote-aware path. Names that n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, count
 from typing import TYPE_CHECKING
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 
 _DAY = 86_400 * 10**9
 _DURATIONS, _TIDS = 8192, 65536  # remembered
+
+
+def _unlike(line: bytes) -> re.Match[bytes] | None:
+    """Nothing is known of the columns yet."""
+    return None
+
+
+def _closed(line: bytes, at: int) -> int:
+    """Where the arguments end of a call so short that its result is lined up with others; 0: not before `at`."""
+    closed = len(line[:at].rstrip())
+    return closed if line[closed - 1 : closed] == b")" else 0
 
 
 def _as_they_are(found: Iterable[Record], lineno: int) -> Iterable[Record]:
@@ -80,7 +92,7 @@ class Reader:
         met = files.met if files is not None else _as_they_are
         threads, pending = slow.threads, slow.pending
         shape = None
-        match_line = None
+        match_line: Callable[[bytes], re.Match[bytes] | None] = _unlike
         clock_kind = "none"
         second = None  # the clock text that self._base stands for
         base = 0
@@ -99,7 +111,7 @@ class Reader:
                 if not line:  # only a batch
                     continue
                 lineno, second = scanner.lineno, None  # it has kept up with the clock
-            match = match_line(line) if match_line is not None else None
+            match = match_line(line)
             if match is None:
                 found = recognise(line)
                 if found is None and (b"\0" in line or b"\x1b" in line):  # a hole that a crash left
@@ -151,12 +163,11 @@ class Reader:
                             durations.clear()
                         durations[tail] = duration
                 result = results.get(head) or known_result(head)
-                closed = at if line[at - 1] == 41 else len(line[:at].rstrip())  # 41: ")"; a short call is padded
+                closed = at if line[at - 1] == 41 else _closed(line, at)  # 41: ")"
                 args = line[start : closed - 1]
                 if (
                     result is not None
                     and closed > start
-                    and line[closed - 1] == 41
                     and (result[4] or not args.endswith(b" ...>"))
                 ):
                     calls += 1
@@ -171,7 +182,6 @@ class Reader:
                             yield from met(slow.take_notices(), lineno)
                     if tid in pending and pid:
                         yield from met(slow.overtaken(tid), lineno)
-                    retval = result[0]
                     if (
                         files is not None
                         and time_ns is not None
@@ -181,7 +191,7 @@ class Reader:
                             files.last_ns = time_ns + duration  # a question is no event when it is told, either
                         continue
                     if call in TELLING:
-                        threads.told(call, tid, retval)
+                        threads.told(call, tid, result[0])
                     yield Record(
                         source,
                         lineno,
@@ -190,7 +200,7 @@ class Reader:
                         duration,
                         call,
                         args,
-                        retval,
+                        result[0],
                         result[1],
                         result[2],
                         line if len(line) <= LONG else line[:460] + b" ... " + line[-200:],
