@@ -15,7 +15,6 @@ import re
 import select
 import shutil
 import stat
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -273,6 +272,8 @@ def _replacing(where: Place) -> Iterator[BinaryIO]:
 
 
 def _nameless() -> int:
+    import tempfile  # here: it brings random and hashlib along, and few reports need it
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

@@ -165,11 +165,7 @@ class Reader:
                 result = results.get(head) or known_result(head)
                 closed = at if line[at - 1] == 41 else _closed(line, at)  # 41: ")"
                 args = line[start : closed - 1]
-                if (
-                    result is not None
-                    and closed > start
-                    and (result[4] or not args.endswith(b" ...>"))
-                ):
+                if result is not None and closed > start and (result[4] or not args.endswith(b" ...>")):
                     calls += 1
                     tid = tids.get(pid)
                     if tid is None:

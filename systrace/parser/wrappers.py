@@ -6,7 +6,6 @@ One that joins lines, or looks ahead, says in the log's `Place` where in the fil
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -171,6 +170,8 @@ def cri_layer(lines: Iterable[bytes], place: Place) -> Iterator[bytes]:
 
 def html_layer(lines: Iterable[bytes], _place: Place) -> Iterator[bytes]:
     """Copied out of a page's source."""
+    import html  # here: its table of entities is large
+
     for line in lines:
         text = without_tags(line).decode("utf-8", "surrogateescape")
         yield html.unescape(text).encode("utf-8", "surrogateescape")

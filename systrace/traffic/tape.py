@@ -7,7 +7,6 @@ reads the tape. Nothing but the places of connections is held in memory.
 from __future__ import annotations
 
 import struct
-import tempfile
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -79,6 +78,8 @@ class Tape:
     """A listener that writes down what it hears."""
 
     def __init__(self, masks: Masks) -> None:
+        import tempfile  # here: reports without a capture need it not
+
         self._calls = CallMasks(masks)
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
         weakref.finalize(self, self._file.close)
