@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from systrace.observations import read
+from systrace.reporters.shapes.schema import schema
 from tests.cloud.world import World, rule
 from tests.serverlogs.test_matching import T0
 
@@ -102,8 +104,9 @@ def test_the_jobs_interface_is_that_of_the_logs_address(refusing: Path, tmp_path
 
 def test_json_has_the_documented_shape(refusing: Path) -> None:
     told: Any = json.loads(systrace("aws", DB, "--from", "i-job", "--data", refusing, "--format", "json").stdout)
+    Draft202012Validator(schema("aws")).validate(told)
     assert list(told) == [
-        "target", "name", "source", "verdict", "steps", "limits", "observations", "advice", "flow_logs"
+        "schema", "target", "name", "source", "verdict", "steps", "limits", "observations", "advice", "flow_logs"
     ]  # fmt: skip
     assert told["verdict"]["outcome"] == "blocked"
     assert {tuple(each) for each in told["steps"]} == {("name", "outcome", "at", "text", "share", "change", "ask")}

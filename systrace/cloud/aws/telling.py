@@ -1,18 +1,6 @@
 """Ways for people, and for programs: the verdict, then every step with what decides it.
 
-As JSON, one object a peer:
-
-    target       address:port
-    name         that it was looked up by, or ""
-    source       {"interface": "eni-...", "text": ...}
-    verdict      {"outcome": allowed | blocked | share | unknown | idle, "cause": of the catalogue, "step": ..., "text": ...}
-    steps        [{"name", "outcome": allowed | blocked | share | unknown, "at": id, "text", "share": 0 to 1 or null, "change",
-                 "ask"}], in the order of the way
-    limits       [{"at", "product", "idle_s", "after": reset | silent | fin, "certain"}]
-    observations as in a recording (systrace.observations)
-    advice       [text]
-    flow_logs    {"seen": [{"outcome": rejected-out | rejected-in | answer-rejected | lost | innocent | mixed | undecided,
-                 "text"}], "insights": a query for CloudWatch Logs Insights, "athena": a condition for Athena}
+As JSON, one object a peer, by the contract `systrace-aws/1` (`systrace.reporters.shapes.shape`).
 """
 
 from __future__ import annotations
@@ -63,6 +51,7 @@ def plain(way: Way, found: Sequence[Observation], queries: dict[str, str]) -> di
     ]
     verdict = {"outcome": answer.outcome, "cause": answer.cause, "step": step.name if step else "", "text": answer.text}
     return {
+        "schema": "systrace-aws/1",
         "target": safe(way.question.subject),
         "name": safe(way.question.name),
         "source": {"interface": clean(way.source, _TEXT), "text": clean(way.source_text, _TEXT)},

@@ -5,13 +5,14 @@ from __future__ import annotations
 import types
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from systrace.reporters.shapes.shape import CallShape, ComparisonShape, ReportShape, TransactionShape
+from systrace.reporters.shapes.shape import CallShape, ComparisonShape, ReportShape, TransactionShape, WayShape
 
 SCHEMAS = {
     "report": ReportShape,
     "events": CallShape,
     "requests": TransactionShape,
     "diff": ComparisonShape,
+    "aws": WayShape,
 }  # file NAME.schema.json beside this module -> shape
 _SIMPLE = {str: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 

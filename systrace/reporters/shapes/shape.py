@@ -293,3 +293,90 @@ class ComparisonShape(TypedDict):
     parted: Annotated[int | None, "index of the difference at which they part first"]
     differences: Annotated[list[DifferenceShape], "the most telling first"]
     unseen: Annotated[list[str], "what one of the logs does not show, so that it is not compared"]
+
+
+# ------------------------------------------------------------------------------------------------------------- the cloud
+
+WayOutcome = Literal["allowed", "blocked", "share", "unknown"]
+
+
+class InterfaceShape(TypedDict):
+    """From where the way begins."""
+
+    interface: Annotated[str, "eni-...; empty: it was not found"]
+    text: str
+
+
+class WayVerdictShape(TypedDict):
+    """What the configuration makes of the job's packets."""
+
+    outcome: Annotated[
+        Literal["allowed", "blocked", "share", "unknown", "idle"],
+        "share: some ports or targets fail; idle: nothing blocks, but the job was silent for longer than the path bears",
+    ]
+    cause: Annotated[str, "of the catalogue; empty where there is none"]
+    step: Annotated[str, "name of the step that decides; empty where none does"]
+    text: str
+
+
+class WayStepShape(TypedDict):
+    """One filter, route or gateway, in the order of the way."""
+
+    name: Annotated[str, "security-group-out, route, acl-in-answer, targets, ..."]
+    outcome: WayOutcome
+    at: Annotated[str, "id of the resource that decides"]
+    text: Annotated[str, "the rule that decides"]
+    share: Annotated[float | None, "of `share`: what part comes through, 0 to 1"]
+    change: Annotated[str, "what to change"]
+    ask: Annotated[str, "of `unknown`: what is missing, and whom to ask"]
+
+
+class PathLimitShape(TypedDict):
+    """What forgets a connection that is silent for longer."""
+
+    at: str
+    product: str
+    idle_s: float
+    after: Annotated[Literal["reset", "silent", "fin"], "what the next packet meets; fin: it is closed before that"]
+    certain: Annotated[bool, "false: the default, as the setting was not read"]
+
+
+class ObservationShape(TypedDict):
+    """A fact that a recording may hold, and `parse` judges with."""
+
+    kind: str
+    subject: str
+    value: Annotated[Any, "an object, by kind"]
+    source: str
+    when_ns: int | None
+    where: str
+
+
+class FlowSeenShape(TypedDict):
+    """What flow logs say of the connection at one interface."""
+
+    outcome: Literal["rejected-out", "rejected-in", "answer-rejected", "lost", "innocent", "mixed", "undecided"]
+    text: str
+
+
+class FlowLogsShape(TypedDict):
+    """What was found in flow logs, and how to ask them."""
+
+    seen: list[FlowSeenShape]
+    insights: NotRequired[Annotated[str, "a query for CloudWatch Logs Insights"]]
+    athena: NotRequired[Annotated[str, "a condition for Athena"]]
+
+
+class WayShape(TypedDict):
+    """`systrace aws`: the way from a job to one of its peers, one object a line."""
+
+    schema: Literal["systrace-aws/1"]
+    target: Annotated[str, "address:port"]
+    name: Annotated[str, "that it was looked up by; empty where that is not known"]
+    source: InterfaceShape
+    verdict: WayVerdictShape
+    steps: list[WayStepShape]
+    limits: list[PathLimitShape]
+    observations: list[ObservationShape]
+    advice: list[str]
+    flow_logs: FlowLogsShape
