@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from systrace.messages.http import HttpRequest
-from systrace.model import Draft, Event, Printed, Socket, Step, Transfer
+from systrace.messages.http import HttpRequest, HttpResponse
+from systrace.model import Draft, Event, Printed, Received, Socket, Step, Transfer
 from systrace.rules.advice.probes import ask_again
 from systrace.rules.case.index import Case, once
 from systrace.rules.content import body_defects, http_defects
@@ -14,7 +14,7 @@ from systrace.rules.content.answers import Answer, answers
 from systrace.rules.content.defect import Defect
 from systrace.rules.content.passed_on import unpacked
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS, Said, own_words
-from systrace.rules.content.victims import PROMPT_NS, Victim, complainer, content, is_last_word, victim
+from systrace.rules.content.victims import PROMPT_NS, Victim, complainer, content, is_last_word, later_step, victim
 
 _MOST = 400  # answers with a defect that are looked at, from the end
 
@@ -50,7 +50,7 @@ def _all(case: Case) -> list[Draft]:
     chosen: dict[int, tuple[bool, Draft]] = {}
     for answer in answers(case)[-_MOST:]:
         status = answer.response.status
-        if status in (101, 304) or _unasked(answer):
+        if status in (101, 304) or _unasked(case, answer):
             continue
         if _made_good(answer):
             recovered += [_recovered(case, answer)] if status >= 500 or status == 429 else []
@@ -74,6 +74,7 @@ def _all(case: Case) -> list[Draft]:
 def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
     """(who failed of an answer, what was wrong with it)."""
     who = victim(case, answer.process, answer.at) or _swallowed(case, answer) or _unnoticed(case, answer)
+    who = who or later_step(case, answer.process)
     if who is None or (answer.passed_on and who.process is who.receiver):
         return None
     asked = answer.response.request
@@ -84,7 +85,8 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
         who.said.elsewhere = Said(own_words(case, who.process)).without(others, frozenset(own)).elsewhere
     for judge in _JUDGES:
         defect = judge(answer, who)
-        if defect is not None and _decisive(case, answer, who, defect):
+        tells = _stands_out if who.guessed else _decisive
+        if defect is not None and tells(case, answer, who, defect):
             return who, defect
     return None
 
@@ -116,9 +118,22 @@ def _unnoticed(case: Case, answer: Answer) -> Victim | None:
     return who if who is not None and _is_last(case, answer) else None
 
 
-def _unasked(answer: Answer) -> bool:
+def _unasked(case: Case, answer: Answer) -> bool:
     """No HTTP request was sent on this connection from its beginning: the peers do not speak HTTP with each other."""
-    return answer.response.request is None and bool(answer.socket.attempts) and not answer.passed_on
+    if answer.response.request is not None or answer.passed_on:
+        return False
+    return bool(answer.socket.attempts) and not _asked_unseen(case, answer.socket)
+
+
+def _asked_unseen(case: Case, socket: Socket) -> bool:
+    """A log without read(2) has no write(2) either (-e trace=network): who sent nothing that it shows, and whose first
+    bytes in return were an HTTP answer, had asked by that.
+    """
+    if case.sees_read or socket.sent.calls:
+        return False
+    first = next((event.record for event in socket.timeline if isinstance(event, Received) and event.size), None)
+    answer = next(iter(socket.messages), None)
+    return isinstance(answer, HttpResponse) and [event.record for event in answer.events[:1]] == [first]
 
 
 def _made_good(answer: Answer) -> bool:
@@ -157,6 +172,27 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     return defect.proof and silent and answer.response.status >= 500
 
 
+def _stands_out(case: Case, answer: Answer, _who: Victim, defect: Defect) -> bool:
+    """It is something else than what was asked for, whoever reads it; its receiver had it for its result, and nobody asked
+    again with success.
+    """
+    failed = answer.response.status >= 500 or defect.cause == "redirect-problem"
+    other = defect.proof and (failed or defect.variant == "html")
+    return other and _is_last(case, answer) and not _asked_again(case, answer)
+
+
+def _asked_again(case: Case, answer: Answer) -> bool:
+    """Another process of the job got what this one had asked for, before the redirects."""
+    keys = {each.key for each in (*answer.before, answer)}
+    ill = answer.response.status >= 300
+    return any(
+        other.key in keys and other.at > answer.at and other.response.status < 300
+        and (ill or other.response.content_type != answer.response.content_type)
+        for other in answers(case)
+        if other.process is not answer.process
+    )  # fmt: skip
+
+
 def _is_last(case: Case, answer: Answer) -> bool:
     """The process met nothing after it: no other answer, no request that stayed without one, no other connection."""
     if any(other.response.status != 304 for other in answer.later):
@@ -190,6 +226,11 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draf
     finding.next_steps = ask_again(answer.socket, response.request) or [shown]
     finding.remedy = list(defect.remedy)
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
+    if who.guessed:
+        finding.confidence = "possible"
+        finding.refuted_by = (
+            "the failed step not having read what was saved of this answer: the log does not show its files"
+        )
     if answer.passed_on:
         finding.confidence = "possible"  # the receiver may have changed what came
         finding.refuted_by = "another content of the answer itself: record it again with systrace run --tls-keys"

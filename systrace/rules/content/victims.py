@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from systrace.calls import OPENS
 from systrace.dataclass import dataclass
 from systrace.model import FileOpened, Process, Received, Sent, Socket
 from systrace.rules.case.files import only_into_files, sources
@@ -28,6 +29,7 @@ class Victim:
     said: Said
     end: int | None  # when it ended, in the order of `Case.at`
     read_at: int | None = None  # when it opened the file that holds the answer
+    guessed: bool = False  # the log shows neither what it read nor what it said
 
     @property
     def waits(self) -> bool:
@@ -84,6 +86,23 @@ def complainer(case: Case, process: Process | None) -> Victim | None:
 def content(case: Case, process: Process | None) -> Victim | None:
     """The receiver itself, where it ended with status 0: whatever it received, it did not mind."""
     return _victim(case, process, process) if process is not None and case.fate(process) == "ok" else None
+
+
+def later_step(case: Case, process: Process | None) -> Victim | None:
+    """In a log without files and words (-e trace=network): the step that failed later, and the job with it, where no other
+    failed and it did nothing on the network. It may have read what this process, which ended well, had saved.
+    """
+    if process is None or case.sees_read or case.shows(OPENS) or case.fate(process) != "ok":
+        return None
+    failed = [each for each in case.evidence.processes.values() if _failed_after(case, each, 0)]
+    step = min(failed, key=lambda each: case.end_of(each) or 0, default=None)
+    if step is None or not _failed_after(case, step, case.end_of(process) or 0) or not case.same_job(step, process):
+        return None
+    chain = {step.pid, *(each.pid for each in case.above(step))}
+    if any(each.pid not in chain or each.pid in _on_the_network(case) for each in failed) or _excused(case, step):
+        return None
+    end = case.end_of(step)
+    return Victim(step, process, Said(), end, end, guessed=True)
 
 
 def stopped(case: Case, process: Process | None) -> Victim | None:

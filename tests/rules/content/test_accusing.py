@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from systrace.model import Analysis, Input
+from systrace.pipeline import analyze
 from tests.rules.http_job import HTML, ask, blamed, connect, forked, got, judged, left, wrote
 
 
@@ -173,3 +177,85 @@ def test_a_cut_answer_that_a_later_process_fetched_is_told(again: str, cause: st
         left(9, 3.0),
     )  # fmt: skip
     assert (analysis.verdict.outcome, analysis.verdict.cause) == ("healthy", cause)
+
+
+# ----------------------------------------------------------------------------- where -e trace=network hides files and words
+
+MADE = "{} 0.9 socket(AF_INET, SOCK_STREAM, IPPROTO_TCP) = 3 <0.001>"  # else it would be a thread of 10
+PAGE = got(20, 1.2, "200 OK", HTML, more="Content-Type: text/html\\r\\n")
+DATA = got(20, 1.2, "200 OK", "<a/>", more="Content-Type: text/xml\\r\\n")
+SAVED = [MADE.format(20), connect(20, 1.0), ask(20, 1.1, "/master.xml")]
+
+
+def ended(pid: int, time: float, status: int, parent: int = 10) -> list[str]:
+    child = (
+        f"{{si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid={pid}, si_uid=0, si_status={status}, si_utime=0, si_stime=0}}"
+    )
+    return [f"{pid} {time} +++ exited with {status} +++", f"{parent} {time + 0.01:.2f} --- SIGCHLD {child} ---"]
+
+
+STEP_1 = [*ended(20, 1.4, 0, parent=19), *ended(19, 1.5, 0)]  # curl within a script of its own
+
+
+def network_only(*lines: str, status: int = 1) -> Analysis:
+    """A job whose first process is 10, as `strace -f -e trace=network` shows it."""
+    first = "10 0.5 socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC|SOCK_NONBLOCK, 0) = 3 <0.001>"
+    text = "\n".join([first, *lines, f"10 9.0 +++ exited with {status} +++", ""])
+    text = re.sub(r"(?m)^(\d+) (\d\.\d+)", lambda m: f"{m[1]} {1_795_000_000 + float(m[2]):.6f}", text)
+    return analyze([Input("job.strace", text.encode().splitlines(keepends=True))])
+
+
+def test_a_later_step_is_the_best_guess_where_files_are_hidden() -> None:
+    """A page came where XML was asked for, and was saved; a step that does nothing on the network fails later."""
+    analysis = network_only(*SAVED, PAGE, *STEP_1, *ended(21, 2.5, 0), *ended(30, 5.0, 1))
+    assert (analysis.verdict.outcome, analysis.verdict.cause) == ("failed", "invalid-payload")
+    (found,) = blamed(analysis)
+    assert found.confidence == "possible"
+    assert "[30] then failed (exit status 1)" in found.summary
+    assert "does not show its files" in found.refuted_by
+
+
+LATER = [MADE.format(22).replace("0.9", "1.9"), connect(22, 2.0), ask(22, 2.1, "/master.xml")]
+NETWORK = [MADE.format(30).replace("0.9", "1.9"), connect(30, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        pytest.param([PAGE, *STEP_1, *ended(30, 5.0, 1)], 0, id="the job ended well"),
+        pytest.param([PAGE, *STEP_1, *ended(30, 5.0, 1), *ended(31, 6.0, 2)], 1, id="two steps failed"),
+        pytest.param([PAGE, *ended(30, 1.3, 1), *STEP_1], 1, id="it failed before"),
+        pytest.param([DATA, *STEP_1, *ended(30, 5.0, 1)], 1, id="what was asked for"),
+        pytest.param([got(20, 1.2, "404 Not Found", "no"), *STEP_1, *ended(30, 5.0, 1)], 1, id="is it there?"),
+        pytest.param(
+            [PAGE, *STEP_1, *LATER, DATA.replace("20 1.2", "22 2.2"), *ended(22, 2.4, 0), *ended(30, 5.0, 1)],
+            1,
+            id="asked again with success",
+        ),
+        pytest.param([PAGE, *STEP_1, *NETWORK, *ended(30, 5.0, 1)], 1, id="a step on the network"),
+    ],
+)
+def test_nobody_is_guessed_at(lines: list[str], status: int) -> None:
+    assert not blamed(network_only(*SAVED, *lines, status=status))
+
+
+ANSWER = 'recvfrom(3, "HTTP/1.1 503 Unavailable\\r\\nContent-Length: 0\\r\\n\\r\\n", 511, %s, NULL, NULL) = 47 <0.001>'
+
+
+def test_a_request_that_write_sent_is_hidden() -> None:
+    """wget writes its request with write(2) and peeks at the answer."""
+    lines = [MADE.format(20), connect(20, 1.0), f"20 1.2 {ANSWER % 'MSG_PEEK'}", *ended(20, 1.4, 8)]
+    asked = network_only(*lines, status=8)
+    assert (asked.verdict.cause, asked.verdict.peer) == ("http-error-status", "192.0.2.7:80")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param('20 1.1 recvfrom(3, "\\0\\0\\0\\24", 4, 0, NULL, NULL) = 4 <0.001>', id="other bytes came first"),
+        pytest.param('20 1.1 sendto(3, "\\1\\2\\3\\4", 4, 0, NULL, 0) = 4 <0.001>', id="something else was said"),
+    ],
+)
+def test_where_no_http_was_asked_for_no_status_is_blamed(before: str) -> None:
+    lines = [MADE.format(20), connect(20, 1.0), before, f"20 1.2 {ANSWER % '0'}", *ended(20, 1.4, 8)]
+    assert "http-error-status" not in {found.cause for found in network_only(*lines, status=8).findings}
