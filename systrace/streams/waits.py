@@ -33,6 +33,8 @@ def extend(
         )  # fmt: skip
         socket.waiting = span
         return span
+    if span.pid != task.process.pid and socket.role == "unknown" and not (socket.sent.calls or socket.received.calls):
+        socket.role = "listener"  # workers wait for the clients of one; a connection has one reader
     span.calls += 1
     span.detail = span.broken_by = ""
     span.end_ns = end

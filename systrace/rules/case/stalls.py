@@ -57,9 +57,9 @@ def open_wait(socket: Socket) -> Span | None:
 
 def awaits_clients(case: Case, process: Process) -> bool:
     """Attached to a server between two clients: nothing of that process hangs, its workers neither."""
-    if not case.attached:
-        return False  # a job's own listener may wait for somebody who was to call it back
     listeners = [s for s in case.evidence.sockets.values() if s.role == "listener" and s.waits]
+    if not case.attached and not any(s.inherited for s in listeners):
+        return False  # a job's own listener may wait for somebody who was to call it back
     pending = any(w.end_ns is None and w.pid == process.pid for s in listeners for w in s.waits)
     if pending or any(span.kind == "accept" and span.ended_by == "" for span in process.spans):
         return True

@@ -63,3 +63,35 @@ def test_workers_of_one_listener_and_their_master_are_at_rest() -> None:
 def test_a_process_that_waits_for_a_lock_is_not_at_rest_for_its_listener() -> None:
     verdict = judged("flock", *EPOLLS, "40 flock(11, LOCK_EX <unfinished ...>").verdict
     assert (verdict.outcome, verdict.cause) == ("hung", "not-network")
+
+
+WAIT = "{} {:.6f} pselect6(5, [3<socket:[{}]> 4<pipe:[{}]>], NULL, NULL, {{tv_sec=10, tv_nsec=0}}, NULL) {}"
+ENDED, OPEN = "= 0 (Timeout) <10.000100>", "<detached ...>"
+
+
+def workers(*inodes: int, said: str = "") -> Analysis:
+    """Processes that strace -p met as each waited in select(2), and let go in the next one: no line says who it attached to."""
+    lines = [said] if said else []
+    lines += [WAIT.format(51 + n, NOW + n / 100, inode, 90 + n, ENDED) for n, inode in enumerate(inodes)]
+    lines += [WAIT.format(51 + n, NOW + 10.01 + n / 100, inode, 90 + n, OPEN) for n, inode in enumerate(inodes)]
+    return analyze([Input("t", [f"{line}\n".encode() for line in lines])])
+
+
+def roles(analysis: Analysis) -> set[str]:
+    return {socket.role for socket in analysis.evidence.sockets.values() if socket.kind == "socket"}
+
+
+def test_several_processes_that_wait_for_one_socket_wait_for_clients() -> None:
+    """Workers that were forked with one listener: who reads a connection is one."""
+    analysis = workers(7, 7)
+    assert roles(analysis) == {"listener"}
+    assert (analysis.verdict.outcome, analysis.findings) == ("healthy", [])
+
+
+def test_a_socket_of_ones_own_or_with_something_said_is_no_listener() -> None:
+    own = workers(7, 8)
+    assert roles(own) == {"unknown"}
+    assert own.verdict.outcome == "hung"
+    assert "listener" not in roles(
+        workers(7, 7, said=f'51 {NOW - 1:.6f} read(3<socket:[7]>, "hello", 512) = 5 <0.000010>')
+    )
