@@ -175,3 +175,32 @@ def test_a_torn_log_without_a_clock_shows_no_hang() -> None:
     text = '9 execve("/bin/sh", ["sh"], 0x7ffd /* 9 vars */) = 0\n9 wait4(-1,  <unfinished ...>'
     assert _verdict(text + "\n9 +++ killed by SIGTERM +++\n") == ("hung", "not-network")
     assert _verdict(text + '\n10 read(3, "x') != ("hung", "not-network")
+
+
+_SAYS = 'write(2, "%s\\n", %d) = %d <0.0001>'
+
+
+@pytest.mark.parametrize(
+    ("body", "words", "blamed"),
+    [
+        ('{\\"a\\": 1}', "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)", False),
+        ('{\\"a\\": 1}', "KeyError: 'rows'", True),
+        ('{\\"a\\": ', "json.decoder.JSONDecodeError: Expecting value: line 1 column 7 (char 6)", True),
+        ("<a><b/></a>", "xml.etree.ElementTree.ParseError: not well-formed (invalid token): line 1, column 0", False),
+        ("<a><b/></a>", "AttributeError: 'NoneType' object has no attribute 'text'", True),
+    ],
+)
+def test_a_parser_that_refuses_what_is_sound_has_read_something_else(body: str, words: str, blamed: bool) -> None:
+    """The last answer is whole and of the language that the program says it is not: its sender is not to blame."""
+    size = len(body.replace("\\", ""))
+    head = f"HTTP/1.1 200 OK\\r\\nContent-Length: {size}\\r\\n\\r\\n"
+    total = size + len(head.replace("\\r\\n", "12"))
+    calls = [
+        *_GOOD[:3], f'recvfrom(3, "{head}{body}", 4096, 0, NULL, NULL) = {total} <0.001>',
+        _SAYS % (words, len(words) + 1, len(words) + 1), "exit_group(1) = ?",
+    ]  # fmt: skip
+    begun = 'execve("/bin/job", ["job"], 0x7ffc) = 0 <0.001>'
+    lines = [f"9 {1_700_000_000 + at}.000000 {call}\n" for at, call in enumerate([begun, *calls])]
+    lines.append("9 1700000007.000000 +++ exited with 1 +++\n")
+    verdict = analyze([Input("log", [line.encode() for line in lines])]).verdict
+    assert (verdict.peer is not None) is blamed, verdict

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from systrace.bodies.json_body import json_problem
+from systrace.bodies.xml_body import xml_problem
 from systrace.messages.problem import printable
 from systrace.messages.sniffing import sniff
 from systrace.messages.tls import TlsRecords
@@ -66,12 +68,34 @@ def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Vict
         return False
     if who.crashed:
         return True
-    if not who.said.has(EXCEPTION_WORDS) or who.said.has(TRANSPORT_WORDS):
+    if not who.said.has(EXCEPTION_WORDS) or who.said.has(TRANSPORT_WORDS) or _is_sound(case, socket, who):
         return False
     value = _BAD_VALUE.search(who.said.line(EXCEPTION_WORDS))
     data, whole = received_bytes(socket)
     return value is None or not whole or value[1].encode() in data
 
+
+def _is_sound(case: Case, socket: Socket, who: Victim) -> bool:
+    """It complains of a syntax against which what came over this connection does not offend: it read something else."""
+    answer = next((each for each in reversed(answers(case)) if each.socket is socket), None)
+    body = answer.response.body if answer is not None and answer.response.complete else None
+    if body is None or not body.whole:
+        return False
+    if body.kind() == "json":
+        return who.said.has(_NO_JSON) and json_problem(body) is None
+    return body.kind() == "xml" and who.said.has(_NO_XML) and xml_problem(body) is None
+
+
+# What parsers say of text that is not of their language at all.
+_NO_JSON = (
+    r"(?i)JSONDecodeError|JSON::ParserError|json\.parse|unexpected token|expecting value"
+    r"|unexpected end of (?:data|input|json)|invalid numeric literal|parse error:|json.{0,20}syntax error|malformed json"
+    r"|invalid character '.{1,6}' (?:looking|after|in )"
+)
+_NO_XML = (
+    r"(?i)not well-formed|mismatched tag|no element found|start tag expected|document is empty|parser error"
+    r"|xml.{0,20}ParseError"
+)
 
 # What a program could not convert, in its own words: where that is not among what came, it came from elsewhere.
 _BAD_VALUE = re.compile(

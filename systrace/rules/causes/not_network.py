@@ -193,7 +193,16 @@ def _is_stuck(case: Case, process: Process, span: Span) -> bool:
         return False  # an event loop that was idle when somebody came to look: for what, the log does not tell
     if span.kind in _RESTS and awaits_clients(case, process):
         return False
+    if span.kind == "futex" and _moves_on(case, process, span):
+        return False
     return span.kind != "child" or not any(case.fate(c) == "open" and c.traced for c in case.descendants(process))
+
+
+def _moves_on(case: Case, process: Process, span: Span) -> bool:
+    """Another thread of it moved bytes since, and still did when the log ended: this one is a helper that has nothing to do."""
+    last, since = case.last_ns, span.start_ns
+    moved = [s.last_progress_ns for s in case.evidence.sockets.values() if s.pid == process.pid and s.last_progress_ns]
+    return last is not None and since is not None and any(at > since and last - at < SECOND for at in moved)
 
 
 def _sleeps_on_purpose(case: Case, process: Process, span: Span) -> bool:

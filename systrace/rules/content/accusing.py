@@ -172,10 +172,12 @@ def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     return defect.proof and silent and answer.response.status >= 500
 
 
-def _stands_out(case: Case, answer: Answer, _who: Victim, defect: Defect) -> bool:
+def _stands_out(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     """It is something else than what was asked for, whoever reads it; its receiver had it for its result, and nobody asked
     again with success.
     """
+    if who.said.text and (not who.said.has(defect.words) or who.said.has(TRANSPORT_WORDS)):
+        return False
     failed = answer.response.status >= 500 or defect.cause == "redirect-problem"
     other = defect.proof and (failed or defect.variant == "html")
     return other and _is_last(case, answer) and not _asked_again(case, answer)

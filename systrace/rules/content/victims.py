@@ -29,7 +29,7 @@ class Victim:
     said: Said
     end: int | None  # when it ended, in the order of `Case.at`
     read_at: int | None = None  # when it opened the file that holds the answer
-    guessed: bool = False  # the log shows neither what it read nor what it said
+    guessed: bool = False  # the log does not show what it read
 
     @property
     def waits(self) -> bool:
@@ -89,10 +89,10 @@ def content(case: Case, process: Process | None) -> Victim | None:
 
 
 def later_step(case: Case, process: Process | None) -> Victim | None:
-    """In a log without files and words (-e trace=network): the step that failed later, and the job with it, where no other
-    failed and it did nothing on the network. It may have read what this process, which ended well, had saved.
+    """In a log without files (-e trace=network): the step that failed later, and the job with it, where no other failed and
+    it did nothing on the network. It may have read what this process, which ended well, had saved.
     """
-    if process is None or case.sees_read or case.shows(OPENS) or case.fate(process) != "ok":
+    if process is None or case.shows(OPENS) or case.fate(process) != "ok":
         return None
     failed = [each for each in case.evidence.processes.values() if _failed_after(case, each, 0)]
     step = min(failed, key=lambda each: case.end_of(each) or 0, default=None)
@@ -102,7 +102,7 @@ def later_step(case: Case, process: Process | None) -> Victim | None:
     if any(each.pid not in chain or each.pid in _on_the_network(case) for each in failed) or _excused(case, step):
         return None
     end = case.end_of(step)
-    return Victim(step, process, Said(), end, end, guessed=True)
+    return Victim(step, process, said_by(case, step), end, end, guessed=True)
 
 
 def stopped(case: Case, process: Process | None) -> Victim | None:

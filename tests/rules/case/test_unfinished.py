@@ -194,3 +194,15 @@ def test_nodata_beside_an_answer_that_the_log_lacks_says_nothing() -> None:
     died = [f"9 9.0 {_TERM % 1}", "9 9.1 +++ killed by SIGTERM +++"]
     assert "dns-error" not in {f.cause for f in judged(*lost, *nodata, *died).findings}
     assert "dns-timeout" not in {f.cause for f in judged(*lost, *died).findings}
+
+
+HELPER = "10 2.0 futex(0x7f1, FUTEX_WAIT_BITSET_PRIVATE|FUTEX_CLOCK_REALTIME, 0, NULL, FUTEX_BITSET_MATCH_ANY <unfinished ...>"
+THREAD = "9 1.5 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_SIGHAND|CLONE_THREAD) = 10 <0.001>"
+
+
+@pytest.mark.parametrize(("last", "outcome"), [("59.8", "inconclusive"), ("20.0", "hung")])
+def test_a_helper_thread_that_rests_is_no_hang_while_another_works(last: str, outcome: str) -> None:
+    """A log that ends while a pool's thread is idle: the process moved bytes until the end, or has not for long."""
+    beats = [f'9 {at} sendto(3, "beat", 4, 0, NULL, 0) = 4 <0.001>' for at in ("10.0", last)]
+    analysis = judged(*opened(7003), THREAD, HELPER, *beats, '9 60.0 write(1, "x", 1) = 1 <0.001>')
+    assert analysis.verdict.outcome == outcome, analysis.verdict
