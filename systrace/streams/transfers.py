@@ -12,6 +12,7 @@ from systrace.model import (
     NO_BYTES,
     NO_RESULT,
     RESTARTED,
+    Endpoint,
     Event,
     Output,
     Received,
@@ -79,10 +80,17 @@ def _no_bytes(books: Books, socket: Socket, task: Task, event: Sent | Received) 
         if (socket.type == "unknown" or socket.inherited) and _of_datagrams(socket, record):
             socket.type = "dgram"  # its socket(2) is not in the log
         if type(event) is Sent and socket.peer is None and event.address is not None:
-            socket.peer, socket.role = event.address(), "client"
+            _addressed(socket, event.address())
         add_fault(books, socket, event, "error", record.errno)
     elif record.retval == 0 and is_end(event):
         end_of_file(books, socket, task, event)
+
+
+def _addressed(socket: Socket, peer: Endpoint | None) -> None:
+    """Somebody was written to by address: where the log lacks socket(2), that tells the family, too."""
+    socket.peer, socket.role = peer, "client"
+    if socket.family == "unknown" and peer is not None:
+        socket.family = peer.family
 
 
 _AT_ONCE_NS = 1_000_000_000
@@ -153,7 +161,7 @@ def progress(books: Books, socket: Socket, task: Task, event: Sent | Received) -
         stream = socket.sent
         socket.unsent = left_over(event)
         if socket.peer is None and event.address is not None:
-            socket.peer, socket.role = event.address(), "client"
+            _addressed(socket, event.address())
     else:
         stream = socket.received
     if stream.first_ns is None:

@@ -204,3 +204,14 @@ def test_a_parser_that_refuses_what_is_sound_has_read_something_else(body: str, 
     lines.append("9 1700000007.000000 +++ exited with 1 +++\n")
     verdict = analyze([Input("log", [line.encode() for line in lines])]).verdict
     assert (verdict.peer is not None) is blamed, verdict
+
+
+def test_the_kernel_is_no_peer_where_socket_2_is_not_in_the_log() -> None:
+    """getifaddrs(3) asks over netlink(7), whatever then becomes of the job."""
+    to_kernel = "{sa_family=AF_NETLINK, nl_pid=0, nl_groups=00000000}, 12"
+    lines = [f'9 1700000001.0000 sendto(3, "\\24\\0\\0\\0\\22\\0\\1\\3", 20, 0, {to_kernel}) = 20 <0.0001>\n']
+    lines += ["9 1700000002.0000 exit_group(1) = ?\n", "9 1700000002.0001 +++ exited with 1 +++\n"]
+    analysis = analyze([Input("log", [line.encode() for line in lines])])
+    assert [socket.family for socket in analysis.evidence.sockets.values()] == ["netlink"]
+    assert not analysis.findings
+    assert analysis.verdict.peer is None
