@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -179,9 +181,18 @@ def test_a_closed_connection_is_still_known(tables: Tables, ends: Ends, until: U
     until(lambda: state()[0] in ("time-wait", ""))
 
 
+def connected_from_below_the_ephemeral_ports(listener: socket.socket) -> socket.socket:
+    """Nobody else is given such a port (ip_local_port_range) between two connections from it."""
+    for port in random.sample(range(15_000, 30_000), 50):
+        with contextlib.suppress(OSError):
+            return socket.create_connection(listener.getsockname(), source_address=("127.0.0.1", port))
+    raise AssertionError("fifty ports in use")
+
+
 def test_a_forgotten_connection(tables: Tables, ends: Ends) -> None:
     """Reset; not even another with the same addresses and ports is taken for it."""
-    client, _, listener = ends
+    listener = ends[2]
+    client = connected_from_below_the_ephemeral_ports(listener)
     row = found(tables, client)
     here = client.getsockname()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
