@@ -49,7 +49,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._entries
 
     def __getitem__(self, name: str) -> T:
-        if not self._begun and name.isidentifier():
+        if not self._begun and name.isidentifier() and not name.startswith("_"):
             with self._lock, contextlib.suppress(ModuleNotFoundError):
                 importlib.import_module(f"{self._package}.{name}")
             if name in self._entries:

@@ -60,6 +60,12 @@ def test_one_that_has_its_modules_name_is_imported_alone(package: Path) -> None:
     assert list(registry) == ["first", "second"]
 
 
+def test_no_name_imports_the_package_itself_again(package: Path) -> None:
+    """`--format __init__`: its registry would be another one."""
+    assert "__init__" not in registry_of(package)
+    assert f"{package.name}.__init__" not in sys.modules
+
+
 def test_what_a_plug_in_lacks_is_told(package: Path) -> None:
     """A module that it imports and that is missing is not taken for a plug-in that does not exist."""
     (package / "broken.py").write_text("import a_module_that_nobody_has\n")

@@ -33,7 +33,7 @@ def extend(
         )  # fmt: skip
         socket.waiting = span
         return span
-    if span.pid != task.process.pid and socket.role == "unknown" and not (socket.sent.calls or socket.received.calls):
+    if span.pid != task.process.pid and _may_listen(socket):
         socket.role = "listener"  # workers wait for the clients of one; a connection has one reader
     span.calls += 1
     span.detail = span.broken_by = ""
@@ -51,6 +51,11 @@ def extend(
     else:
         span.events.append(event)
     return span
+
+
+def _may_listen(socket: Socket) -> bool:
+    """Nothing says that it is a connection."""
+    return socket.role == "unknown" and socket.peer is None and not (socket.sent.calls or socket.received.calls)
 
 
 def end(socket: Socket, ended_by: str, time_ns: int | None) -> Span | None:

@@ -238,7 +238,7 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draf
         finding.refuted_by = "another content of the answer itself: record it again with systrace run --tls-keys"
     partly = response.body is not None and not response.body.whole
     if partly and defect.cause not in ("http-error-status", "truncated-response"):
-        finding.confidence = "possible" if finding.confidence == "likely" else "likely"
+        finding.confidence = "likely" if finding.confidence == "confirmed" else "possible"
     return finding
 
 

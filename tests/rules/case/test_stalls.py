@@ -95,3 +95,17 @@ def test_a_socket_of_ones_own_or_with_something_said_is_no_listener() -> None:
     assert "listener" not in roles(
         workers(7, 7, said=f'51 {NOW - 1:.6f} read(3<socket:[7]>, "hello", 512) = 5 <0.000010>')
     )
+
+
+def test_a_connection_that_two_processes_wait_for_is_none_either() -> None:
+    """-yy says whom it goes to."""
+    lines = [
+        WAIT.format(51 + n, NOW + n / 100 + at, 7, 90 + n, end).replace(
+            "socket:[7]", "TCP:[192.0.2.1:40000->192.0.2.9:80]"
+        )
+        for at, end in ((0, ENDED), (10.01, OPEN))
+        for n in (0, 1)
+    ]
+    analysis = analyze([Input("t", [f"{line}\n".encode() for line in lines])])
+    assert "listener" not in roles(analysis)
+    assert analysis.verdict.peer == "192.0.2.9:80"

@@ -215,6 +215,13 @@ def test_a_later_step_is_the_best_guess_where_files_are_hidden() -> None:
     assert "does not show its files" in found.refuted_by
 
 
+def test_a_guess_stays_one_where_the_page_is_cut() -> None:
+    """-s shows less of the body: that makes nothing surer."""
+    cut = PAGE.replace(f'{HTML}"', f'{HTML[:30]}"...')
+    (found,) = blamed(network_only(*SAVED, cut, *STEP_1, *ended(30, 5.0, 1)))
+    assert found.confidence == "possible"
+
+
 LATER = [MADE.format(22).replace("0.9", "1.9"), connect(22, 2.0), ask(22, 2.1, "/master.xml")]
 NETWORK = [MADE.format(30).replace("0.9", "1.9"), connect(30, 2.0)]
 
