@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 
-from systrace.calls import COUNTED_WRITES, FORKS, FUTEXES, OWN_NUMBERS, SLEEPS
+from systrace.calls import COUNTED_WRITES, EXECS, FORKS, FUTEXES, OWN_NUMBERS, SLEEPS
 from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Record, Style
 from systrace.parser.calls import failed_somehow, parse_result, split_call, torn, trim_spliced
 from systrace.parser.leader import Shape, note_unasked
@@ -24,6 +24,9 @@ _RESUMED = re.compile(rb"([A-Za-z_?][\w?]*)(?:#64)? resumed>")
 _EXITED = re.compile(rb"exited with (\d{1,9}) \+\+\+")
 _KILLED = re.compile(rb"killed by (\w+)")
 _SUPERSEDED = re.compile(rb"superseded by execve in pid (\d{1,8})")
+_SPLICED_SUPERSEDED = re.compile(
+    rb"(?:\d{1,8}|\[pid +\d{1,8}\]) [^\"+]{0,64}\+\+\+ superseded by execve in pid (\d{1,8}) \+\+\+\Z"
+)
 _PID_CHANGED = re.compile(rb" ?<pid changed to (\d{1,8}) \.\.\.>\Z")
 _CONTINUES = (b")", b", ", b" =>", b'"', b"{", b"[", b" <unfinished ...>", b" <detached ...>", b" ) =", b"NULL", b"0x")
 _BELONGING = re.compile(
@@ -134,6 +137,12 @@ class Irregular:
             half.tid = int(changed[1])
             self.pending[half.tid] = half
             return
+        fused = _SPLICED_SUPERSEDED.search(text, max(0, len(text) - 150)) if half.call in EXECS else None
+        if fused is not None:  # strace 6.1 begins the line again under the new number, and does not end it
+            half.text = text[: fused.start()]
+            self.pending[half.tid] = half
+            yield from self._superseded(half.lineno, half.raw, half.tid, half.time_ns, fused[1])
+            return
         spliced = _SPLICED_MESSAGE.search(text[-300:])
         if spliced is not None:
             half.text = text[: max(0, len(text) - 300) + spliced.start()]
@@ -192,6 +201,8 @@ class Irregular:
         if call in OWN_NUMBERS and retval:
             self.threads.told_itself(half, retval)
         raw = abridged(half.raw)
+        if half.replaced:  # strace 6.1 may print "= -1 (errno 18446744073709551359)"
+            retval, errno, outcome = 0, None, RETURNED
         return Record(
             self._source, half.lineno, half.tid, half.time_ns, duration, call, args, retval, errno, outcome, raw, text
         )
@@ -253,8 +264,7 @@ class Irregular:
         killed = _KILLED.search(body)
         superseded = _SUPERSEDED.search(body)
         if superseded is not None:
-            self.threads.superseded(int(superseded[1]), tid)
-            yield self._note("superseded", tid, lineno, time_ns, superseded[1], line)
+            yield from self._superseded(lineno, line, tid, time_ns, superseded[1])
             return
         half = self.pending.pop(tid, None)
         if half is not None and half.call is not None:
@@ -265,6 +275,10 @@ class Irregular:
                 yield self._note("exited", tid, lineno, time_ns, exited[1], line)
             elif killed is not None:
                 yield self._note("killed", tid, lineno, time_ns, killed[1], line)
+
+    def _superseded(self, lineno: int, line: bytes, tid: int, time_ns: int | None, former: bytes) -> Iterator[Record]:
+        self.threads.superseded(int(former), tid)
+        yield self._note("superseded", tid, lineno, time_ns, former, line)
 
     # ---------------------------------------------------------------------------------------------- lines without columns
 

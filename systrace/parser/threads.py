@@ -23,6 +23,7 @@ class Half:
     call: str | None  # None: nobody asked for it
     text: bytes  # after "name("
     raw: bytes
+    replaced: bool = False  # an execve(2) that PTRACE_EVENT_EXEC followed: it has succeeded
 
 
 class Threads:
@@ -125,6 +126,9 @@ class Threads:
         if half is not None and half.call in EXECS:
             half.tid = tid  # it stood there as unfinished already: then no line says <pid changed to ...>
             self.pending[tid] = self.pending.pop(gone)
+        half = self.pending.get(tid)
+        if half is not None and half.call in EXECS:
+            half.replaced = True
 
     def gone(self, tid: int) -> None:
         """The task has ended, or is traced no more."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from systrace.model import DETACHED, ENDED, UNFINISHED, Health, Input, Record, Style
+from systrace.model import DETACHED, ENDED, RETURNED, UNFINISHED, Health, Input, Record, Style
 from systrace.parser import EVERY_NAME, records
 
 Read = Callable[..., list[Record]]
@@ -150,6 +150,35 @@ def test_trap_27_a_thread_that_calls_exec_becomes_the_leader(read: Read, mark: s
     assert short(read(text)) == [
         ("superseded", 29617, "29620", None), ("execve", 29617, '"/x", ["x"], 0x1', 0),
     ]  # fmt: skip
+
+
+EXEC = '17 1700000000.000002 execve("/x", ["x"], 0x1 /* 35 vars */'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{EXEC} <unfinished ...>\n11 1700000000.000003 <... futex resumed>) = 0 <0.000003>\n"
+        "11 1700000000.000004 +++ superseded by execve in pid 17 +++\n"
+        "11 1700000000.000005 <... execve resumed>) = -1 (errno 18446744073709551359) <0.000003>\n",
+        f"{EXEC} <pid changed to 11 ...>\n11 1700000000.000004 +++ superseded by execve in pid 17 +++\n"
+        "11 1700000000.000005 <... execve resumed>) = -1 (errno 18446744073709551359) <0.000003>\n",
+        f"{EXEC} <unfinished ...>\n11 1700000000.000003 {EXEC.partition(' ')[2].partition(' ')[2]}"
+        "11 1700000000.000004 +++ superseded by execve in pid 17 +++\n"
+        "11 1700000000.000005 <... execve resumed>) = 0 <0.000003>\n",
+        f"{EXEC} <unfinished ...>\n11 1700000000.000004 +++ superseded by execve in pid 17 +++\n"
+        "11 1700000000.000005 +++ exited with 3 +++\n",
+    ],
+    ids=["unfinished", "pid changed", "begun again", "no end"],
+)
+def test_an_exec_that_superseded_has_succeeded(read: Read, health: Health, text: str) -> None:
+    """Whatever strace 6.1 --seccomp-bpf prints on a busy machine: the notice comes with a success only (ptrace(2))."""
+    began = "11 1700000000.000001 futex(0x1, FUTEX_WAIT_PRIVATE, 0, NULL <unfinished ...>\n"
+    found = [record for record in read(f"{began}{text}") if record.syscall == "execve"]
+    assert [(r.tid, r.args, r.retval, r.errno, r.outcome) for r in found] == [
+        (11, b'"/x", ["x"], 0x1 /* 35 vars */', 0, None, RETURNED)
+    ]
+    assert (health.unparsed, health.orphan_resumes) == (0, 0)
 
 
 def test_trap_23_cut_at_both_ends(read: Read, health: Health) -> None:
