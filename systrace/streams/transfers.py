@@ -317,6 +317,8 @@ def other_moved(books: Books, task: Task, event: Sent | Received, description: D
     if (record.duration_ns or 0) >= NOTABLE_NS or record.outcome in NO_RESULT:
         name = "stdin" if event.fd == 0 and kind in ("stdio", "unknown", "file") else kind
         add_span(books, task, event, name, None, description.path if description is not None else "")
+    if task.blocked is not None and record.outcome not in NO_RESULT:
+        task.blocked = None  # what it waited for before the trace is over
 
 
 def descriptors_passed(books: Books, task: Task, event: model.DescriptorsPassed) -> None:

@@ -8,6 +8,8 @@ from errno import errorcode
 
 from systrace.calls import PIPES
 from systrace.model import Draft, Event, FileOpened, Process, Sent, Socket, Step
+from systrace.rules.case.datagrams import expects_answers
+from systrace.rules.case.farewells import work_on
 from systrace.rules.case.index import Case, once
 from systrace.shell import word
 
@@ -136,8 +138,5 @@ def _of_channels(case: Case, process: Process) -> Iterator[tuple[Event, str, str
 def _went_on(case: Case, process: Process, event: Event) -> bool:
     """It did other work on the network after that, with success."""
     after = case.at(event)
-    return any(
-        s.last_progress_ns is not None and case.has_clock and s.last_progress_ns > after
-        for s in case.clients
-        if case.process(s) is process
-    )
+    mine = (s for s in case.clients if case.process(s) is process and expects_answers(s))
+    return case.has_clock and any(case.ended(last) > after for s in mine for last in work_on(s)[-1:])

@@ -9,6 +9,7 @@ from systrace.dataclass import dataclass
 from systrace.messages.replies import Request
 from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
+from systrace.rules.case.datagrams import expects_answers
 from systrace.rules.case.index import SECOND, Case
 
 # strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
@@ -75,6 +76,13 @@ def _listens(case: Case, process: Process) -> bool:
     """It holds an open listener, be it its parent's or its workers': several may wait for the clients of one."""
     listeners = (s for s in case.evidence.sockets.values() if s.role == "listener")
     return any(holder.pid == process.pid and holder.to_ns is None for s in listeners for holder in s.holders)
+
+
+def rests_in_loop(case: Case, process: Process) -> bool:
+    """The log ends while a thread of it waits in its event loop: pools of helpers have nothing to do meanwhile."""
+    loops = [span for span in process.spans if span.limit_source in EPOLLS]
+    loops += [span for socket in case.evidence.sockets.values() for span in socket.waits if span.limit_source in EPOLLS]
+    return any(span.pid == process.pid and span.ended_by in ("", "end of log") for span in loops)
 
 
 @dataclass(slots=True)
@@ -244,6 +252,8 @@ def _unanswered(socket: Socket) -> Event | None:
         return None
     if socket.inherited and socket.peer is None and not socket.messages:
         return None  # what it is, and whether anybody owes it an answer, is unknown
+    if not expects_answers(socket):
+        return None
     if turn.request_calls >= _UPLOAD_CALLS and not socket.unsent:
         return None  # an upload: whether it waited to send or to receive is hidden
     if any(isinstance(m, TlsAlert) and m.direction == "sent" for m in socket.messages[-2:]):

@@ -8,6 +8,7 @@ from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.kernel_word import Word
 from systrace.rules.case.stalls import Stall
 from systrace.rules.content.victims import is_last_word
+from systrace.streams.timeline import answer_time
 
 _OWN_LIMIT_NS = SECOND // 20
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
@@ -17,13 +18,17 @@ def only_watched(stall: Stall) -> bool:
     """An HTTP/1 connection between two requests, in the set of an event loop (epoll): the loop watches all that its process
     has open, and a server does not speak unasked (RFC 9112 9.3). What the program waits for is something else.
     """
-    if stall.span is None or not stall.span.events[-1].record.syscall.startswith("epoll_"):
+    if not _in_event_loop(stall):
         return False
     if stall.socket.last_word == "theirs" and stall.socket.turn is None:
         return True  # what was asked before the trace had been answered
     answers = [m for m in stall.socket.messages if isinstance(m, HttpResponse) and m.direction == "received"]
     last = answers[-1] if answers else None
     return last is not None and last.complete and last.framing in ("length", "chunked") and last.status >= 200
+
+
+def _in_event_loop(stall: Stall) -> bool:
+    return stall.span is not None and stall.span.events[-1].record.syscall.startswith("epoll_")
 
 
 def gave_up_on_stream(case: Case, stall: Stall) -> bool:
@@ -88,6 +93,8 @@ def given_up_by(case: Case, stall: Stall) -> str:
             and case.fate(stall.process) == "open"
         ):
             return ""  # whether anything was owed the log does not show, nor that the program minded
+        if stall.phase == "greeting" and socket.inherited and socket.last_word != "ours" and _in_event_loop(stall):
+            return ""  # whose timer ran out is not known: a connection that is kept for later is watched, too
         unproven = waited is None and stall.phase == "middle" and case.fate(stall.process) == "ok"
         return "limit" if not unproven else ""  # without a clock a tick of its loop looks like its limit
     if stall.ended == "signal SIGALRM" or stall.limit_source == "SIGALRM":
@@ -100,7 +107,7 @@ def is_hang(case: Case, stall: Stall) -> bool:
     """Nothing in the program ended the wait, nor would have."""
     if stall.ended in ("limit", "close", "exit", "signal SIGALRM") or stall.limit_source == "SIGALRM":
         return False
-    if stall.ended.startswith("broken"):
+    if stall.ended.startswith("broken") or _as_before(case, stall):
         return False
     fate = case.fate(stall.process)
     pushed = _only_reads(case, stall)
@@ -113,6 +120,24 @@ def is_hang(case: Case, stall: Stall) -> bool:
     if stall.phase == "idle" and stall.limit_ns is not None:
         return False
     return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
+
+
+def _as_before(case: Case, stall: Stall) -> bool:
+    """The recording ends before this wait has lasted as long as others for the same peer did, which were answered: a long
+    poll, a queue that is asked for the next item, a stream with a heartbeat. Nothing is late.
+    """
+    waited, peer = stall.waited_ns, stall.socket.peer
+    if stall.ended != "log end" or waited is None or "end" not in case.evidence.source.facts:
+        return False  # when somebody else's log ended is not known
+    alike = (s for s in case.clients if s is stall.socket or (peer is not None and s.peer == peer))
+    return any(waited <= _longest_answered(socket) for socket in alike)
+
+
+def _longest_answered(socket: Socket) -> int:
+    """The longest wait on a connection that bytes ended, in ns."""
+    waits = (span for span in socket.waits if span.ended_by == "data" and span.direction == "r")
+    lasted = [span.duration_ns or 0 for span in waits]
+    return max([answer_time(socket.longest_turn) if socket.longest_turn is not None else 0, *lasted])
 
 
 def _only_reads(case: Case, stall: Stall) -> bool:

@@ -10,7 +10,7 @@ from systrace.rules.advice.probes import number, watch
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.case.plumbing import broken_plumbing
 from systrace.rules.case.polling import polled
-from systrace.rules.case.stalls import at_entry, awaits_clients, exit_of, torn_apart
+from systrace.rules.case.stalls import at_entry, awaits_clients, exit_of, rests_in_loop, torn_apart
 from systrace.rules.examples import FINE
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
@@ -193,7 +193,7 @@ def _is_stuck(case: Case, process: Process, span: Span) -> bool:
         return False  # an event loop that was idle when somebody came to look: for what, the log does not tell
     if span.kind in _RESTS and awaits_clients(case, process):
         return False
-    if span.kind == "futex" and _moves_on(case, process, span):
+    if span.kind == "futex" and (_moves_on(case, process, span) or rests_in_loop(case, process)):
         return False
     return span.kind != "child" or not any(case.fate(c) == "open" and c.traced for c in case.descendants(process))
 

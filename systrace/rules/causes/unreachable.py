@@ -85,7 +85,7 @@ def _rejected_datagrams(case: Case) -> Iterator[Draft]:
         if fault is None or case.fate(case.process(socket)) not in ("failed", "killed"):
             continue
         errno, event = fault.errno or "", fault.event
-        if isinstance(event, Connected) and _has_others(case, socket):
+        if isinstance(event, Connected) and (_has_others(case, socket) or _found_another(socket)):
             continue  # so a resolver finds out which of its addresses may be used (RFC 6724)
         finding = case.finding("unreachable", socket, [*socket.timeline[:3], event])
         finding.severity, finding.confidence, finding.variant = "fatal", "confirmed", errno.lower()
@@ -108,6 +108,12 @@ def _rejected_datagrams(case: Case) -> Iterator[Draft]:
         finding.remedy = ["repair the route, gateway or firewall rule that answered"]
         finding.refuted_by = "an answer from the same address at the same time"
         yield finding
+
+
+def _found_another(socket: Socket) -> bool:
+    """It could be connected to another address: one of datagrams may try them in turn (connect(2))."""
+    connects = (event for event in socket.timeline if isinstance(event, Connected) and event.record.errno is None)
+    return any(each.peer is not None and each.peer.family != "unspec" for each in connects)
 
 
 def _has_others(case: Case, socket: Socket) -> bool:

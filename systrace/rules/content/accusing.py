@@ -214,6 +214,8 @@ def _accusation(case: Case, answer: Answer, who: Victim, defect: Defect) -> Draf
     finding.evidence = [*request_events[:1], *finding.evidence]
     finding.variant = defect.variant
     finding.confidence = "confirmed" if defect.proof and said else "likely" if defect.proof or said else "possible"
+    if not defect.proof and any(other.response.status < 400 for other in answer.later):
+        finding.confidence = "possible"  # it had gone on, as if nothing were wrong with that
     end = case.end_of_file(answer.socket) if defect.cause == "truncated-response" else None
     if end is not None:  # the sizes and the end are in the log, whatever the program says of them
         finding.confidence = "confirmed"

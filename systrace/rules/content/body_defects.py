@@ -185,6 +185,7 @@ def json(answer: Answer, victim: Victim | None) -> Defect | None:
         problem.kind,
         f"was complete ({body.size}), but its JSON is {problem}",
         JSON_WORDS,
+        proof=is_due,
         causes=(
             "the application cut or spoilt it: a crash while writing, a warning printed in front of it, string "
             "building",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from systrace.bodies.error_payload import error_payload
-from systrace.bodies.expectations import Wrong, wrong_kind
+from systrace.bodies.expectations import Wrong, due, wrong_kind
 from systrace.bodies.html_body import HtmlPage, html_page
 from systrace.dataclass import dataclass
 from systrace.messages.http import HttpResponse
@@ -45,6 +45,15 @@ _LAYERS = (
 _BEHIND = (502, 503, 504)  # statuses of a proxy whose server fails
 
 
+_CUT_WORDS = r"(?i)incomplete|truncat|prematur|EOF|aborted|terminated|short|remain|closed|cut "
+_CHOKES = {"json": "|" + JSON_WORDS[4:], "xml": "|" + XML_WORDS[4:]}  # what a parser says that was given a part only
+
+
+def _kind(response: HttpResponse) -> str:
+    wanted = due(response)
+    return wanted[0] if wanted is not None else response.body.kind() if response.body is not None else ""
+
+
 def truncated(answer: Answer, victim: Victim | None) -> Defect | None:
     response = answer.response
     if not response.truncated or response.incomplete_reason != "eof":
@@ -59,7 +68,7 @@ def truncated(answer: Answer, victim: Victim | None) -> Defect | None:
         "truncated-response",
         response.framing,
         what,
-        r"(?i)incomplete|truncat|prematur|EOF|aborted|terminated|short|remain|closed|cut ",
+        _CUT_WORDS + _CHOKES.get(_kind(response), ""),
         causes=(
             "the server or its worker crashed or was restarted while it was sending",
             "a proxy's read timeout or a load balancer's idle timeout ended the transfer",

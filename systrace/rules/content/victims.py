@@ -6,16 +6,19 @@ that looks at it. A job is accused of nothing unless one of them failed and nobo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from systrace.calls import OPENS
 from systrace.dataclass import dataclass
-from systrace.model import FileOpened, Process, Received, Sent, Socket
+from systrace.model import Event, FileOpened, Process, Socket
+from systrace.rules.case.datagrams import expects_answers
+from systrace.rules.case.farewells import work_on
 from systrace.rules.case.files import only_into_files, sources
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.stalls import open_wait
 from systrace.rules.content.said import Said, said_by
 
+_ITS_OWN = ("SO_RCVTIMEO", "SO_SNDTIMEO")  # limits at which a call fails; poll(2) and its like may just have looked
 PROMPT_NS = 10 * SECOND  # a process that dies of an answer does so soon; one that goes on working has coped with it
 CRASH_SIGNALS = frozenset(("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS"))
 
@@ -203,7 +206,7 @@ def _failed_above(case: Case, process: Process, at: int) -> Victim | None:
 @once
 def _on_the_network(case: Case) -> set[int]:
     """The processes that used a network socket."""
-    return {pid for s in case.clients if s.is_network for pid in _users(case, s)}
+    return {pid for s in case.clients if s.is_network and expects_answers(s) for pid in _users(case, s)}
 
 
 def _users(case: Case, socket: Socket) -> set[int]:
@@ -211,7 +214,7 @@ def _users(case: Case, socket: Socket) -> set[int]:
 
 
 def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -> bool:
-    """No other network socket of this process moved bytes, or began to connect, after `at`: it was the last it met."""
+    """It did no work on another network socket after `at`, nor failed there or began to connect: this was the last it met."""
     if process is None:
         return True
     return all(when <= at or uid == socket.uid for uid, when in _activity(case).get(process.pid, ()))
@@ -219,15 +222,21 @@ def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -
 
 @once
 def _activity(case: Case) -> dict[int, list[tuple[str, int]]]:
-    """(socket, its last progress or attempt) of every process, resolvers left out."""
+    """(socket, its last work, failure or attempt) of every process; left out are resolvers, and datagrams that nobody
+    waits to be answered: none are when one is only connected (RFC 6724: so is looked which addresses have a route).
+    """
     found: dict[int, list[tuple[str, int]]] = {}
     for socket in case.clients:
         process = case.process(socket)
-        if not socket.is_network or process is None or case.is_dns(socket):
+        if not socket.is_network or process is None or case.is_dns(socket) or not expects_answers(socket):
             continue
-        moved = [e for e in socket.timeline if isinstance(e, Sent | Received) and e.size] or socket.timeline[:1]
+        moved: Sequence[Event] = work_on(socket) or socket.timeline[:1]
         times = [case.ended(event) for event in moved[-1:]]
         times += [case.at(attempt.events[0]) for attempt in socket.attempts if attempt.events]
+        times += [case.ended(fault.event) for fault in socket.faults if fault.kind == "error"]
+        times += [
+            case.ended(span.events[-1]) for span in socket.waits if span.timed_out and span.limit_source in _ITS_OWN
+        ]
         if times:
             found.setdefault(process.pid, []).append((socket.uid, max(times)))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from systrace.calls import EPOLLS
 from systrace.idle_limits import nat_s
 from systrace.keepalive import COUNT, IDLE_S, INTERVAL_S
 from systrace.look.nouns import SocketState
@@ -197,11 +198,13 @@ def _limited(wait: Wait, state: SocketState) -> Judgement:
         return _timed(wait, state)
     own = f"its own limit of {roughly((wait.call.limit_ns or 0) / 1e9)} ({wait.call.limit_source})"
     headline = f"{at(wait, state)}, {exchange(state)}; {own} ends it {wait.ends}"
+    kept = wait.call.name in EPOLLS and not state.asked  # the limit is the event loop's, for its next timer
+    told = "whether anything was asked these tables do not tell" if kept else "the peer has not answered yet"
     finding = wait.finding(
         "read-timeout",
         "pending",
-        f"{headline}. The connection stands and nothing is outstanding on the wire: the peer has not answered yet.",
-        severity="warning",
+        f"{headline}. The connection stands and nothing is outstanding on the wire: {told}.",
+        severity="info" if kept else wait.severity(endless=False),
         confidence="likely",
         causes=["the server is slow or stuck on this request", "the answer was lost after the server sent it"],
         next_steps=[
@@ -221,7 +224,7 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
         "read-timeout",
         "timer",
         f"{headline}. Whether it then gives up or goes on waiting cannot be seen.",
-        severity="warning",
+        severity=wait.severity(endless=False),
         confidence="possible",
         causes=["the server is slow or stuck on this request", "nothing was asked: the program waits for what comes"],
         next_steps=[
@@ -247,7 +250,7 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
         "idle-timeout" if idle else "hung-read",
         "waiting" if idle else "peer-silent" if answered else "no-deadline" if ends is None else "keepalive",
         f"{headline}. {_inference(state, seconds, local=local, idle=idle)}{_other_end(wait, state)}",
-        severity=wait.severity(endless=ends is None) if spoke else "warning",
+        severity=wait.severity(endless=ends is None and spoke),
         confidence="likely" if ends is None and spoke and not wait.process.alarms else "possible",
         causes=_silent_causes(seconds, local=local, idle=idle),
         next_steps=_silent_steps(state, local=local),

@@ -12,6 +12,8 @@ from systrace.model import Draft
 from systrace.rules.look.wording import name_of, socket_line, thread_line, who
 from systrace.words import roughly
 
+_BEGUN_S = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -89,7 +91,11 @@ class Wait:
         return f"{who(self.process, self.thread)} {lasted} in {self.call.name}"
 
     def severity(self, *, endless: bool) -> str:
-        """Fatal when nothing will end it and it has lasted; else a warning: it may just be slow."""
+        """Fatal when nothing will end it and it has lasted; else a warning: it may just be slow. A wait that has only begun
+        tells nothing.
+        """
+        if self.seconds is not None and self.seconds < _BEGUN_S:
+            return "info"
         if endless and self.seconds is not None and self.seconds >= self.snapshot.long_s:
             return "fatal"
         return "warning"

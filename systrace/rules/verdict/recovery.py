@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterator
 from systrace.messages.http import HttpMessage, HttpRequest
 from systrace.messages.replies import Unit
 from systrace.model import Draft, Process, Socket
+from systrace.rules.case.farewells import work_on
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.plumbing import breaks
 from systrace.rules.rule import RULES
@@ -297,8 +298,6 @@ def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None
 
 
 def _moved_after(case: Case, socket: Socket, after: int, line: int) -> bool:
-    """Bytes moved on it after a moment, and after a line of the log, as clocks are coarse."""
-    if not socket.timeline or socket.timeline[-1].record.lineno <= line:
-        return False
-    last = socket.last_progress_ns if case.has_clock else case.ended(socket.timeline[-1])
-    return last is not None and last >= after
+    """Work was done on it after a moment, and after a line of the log, as clocks are coarse."""
+    last = work_on(socket)[-1:]
+    return bool(last) and last[0].record.lineno > line and case.ended(last[0]) >= after

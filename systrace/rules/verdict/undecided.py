@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from systrace.calls import SOCKETS
-from systrace.model import Draft, Event, Process, Repeat, Socket
+from systrace.calls import CHILDREN, FUTEXES, SOCKETS
+from systrace.model import Draft, Event, Process, Received, Repeat, Socket
 from systrace.rules.case.index import Case, once
-from systrace.rules.case.stalls import awaits_clients, open_wait, stood_still, torn_apart
+from systrace.rules.case.stalls import awaits_clients, open_wait, rests_in_loop, stood_still, torn_apart
 from systrace.rules.rule import RULES
 from systrace.rules.verdict.explaining import last_line
 from systrace.rules.verdict.hints import hints
@@ -140,16 +140,32 @@ _DOING = {
 }
 
 
+def _is_helper(case: Case, process: Process, event: Event) -> bool:
+    """Its thread, or the whole process, waits for others of the job that are seen at work."""
+    call = event.record.syscall
+    if call in FUTEXES:
+        return rests_in_loop(case, process)
+    below = {each.pid for each in case.descendants(process)} if call in CHILDREN else set()
+    return any(s.pid in below and any(isinstance(e, Received) and e.size for e in s.timeline) for s in case.clients)
+
+
 def _blocked_all_the_while(case: Case, root: Process) -> str:
     """What a process did from before the trace to its end, as far as the snapshot at its head tells; "" where none did."""
-    busy = [p for p in case.evidence.processes.values() if not awaits_clients(case, p)]
-    if not any(stood_still(case, event) for process in busy for event in process.pending):
+    still = [
+        (process, event)
+        for process in case.evidence.processes.values()
+        if not awaits_clients(case, process)
+        for event in process.pending
+        if stood_still(case, event) and not _is_helper(case, process, event)
+    ]
+    if not still:
         return ""
+    events = {id(event) for _, event in still}
     waits = [
         (process, span)
-        for process in busy
+        for process in {id(process): process for process, _ in still}.values()
         for span in process.spans
-        if span.kind in _DOING and span.ended_by == "" and stood_still(case, span.events[-1])
+        if span.kind in _DOING and span.ended_by == "" and id(span.events[-1]) in events
         if span.limit_source not in ("", "restart_syscall")
     ]
     if not waits:

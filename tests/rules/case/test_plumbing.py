@@ -77,3 +77,14 @@ def test_a_file_that_was_not_there_is_what_it_says_it_failed_of(said: str, cause
 def test_a_file_that_a_job_did_without_is_no_failure() -> None:
     words = '9 1.6 write(2, "/out/rows.json: No such file or directory\\n", 42) = 42 <0.001>\n'
     assert analysed(_ROWS + words + "9 3.0 +++ exited with 0 +++\n").verdict.outcome == "healthy"
+
+
+def test_a_metric_after_it_is_no_work() -> None:
+    """`job.failed:1|c` is said, and the job ends: it died of the disk."""
+    metric = (
+        "9 2.1 socket(AF_INET, SOCK_DGRAM, IPPROTO_IP) = 8 <0.001>\n"
+        '9 2.2 sendto(8, "failed:1|c", 10, 0, {sa_family=AF_INET, sin_port=htons(8125), '
+        'sin_addr=inet_addr("192.0.2.8")}, 16) = 10 <0.001>\n'
+    )
+    analysis = analysed(FULL + metric + DIED)
+    assert (analysis.verdict.cause, analysis.findings[0].variant) == ("not-network", "disk-full")

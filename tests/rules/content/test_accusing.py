@@ -266,3 +266,32 @@ def test_a_request_that_write_sent_is_hidden() -> None:
 def test_where_no_http_was_asked_for_no_status_is_blamed(before: str) -> None:
     lines = [MADE.format(20), connect(20, 1.0), before, f"20 1.2 {ANSWER % '0'}", *ended(20, 1.4, 8)]
     assert "http-error-status" not in {found.cause for found in network_only(*lines, status=8).findings}
+
+
+PART = '{\\"rows\\": [1, 2, 3'
+COMPLAINT = "JSON decode error: Control character error, possibly incorrectly encoded"
+
+
+def test_a_part_of_a_document_is_what_its_parser_complains_of() -> None:
+    """Of an "ok" that came before, too, one could say so: the last that the words fit is meant."""
+    fields = "Content-Type: application/json\\r\\n"
+    analysis = judged(
+        connect(10, 1.0, 4, "192.0.2.9", 8081), ask(10, 1.1, "/cfg", 4), got(10, 1.2, "200 OK", "ok", 4),
+        connect(10, 1.3), ask(10, 1.4), got(10, 1.5, "200 OK", PART, more=fields, length=900),
+        '10 1.6 recvfrom(3, "", 9, 0, NULL, NULL) = 0 <0.001>', wrote(10, 1.7, COMPLAINT), left(10, 1.8, 1),
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert (finding.cause, finding.peer) == ("truncated-response", "192.0.2.7:80")
+
+
+def test_text_that_nobody_called_json_is_a_guess_where_the_program_went_on() -> None:
+    """The next answer was sound."""
+    rows = '{\\"rows\\": []}'
+    later = [ask(10, 1.4), got(10, 1.5, "200 OK", rows, more="Content-Type: application/json\\r\\n")]
+    for more, confidence in (([], "likely"), (later, "possible")):
+        analysis = judged(
+            connect(10, 1.0), ask(10, 1.1, "/cfg"), got(10, 1.2, "200 OK", "ok"), *more,
+            wrote(10, 1.7, "JSONDecodeError: Expecting value"), left(10, 1.8, 1),
+        )  # fmt: skip
+        (finding,) = blamed(analysis)
+        assert (finding.cause, finding.confidence) == ("invalid-json", confidence)

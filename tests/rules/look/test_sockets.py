@@ -92,6 +92,25 @@ def test_a_deadline_of_the_program_is_told_with_what_is_left() -> None:
     assert "its own limit of 600 s (poll) ends it in 188 s" in diagnosis.headline
 
 
+@pytest.mark.parametrize("limit_s", [None, 30])
+def test_a_wait_that_has_only_begun_is_no_trouble(limit_s: int | None) -> None:
+    """A poller between question and answer is met in one at any time."""
+    now = replace(INFO, last_data_sent_ms=100, last_data_received_ms=104)
+    call = Call(7, "poll", (0,) * 6, 5, ((5, "r"),), limit_s * 10**9, "poll") if limit_s is not None else RECV
+    for blocked_s, severity in ((0.1, "info"), (1.5, "warning")):
+        assert judged(replace(IDLE, tcp=now), call, blocked_s).findings[0].severity == severity
+
+
+def test_the_limit_of_an_event_loop_is_not_that_of_a_connection_kept_for_later() -> None:
+    """Its timers end the wait; on this connection nothing was asked since the last answer."""
+    kept = replace(IDLE, tcp=replace(INFO, last_data_sent_ms=3_004, last_data_received_ms=3_000))
+    call = Call(281, "epoll_pwait", (3,) + (0,) * 5, 3, ((5, "r"),), 35 * 10**8, "epoll_pwait")
+    first = judged(kept, call, blocked_s=3).findings[0]
+    assert (first.cause, first.severity) == ("read-timeout", "info")
+    assert "has not answered" not in first.summary
+    assert judged(IDLE, replace(call, limit_ns=600 * 10**9)).findings[0].severity == "warning"
+
+
 def test_slices_are_no_deadline_and_the_silence_is_the_duration() -> None:
     call = Call(7, "poll", (0,) * 6, 5, ((5, "r"),), 10**9, "poll")
     diagnosis = judged(IDLE, call, blocked_s=0.4)
