@@ -8,6 +8,7 @@ from systrace.model import Event, Received, Socket, Turn
 NOTABLE_NS = 1_000_000_000  # a wait of a second is worth a line
 _MOST = 120  # calls kept of one socket before its middle is thinned
 _HEAD, _TAIL, _REMARKABLE = 24, 40, 40
+_FIRST, _LAST = 3, 5  # of one that was closed in good order: a refusal and the farewell behind it
 
 
 def note(socket: Socket, event: Event, keep_all: bool = False) -> None:
@@ -20,6 +21,14 @@ def note(socket: Socket, event: Event, keep_all: bool = False) -> None:
         kept = [e for e in kept if is_remarkable(e)][-_REMARKABLE:]
         socket.dropped_events += len(middle) - len(kept)
         socket.timeline = timeline[:_HEAD] + kept + timeline[-_TAIL:]
+
+
+def latest(socket: Socket) -> list[Event]:
+    """The last calls of those that are kept, with none missing between them."""
+    timeline = socket.timeline
+    if not socket.dropped_events:
+        return timeline
+    return timeline[-(_TAIL if len(timeline) >= _HEAD + _TAIL else _LAST) :]
 
 
 def is_remarkable(event: Event) -> bool:
@@ -38,12 +47,10 @@ def answer_time(turn: Turn) -> int:
 def thin(socket: Socket) -> None:
     """A socket closed in good order keeps its first and last calls only."""
     timeline = socket.timeline
-    tail = (
-        4 if any(isinstance(e, Received) and not e.size for e in timeline[-2:]) else 3
-    )  # a length, its frame, the end
-    if len(timeline) > 3 + tail:
-        socket.dropped_events += len(timeline) - 3 - tail
-        socket.timeline = timeline[:3] + timeline[-tail:]
+    tail = _LAST + any(isinstance(e, Received) and not e.size for e in timeline[-2:])  # a length, its frame, the end
+    if len(timeline) > _FIRST + tail:
+        socket.dropped_events += len(timeline) - _FIRST - tail
+        socket.timeline = timeline[:_FIRST] + timeline[-tail:]
     slowest = socket.longest_turn
     for turn in (socket.turn, slowest):
         if turn is None or (turn is slowest and answer_time(turn) >= NOTABLE_NS):

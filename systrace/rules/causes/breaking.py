@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.calls.errnos import RESET, VANISHED
-from systrace.messages.http import HttpRequest
 from systrace.messages.replies import Request
 from systrace.model import Draft, Event, Fault, OptionGot, Socket, Step
 from systrace.rules.advice.remedies import keepalive_remedies
+from systrace.rules.case.ends import answer_was_due, end_without_answer, in_conversation, stood
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.kernel_word import Word, heed, word_on
 from systrace.rules.case.stalls import Stall, exit_of
@@ -40,35 +40,6 @@ def _base(case: Case, cause: str, socket: Socket, fault: Fault) -> Draft:
     finding.duration_ns = fault.since_request_ns
     finding.end_ns = case.ended(fault.event)
     return finding
-
-
-def answer_was_due(case: Case, socket: Socket) -> bool:
-    """Whether what was sent last asked for something. A program that went on to end well may have sent a farewell, a
-    line of a log: only a request of a protocol that answers each proves otherwise.
-    """
-    process = case.process(socket)
-    if case.fate(process) != "ok":
-        return True
-    last = socket.messages[-1] if socket.messages else None
-    return isinstance(last, HttpRequest) and last.complete
-
-
-def _end_without_answer(case: Case, socket: Socket) -> Fault | None:
-    """The peer's end on a fresh connection where its first byte was due."""
-    end = case.end_of_file(socket) if _stood(case, socket) else None
-    if end is None or end.received_before or end.turn >= 2 or socket.unseen or case.is_dns(socket):
-        return None
-    first = case.first_error(socket)
-    if first is not None and case.at(first.event) < case.at(end.event):
-        return None
-    due = answer_was_due(case, socket) if end.sent_before else _greeting_was_due(case, socket, end)
-    return end if due else None
-
-
-def _greeting_was_due(case: Case, socket: Socket, end: Fault) -> bool:
-    """The program failed, and not a byte came before the end: it receives by calls that this log shows."""
-    shown = case.sees_read or end.event.record.syscall.startswith("recv")
-    return shown and bool(socket.attempts) and case.fate(case.process(socket)) == "failed"
 
 
 @rule("reset-by-peer", on_path=True, fires=REQUEST
@@ -197,9 +168,11 @@ def stale_connection(case: Case) -> Iterator[Draft]:
 
 def _end_of_reuse(case: Case, socket: Socket) -> Fault | None:
     """What came in place of the answer to a later request: the peer's end, or an error after a pause."""
-    if not _stood(case, socket):
+    if not stood(case, socket):
         return None
     end = case.end_of_file(socket)
+    if end is not None and in_conversation(socket, end):
+        return None
     if end is not None and end.unanswered and end.turn >= 2:
         return end if end.errno or answer_was_due(case, socket) else None
     fault = case.first_error(socket)
@@ -214,10 +187,6 @@ def _is_reuse(fault: Fault) -> bool:
     if fault.direction == "w" and fault.answered and not fault.unanswered:
         return True
     return fault.turn >= 2 and _at_request(fault)
-
-
-def _stood(case: Case, socket: Socket) -> bool:
-    return socket.type in ("stream", "unknown") and case.connected(socket)
 
 
 def _at_request(fault: Fault) -> bool:
@@ -346,16 +315,16 @@ def _may_never_have_stood(socket: Socket, fault: Fault) -> bool:
 def empty_reply(case: Case) -> Iterator[Draft]:
     """The peer took the request and closed in order, without one byte of an answer.
 
-    What it is: a fresh connection, a request sent, then end of file; variant `greeting`: the client waited for the
-        server's first word, and the end came in its place.
+    What it is: a request sent, then end of file; variant `greeting`: the client waited for the server's first word, and the
+        end came in its place; `later`: requests before it on this connection were answered, the last one just now.
     Why it matters: the server gave up on this request (crash, limit), or it speaks another protocol on that port.
     What proves it: receive returned 0 after the request, nothing before it.
-    Not this: the same on a connection used before (stale-connection); a reset (reset-by-peer).
+    Not this: the same on a connection that had rested (stale-connection); a reset (reset-by-peer).
     What to do: the server's log for this request; check port and protocol (TLS or not).
     Source: recv(2)
     """
     for socket in case.clients:
-        end = _end_without_answer(case, socket)
+        end = end_without_answer(case, socket)
         if end is None:
             continue
         finding = _base(case, "empty-reply", socket, end)
@@ -364,10 +333,12 @@ def empty_reply(case: Case) -> Iterator[Draft]:
         who, label = case.user(socket), case.label(socket)
         if end.sent_before:
             why = "the server crashed or gave up on this request"
-            finding.summary = (
-                f"{who} sent {end.sent_before} bytes to {label}; after {seconds(end.since_request_ns)} the peer closed the "
-                "connection without one byte of an answer."
-            )
+            sent, after = end.unanswered or end.sent_before, seconds(end.since_request_ns)
+            closed = f"after {after} the peer closed the connection without one byte of an answer."
+            finding.summary = f"{who} sent {sent} bytes to {label}; {closed}"
+            if end.turn >= 2:
+                finding.variant = "later"
+                finding.summary += f" It had answered before ({end.turn - 1} times)."
         else:
             finding.variant = "greeting"
             why = "the server does not serve this client (access list, connection limit), or is stopping"

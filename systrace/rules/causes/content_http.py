@@ -8,7 +8,7 @@ from systrace.model import Draft
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import cut_downloads, cut_units, told
-from systrace.rules.content.let_pass import refused_answers
+from systrace.rules.content.let_pass import cut_answers, refused_answers
 from systrace.rules.examples import ASK, answered, asks, came, gets, job, said
 from systrace.rules.rule import rule
 
@@ -89,6 +89,7 @@ def truncated_response(case: Case) -> Iterator[Draft]:
     Source: RFC 9112 6.3, 8
     """
     yield from accused(case, "truncated-response")
+    yield from cut_answers(case)
     yield from cut_units(case, "truncated-response")
     yield from cut_downloads(case)
     yield from told(case, "truncated-response")

@@ -93,6 +93,7 @@ def recovered_error(case: Case) -> Iterator[Draft]:
     """
     yield from _benign(case, "recovered-error", ("retry", "survived"), "a later try, or the rest of the job, worked")
     yield from _benign(case, "recovered-error", ("let pass",), "the job let it pass and ended with status 0")
+    yield from _benign(case, "recovered-error", ("report",), "the job had failed before, and this was to tell of it")
 
 
 def _benign(case: Case, cause: str, kinds: tuple[str, ...], why: str) -> Iterator[Draft]:

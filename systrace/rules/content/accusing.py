@@ -154,22 +154,37 @@ def _fetched_again(case: Case, answer: Answer) -> bool:
 
 def _decisive(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:
     """The program's own words fit the defect, or the answer is the last thing that it met before it ended at once."""
+    if _complains_of_something_else(who, defect):
+        return False
     if defect.cause == "encoded-body" and answer.response.body is not None and unpacked(case, answer.response.body):
         return False
     if who.said.has(defect.words):
         return True
-    if answer.passed_on:
-        return False  # they may be its own words: only a reader's complaint of them tells
-    if case.fate(who.process) == "ok":
+    if case.fate(who.process) == "ok" and not answer.passed_on:
         return defect.cause == "truncated-response" and not who.said.has(EXCEPTION_WORDS)
-    if re.search(TRANSPORT_WORDS, who.said.elsewhere):
-        return False  # the last that it said is of a failure at another host
+    if answer.passed_on or re.search(TRANSPORT_WORDS, who.said.elsewhere) or _only_asked(case, answer, who):
+        return False  # its own words that it passed on; a failure at another host, of which it spoke last
     silent = not who.said.text or who.said.cut
     if not silent and (not defect.proof or who.said.has(TRANSPORT_WORDS)):
         return False  # it complains of something else
     if who.ended_within(case, PROMPT_NS, answer.at) and _is_last(case, answer):
         return True
     return defect.proof and silent and answer.response.status >= 500
+
+
+def _complains_of_something_else(who: Victim, defect: Defect) -> bool:
+    """Its last sentence is of a file, a variable of a script or the transport, and not of what is wrong with the answer."""
+    sentence = who.said.line() if not who.said.cut else ""
+    return re.search(TRANSPORT_WORDS, sentence) is not None and re.search(defect.words, sentence) is None
+
+
+def _only_asked(case: Case, answer: Answer, who: Victim) -> bool:
+    """Whether something is there was the question, as far as can be told: the receiver ended with status 0, and nothing
+    shows that who failed had read what it got.
+    """
+    if not 400 <= answer.response.status < 500 or who.process is who.receiver or who.read_at is not None:
+        return False
+    return case.fate(who.receiver) == "ok"
 
 
 def _stands_out(case: Case, answer: Answer, who: Victim, defect: Defect) -> bool:

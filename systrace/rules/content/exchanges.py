@@ -10,6 +10,7 @@ from systrace.messages.framing import LAYOUTS, SANE, Layout
 from systrace.messages.mismatch import Mismatch
 from systrace.messages.replies import FtpReply, Reply, Request, ServerError, Unit
 from systrace.model import Draft, Endpoint, Event, Message, Received, Socket, Step
+from systrace.rules.case.farewells import work_on
 from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import ended_at, last_received, received_bytes, receiver
@@ -192,7 +193,7 @@ def opaque_sockets(case: Case) -> Iterator[tuple[Socket, Victim, bytes]]:
             continue
         if socket.app_protocol not in (None, "", "length-prefixed") and _understood(socket):
             continue
-        last = last_received(socket)
+        last = next((e for e in reversed(work_on(socket)) if isinstance(e, Received)), None) or last_received(socket)
         if last is None:
             continue
         pid = case.evidence.owners.get(last.record.tid)

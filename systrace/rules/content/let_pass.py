@@ -12,6 +12,7 @@ from systrace.messages.tls import TlsAlert
 from systrace.model import Draft, Event, Process, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.content.answers import Answer, answers
+from systrace.rules.content.http_defects import truncated
 from systrace.rules.content.said import own_words
 
 _ASKS_ONLY = ("GET", "HEAD", "OPTIONS")
@@ -62,6 +63,29 @@ def refused_answers(case: Case) -> Iterator[Draft]:
         finding = let_pass(case, "http-error-status", answer.socket, events, answer.process, said)
         finding.variant = f"status-{status}"
         yield finding
+
+
+def cut_answers(case: Case) -> Iterator[Draft]:
+    """HTTP: an answer that was cut, of which its process failed; nobody asked again with success, and the job ended well."""
+    for answer in answers(case):
+        process, defect = answer.process, truncated(answer, None)
+        if defect is None or answer.passed_on or case.fate(process) != "failed" or case.job_fate(process) != "ok":
+            continue
+        if any(_brings(other, answer) for other in answers(case)):
+            continue
+        end = case.end_of_file(answer.socket)
+        events = [*answer.response.events[:1], *([end.event] if end is not None else [])]
+        said = f"the answer of {case.label(answer.socket)} to {answer.url} {defect.text}"
+        finding = let_pass(case, "truncated-response", answer.socket, events, process, said)
+        finding.variant, finding.causes = defect.variant, list(defect.causes)
+        finding.remedy = ["let the job fail with the step (set -e)", *defect.remedy]
+        finding.refuted_by = "the part that came being all that the job wanted"
+        yield finding
+
+
+def _brings(other: Answer, cut: Answer) -> bool:
+    """It has the whole of what was cut, or the rest (206)."""
+    return other.key == cut.key and other.at > cut.at and other.response.status < 300 and other.response.complete
 
 
 def _failed_of(case: Case, answer: Answer) -> bool:

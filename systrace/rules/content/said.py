@@ -38,7 +38,8 @@ EXCEPTION_WORDS = (
 TRANSPORT_WORDS = (
     r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve|getaddrinfo"
     r"|connection|ECONN|EPIPE|ETIMEDOUT|certificate|ssl|no space left|permission denied|keyboardinterrupt|memoryerror"
-    r"|too many open|no such file|modulenotfound|importerror|command not found"
+    r"|too many open|no such file|modulenotfound|importerror|command not found|is a directory|not a directory"
+    r"|unbound variable|parameter (?:null or )?not set|bad substitution"
 )
 
 
@@ -104,6 +105,8 @@ def said_by(case: Case, process: Process, received_by: Process | None = None, si
     texts = []
     for each in chain:
         pieces = [piece for piece in _written(case, each) if since is None or piece.at >= since]
+        if each is received_by and each is not process and case.fate(each) == "ok":
+            pieces = [piece for piece in pieces if piece.error]  # what it printed is its result, no complaint
         texts.append(_joined(pieces))
         said.events += [piece.event for piece in pieces]
         said.cut = said.cut or any(piece.cut for piece in pieces)

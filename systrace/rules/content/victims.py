@@ -134,8 +134,17 @@ def _died_by_itself(process: Process) -> bool:
 
 
 def _excused(case: Case, process: Process) -> bool:
-    """Somebody above ended well: the failure was part of the plan."""
-    return any(case.fate(parent) == "ok" for parent in case.above(process))
+    """Somebody above ended well: the failure was part of the plan. So it was where nobody was to hear of it, and the job
+    failed of a later step.
+    """
+    if any(case.fate(parent) == "ok" for parent in case.above(process)):
+        return True
+    complaints = [output.path for output in process.output if output.fd == 2]
+    if not complaints or any(path != "/dev/null" for path in complaints):
+        return False
+    end, root = case.end_of(process) or 0, case.root_of(process)
+    later = (each for each in case.descendants(root) if each.start_ns is not None) if root is not None else ()
+    return case.has_clock and any((each.start_ns or 0) >= end and _failed_after(case, each, end) for each in later)
 
 
 def _readers(case: Case, process: Process) -> Iterator[Process]:

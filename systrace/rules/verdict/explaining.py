@@ -83,7 +83,7 @@ def _told_by(case: Case, process: Process | None) -> Process | None:
     root = case.root_of(process)
     if process is None or root is None or root is process or root.exit_code is None:
         return None
-    return root if _status(process) == root.exit_code else None
+    return root if status_of(process) == root.exit_code else None
 
 
 def _status_lost(case: Case, process: Process | None, told: set[int]) -> int:
@@ -91,13 +91,13 @@ def _status_lost(case: Case, process: Process | None, told: set[int]) -> int:
     clean-up) was no reason.
     """
     root = case.root_of(process)
-    if process is None or root is None or root is process or root.pid not in told or _status(process) is None:
+    if process is None or root is None or root is process or root.pid not in told or status_of(process) is None:
         return 0
     return 0 if _told_by(case, process) is not None else 1
 
 
-def _status(process: Process) -> int | None:
-    """As a shell says it."""
+def status_of(process: Process) -> int | None:
+    """Its exit status as a shell says it; None while it is not known."""
     if process.signal is None:
         return process.exit_code
     return 128 + Signals[process.signal] if process.signal in Signals.__members__ else None

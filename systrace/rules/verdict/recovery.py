@@ -14,6 +14,7 @@ from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.plumbing import breaks
 from systrace.rules.rule import RULES
 from systrace.rules.verdict.explaining import last_line
+from systrace.rules.verdict.reporting import tells_of_failure
 
 
 def mark_recovered(case: Case) -> None:
@@ -70,7 +71,7 @@ def _successes(case: Case) -> _Successes:
 def recovery(case: Case, finding: Draft) -> str:
     """Why a failure did not matter: fallback (another address), retry (the same later), survived (the rest worked, or
     nobody was to hear of it), let pass (the process failed of it, and who began it ended well), purpose (the job stopped
-    it itself); or ""."""
+    it itself), report (the job had failed before, and this was to tell of it); or ""."""
     socket = case.evidence.sockets.get(finding.socket or "")
     if socket is None:
         return ""
@@ -137,11 +138,13 @@ def _made_good(case: Case, finding: Draft, socket: Socket, *, for_certain: bool 
 
 
 def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
-    """What it failed at never came, and the job ended well all the same: `purpose`, `survived`, `let pass`; or ""."""
+    """What it failed at never came, and the job ended well all the same: `purpose`, `report`, `survived`, `let pass`; or ""."""
     process = case.owner_of(finding.pid)
     fate, job_fate = case.fate(process), case.job_fate(process)
     if _ended_on_purpose(case, process) or (RULES[finding.cause].of_connect and _scans(case, socket)):
         return "purpose"
+    if tells_of_failure(case, process):
+        return "report"
     other_end = "ok" in (fate, job_fate) or _failed_of_a_file(case, finding, process)
     if other_end and _went_on(case, finding, socket, process):
         return "survived"

@@ -88,3 +88,14 @@ def test_a_metric_after_it_is_no_work() -> None:
     )
     analysis = analysed(FULL + metric + DIED)
     assert (analysis.verdict.cause, analysis.findings[0].variant) == ("not-network", "disk-full")
+
+
+@pytest.mark.parametrize(("status", "outcome"), [(0, "healthy"), (23, "failed")])
+def test_a_reader_that_had_enough_is_the_jobs_own_affair(status: int, outcome: str) -> None:
+    """`curl ... | head -1`; with `set -o pipefail` the job fails of it."""
+    analysis = analysed(
+        "8 1.0 clone(child_stack=NULL, flags=SIGCHLD) = 9 <0.001>\n"
+        '9 2.0 write(1, "row", 3) = -1 EPIPE (Broken pipe) <0.01>\n9 3.0 +++ exited with 23 +++\n'
+        f"8 4.0 +++ exited with {status} +++\n"
+    )
+    assert analysis.verdict.outcome == outcome

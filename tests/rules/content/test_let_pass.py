@@ -101,3 +101,18 @@ def test_a_client_that_was_refused_and_failed_in_a_job_that_went_on(later: str, 
         http_job.left(9, 2.9, 0),
     )
     assert analysis.verdict.outcome == outcome
+
+
+@pytest.mark.parametrize(("again", "outcome"), [("", "degraded"), ("200 OK", "healthy")])
+def test_a_part_that_was_taken_for_the_whole(again: str, outcome: str) -> None:
+    """`curl -s -o file URL`: curl ended with 18, and nobody looked."""
+    later = [http_job.forked(9, 11, 2.1, "curl"), http_job.connect(11, 2.3), http_job.ask(11, 2.4),
+             http_job.got(11, 2.5, again, "rows"), http_job.left(11, 2.6)] if again else []  # fmt: skip
+    analysis = http_job.judged(
+        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', http_job.forked(9, 10, 1.1, "curl"),
+        http_job.connect(10, 1.3), http_job.ask(10, 1.4), http_job.got(10, 1.5, "200 OK", "ro", length=400),
+        '10 1.6 recvfrom(3, "", 65536, 0, NULL, NULL) = 0 <0.001>', http_job.left(10, 1.7, 18), *later,
+        http_job.left(9, 2.9, 0),
+    )  # fmt: skip
+    assert analysis.verdict.outcome == outcome
+    assert "truncated-response" in {finding.cause for finding in analysis.findings}

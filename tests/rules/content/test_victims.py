@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rules.http_job import HTML, ask, blamed, connect, forked, got, judged, left, wrote
 
 
@@ -70,3 +72,53 @@ def test_a_log_of_network_calls_only_has_no_family_tree() -> None:
     )  # fmt: skip
     (finding,) = blamed(analysis)
     assert (finding.cause, finding.pid) == ("html-instead-of-json", 9)
+
+
+TOLERATED = [
+    '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', forked(9, 10, 1.1, "curl"),
+    connect(10, 1.3), ask(10, 1.4, "/marker"), got(10, 1.5, "404 Not Found", "none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", ["sh: 1: OUTDIR: parameter not set", "./convert: line 4: OUTDIR: unbound variable"])
+def test_a_scripts_own_error_is_not_of_the_answer(words: str) -> None:
+    assert not blamed(judged(*TOLERATED, left(10, 1.6), wrote(9, 2.7, words), left(9, 2.9, 2)))
+
+
+def test_whether_something_is_there_may_be_the_question() -> None:
+    """curl ended with 0, and a step that nothing connects with it failed without a word."""
+    later = [forked(9, 11, 2.0, "cp"), left(11, 2.2, 1)]
+    assert not blamed(judged(*TOLERATED, left(10, 1.6), *later, left(9, 2.9, 1)))
+    assert blamed(judged(*TOLERATED, wrote(9, 1.7, "404: no marker"), left(10, 1.8), left(9, 2.9, 1)))
+
+
+def test_what_the_receiver_prints_is_its_result() -> None:
+    """`code=$(curl -w '%{http_code}' ...)`: the number says nothing of why a later step failed."""
+    printed = '10 1.55 write(1<pipe:[7]>, "404", 3) = 3 <0.001>'
+    later = [forked(9, 11, 2.0, "convert"), wrote(11, 2.1, "no colour space"), left(11, 2.2, 1)]
+    assert not blamed(judged(*TOLERATED, printed, left(10, 1.6), *later, left(9, 2.9, 1)))
+
+
+@pytest.mark.parametrize(("path", "blames"), [("/dev/null", False), ("/var/log/job.log", True)])
+def test_a_check_of_which_nobody_was_to_hear_was_to_fail(path: str, blames: bool) -> None:
+    """`gzip -t data 2>/dev/null || convert data`: it is convert that failed."""
+    complaint = f'11 2.05 openat(AT_FDCWD, "{path}", O_WRONLY) = 3 <0.001>\n11 2.06 dup2(3, 2) = 2 <0.001>\n' + wrote(
+        11, 2.1, "gzip: data: not in gzip format"
+    )
+    analysis = judged(
+        '9 1.0 execve("/bin/sh", ["sh", "pull.sh"], 0x7ffc) = 0 <0.001>', forked(9, 10, 1.1, "curl"),
+        connect(10, 1.3), ask(10, 1.4, "/data"), got(10, 1.5, "200 OK", "a;b;c"), left(10, 1.6),
+        forked(9, 11, 2.0, "gzip"), complaint, left(11, 2.2, 1),
+        forked(9, 12, 2.4, "convert"), wrote(12, 2.5, "no colour space"), left(12, 2.6, 1), left(9, 2.9, 1),
+    )  # fmt: skip
+    assert bool(blamed(analysis)) == blames
+
+
+def test_a_file_that_cannot_be_opened_is_no_fault_of_the_answer() -> None:
+    """The program tried JSON first, took it for CSV, and could not write its result."""
+    trace = wrote(9, 1.6, "json.decoder.JSONDecodeError: Expecting value#").replace("#", "\\n")
+    own = "FileNotFoundError: [Errno 2] No such file or directory: '/out/rows.csv'"
+    fields = "Content-Type: text/csv\\r\\n"
+    sound = [connect(9, 1.3), ask(9, 1.4, "/csv"), got(9, 1.5, "200 OK", "id;name\\n1;a\\n", more=fields)]
+    assert not blamed(judged(*sound, trace, wrote(9, 1.7, own), left(9, 1.9, 1)))
+    assert blamed(judged(*sound, trace, left(9, 1.9, 1)))
