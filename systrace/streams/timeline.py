@@ -8,6 +8,7 @@ from systrace.model import Event, Received, Socket, Turn
 NOTABLE_NS = 1_000_000_000  # a wait of a second is worth a line
 _MOST = 120  # calls kept of one socket before its middle is thinned
 _HEAD, _TAIL, _REMARKABLE = 24, 40, 40
+_LINE = 100
 _FIRST, _LAST = 3, 5  # of one that was closed in good order: a refusal and the farewell behind it
 
 
@@ -28,7 +29,18 @@ def latest(socket: Socket) -> list[Event]:
     timeline = socket.timeline
     if not socket.dropped_events:
         return timeline
-    return timeline[-(_TAIL if len(timeline) >= _HEAD + _TAIL else _LAST) :]
+    return timeline[-(_TAIL if len(timeline) >= _HEAD + _TAIL else _with_line(timeline, _LAST)) :]
+
+
+def _with_line(timeline: list[Event], last: int) -> int:
+    """How many of the last calls are kept so that a line stays whole that was read byte by byte, as shells do."""
+    while last < min(len(timeline), _LINE) and _is_byte(timeline[-last]):
+        last += 1
+    return last
+
+
+def _is_byte(event: Event) -> bool:
+    return isinstance(event, Received) and event.size == 1
 
 
 def is_remarkable(event: Event) -> bool:
@@ -48,6 +60,7 @@ def thin(socket: Socket) -> None:
     """A socket closed in good order keeps its first and last calls only."""
     timeline = socket.timeline
     tail = _LAST + any(isinstance(e, Received) and not e.size for e in timeline[-2:])  # a length, its frame, the end
+    tail = _with_line(timeline, tail)
     if len(timeline) > _FIRST + tail:
         socket.dropped_events += len(timeline) - _FIRST - tail
         socket.timeline = timeline[:_FIRST] + timeline[-tail:]
