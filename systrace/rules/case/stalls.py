@@ -10,7 +10,7 @@ from systrace.messages.replies import Request
 from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case.datagrams import expects_answers
-from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.index import SECOND, Case, once
 
 # strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
 # ends in a blocked call, not in the middle of anything. Elsewhere a cut says nothing.
@@ -80,9 +80,14 @@ def _listens(case: Case, process: Process) -> bool:
 
 def rests_in_loop(case: Case, process: Process) -> bool:
     """The log ends while a thread of it waits in its event loop: pools of helpers have nothing to do meanwhile."""
-    loops = [span for span in process.spans if span.limit_source in EPOLLS]
-    loops += [span for socket in case.evidence.sockets.values() for span in socket.waits if span.limit_source in EPOLLS]
-    return any(span.pid == process.pid and span.ended_by in ("", "end of log") for span in loops)
+    return process.pid in _in_loops(case)
+
+
+@once
+def _in_loops(case: Case) -> set[int]:
+    spans = [span for process in case.evidence.processes.values() for span in process.spans]
+    spans += [span for socket in case.evidence.sockets.values() for span in socket.waits]
+    return {span.pid for span in spans if span.limit_source in EPOLLS and span.ended_by in ("", "end of log")}
 
 
 @dataclass(slots=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from systrace.messages.http import HttpResponse
-from systrace.model import DETACHED, Message, Sent, Socket
-from systrace.rules.case.index import SECOND, Case
+from systrace.model import DETACHED, Endpoint, Message, Sent, Socket
+from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.kernel_word import Word
 from systrace.rules.case.stalls import Stall
 from systrace.rules.content.victims import is_last_word
@@ -129,8 +129,16 @@ def _as_before(case: Case, stall: Stall) -> bool:
     waited, peer = stall.waited_ns, stall.socket.peer
     if stall.ended != "log end" or waited is None or "end" not in case.evidence.source.facts:
         return False  # when somebody else's log ended is not known
-    alike = (s for s in case.clients if s is stall.socket or (peer is not None and s.peer == peer))
-    return any(waited <= _longest_answered(socket) for socket in alike)
+    return waited <= max(_longest_answered(stall.socket), _longest_by_peer(case).get(peer, 0))
+
+
+@once
+def _longest_by_peer(case: Case) -> dict[Endpoint | None, int]:
+    longest: dict[Endpoint | None, int] = {None: 0}
+    for socket in case.clients:
+        if socket.peer is not None:
+            longest[socket.peer] = max(longest.get(socket.peer, 0), _longest_answered(socket))
+    return longest
 
 
 def _longest_answered(socket: Socket) -> int:

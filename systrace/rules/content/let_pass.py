@@ -67,11 +67,12 @@ def refused_answers(case: Case) -> Iterator[Draft]:
 
 def cut_answers(case: Case) -> Iterator[Draft]:
     """HTTP: an answer that was cut, of which its process failed; nobody asked again with success, and the job ended well."""
+    whole = {a.key: a.at for a in answers(case) if a.response.status < 300 and a.response.complete}  # 206: the rest
     for answer in answers(case):
         process, defect = answer.process, truncated(answer, None)
         if defect is None or answer.passed_on or case.fate(process) != "failed" or case.job_fate(process) != "ok":
             continue
-        if any(_brings(other, answer) for other in answers(case)):
+        if whole.get(answer.key, answer.at) > answer.at:
             continue
         end = case.end_of_file(answer.socket)
         events = [*answer.response.events[:1], *([end.event] if end is not None else [])]
@@ -81,11 +82,6 @@ def cut_answers(case: Case) -> Iterator[Draft]:
         finding.remedy = ["let the job fail with the step (set -e)", *defect.remedy]
         finding.refuted_by = "the part that came being all that the job wanted"
         yield finding
-
-
-def _brings(other: Answer, cut: Answer) -> bool:
-    """It has the whole of what was cut, or the rest (206)."""
-    return other.key == cut.key and other.at > cut.at and other.response.status < 300 and other.response.complete
 
 
 def _failed_of(case: Case, answer: Answer) -> bool:
