@@ -11,7 +11,9 @@ from systrace.words import payload, seconds
 
 def hints(case: Case, root: Process) -> str:
     """Sentences for the end of a verdict, each with a blank before it."""
-    return "".join(f" {sentence}" for sentence in (*_broken_waits(case), *_last_words(case, root)))
+    return "".join(
+        f" {sentence}" for sentence in (*_broken_waits(case), *_failed_step(case, root), *_last_words(case, root))
+    )
 
 
 def _broken_waits(case: Case) -> Iterator[str]:
@@ -24,6 +26,16 @@ def _broken_waits(case: Case) -> Iterator[str]:
                 "and it did not wait again."
             )
             return
+
+
+def _failed_step(case: Case, root: Process) -> Iterator[str]:
+    """The last child that failed of itself and did nothing on the network; the job's own status may be another."""
+    network = {socket.pid for socket in case.clients if socket.is_network}
+    failed = [p for p in case.descendants(root) if case.fate(p) == "failed" and p.pid not in network and p.traced]
+    leaves = [p for p in failed if not any(case.fate(each) == "failed" for each in case.descendants(p))]
+    step = max(leaves, key=lambda p: case.end_of(p) or 0, default=None)
+    if step is not None:
+        yield f"A step of it failed: {case.name_of(step)} (exit status {step.exit_code})."
 
 
 def _last_words(case: Case, root: Process) -> Iterator[str]:

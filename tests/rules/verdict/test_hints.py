@@ -36,3 +36,16 @@ def test_last_words_in_pieces_are_a_line() -> None:
     )
     verdict = analyze([Input("log", full_trace(said).encode().splitlines(keepends=True))]).verdict
     assert 'Its last words: "cat: /none: No such file"' in verdict.headline
+
+
+def test_a_step_that_failed_off_the_network_is_named() -> None:
+    """`jq -e ... || exit 6`."""
+    steps = (
+        "8 1.0 clone(child_stack=NULL, flags=SIGCHLD) = 9 <0.01>\n"
+        '9 1.1 execve("/usr/bin/jq", ["jq", "-e"], 0x7ffc) = 0 <0.01>\n9 1.2 +++ exited with {} +++\n'
+        "8 1.9 +++ exited with 6 +++\n"
+    )
+    for status, named in ((1, True), (0, False)):
+        lines = full_trace(steps.format(status)).encode().splitlines(keepends=True)
+        headline = analyze([Input("log", lines)]).verdict.headline
+        assert ("A step of it failed: jq[9] (exit status 1)." in headline) == named
