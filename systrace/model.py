@@ -630,6 +630,7 @@ class Socket:
     last_progress_ns: int | None = None
     timeline: list[Event] = field(default_factory=list)  # bounded: see streams.timeline
     dropped_events: int = 0
+    unbroken_from: int = 0  # index in the timeline: from there on no call is missing
     alike: int = 0  # sockets that failed just as this one did and are no longer kept: see streams.forgetting
     other_end: str | None = None  # uid of the other end of a socketpair or pipe
     messages: Sequence[Message] = ()  # bounded: see decoders.keeping

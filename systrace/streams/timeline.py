@@ -22,14 +22,7 @@ def note(socket: Socket, event: Event, keep_all: bool = False) -> None:
         kept = [e for e in kept if is_remarkable(e)][-_REMARKABLE:]
         socket.dropped_events += len(middle) - len(kept)
         socket.timeline = timeline[:_HEAD] + kept + timeline[-_TAIL:]
-
-
-def latest(socket: Socket) -> list[Event]:
-    """The last calls of those that are kept, with none missing between them."""
-    timeline = socket.timeline
-    if not socket.dropped_events:
-        return timeline
-    return timeline[-(_TAIL if len(timeline) >= _HEAD + _TAIL else _with_line(timeline, _LAST)) :]
+        socket.unbroken_from = _HEAD + len(kept)
 
 
 def _with_line(timeline: list[Event], last: int) -> int:
@@ -64,6 +57,7 @@ def thin(socket: Socket) -> None:
     if len(timeline) > _FIRST + tail:
         socket.dropped_events += len(timeline) - _FIRST - tail
         socket.timeline = timeline[:_FIRST] + timeline[-tail:]
+        socket.unbroken_from = _FIRST
     slowest = socket.longest_turn
     for turn in (socket.turn, slowest):
         if turn is None or (turn is slowest and answer_time(turn) >= NOTABLE_NS):

@@ -7,7 +7,6 @@ import pytest
 from systrace.model import Analysis, Input, Received
 from systrace.pipeline import analyze
 from systrace.rules.pages import full_trace
-from systrace.streams.timeline import latest
 from tests.rules.http_job import blamed
 
 OPEN = (
@@ -62,7 +61,7 @@ def test_between_the_latest_calls_none_is_missing(closed: str) -> None:
     """Whether the middle was thinned as the connection went on, or at its close."""
     many = "".join(exchange(f"1.{n:04}", "LIST", f"+OK {n:04}") for n in range(200))
     (socket,) = analysed(OPEN + many + closed).evidence.sockets.values()
-    moved = [event for event in latest(socket) if isinstance(event, Received)]
+    moved = [event for event in socket.timeline[socket.unbroken_from :] if isinstance(event, Received)]
     shown = [int(event.payload()[0][0][4:8]) for event in moved]
     assert shown == list(range(200 - len(shown), 200))
     assert len(shown) >= 2

@@ -8,7 +8,6 @@ from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.kernel_word import Word
 from systrace.rules.case.stalls import Stall
 from systrace.rules.content.victims import is_last_word
-from systrace.streams.timeline import answer_time
 
 _OWN_LIMIT_NS = SECOND // 20
 _HUNG_NS = SECOND  # a wait cut off by the end of the log says nothing before a second has passed
@@ -145,7 +144,10 @@ def _longest_answered(socket: Socket) -> int:
     """The longest wait on a connection that bytes ended, in ns."""
     waits = (span for span in socket.waits if span.ended_by == "data" and span.direction == "r")
     lasted = [span.duration_ns or 0 for span in waits]
-    return max([answer_time(socket.longest_turn) if socket.longest_turn is not None else 0, *lasted])
+    turn = socket.longest_turn
+    if turn is not None and turn.first_answer_ns is not None and turn.request_end_ns is not None:
+        lasted.append(turn.first_answer_ns - turn.request_end_ns)
+    return max(lasted, default=0)
 
 
 def _only_reads(case: Case, stall: Stall) -> bool:

@@ -11,7 +11,6 @@ from systrace.messages.http import HttpResponse
 from systrace.model import Message, Process, Received, Socket, Transfer
 from systrace.rules.case.index import Case, once
 from systrace.rules.content.passed_on import passed_on
-from systrace.streams.timeline import latest
 
 
 @dataclass(slots=True)
@@ -129,7 +128,11 @@ def receiver(case: Case, socket: Socket, message: Message | None) -> Process | N
 def received_bytes(socket: Socket, limit: int = 1 << 16) -> tuple[bytes, bool]:
     """(what was received, up to the first hole; whether that is all); the bytes of the last calls where not all are kept."""
     whole = socket.dropped_events == 0
-    events = [e for e in latest(socket) if isinstance(e, Received) and e.record.errno is None and e.size]
+    events = [
+        e
+        for e in socket.timeline[socket.unbroken_from :]
+        if isinstance(e, Received) and e.record.errno is None and e.size
+    ]
     data = b""
     for event in events:
         if b"MSG_PEEK" in event.flags:
