@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from systrace.dataclass import dataclass
-from systrace.model import Message
+from systrace.model import Event, Message
 
 NO_KEYS = "no session keys"
 ALERTS = {
@@ -83,6 +83,22 @@ class TlsCertificate(Message):
 
 
 @dataclass(slots=True)
+class TlsExchange:
+    """The last request of a connection, and what came since, by the types, sizes and order of sealed records."""
+
+    asked: int = 0  # bytes; 0 where there was none, or the handshake is not in the log
+    request: Event | None = None
+    tickets: int = 0  # records since then that are session tickets, or may be
+    doubtful: bool = False  # one that may be, and is by itself
+    answered: bool = True  # something else came
+
+    @property
+    def open(self) -> bool:
+        """A request is out, and nothing came that could be its answer."""
+        return self.asked > 0 and not self.answered and not self.doubtful
+
+
+@dataclass(slots=True)
 class TlsRecords(Message):
     """All encrypted records of one direction, counted; comes when the direction ends."""
 
@@ -93,6 +109,7 @@ class TlsRecords(Message):
     in_record: tuple[int, int] | None = None  # (received, declared) of a last record that did not end
     opened: int = 0  # records that could be decrypted: what they carried are messages of their own
     sealed: str = ""  # why none could be
+    exchange: TlsExchange | None = None  # of both directions; it is one object, as it was at the end
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from typing import ClassVar
 from systrace.decoders import decoder, direction, times
 from systrace.decoders.buffer import StreamDecoder, span
 from systrace.decoders.parts.tls_certificate import first_certificate, subject
+from systrace.decoders.parts.tls_exchange import Exchange
 from systrace.decoders.parts.tls_hello import Hello, client_hello, cut_hello, server_hello
 from systrace.decoders.parts.tls_keys import KeyLog
 from systrace.decoders.parts.tls_plain import Decryption, Sealed
@@ -72,6 +73,7 @@ class Tls(StreamDecoder):
         super().__init__(socket)
         self._sides = (_Direction(), _Direction())  # server, client
         self._plain: Decryption | None = None
+        self._exchange = Exchange()
 
     @classmethod
     def identify(cls, client: bytes, server: bytes) -> int:
@@ -158,6 +160,7 @@ class Tls(StreamDecoder):
         """A hole hid a record's header: the next call may begin with one."""
         side, buffer = self._sides[from_client], self.client if from_client else self.server
         skipped = buffer.skip_call()
+        self._exchange.hole()
         side.unsynced = side.partial = True
         if self._plain is not None and side.encrypted:
             out += self._plain.skipped(from_client, skipped)
@@ -166,6 +169,7 @@ class Tls(StreamDecoder):
         """An encrypted record: nothing in it can be read, so it is skipped, even while it still comes."""
         side, buffer = self._sides[from_client], self.client if from_client else self.server
         event = buffer.here
+        self._exchange.record(from_client, kind, length, event)
         side.records += 1
         if kind == APPLICATION:
             side.application += length
@@ -270,6 +274,7 @@ class Tls(StreamDecoder):
             in_record=waiting,
             opened=self._plain.opened[from_client] if self._plain is not None else 0,
             sealed=self._plain.reason if self._plain is not None else NO_KEYS,
+            exchange=self._exchange.told,
         )
 
     # ----------------------------------------------------------------------------------------------------- handshake
@@ -308,6 +313,9 @@ class Tls(StreamDecoder):
     def _hello(self, from_client: bool, hello: Hello, last: Transfer | None, out: list[Message]) -> None:
         if self._plain is not None:
             self._plain.hello(hello)
+        self._exchange.hello = True
+        if not hello.client and not hello.cut:
+            self._exchange.old = hello.versions != ("1.3",)
         first = self._sides[from_client].first
         start, end = times(first, last)
         words = [hello.sni or "", ",".join(hello.versions), ",".join(hello.alpn)]

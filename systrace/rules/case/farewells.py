@@ -36,13 +36,14 @@ def work_on(socket: Socket) -> Sequence[Sent | Received]:
         event = moved[at]
         if isinstance(event, Received):
             continue
-        if not _is_farewell(event):
+        if not is_farewell(event):
             break
         end = at
     return moved[:end]
 
 
-def _is_farewell(event: Sent) -> bool:
+def is_farewell(event: Sent) -> bool:
+    """What this call sent is nothing but a farewell, as far as it is known."""
     if event.size > _LONGEST:
         return False
     said = b"".join(known for known, _ in event.payload())

@@ -9,6 +9,8 @@ from systrace.messages.dns import DnsMessage
 from systrace.model import Process, Socket
 from systrace.rules.case.index import SECOND, Case
 
+_REMEMBERED = 64  # look-ups that a message may belong to
+
 
 @dataclass(slots=True)
 class Lookup:
@@ -23,6 +25,7 @@ class Lookup:
     solved: bool = False
     start_ns: int | None = None
     end_ns: int | None = None
+    until_ns: int | None = None  # when it was given up for the next name, on one of these sockets
 
     @property
     def repeated(self) -> bool:
@@ -45,6 +48,9 @@ def lookups_of(case: Case) -> list[Lookup]:
             if message.is_response and not message.question:
                 continue
             lookup = Lookup(process, message.question.lower(), start_ns=message.start_ns)
+            for before in found[-_REMEMBERED:]:
+                if socket.uid in before.sockets and before.until_ns is None and _given_up(before, socket, message):
+                    before.until_ns = message.start_ns
             found.append(lookup)
         lookup.sockets[socket.uid] = socket
         lookup.names.add(message.question.lower())
@@ -58,9 +64,18 @@ def lookups_of(case: Case) -> list[Lookup]:
     return found
 
 
+def _given_up(lookup: Lookup, socket: Socket, message: DnsMessage) -> bool:
+    """The next name was asked for after a wait for this one; else both are outstanding, as those of c-ares are."""
+    asked, now = lookup.queries[-1].start_ns if lookup.queries else None, message.start_ns
+    if asked is None or now is None:
+        return False
+    ran_out = (w for w in socket.waits if w.timed_out and w.start_ns is not None and w.end_ns is not None)
+    return now - asked >= SECOND or any(asked <= (w.start_ns or 0) and (w.end_ns or 0) <= now for w in ran_out)
+
+
 def _of(found: list[Lookup], pid: int | None, message: DnsMessage) -> Lookup | None:
     """The look-up that a message belongs to; a new question after an address came is a look-up of its own."""
-    for lookup in reversed(found[-64:]):
+    for lookup in reversed(found[-_REMEMBERED:]):
         if (lookup.process.pid if lookup.process is not None else None) != pid or not _related(lookup, message):
             continue
         if lookup.solved and not message.is_response and message.socket not in lookup.sockets:

@@ -11,6 +11,7 @@ from systrace.messages.tls import TlsAlert
 from systrace.model import DETACHED, RESTARTED, UNFINISHED, Event, Fact, Process, Sent, Socket, Span
 from systrace.rules.case.datagrams import expects_answers
 from systrace.rules.case.index import SECOND, Case, once
+from systrace.rules.case.sealed import exchange_of, parted_after
 
 # strace prints a call up to the first thing that only the kernel's answer can tell, and waits; a log that ends just there
 # ends in a blocked call, not in the middle of anything. Elsewhere a cut says nothing.
@@ -113,7 +114,8 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
     if (not case.connected(socket) and socket.type != "dgram") or _failed_since(case, socket):
         return None
     process = case.process(socket)
-    span = case.last_wait(socket)
+    parted = parted_after(socket)
+    span = parted or case.last_wait(socket)
     if _went_on_unseen(case, socket, process, span):
         return None
     if span is None:
@@ -124,11 +126,18 @@ def stall_of(case: Case, socket: Socket) -> Stall | None:
     waited = _waited(case, socket, span, process)
     # Slices, each of which ran out, sum up to the limit.
     slices = span.timed_out and span.calls > 1 and span.limit_source != "SIGALRM"
-    events = [*(socket.turn.events[:1] if socket.turn is not None else []), *span.events]
+    sealed = exchange_of(socket)
+    asked = sealed.request if sealed.open else socket.turn.events[0] if socket.turn and socket.turn.events else None
+    events = [*([asked] if asked is not None else []), *span.events]
     if ended == "exit" or (ended.startswith("signal") and case.fate(process) != "ok"):
         events += exit_of(process)
+    phase = _phase(socket)
+    if parted is not None:
+        phase = "idle"  # the last turn is the farewell's
+    if sealed.open and case.fate(process) != "ok":  # else what was asked may have wanted no answer
+        phase = "answer"
     return Stall(
-        socket, process, _phase(socket), span.direction, ended, waited, waited if slices else span.limit_ns,
+        socket, process, phase, span.direction, ended, waited, waited if slices else span.limit_ns,
         span.limit_source, events, span, True, ended == "log end" and ends_in(case, span),
     )  # fmt: skip
 

@@ -6,7 +6,9 @@ from systrace.messages.http import HttpResponse
 from systrace.model import DETACHED, Endpoint, Message, Sent, Socket
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.kernel_word import Word
+from systrace.rules.case.sealed import is_sealed
 from systrace.rules.case.stalls import Stall
+from systrace.rules.content.said import said_by
 from systrace.rules.content.victims import is_last_word
 
 _OWN_LIMIT_NS = SECOND // 20
@@ -46,12 +48,18 @@ def gave_up_on_stream(case: Case, stall: Stall) -> bool:
 
 
 def died_of_limit(case: Case, stall: Stall) -> bool:
-    """A protocol that nobody decodes: what was awaited is unknown, but the limit on it was the last thing before the end."""
+    """A protocol that nobody decodes, or that TLS hides: what was awaited is unknown, but the limit on it was the last thing
+    before the end.
+    """
     socket, span, process = stall.socket, stall.span, stall.process
-    if stall.ended != "limit" or span is None or process is None or socket.app_protocol is not None or socket.messages:
+    if stall.ended != "limit" or span is None or process is None:
+        return False
+    if (socket.app_protocol is not None or socket.messages) and not is_sealed(socket):
         return False
     if case.fate(process) != "failed" or span.end_ns is None or process.end_ns is None:
         return False
+    if is_sealed(socket) and _in_event_loop(stall) and not said_by(case, process).timed_out:
+        return False  # whose timer ran out is not known: connections that are kept for later are watched, too
     return process.end_ns - span.end_ns < SECOND and is_last_word(case, process, span.end_ns, socket)
 
 

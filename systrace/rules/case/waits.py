@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from systrace.messages.replies import Request
 from systrace.model import Draft, Fact, Socket
 from systrace.rules.case.index import Case
+from systrace.rules.case.sealed import exchange_of, is_sealed
 from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
 from systrace.rules.case.unfinished import only_watched
 
@@ -67,11 +68,17 @@ def what(stall: Stall) -> str:
         return "data (what was said before the trace is not in the log)"
     if stall.phase == "greeting":
         return "the first word of the server (nothing had been sent either way)"
+    received = socket.turn.answer_bytes if socket.turn is not None else 0
+    if stall.phase == "middle" and is_sealed(socket):
+        return f"an answer, or the rest of one (TLS hides what the {received} bytes are that had come)"
     if stall.phase == "middle":
-        received = socket.turn.answer_bytes if socket.turn is not None else 0
         return f"the rest of an answer that had begun ({received} bytes had come)"
     if stall.phase == "idle":
         return "more data (the last answer was complete as far as can be seen)"
+    sealed = exchange_of(socket)
+    if sealed.open:
+        came = "nothing came but session tickets" if sealed.tickets else "not one byte came"
+        return f"the answer to its request of {sealed.asked} bytes within TLS ({came})"
     sent = socket.turn.request_bytes if socket.turn is not None else 0
     return f"the answer to its request of {sent} bytes (not one byte came)"
 

@@ -231,14 +231,15 @@ def server_error_reply(case: Case) -> Iterator[Draft]:
         repeated = "(?i)" + "|".join(re.escape(part[:30]) for part in (reply.text, reply.code) if len(part) > 2)
         events = [*(reply.request.events[:1] if reply.request is not None else []), *reply.events]
         finding = accusation(case, "server-error-reply", socket, events, who, repeated if agree else None)
-        finding.variant = f"{reply.protocol}-{reply.code}" if reply.code else reply.protocol
+        protocol = exchanges.spoken(case, socket, reply)
+        finding.variant = "-".join(part for part in (protocol, reply.code) if part)
         finding.confidence = "confirmed" if agree else "likely"
         asked = f" “{reply.request.summary}”" if reply.request is not None and reply.request.summary else ""
         code = "" if reply.text.startswith(reply.code) else f"{reply.code} "
         words = printable(f"{code}{reply.text}".encode("utf-8", "replace"), 200)
         finding.summary = (
-            f"{case.name_of(who.receiver)}: {case.label(socket)} refused{asked} "
-            f"({reply.protocol}): {words}; {effect(case, who, repeated)}."
+            f"{case.name_of(who.receiver)}: {case.label(socket)} refused{asked}"
+            f"{f' ({protocol})' if protocol else ''}: {words}; {effect(case, who, repeated)}."
         )
         yield _refusal(finding)
     yield from _grpc(case)

@@ -9,6 +9,8 @@ from systrace.messages.replies import Reply, Request
 from systrace.messages.tls import NotTls, TlsAlert, TlsHello, TlsRecords
 from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.case.index import Case
+from systrace.rules.case.stalls import stall_of
+from systrace.rules.case.unfinished import given_up_by
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import ended_at, last_received
 from systrace.rules.content.exchanges import first_and_last, soon_after, victim_of
@@ -68,7 +70,8 @@ def tls_error(case: Case) -> Iterator[Draft]:
         `client-alert`, `rejected`, `refused` (a database that has no TLS).
     Why it matters: no data was exchanged at all; a retry brings the same.
     What proves it: the alert's two bytes in clear, or the words of the TLS library.
-    Not this: close_notify; plain text on the TLS port (protocol-mismatch); a hello that nobody answered (read-timeout).
+    Not this: close_notify; plain text on the TLS port (protocol-mismatch); a peer that was silent until the program's own
+        limit, during the handshake or after it (read-timeout).
     What to do: `openssl s_client -connect HOST:PORT -servername HOST`; update the CA bundle; never turn verification
         off.
     Source: RFC 8446 6.2
@@ -106,6 +109,8 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Draft]:
     who = victim(case, case.process(socket), case.ended(last))
     if who is None or not any(isinstance(m, TlsHello) and not m.client for m in socket.messages):
         return
+    if who.said.timed_out or _waited_in_vain(case, socket):
+        return
     soon = soon_after(case, socket, who, case.ended(last))
     words = who.said.fitting(_TLS_WORDS) if soon else None
     by_exit = who.process.exit_code in _TLS_EXITS.get(who.process.command, ())
@@ -115,6 +120,12 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Draft]:
     why = "alerts are encrypted in this version"
     events = [*first_and_last(socket), last]
     yield _failed(case, socket, who, events, words, "rejected", f"{told} ({why})")
+
+
+def _waited_in_vain(case: Case, socket: Socket) -> bool:
+    """The peer was silent until the program gave up: nobody refused anybody."""
+    stall = stall_of(case, socket)
+    return stall is not None and stall.direction == "r" and bool(given_up_by(case, stall))
 
 
 def _asked_nothing(socket: Socket) -> bool:

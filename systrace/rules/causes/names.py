@@ -75,17 +75,31 @@ def _server(sockets: list[Socket]) -> Socket:
     return next((s for s in sockets if s.peer is not None), sockets[0])
 
 
-def _evidence(sockets: list[Socket]) -> list[Event]:
+def _evidence(lookup: Lookup, sockets: list[Socket]) -> list[Event]:
     events: list[Event] = []
     for socket in sockets[:4]:
-        moved = [e for e in socket.timeline if isinstance(e, Sent | Received)]
-        events += moved[:1] + moved[-1:] + [e for wait in socket.waits[:2] for e in wait.events[-1:]]
+        moved = [e for e in socket.timeline if isinstance(e, Sent | Received) and _within(lookup, e.record.time_ns)]
+        waits = [wait for wait in socket.waits if _within(lookup, wait.start_ns)]
+        events += moved[:1] + moved[-1:] + [e for wait in waits[:2] for e in wait.events[-1:]]
         events += [f.event for f in socket.faults[:1]]
         if socket.error_ready is not None:
             events.append(socket.error_ready)
         if not moved:
             events += socket.timeline[:2]
     return events
+
+
+def _within(lookup: Lookup, time_ns: int | None) -> bool:
+    """Before the next name was asked for on the same socket, and not before this one was."""
+    until = lookup.until_ns
+    return time_ns is None or until is None or (lookup.start_ns or 0) <= time_ns < until
+
+
+def _did_without(case: Case, lookups: list[Lookup], lookup: Lookup) -> bool:
+    """The program ended well, and names that it asked for later were answered: it got over this one."""
+    later = lookups[lookups.index(lookup) + 1 :]
+    fates = {case.fate(lookup.process), case.job_fate(lookup.process)}
+    return fates == {"ok"} and any(look.answers and look.process is lookup.process for look in later)
 
 
 def _later_solved(lookups: list[Lookup], failed: Lookup) -> bool:
@@ -95,9 +109,11 @@ def _later_solved(lookups: list[Lookup], failed: Lookup) -> bool:
 
 def _finding(case: Case, cause: str, lookup: Lookup, sockets: list[Socket]) -> Draft:
     server = _server(sockets)
-    finding = case.finding(cause, server, _evidence(sockets), lookup.process, severity="fatal")
+    finding = case.finding(cause, server, _evidence(lookup, sockets), lookup.process, severity="fatal")
     ends = [s.closed_ns for s in sockets if s.closed_ns is not None] + [lookup.end_ns or 0]
-    waits = [w.end_ns for s in sockets for w in s.waits if w.end_ns is not None]
+    if lookup.until_ns is not None:
+        ends = [lookup.until_ns]
+    waits = [w.end_ns for s in sockets for w in s.waits if w.end_ns is not None and _within(lookup, w.start_ns)]
     finding.end_ns = max(ends + waits) or finding.end_ns
     if lookup.start_ns is not None and finding.end_ns is not None and case.has_clock:
         finding.duration_ns = finding.end_ns - lookup.start_ns
@@ -136,6 +152,8 @@ def dns_timeout(case: Case) -> Iterator[Draft]:
         finding = _unanswered(case, lookup, sockets)
         if finding is not None:
             finding.recovered = "retry" if _later_solved(lookups, lookup) else ""
+            if _did_without(case, lookups, lookup):
+                finding.severity = "warning"
             yield finding
     for process, sockets in _asked_without_answer(case):
         finding = _unanswered(case, Lookup(process, ""), sockets) if not _closed(sockets) else None
@@ -145,14 +163,16 @@ def dns_timeout(case: Case) -> Iterator[Draft]:
 
 def _unanswered(case: Case, lookup: Lookup, sockets: list[Socket]) -> Draft | None:
     finding = _finding(case, "dns-timeout", lookup, sockets)
-    timed_out = any(wait.timed_out for socket in sockets for wait in socket.waits)
+    waits = (wait for socket in sockets for wait in socket.waits if _within(lookup, wait.start_ns))
+    timed_out = any(wait.timed_out for wait in waits)
     if not timed_out and _may_be_answered(case, lookup, sockets, finding.duration_ns or 0):
         return None
     finding.confidence = "confirmed" if timed_out else "likely" if case.shows(READS) else "possible"
-    tries = max(len(lookup.queries), sum(s.sent.calls for s in sockets))
+    tries = len(lookup.queries) or sum(s.sent.calls for s in sockets)
+    often = "once" if tries == 1 else f"{tries} times"
     within = f" within {seconds(finding.duration_ns)}" if finding.duration_ns else ""
     finding.summary = (
-        f"{case.name_of(lookup.process)} asked for {lookup.stem or 'a name'} {tries} times, and {_servers(sockets)} did not "
+        f"{case.name_of(lookup.process)} asked for {lookup.stem or 'a name'} {often}, and {_servers(sockets)} did not "
         f"answer{within}."
     )
     finding.causes = [

@@ -12,6 +12,7 @@ from systrace.rules.advice.remedies import advise_local, lost_on_path, on_this_h
 from systrace.rules.case.elsewhere import answer_lost, blames_server
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.kernel_word import heed, loss_on, word_on
+from systrace.rules.case.sealed import is_sealed
 from systrace.rules.case.stalls import Stall
 from systrace.rules.case.unfinished import (
     died_of_limit,
@@ -51,7 +52,7 @@ def read_timeout(case: Case) -> Iterator[Draft]:
     Why it matters: the network reported no error; the limit is the program's, the slowness is the other side's or the
         path's.
     What proves it: the wait's result `= 0 (Timeout)`, EAGAIN after the limit on a blocking socket, or SIGALRM in the
-        wait; no byte since.
+        wait; no byte since. Within TLS: no record but session tickets (two of one size, at once); else it is likely.
     Not this: poll ticks after which the data came; a keep-alive connection that idles without an open request.
     What to do: find out what the server did in that time; raise this one limit, by its name, only where the answer may
         rightly take that long.
@@ -59,7 +60,8 @@ def read_timeout(case: Case) -> Iterator[Draft]:
     """
     yield from looked(case, "read-timeout")
     for stall in stalls(case, "r"):
-        if stall.phase == "idle" and (gave_up_on_stream(case, stall) or died_of_limit(case, stall)):
+        guessed = stall.phase == "idle" and (gave_up_on_stream(case, stall) or died_of_limit(case, stall))
+        if guessed:
             stall.phase = "middle"
         if stall.phase == "idle" or is_slow_transfer(case, stall.socket):
             continue
@@ -73,6 +75,8 @@ def read_timeout(case: Case) -> Iterator[Draft]:
             finding.confidence = "likely" if stall.seen else "possible"
         else:
             finding.confidence, how = "confirmed", f", as set by the program ({stall.limit_source})"
+        if guessed and is_sealed(stall.socket):
+            finding.confidence = "likely"
         if by == "limit":
             note = client_note(case, stall.process, stall.socket, limit, "read")
         finding.summary = (

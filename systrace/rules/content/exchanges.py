@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 
 from systrace.messages.framing import LAYOUTS, SANE, Layout
-from systrace.messages.mismatch import Mismatch
+from systrace.messages.mismatch import USUAL_PORTS, Mismatch
 from systrace.messages.replies import FtpReply, Reply, Request, ServerError, Unit
 from systrace.model import Draft, Endpoint, Event, Message, Received, Socket, Step
 from systrace.rules.case.farewells import work_on
@@ -22,6 +22,8 @@ SHORT_WORDS = (
     r"(?i)\bEOF|end of file|short|incomplete|premature|unexpected(?:ly)?|expected \d+|got \d+|bytes"
     r"|closed|lost connection|truncat"
 )
+_ALIKE = ("ftp", "smtp")  # servers of both send codes, and begin
+_SCHEME = re.compile(r"\b(ftp|smtp)s?://")
 _BYE = ("221", "QUIT", "BYE", "goodbye")
 
 
@@ -101,6 +103,18 @@ def last_error(case: Case, socket: Socket) -> tuple[ServerError, Victim, bool] |
         if agree or (not went_on and soon_after(case, socket, who, ended_at(case, reply))):
             return reply, who, agree
     return None
+
+
+def spoken(case: Case, socket: Socket, reply: Reply) -> str:
+    """The protocol of a reply. A 421 in place of a greeting is FTP's as well as SMTP's (RFC 959 4.2, RFC 5321 4.2): the port
+    tells, or the URL on the command line; else nobody knows, and it is "".
+    """
+    asked = [m for m in socket.messages if isinstance(m, Request) and m.verb not in _BYE]
+    if reply.protocol not in _ALIKE or reply.code != "421" or asked or re.match(r"4\.\d+\.\d", reply.text):
+        return reply.protocol
+    port, process = socket.peer.port if socket.peer is not None else 0, case.process(socket)
+    scheme = _SCHEME.search(" ".join(process.argv)) if process is not None else None
+    return next((name for name in _ALIKE if port in USUAL_PORTS[name]), scheme[1] if scheme is not None else "")
 
 
 def _counts(refused: Reply, later: Reply) -> bool:

@@ -12,6 +12,7 @@ from systrace.messages.tls import TlsAlert
 from systrace.model import Draft, Event, Process, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.content.answers import Answer, answers
+from systrace.rules.content.exchanges import spoken
 from systrace.rules.content.http_defects import truncated
 from systrace.rules.content.said import own_words
 
@@ -118,9 +119,10 @@ def refused_connections(case: Case) -> Iterator[Draft]:
         only_refusals = unminded(case, process) and all(_refuses(reply) for reply in replies)
         if not only_refusals and (later or not step_failed):
             continue
-        said = f"{case.label(socket)} refused ({replies[-1].protocol}): {replies[-1].summary}"
+        protocol = spoken(case, socket, replies[-1])
+        said = f"{case.label(socket)} refused{f' ({protocol})' if protocol else ''}: {replies[-1].summary}"
         finding = let_pass(case, "server-error-reply", socket, list(replies[-1].events), process, said)
-        finding.variant = replies[-1].protocol
+        finding.variant = protocol
         yield finding
 
 

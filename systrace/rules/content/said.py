@@ -43,6 +43,10 @@ TRANSPORT_WORDS = (
 )
 
 
+# A limit that ran out, as programs say it; not a setting of that name (`timeout=10` in a line of a traceback).
+_TIMED_OUT = re.compile(r"(?i)(?<!-)time[ds]?[ -]?out(?![=(: ]+\d)|deadline exceeded")
+
+
 @dataclass(slots=True)
 class Said:
     """What a process and those above it wrote: error channel, log files, standard output but for the data itself."""
@@ -59,6 +63,11 @@ class Said:
     def fitting(self, pattern: str) -> str | None:
         """The pattern, where the words fit it."""
         return pattern if self.has(pattern) else None
+
+    @property
+    def timed_out(self) -> bool:
+        """Its last words are that a limit ran out."""
+        return _TIMED_OUT.search(self.line()) is not None
 
     def without(self, others: frozenset[str], own: frozenset[str]) -> Said:
         """The same without lines that name others (`host`, `host:port`) and none of its own: they are not of this peer."""

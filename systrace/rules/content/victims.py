@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from systrace.calls import OPENS
 from systrace.dataclass import dataclass
-from systrace.model import Event, FileOpened, Process, Socket
+from systrace.model import Endpoint, Event, FileOpened, Process, Socket
 from systrace.rules.case.datagrams import expects_answers
 from systrace.rules.case.farewells import work_on
 from systrace.rules.case.files import only_into_files, sources
@@ -229,15 +229,25 @@ def is_last_word(case: Case, process: Process | None, at: int, socket: Socket) -
     return all(when <= at or uid == socket.uid for uid, when in _activity(case).get(process.pid, ()))
 
 
+def _served(case: Case) -> set[tuple[int | None, Endpoint | None]]:
+    """(process, address) of what the processes of the job listen on and have accepted."""
+    served = (s for s in case.evidence.sockets.values() if s.role in ("listener", "server") and s.local is not None)
+    return {(holder.pid, s.local) for s in served for holder in s.holders}
+
+
 @once
 def _activity(case: Case) -> dict[int, list[tuple[str, int]]]:
-    """(socket, its last work, failure or attempt) of every process; left out are resolvers, and datagrams that nobody
-    waits to be answered: none are when one is only connected (RFC 6724: so is looked which addresses have a route).
+    """(socket, its last work, failure or attempt) of every process; left out are resolvers, datagrams that nobody waits to
+    be answered: none are when one is only connected (RFC 6724: so is looked which addresses have a route), and connections
+    to a port of its own, by which threads wake their event loop where there is no socketpair(2).
     """
+    served = _served(case)
     found: dict[int, list[tuple[str, int]]] = {}
     for socket in case.clients:
         process = case.process(socket)
         if not socket.is_network or process is None or case.is_dns(socket) or not expects_answers(socket):
+            continue
+        if (process.pid, socket.peer) in served:
             continue
         moved: Sequence[Event] = work_on(socket) or socket.timeline[:1]
         times = [case.ended(event) for event in moved[-1:]]

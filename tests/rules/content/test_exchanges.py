@@ -102,3 +102,25 @@ def test_a_wait_for_what_the_wrong_peer_can_not_say() -> None:
         came(1.3, "220 mx.example ESMTP Postfix\\r\\n", 30), "9 6.0 +++ killed by SIGTERM +++", left(8, 6.1, 124),
     )  # fmt: skip
     assert analysis.verdict.cause == "protocol-mismatch"
+
+
+@pytest.mark.parametrize(
+    ("port", "command", "text", "variant"),
+    [
+        (27, '"curl", "smtp://mail.example:27"', "421 too busy", "smtp-421"),
+        (27, '"curl", "-T", "-", "ftp://files.example:27"', "421 too busy", "ftp-421"),
+        (25, '"notify"', "421 too busy", "smtp-421"),
+        (21, '"notify"', "421 too busy", "ftp-421"),
+        (27, '"notify"', "421 4.3.2 too busy", "smtp-421"),
+        (27, '"notify"', "421 too busy", "421"),
+    ],
+)
+def test_a_421_in_place_of_a_greeting_is_of_two_protocols(port: int, command: str, text: str, variant: str) -> None:
+    """FTP and SMTP both say so; the port or the command line tells which, or nothing does."""
+    analysis = judged(
+        f'9 1.0 execve("/usr/bin/x", [{command}], 0x7ffc) = 0 <0.001>',
+        connect(9, 1.1, port=port), came(1.3, f"{text}\\r\\n", len(text) + 2), left(9, 1.5, 8),
+    )  # fmt: skip
+    (finding,) = blamed(analysis)
+    assert (finding.cause, finding.variant) == ("server-error-reply", variant)
+    assert f"refused{f' ({variant[:-4]})' if variant != '421' else ''}: 421" in finding.summary

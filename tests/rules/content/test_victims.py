@@ -122,3 +122,29 @@ def test_a_file_that_cannot_be_opened_is_no_fault_of_the_answer() -> None:
     sound = [connect(9, 1.3), ask(9, 1.4, "/csv"), got(9, 1.5, "200 OK", "id;name\\n1;a\\n", more=fields)]
     assert not blamed(judged(*sound, trace, wrote(9, 1.7, own), left(9, 1.9, 1)))
     assert blamed(judged(*sound, trace, left(9, 1.9, 1)))
+
+
+_OWN = 'sa_family=AF_INET, sin_port=htons(40001), sin_addr=inet_addr("127.0.0.1")'
+_OTHER = 'sa_family=AF_INET, sin_port=htons(40002), sin_addr=inet_addr("127.0.0.1")'
+
+
+def test_a_thread_that_wakes_its_loop_has_not_gone_on_to_another_peer() -> None:
+    """Where there is no socketpair(2), event loops connect to a port of their own. AMQP 0-9-1 4.2.2: a server that does not
+    speak the client's version answers with a protocol header of its own, and closes.
+    """
+    wake = '9 {} sendto(5, "X", 1, 0, NULL, 0) = 1 <0.001>'
+    refused = [
+        connect(9, 1.3, port=5672), '9 1.4 sendto(3, "AMQP\\0\\0\\t\\1", 8, 0, NULL, 0) = 8 <0.001>',
+        '9 1.5 recvfrom(3, "AMQP\\0\\0\\t\\1", 4096, 0, NULL, NULL) = 8 <0.001>',
+        '9 1.51 recvfrom(3, "", 4096, 0, NULL, NULL) = 0 <0.001>',
+    ]  # fmt: skip
+    end = ["9 1.7 close(3) = 0 <0.001>", wrote(9, 1.8, "IncompatibleProtocolError"), left(9, 1.9, 1)]
+    own = [
+        "9 1.0 socket(AF_INET, SOCK_STREAM, IPPROTO_IP) = 4 <0.001>", f"9 1.01 bind(4, {{{_OWN}}}, 16) = 0 <0.001>",
+        "9 1.02 listen(4, 128) = 0 <0.001>", f"9 1.1 connect(5, {{{_OWN}}}, 16) = 0 <0.001>",
+        f"9 1.12 accept4(4, {{{_OTHER}}}, [16], SOCK_CLOEXEC) = 6 <0.001>", "9 1.2 close(4) = 0 <0.001>",
+    ]  # fmt: skip
+    (finding,) = blamed(judged(*own, *refused, wake.format(1.6), *end))
+    assert (finding.cause, finding.variant, finding.peer) == ("server-error-reply", "amqp-version", "192.0.2.7:5672")
+    elsewhere = judged(connect(9, 1.1, fd=5, address="192.0.2.8", port=7000), *refused, wake.format(1.6), *end)
+    assert "192.0.2.7:5672" not in {finding.peer for finding in blamed(elsewhere)}
