@@ -142,7 +142,8 @@ def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
     fate, job_fate = case.fate(process), case.job_fate(process)
     if _ended_on_purpose(case, process) or (RULES[finding.cause].of_connect and _scans(case, socket)):
         return "purpose"
-    other_end = "ok" in (fate, job_fate) or _failed_of_a_file(case, finding, process)
+    well = fate == "ok" and not case.perhaps_thread(process)
+    other_end = well or job_fate == "ok" or _failed_of_a_file(case, finding, process)
     if other_end and _went_on(case, finding, socket, process):
         return "survived"
     all_well = fate == job_fate == "ok"
