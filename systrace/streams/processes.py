@@ -128,11 +128,22 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
         if timer is not None:
             span.limit_ns = timer[1]
             span.events = [timer[2], *span.events]
+    if of_timer and not ticks:
+        _ends_other_wait(task, event, timer[1] if timer is not None else None)
     if timer is None and of_timer and not ticks:
         task.process.signals = grown(task.process.signals, event)
     elif not of_timer and event.signal not in _IDLE_SIGNALS and len(task.process.signals) < 32:
         task.process.signals = grown(task.process.signals, event)
         _sent_by(books, task, event)
+
+
+def _ends_other_wait(task: Task, signal: Event, limit_ns: int | None) -> None:
+    """The program's own timer broke off a wait that is no socket's, for a lock or the other end of a FIFO."""
+    span, came = task.process.spans[-1] if task.process.spans else None, signal.record.time_ns
+    if span is None or span.tid != task.tid or span.ended_by != "signal" or span.end_ns is None or came is None:
+        return
+    if came - span.end_ns < SHORT_NS:
+        span.timed_out, span.limit_ns = True, limit_ns
 
 
 def _broken_off(span: Span, signal: Event) -> bool:

@@ -8,7 +8,7 @@ from systrace.messages.replies import Request
 from systrace.model import Draft, Fact, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
-from systrace.rules.case.unfinished import only_watched
+from systrace.rules.case.unfinished import awaits_end, only_watched
 
 _PINGS = ("PING", "PINGREQ")
 
@@ -70,6 +70,8 @@ def what(stall: Stall) -> str:
     if stall.phase == "middle":
         received = socket.turn.answer_bytes if socket.turn is not None else 0
         return f"the rest of an answer that had begun ({received} bytes had come)"
+    if stall.phase == "idle" and awaits_end(stall):
+        return "the end of the connection, which it had asked for (the answer is complete),"
     if stall.phase == "idle":
         return "more data (the last answer was complete as far as can be seen)"
     sent = socket.turn.request_bytes if socket.turn is not None else 0

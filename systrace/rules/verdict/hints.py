@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 from systrace.model import Process
 from systrace.rules.case.index import Case
+from systrace.rules.case.local_waits import broken_off, told
 from systrace.words import payload, seconds
 
 
 def hints(case: Case, root: Process) -> str:
     """Sentences for the end of a verdict, each with a blank before it."""
-    return "".join(f" {sentence}" for sentence in (*_broken_waits(case), *_last_words(case, root)))
+    return "".join(f" {sentence}" for sentence in (*_broken_waits(case), *_local_waits(case), *_last_words(case, root)))
 
 
 def _broken_waits(case: Case) -> Iterator[str]:
@@ -24,6 +25,13 @@ def _broken_waits(case: Case) -> Iterator[str]:
                 "and it did not wait again."
             )
             return
+
+
+def _local_waits(case: Case) -> Iterator[str]:
+    """The longest wait for a lock, a file or input that whoever stopped the process put an end to."""
+    process, span = max(broken_off(case), key=lambda each: each[1].duration_ns or 0, default=(None, None))
+    if process is not None and span is not None:
+        yield f"{case.name_of(process)}: {told(case, process, span)}."
 
 
 def _last_words(case: Case, root: Process) -> Iterator[str]:
