@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from systrace.model import Process, Span
+from systrace.model import Accepted, Event, Process, Span, Transfer, Waited
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.words import seconds
 
@@ -33,6 +33,15 @@ def waited_for(span: Span) -> str:
     """`it waited for a file lock (/run/lock/job)`."""
     words = WAITS.get(span.kind, ("what it waited for is not in the log", UNDONE))[0]
     return f"{words} ({span.detail})" if span.detail and span.kind in _WITH_DETAIL else words
+
+
+def descriptors_of(event: Event) -> str:
+    """The numbers that a call waits on: `3`, `4, 5`; "" where it names none."""
+    if isinstance(event, Transfer | Accepted):
+        return str(event.fd)
+    if isinstance(event, Waited):
+        return ", ".join(str(fd) for fd, _want in event.fds[:4]) or (str(event.epoll_fd) if event.epoll_fd >= 0 else "")
+    return ""
 
 
 @once

@@ -70,7 +70,7 @@ def what(stall: Stall) -> str:
     if stall.phase == "middle":
         received = socket.turn.answer_bytes if socket.turn is not None else 0
         return f"the rest of an answer that had begun ({received} bytes had come)"
-    if stall.phase == "idle" and awaits_end(stall):
+    if stall.phase == "idle" and awaits_end(stall.socket, stall.span):
         return "the end of the connection, which it had asked for (the answer is complete),"
     if stall.phase == "idle":
         return "more data (the last answer was complete as far as can be seen)"

@@ -52,6 +52,20 @@ def test_a_tick_after_which_the_lock_came_is_no_failure() -> None:
     assert locked(ALARM, got, "9 7.3 +++ exited with 0 +++", status=0).verdict.outcome == "healthy"
 
 
+@pytest.mark.parametrize(("slices", "cause"), [(1, "inconclusive"), (4, "hung-read")])
+def test_an_idle_wait_with_a_limit_that_strace_left_will_end(slices: int, cause: str) -> None:
+    """One call has a limit of its own; that of a slice is none of the whole."""
+    ask = '"GET / HTTP/1.1\\r\\nHost: a\\r\\nConnection: close\\r\\n\\r\\n", 46, 0, NULL, 0) = 46 <0.001>'
+    got = '"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok", 4096, 0, NULL, NULL) = 40 <0.001>'
+    waits = [f"9 {n + 2}.0 poll([{{fd=3, events=POLLIN}}], 1, 1000) = 0 (Timeout) <1.0>" for n in range(slices - 1)]
+    verdict = judged(
+        f"9 1.0 socket({STREAM}) = 3 <0.0001>", f"9 1.1 connect(3, {TO % (80, 7)}) = 0 <0.0001>",
+        f"9 1.2 sendto(3, {ask}", f"9 1.3 recvfrom(3, {got}", *waits,
+        f"9 {slices + 1}.1 poll([{{fd=3, events=POLLIN}}], 1, 1000 <detached ...>",
+    ).verdict  # fmt: skip
+    assert verdict.cause == cause
+
+
 @pytest.mark.parametrize(("option", "cause"), [("close", "hung-read"), ("keep-alive", "inconclusive")])
 def test_an_end_that_was_asked_for_is_owed(option: str, cause: str) -> None:
     """The answer is whole, and the server was asked to close (RFC 9112 9.6); a kept connection stays silent by right."""
