@@ -64,9 +64,11 @@ class Rule:
         return self.check.__doc__ or ""
 
     def hangs(self, finding: Draft, fate: str) -> bool:
-        """Whether a finding says that the job hung; `fate` is that of its process (see `Case.fate`)."""
+        """Whether a finding says that the job hung; `fate` is that of its process (see `Case.fate`): whoever leaves by itself,
+        and says that it failed, has given up.
+        """
         if self.hung is None:
-            return self.endless and finding.variant not in self.ends
+            return self.endless and finding.variant not in self.ends and fate != "failed"
         return finding.variant in self.hung and (self.endless or fate == "open")
 
 

@@ -87,6 +87,7 @@ def add_span(books: Books, task: Task, event: Event, kind: str, limit_ns: int | 
     if before is not None and before.ended_by == "signal" and _goes_on(before, record):
         before.events, before.end_ns, before.ended_by = [before.events[0], event], end, ended_by
         before.calls += 1
+        before.timed_out = False  # it was a tick
         return
     span = Span(
         task.tid, task.process.pid, kind, record.time_ns, end, limit_ns, record.syscall, False, [event],

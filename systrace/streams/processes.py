@@ -6,16 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from systrace import model
-from systrace.model import Event, Process
+from systrace.model import Event, Process, Sent, Span
 from systrace.observations import Observation
 from systrace.streams.books import Books
 from systrace.streams.descriptors import Table
 from systrace.streams.forgetting import ended
 from systrace.streams.growing import grown
 from systrace.streams.readings import adopt_reading
+from systrace.streams.short import is_short
 from systrace.streams.snapshots import adopt_snapshot, nanoseconds
 from systrace.streams.sockets import release
 from systrace.streams.tasks import Task
+from systrace.streams.waits import SHORT_NS
 
 _IDLE_SIGNALS = frozenset(("SIGWINCH", "SIGCHLD", "SIGURG", "SIGIO"))
 _ALARM_NS = 900_000_000  # alarm(2) counts whole seconds; what ends a wait sooner may be any timer
@@ -115,9 +117,9 @@ def reaped(books: Books, task: Task, event: model.Reaped) -> None:
 def signalled(books: Books, task: Task, event: model.Signalled) -> None:
     of_timer = event.signal == "SIGALRM" or (event.code == "SI_TIMER" and event.signal not in _TICKS)
     timer = books.timers.get(task.process.pid) if of_timer else None
-    ticks = _ticks(task) if timer is None else timer[2].periodic  # a profiler's tick ends no wait on purpose
+    ticks = _ticks(task, event) if timer is None else timer[2].periodic  # a profiler's tick ends no wait on purpose
     for span in task.last_wait:
-        if not span.events[-1].record.interrupted:
+        if not _broken_off(span, event):
             continue
         if not of_timer or ticks:
             span.broken_by = event.signal if event.code != "SI_TKILL" else ""  # threads of a runtime, among themselves
@@ -126,6 +128,8 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
         if timer is not None:
             span.limit_ns = timer[1]
             span.events = [timer[2], *span.events]
+    if of_timer and not ticks:
+        _ends_other_wait(task, event, timer[1] if timer is not None else None)
     if timer is None and of_timer and not ticks:
         task.process.signals = grown(task.process.signals, event)
     elif not of_timer and event.signal not in _IDLE_SIGNALS and len(task.process.signals) < 32:
@@ -133,9 +137,27 @@ def signalled(books: Books, task: Task, event: model.Signalled) -> None:
         _sent_by(books, task, event)
 
 
-def _ticks(task: Task) -> bool:
+def _ends_other_wait(task: Task, signal: Event, limit_ns: int | None) -> None:
+    """The program's own timer broke off a wait that is no socket's, for a lock or the other end of a FIFO."""
+    span, came = task.process.spans[-1] if task.process.spans else None, signal.record.time_ns
+    if span is None or span.tid != task.tid or span.ended_by != "signal" or span.end_ns is None or came is None:
+        return
+    if came - span.end_ns < SHORT_NS:
+        span.timed_out, span.limit_ns = True, limit_ns
+
+
+def _broken_off(span: Span, signal: Event) -> bool:
+    """The signal ended the call: without a result, or, where it had sent a part, with that (send(2), signal(7))."""
+    call = span.events[-1]
+    ended, came = call.record.end_ns, signal.record.time_ns
+    if type(call) is not Sent or ended is None or came is None:
+        return call.record.interrupted
+    return call.record.interrupted or (is_short(call) and came - ended < SHORT_NS)
+
+
+def _ticks(task: Task, signal: Event) -> bool:
     """Whether a timer that the log does not show ended the thread's wait sooner than alarm(2) can."""
-    waited = [span.events[-1].record.duration_ns for span in task.last_wait if span.events[-1].record.interrupted]
+    waited = [span.events[-1].record.duration_ns for span in task.last_wait if _broken_off(span, signal)]
     return any(each is not None and each < _ALARM_NS for each in waited)
 
 

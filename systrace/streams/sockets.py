@@ -107,7 +107,9 @@ def file_opened(books: Books, task: Task, event: model.FileOpened) -> None:
             files.add(event.path)
         else:
             task.process.opened_files = {event.path}
-    if event.record.pending:  # a FIFO that nobody else opens, a file system that does not answer
+    if (
+        event.record.pending or event.record.interrupted
+    ):  # a FIFO that nobody else opens, a file system that does not answer
         add_span(books, task, event, "file", None, event.path)
     if event.fd < 0:
         _no_descriptor(task, event)

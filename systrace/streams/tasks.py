@@ -139,7 +139,7 @@ class Tasks:
         for number, description in table.fds.items():
             if number not in other.table.fds:
                 other.table.fds[number] = description
-        for each in [one for one in self.by_tid.values() if one.process is gone]:
+        for each in [one for one in dict.fromkeys(self.by_tid.values()) if one.process is gone]:
             if each.alive:
                 other.table.users += 1
                 process.threads.add(each.tid)
@@ -152,9 +152,9 @@ class Tasks:
                 child.parent = process.pid
 
     def rename(self, tid: int) -> bool:
-        """The first process, unnamed so far, is `tid`: whether there was one."""
-        task = self.by_tid.pop(0, None) if tid not in self.by_tid else None
-        if task is None:
+        """The first process, unnamed so far, is `tid`: whether there was one. Its unnamed calls may have yet to end."""
+        task = self.by_tid.get(0) if tid not in self.by_tid else None
+        if task is None or task.tid:
             return False
         task.tid = tid
         self.by_tid[tid] = task

@@ -182,7 +182,9 @@ def _waited_for_room(socket: Socket, task: Task, event: Sent | Received, duratio
     """A transfer that took long was a wait. Did it end with no more room, when its limit or a signal let it return?"""
     full = type(event) is Sent and is_short(event)
     limit = _limit_of(socket, event)
-    _wait_in(socket, task, event, limit, timed_out=full and limit is not None and duration_ns >= limit)
+    span = _wait_in(socket, task, event, limit, timed_out=full and limit is not None and duration_ns >= limit)
+    if full:
+        task.last_wait = [span]  # a signal that comes now is what let it return (signal(7))
     return full
 
 

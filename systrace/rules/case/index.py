@@ -7,7 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from systrace.calls import OPENS
+from systrace.calls import FORKS, OPENS
 from systrace.keepalive import KEEPALIVE_IDLE_S
 from systrace.model import Draft, Endpoint, Event, Evidence, Fault, Process, Socket, Span
 from systrace.rules.case.visibility import network_only, only_failures, stops_early, the_job
@@ -52,6 +52,7 @@ class Case:
         self.agents: dict[int, list[str]] | None = None  # User-Agents by process: filled by `clients`
         self._ends = {p.pid: p for p in evidence.processes.values()}
         self.sees_parents = any(p.parent is not None for p in evidence.processes.values())
+        self._perhaps_threads = self._who_may_be_threads()
 
     def shows(self, calls: frozenset[str]) -> bool:
         """Whether calls of this kind are recorded, so that none on a socket means that none was made there: one of them is in
@@ -113,6 +114,20 @@ class Case:
         if process.exit_code is None:
             return "open"
         return "failed" if process.exit_code else "ok"
+
+    def perhaps_thread(self, process: Process | None) -> bool:
+        """Its status of 0 says nothing of the job, which failed: it may be a thread of it that left by itself."""
+        return process is not None and process.pid in self._perhaps_threads
+
+    def _who_may_be_threads(self) -> frozenset[int]:
+        """In a log without forks a thread looks like a process of its own, and one that leaves by itself does so with 0
+        (pthread_exit(3)), whatever becomes of the job. A child is told to its parent (SIGCHLD, wait4), a thread never is.
+        """
+        job = self.job()
+        if job is None or self.shows(FORKS) or self.fate(job) != "failed":
+            return frozenset()
+        others = (p for p in self.evidence.processes.values() if p is not job and p.parent is None)
+        return frozenset(p.pid for p in others if p.exit_code == 0)
 
     def death_signal(self, process: Process) -> str | None:
         """The signal that ended it: directly, or through a handler that made it exit with an error soon after."""

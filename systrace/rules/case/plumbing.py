@@ -11,6 +11,7 @@ from systrace.model import Draft, Event, FileOpened, Process, Sent, Socket, Step
 from systrace.rules.case.datagrams import expects_answers
 from systrace.rules.case.farewells import work_on
 from systrace.rules.case.index import Case, once
+from systrace.rules.case.local_waits import WAITS, broken_off, told
 from systrace.shell import word
 
 _FULL = {"ENOSPC": "no space is left on the device", "EDQUOT": "the disk quota is used up", "EROFS": "it is read-only"}
@@ -28,14 +29,17 @@ def broken_plumbing(case: Case, cause: str) -> Iterator[Draft]:
             finding.evidence.append(process.exit_event)
         finding.variant, finding.severity, finding.confidence = variant, "fatal", "likely"
         finding.end_ns = case.ended(event)
-        finding.summary = (
-            f"{case.name_of(process)}: {text} ({event.record.errno or 'end of file'}). No network is involved."
-        )
+        how = "" if variant == "lock" else f" ({event.record.errno or 'end of file'})"
+        finding.summary = f"{case.name_of(process)}: {text}{how}. No network is involved."
         if variant == "unopened":
             finding.causes = ["the file is not there (yet), is named wrongly, or the job's user may not open it"]
             path = event.path if isinstance(event, FileOpened) else "/"
             finding.next_steps = [Step(f"namei -l {word(path)}", "as the job's user: it and each folder above it")]
             finding.remedy = ["repair the path or the rights; check them before the work begins"]
+        elif variant == "lock":
+            finding.causes = [WAITS["lock"][1]]
+            finding.next_steps = [Step("cat /proc/locks", "who holds it: the process id is in the fifth column")]
+            finding.remedy = ["end or repair the holder; wait longer, or begin later than the other job ends"]
         elif variant == "disk-full":
             finding.causes = ["the file system is full, or a quota is"]
             finding.next_steps = [Step("df -h; df -i; quota -s")]
@@ -59,7 +63,12 @@ def _breaks(case: Case) -> Iterator[tuple[Process, Event, str, str]]:
         if case.fate(process) not in ("failed", "killed"):
             continue
         ended_well = case.fate(case.root_of(process)) == "ok"
-        found = [*_of_files(case, process), *_of_channels(case, process), *_of_unopened(case, process)]
+        found = [
+            *_of_files(case, process),
+            *_of_channels(case, process),
+            *_of_unopened(case, process),
+            *_of_locks(case, process),
+        ]
         if not found:
             continue
         event, variant, text = max(found, key=lambda each: case.at(each[0]))
@@ -96,6 +105,14 @@ def _of_unopened(case: Case, process: Process) -> Iterator[tuple[Event, str, str
             yield event, "unopened", f"{event.path} could not be opened, as its last words say"
 
 
+def _of_locks(case: Case, process: Process) -> Iterator[tuple[Event, str, str]]:
+    """A lock that its own timer gave up; the job's status is its own."""
+    for other, span in broken_off(case):
+        gave_up = other is process and span.kind == "lock" and span.timed_out and process.exit_code
+        if gave_up and _gave_status(case, process):
+            yield span.events[-1], "lock", told(case, process, span)
+
+
 _REASONS = {name: os.strerror(number).lower() for number, name in errorcode.items()}  # as programs print them
 
 
@@ -109,9 +126,12 @@ def _gave_status(case: Case, process: Process) -> bool:
 
 @once
 def _last_ends(case: Case) -> dict[int, int]:
-    """When the last child of each job ended, by the job's process id, in the order of `Case.at`."""
-    ends = {root.pid: [case.end_of(other) for other in case.descendants(root)] for root in case.roots()}
-    return {pid: max((end for end in each if end is not None), default=0) for pid, each in ends.items()}
+    """When the last child of each job ended that it outlived, by the job's process id, in the order of `Case.at`."""
+    found = {}
+    for root in case.roots():
+        over, ends = case.end_of(root), [case.end_of(other) for other in case.descendants(root)]
+        found[root.pid] = max((end for end in ends if end is not None and (over is None or end <= over)), default=0)
+    return found
 
 
 def _is_pipe(case: Case, event: Sent) -> bool:

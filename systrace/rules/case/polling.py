@@ -68,14 +68,15 @@ def _owes(socket: Socket) -> bool:
 
 
 def _looks_and_sleeps(repeat: Repeat) -> bool:
-    """Rounds of tries and pauses, and nothing else; a pause may be a poll(2) that ran out."""
-
-    def pauses(event: Event) -> bool:
-        return (isinstance(event, Blocked) and event.kind == "sleep") or (isinstance(event, Waited) and not event.ready)
-
+    """Rounds of tries and pauses, and nothing else."""
     return any(pauses(e) for e in repeat.calls) and all(
         pauses(e) or (isinstance(e, Received) and e.record.errno in WOULD_BLOCK) for e in repeat.calls
     )
+
+
+def pauses(event: Event) -> bool:
+    """It sleeps; poll(2) that runs out does so, too."""
+    return (isinstance(event, Blocked) and event.kind == "sleep") or (isinstance(event, Waited) and not event.ready)
 
 
 def _polls(repeat: Repeat) -> bool:

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import re
 
-from systrace.calls import EPOLLS, INCOMING, LOOPS, POLLS, RECEIVES, SELECTS, SENDS, SIGNALS, SOCKETS, WRITES, either
+from systrace.calls import (
+    EPOLLS,
+    FORKS,
+    INCOMING,
+    LOOPS,
+    POLLS,
+    RECEIVES,
+    SELECTS,
+    SENDS,
+    SIGNALS,
+    SOCKETS,
+    WRITES,
+    either,
+)
 from systrace.dataclass import dataclass
 from systrace.messages.replies import Request
 from systrace.messages.tls import TlsAlert
@@ -51,6 +64,12 @@ def stood_still(case: Case, pending: Event) -> bool:
     return (attached and resumed) or record.time_ns is None or first is None or record.time_ns - first < SECOND
 
 
+def met_in(case: Case, process: Process, pending: Event) -> bool:
+    """Somebody had attached, as far as can be told: whoever was seen at work before the call was not met in it."""
+    first = not process.argv and process.start_ns == pending.record.time_ns
+    return case.attached or pending.record.syscall == "restart_syscall" or first
+
+
 def open_wait(socket: Socket) -> Span | None:
     """The wait that had no end when the log ended."""
     last = socket.waits[-1] if socket.waits else None
@@ -59,7 +78,7 @@ def open_wait(socket: Socket) -> Span | None:
 
 def awaits_clients(case: Case, process: Process) -> bool:
     """Attached to a server between two clients: nothing of that process hangs, its workers neither."""
-    listeners = [s for s in case.evidence.sockets.values() if s.role == "listener" and s.waits]
+    listeners = [s for s in case.evidence.sockets.values() if s.role == "listener"]
     if not case.attached and not any(s.inherited for s in listeners):
         return False  # a job's own listener may wait for somebody who was to call it back
     pending = any(w.end_ns is None and w.pid == process.pid for s in listeners for w in s.waits)
@@ -71,6 +90,21 @@ def awaits_clients(case: Case, process: Process) -> bool:
     return waits <= LOOPS and any(
         s.role == "server" and not s.inherited and s.pid == process.pid for s in case.evidence.sockets.values()
     )
+
+
+def beside_accept(case: Case, span: Span) -> bool:
+    """Without forks in the log, threads look like processes: one that waits for another, or goes on with something that the
+    log does not name, while a task waits for clients that was there before the log, may be a thread of that server.
+    """
+    helper = span.kind in ("futex", "sleep") or span.limit_source == "restart_syscall"
+    return helper and not case.shows(FORKS) and _accepts(case)
+
+
+@once
+def _accepts(case: Case) -> bool:
+    """Somebody waits for clients at a listener that the log did not see opened."""
+    accepting = (p for p in case.evidence.processes.values() if p.parent is None and awaits_clients(case, p))
+    return any(span.kind == "accept" and span.ended_by == "" for process in accepting for span in process.spans)
 
 
 def _listens(case: Case, process: Process) -> bool:

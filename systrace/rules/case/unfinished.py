@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from systrace.messages.http import HttpResponse
-from systrace.model import DETACHED, Endpoint, Message, Sent, Socket
+from systrace.model import DETACHED, Endpoint, Message, Received, Sent, Socket, Span, Waited
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.kernel_word import Word
 from systrace.rules.case.sealed import is_sealed
@@ -30,6 +30,19 @@ def only_watched(stall: Stall) -> bool:
 
 def _in_event_loop(stall: Stall) -> bool:
     return stall.span is not None and stall.span.events[-1].record.syscall.startswith("epoll_")
+
+
+def awaits_end(socket: Socket, span: Span | None) -> bool:
+    """The answer is whole, and the server was asked to close after it, which it must (RFC 9112 9.6): its end is owed, and the
+    program waits for nothing else.
+    """
+    last = socket.messages[-1] if socket.messages else None
+    if not isinstance(last, HttpResponse) or not last.complete or last.framing not in ("length", "chunked"):
+        return False
+    asked = last.request.header("connection", "") if last.request is not None else ""
+    call = span.events[-1] if span is not None else None
+    alone = isinstance(call, Received) or (isinstance(call, Waited) and call.epoll_fd < 0 and len(call.fds) == 1)
+    return alone and "close" in [option.strip() for option in (asked or "").lower().split(",")]
 
 
 def gave_up_on_stream(case: Case, stall: Stall) -> bool:
@@ -118,13 +131,14 @@ def is_hang(case: Case, stall: Stall) -> bool:
         return False
     fate = case.fate(stall.process)
     pushed = _only_reads(case, stall)
-    if stall.span is not None and stall.span.events[-1].record.outcome == DETACHED:
+    owed = fate == "killed" and awaits_end(stall.socket, stall.span)
+    bounded = stall.phase == "idle" and stall.limit_ns is not None and not owed
+    left = stall.span is not None and stall.span.events[-1].record.outcome == DETACHED
+    if left and not (bounded and stall.span is not None and stall.span.calls == 1):  # slices have no limit as a whole
         return True
     if stall.cut and fate == "open" and (stall.phase in ("answer", "greeting") or pushed):
         return True
-    if stall.phase == "idle" and (stall.waited_ns or 0) < 30 * SECOND and fate != "killed":
-        return False
-    if stall.phase == "idle" and stall.limit_ns is not None:
+    if bounded or (stall.phase == "idle" and (stall.waited_ns or 0) < 30 * SECOND and fate != "killed"):
         return False
     return stall.waited_ns is None or stall.waited_ns >= _HUNG_NS
 

@@ -9,7 +9,7 @@ from systrace.model import Draft, Fact, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.case.sealed import exchange_of, is_sealed
 from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
-from systrace.rules.case.unfinished import only_watched
+from systrace.rules.case.unfinished import awaits_end, only_watched
 
 _PINGS = ("PING", "PINGREQ")
 
@@ -61,21 +61,34 @@ def hung_at_attach(stall: Stall) -> bool:
 
 def what(stall: Stall) -> str:
     """What was waited for, in words."""
+    return {"greeting": _first_word, "middle": _rest, "idle": _more}.get(stall.phase, _answer)(stall)
+
+
+def _first_word(stall: Stall) -> str:
     socket = stall.socket
-    if stall.phase == "greeting" and socket.family == "unix" and socket.inherited:
+    if socket.family == "unix" and socket.inherited:
         return "anything"
-    if stall.phase == "greeting" and socket.inherited and not socket.attempts:
+    if socket.inherited and not socket.attempts:
         return "data (what was said before the trace is not in the log)"
-    if stall.phase == "greeting":
-        return "the first word of the server (nothing had been sent either way)"
+    return "the first word of the server (nothing had been sent either way)"
+
+
+def _rest(stall: Stall) -> str:
+    socket = stall.socket
     received = socket.turn.answer_bytes if socket.turn is not None else 0
-    if stall.phase == "middle" and is_sealed(socket):
+    if is_sealed(socket):
         return f"an answer, or the rest of one (TLS hides what the {received} bytes are that had come)"
-    if stall.phase == "middle":
-        return f"the rest of an answer that had begun ({received} bytes had come)"
-    if stall.phase == "idle":
-        return "more data (the last answer was complete as far as can be seen)"
-    sealed = exchange_of(socket)
+    return f"the rest of an answer that had begun ({received} bytes had come)"
+
+
+def _more(stall: Stall) -> str:
+    if awaits_end(stall.socket, stall.span):
+        return "the end of the connection, which it had asked for (the answer is complete),"
+    return "more data (the last answer was complete as far as can be seen)"
+
+
+def _answer(stall: Stall) -> str:
+    socket, sealed = stall.socket, exchange_of(stall.socket)
     if sealed.open:
         came = "nothing came but session tickets" if sealed.tickets else "not one byte came"
         return f"the answer to its request of {sealed.asked} bytes within TLS ({came})"

@@ -14,7 +14,7 @@ from systrace.rules.case.index import Case, where
 from systrace.rules.case.kernel_word import Word, heed, word_on
 from systrace.rules.case.polling import asked_in_vain
 from systrace.rules.case.stalls import Stall
-from systrace.rules.case.unfinished import is_hang, path_died
+from systrace.rules.case.unfinished import awaits_end, is_hang, path_died
 from systrace.rules.case.waits import CUT, base, how_it_ended, hung_at_attach, stalls, what
 from systrace.rules.examples import REQUEST, exits, replies
 from systrace.rules.limits import clears, forgotten, goes_far, limit_passed, limits_below, silent_limit_ns
@@ -53,9 +53,10 @@ def hung_read(case: Case) -> Iterator[Draft]:
         if not is_hang(case, stall) or elsewhere:
             continue
         finding = base(case, "hung-read", stall)
-        finding.confidence = "likely" if stall.seen and stall.phase != "idle" and not stall.cut else "possible"
+        only_end = stall.phase == "idle" and awaits_end(stall.socket, stall.span)
+        sure = stall.seen and (only_end or stall.phase != "idle") and not stall.cut
+        finding.confidence = "likely" if sure else "possible"
         ended = how_it_ended(stall)
-        host, port = where(stall.socket.peer, port="0")
         waited = "" if ended == CUT else f"{seconds(stall.waited_ns)} "
         finding.summary = (
             f"{case.name_of(stall.process)} waited {waited}for {what(stall)} from "
@@ -67,18 +68,14 @@ def hung_read(case: Case) -> Iterator[Draft]:
                 stall.socket, "the connection is gone on the path and nobody told this side (no keepalive probes)"
             ),
         ]
-        finding.next_steps = [
-            Step(f"tcpdump -ni any host {host} and port {port}", "while it hangs: does anything come at all?")
-            if hung_at_attach(stall) and port
-            else watch(stall.process, "is anything outstanding, is keepalive on?"),
-            Step(f"ss -tn 'sport = :{port}'", f"on {host}: its side of this connection; its log for this request")
-            if port and port != "0"
-            else Step(why="on the peer: its side of this connection; its log for this request"),
-        ]
+        finding.next_steps = _where_to_look(stall)
         finding.remedy = [
             *timeout_remedies(case, stall.process, stall.socket),
             *keepalive_remedies(case, stall.process, stall.socket),
         ]
+        if only_end:
+            finding.causes = ["the server keeps the connection open, though it was asked to close it (RFC 9112 9.6)"]
+            finding.remedy.insert(0, "read as much as Content-Length says, and wait for no end")
         finding.refuted_by = "an answer that would have come had the job been left alone"
         clear = clears(case, stall, word) and stall.phase != "idle"
         if word is not None and clear:
@@ -91,6 +88,19 @@ def hung_read(case: Case) -> Iterator[Draft]:
         advise_local(case, finding, stall.socket)
         yield finding
     yield from _polled(case)
+
+
+def _where_to_look(stall: Stall) -> list[Step]:
+    """At the wait and, on the peer's host, at the other end."""
+    host, port = where(stall.socket.peer, port="0")
+    return [
+        Step(f"tcpdump -ni any host {host} and port {port}", "while it hangs: does anything come at all?")
+        if hung_at_attach(stall) and port
+        else watch(stall.process, "is anything outstanding, is keepalive on?"),
+        Step(f"ss -tn 'sport = :{port}'", f"on {host}: its side of this connection; its log for this request")
+        if port and port != "0"
+        else Step(why="on the peer: its side of this connection; its log for this request"),
+    ]
 
 
 def _polled(case: Case) -> Iterator[Draft]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from systrace.calls import LOOPS, WRITES
-from systrace.model import Draft, Process, Span, Step, Transfer, Waited
+from systrace.model import Draft, Process, Span, Step
 from systrace.rules.advice.probes import number, watch
 from systrace.rules.case.index import SECOND, Case
+from systrace.rules.case.local_waits import UNDONE, WAITS, descriptors_of, waited_for
 from systrace.rules.case.plumbing import broken_plumbing
 from systrace.rules.case.polling import polled
-from systrace.rules.case.stalls import at_entry, awaits_clients, exit_of, rests_in_loop, torn_apart
+from systrace.rules.case.stalls import at_entry, awaits_clients, beside_accept, exit_of, rests_in_loop, torn_apart
 from systrace.rules.examples import FINE
 from systrace.rules.look import looked
 from systrace.rules.rule import Harm, rule
@@ -20,23 +21,6 @@ _RESTS = ("accept", "futex", "sleep", "unknown")  # of a server and its workers;
 _PASSING = ("futex", "sleep")  # how idle threads and loops pass their time: that it lasts only a clock can show
 _FEW = 3  # lines: all that strace saw of a process which it was attached to
 _HANG_NS = 2 * SECOND  # shorter waits at the end of a log are how any log ends
-_UNDONE = "another thread or process has not done its part"
-# Kind of wait: what it is in words, and why it lasts.
-_WAITS = {
-    "lock": ("it waited for a file lock", "another process holds the lock"),
-    "sleep": ("it slept", "the program pauses on purpose"),
-    "child": ("it waited for a child process", "the child does not end: it was not traced (-f), or waits itself"),
-    "stdin": (
-        "it waited for input from the keyboard or its standard input",
-        "the program asks a question (password, yes/no) and nobody is there to answer",
-    ),
-    "pipe": ("it waited for a pipe", "the process at the other end of the pipe neither writes nor closes"),
-    "stdio": ("it waited until somebody reads its output", "the reader of its pipe or terminal is stuck, or stopped"),
-    "futex": ("it waited for a lock or another thread", _UNDONE),
-    "message": ("it waited for a semaphore or message queue", _UNDONE),
-    "file": ("it waited for a file or device", _UNDONE),
-    "accept": ("it waited for a client to connect", _UNDONE),
-}
 
 
 @rule("not-network", judges=True, apart=True, endless=True, harm=Harm.REST, ends=("stdio", "helper", "disk-full", "unopened"),
@@ -85,12 +69,9 @@ def not_network(case: Case) -> Iterator[Draft]:
     finding.duration_ns, finding.end_ns = waited, over
     who = case.name_of(process)
     settled_before = span.kind == "stdin" and case.attached  # what descriptor 0 is the log does not tell
-    sure = "" if settled_before or span.kind == "child" else " No socket was involved."
-    words, why = _WAITS.get(span.kind, ("what it waited for is not in the log", _UNDONE))
-    if span.detail and span.kind in ("lock", "file", "accept"):
-        words += f" ({span.detail})"
-    finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {words}.{sure}"
-    finding.causes = [why]
+    sure = "" if settled_before or span.kind in ("child", "accept") else " No socket was involved."
+    finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {waited_for(span)}.{sure}"
+    finding.causes = [WAITS[span.kind][1] if span.kind in WAITS else UNDONE]
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]
     if rests:
@@ -129,7 +110,7 @@ def blocked_unknown(case: Case) -> Iterator[Draft]:
     over = process.end_ns or case.last_ns
     finding.variant, finding.severity, finding.confidence = _way(span), "fatal", "possible"
     finding.duration_ns = over - span.start_ns if span.start_ns is not None and over is not None else None
-    numbers = _numbers(span)
+    numbers = descriptors_of(span.events[-1])
     lasted = f" for {seconds(finding.duration_ns)}" if finding.duration_ns else ""
     which = (
         f"{span.limit_source} on descriptor{'s' if ',' in numbers else ''} {numbers}" if numbers else span.limit_source
@@ -153,15 +134,6 @@ def _way(span: Span) -> str:
     if span.limit_source == "restart_syscall":
         return "restart"
     return "wait" if span.limit_source in LOOPS else "write" if span.limit_source in WRITES else "read"
-
-
-def _numbers(span: Span) -> str:
-    event = span.events[-1]
-    if isinstance(event, Transfer):
-        return str(event.fd)
-    if isinstance(event, Waited):
-        return ", ".join(str(fd) for fd, _want in event.fds[:4]) or (str(event.epoll_fd) if event.epoll_fd >= 0 else "")
-    return ""
 
 
 def _deepest_wait(case: Case) -> tuple[Process, Span] | None:
@@ -191,7 +163,7 @@ def _is_stuck(case: Case, process: Process, span: Span) -> bool:
         return False  # what restart_syscall(2) goes on with the log does not tell: it may wait for a socket
     if span.kind == "unknown" and span.limit_source in LOOPS and told:
         return False  # an event loop that was idle when somebody came to look: for what, the log does not tell
-    if span.kind in _RESTS and awaits_clients(case, process):
+    if (span.kind in _RESTS and awaits_clients(case, process)) or beside_accept(case, span):
         return False
     if span.kind == "futex" and (_moves_on(case, process, span) or rests_in_loop(case, process)):
         return False

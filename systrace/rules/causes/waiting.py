@@ -164,6 +164,9 @@ def _may_still_connect(stall: Stall) -> bool:
     return unknown and span is not None and span.events[-1].record.syscall in LOOPS
 
 
+_ENDS_ITSELF = {"limit": "limit", "close": "itself", "exit": "itself"}  # however short it was: no hang
+
+
 @rule(
     "send-blocked",
     endless=True,
@@ -197,11 +200,15 @@ def send_blocked(case: Case) -> Iterator[Draft]:
         if (stall.ended in ("close", "exit") and case.fate(stall.process) == "ok") or path_died(case, stall, word):
             continue
         finding = base(case, "send-blocked", stall)
-        if stall.ended == "limit":
-            finding.variant, finding.confidence = "limit", "confirmed"
-            ended = f"; its own limit ended the wait ({stall.limit_source})."
+        by = given_up_by(case, stall) or _ENDS_ITSELF.get(stall.ended, "")
+        finding.variant, finding.confidence = "limit" if by else "hung", "likely"
+        if by == "itself":
+            ended = "; then it gave up."
+        elif by:
+            finding.confidence = "confirmed"
+            limit = f" of {seconds(stall.limit_ns)}" if stall.limit_ns else ""
+            ended = f"; its own limit{limit} ended the wait ({stall.limit_source})."
         else:
-            finding.variant, finding.confidence = "hung", "likely"
             ended = f" ({how_it_ended(stall)})."
         finding.summary = (
             f"{case.name_of(stall.process)} could not send to {case.label(stall.socket)} for "

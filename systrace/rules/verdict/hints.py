@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from systrace.model import Process
 from systrace.rules.case.index import Case
+from systrace.rules.case.local_waits import broken_off, told
 from systrace.words import payload, seconds
 
 
 def hints(case: Case, root: Process) -> str:
     """Sentences for the end of a verdict, each with a blank before it."""
-    return "".join(
-        f" {sentence}" for sentence in (*_broken_waits(case), *_failed_step(case, root), *_last_words(case, root))
-    )
+    found = (_broken_waits(case), _local_waits(case), _failed_step(case, root), _last_words(case, root))
+    return "".join(f" {sentence}" for each in found for sentence in each)
 
 
 def _broken_waits(case: Case) -> Iterator[str]:
@@ -36,6 +36,13 @@ def _failed_step(case: Case, root: Process) -> Iterator[str]:
     step = max(leaves, key=lambda p: case.end_of(p) or 0, default=None)
     if step is not None:
         yield f"A step of it failed: {case.name_of(step)} (exit status {step.exit_code})."
+
+
+def _local_waits(case: Case) -> Iterator[str]:
+    """The longest wait for a lock, a file or input that whoever stopped the process put an end to."""
+    process, span = max(broken_off(case), key=lambda each: each[1].duration_ns or 0, default=(None, None))
+    if process is not None and span is not None:
+        yield f"{case.name_of(process)}: {told(case, process, span)}."
 
 
 def _last_words(case: Case, root: Process) -> Iterator[str]:

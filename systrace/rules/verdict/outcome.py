@@ -29,7 +29,8 @@ def judge(case: Case, findings: list[Draft]) -> Verdict:
         if coped:
             return _inconclusive(coped)
         hung = RULES[finding.cause].hangs(finding, fate)
-        outcome = "hung" if hung else "degraded" if fate == "ok" or let_pass else "failed"
+        coped_with = let_pass or (fate == "ok" and not case.perhaps_thread(process))
+        outcome = "hung" if hung else "degraded" if coped_with else "failed"
         if outcome == "degraded":
             _soften(case, findings)
         return Verdict(outcome, finding.cause, finding.peer, index, finding.summary)

@@ -145,7 +145,8 @@ def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
         return "purpose"
     if tells_of_failure(case, process):
         return "report"
-    other_end = "ok" in (fate, job_fate) or _failed_of_a_file(case, finding, process)
+    well = fate == "ok" and not case.perhaps_thread(process)
+    other_end = well or job_fate == "ok" or _failed_of_a_file(case, finding, process)
     if other_end and _went_on(case, finding, socket, process):
         return "survived"
     all_well = fate == job_fate == "ok"

@@ -5,7 +5,17 @@ from __future__ import annotations
 from systrace.calls import CHILDREN, FUTEXES, SOCKETS
 from systrace.model import Draft, Event, Process, Received, Repeat, Socket
 from systrace.rules.case.index import Case, once
-from systrace.rules.case.stalls import awaits_clients, open_wait, rests_in_loop, stood_still, torn_apart
+from systrace.rules.case.local_waits import descriptors_of
+from systrace.rules.case.stalls import (
+    awaits_clients,
+    beside_accept,
+    met_in,
+    open_wait,
+    rests_in_loop,
+    stood_still,
+    torn_apart,
+)
+from systrace.rules.case.unfinished import awaits_end
 from systrace.rules.rule import RULES
 from systrace.rules.verdict.explaining import last_line
 from systrace.rules.verdict.hints import hints
@@ -156,7 +166,8 @@ def _blocked_all_the_while(case: Case, root: Process) -> str:
         for process in case.evidence.processes.values()
         if not awaits_clients(case, process)
         for event in process.pending
-        if stood_still(case, event) and not _is_helper(case, process, event)
+        if stood_still(case, event) and met_in(case, process, event) and not _is_helper(case, process, event)
+        if not any(beside_accept(case, span) for span in process.spans if span.events[-1] is event)
     ]
     if not still:
         return ""
@@ -169,15 +180,27 @@ def _blocked_all_the_while(case: Case, root: Process) -> str:
         if span.limit_source not in ("", "restart_syscall")
     ]
     if not waits:
-        return (
-            f"{case.name_of(root)} was blocked in a call when strace attached and when it left; which one the log does not "
-            "tell. Look at it without strace: systrace attach PID --passive."
-        )
+        return _in_a_call(case, root, still)
     process, span = min(waits, key=lambda wait: list(_DOING).index(wait[1].kind))
     lasted = case.last_ns - span.start_ns if case.last_ns is not None and span.start_ns is not None else None
     return (
         f"{case.name_of(process)} {_DOING[span.kind]} ({span.limit_source}) from before strace attached until it left, "
         f"{seconds(lasted)}; what it does when it goes on is not in this log."
+    )
+
+
+def _in_a_call(case: Case, root: Process, still: list[tuple[Process, Event]]) -> str:
+    """What is known of a call that began before the trace; restart_syscall(2) hides even which one it is."""
+    process, event = next(
+        ((p, event) for p, event in still if event.record.syscall != "restart_syscall"), (root, still[0][1])
+    )
+    call = event.record.syscall
+    numbers, told = descriptors_of(event), call != "restart_syscall"
+    on = f" on descriptor{'s' if ',' in numbers else ''} {numbers}" if numbers else ""
+    return (
+        f"{case.name_of(process)} was blocked in {call + on if told else 'a call'} when strace attached and when it left; "
+        f"{'for how long' if told else 'which one'} the log does not tell. Look at it without strace: systrace attach PID "
+        "--passive."
     )
 
 
@@ -262,7 +285,9 @@ def _on_sockets(case: Case) -> dict[int, list[Event]]:
 
 
 def _under_way(case: Case, socket: Socket) -> bool:
-    """An answer has begun and is not whole, and nothing says that no more came."""
+    """An answer has begun and is not whole, or its end is owed, and nothing says that no more came."""
+    if awaits_end(socket, open_wait(socket)):
+        return True
     last = next((m for m in reversed(socket.messages) if m.direction == "received"), None)
     return last is not None and not last.complete and not socket.faults and case.connected(socket)
 
