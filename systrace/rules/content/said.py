@@ -36,7 +36,8 @@ EXCEPTION_WORDS = (
 )
 # Words that name a failure of the transport, of name resolution or of this host: the data is not to blame then.
 TRANSPORT_WORDS = (
-    r"(?i)timed? ?out|refused|reset by peer|broken pipe|unreachable|gaierror|name or service|resolve|getaddrinfo"
+    r"(?i)timed? ?out|resource temporarily unavailable|refused|reset by peer|broken pipe|unreachable|gaierror"
+    r"|name or service|resolve|getaddrinfo"
     r"|connection|ECONN|EPIPE|ETIMEDOUT|certificate|ssl|no space left|permission denied|keyboardinterrupt|memoryerror"
     r"|too many open|no such file|modulenotfound|importerror|command not found|is a directory|not a directory"
     r"|unbound variable|parameter (?:null or )?not set|bad substitution"
