@@ -25,7 +25,7 @@ _FRAME = re.compile(
     r"^(?:\s+(?:at |File |from |\.\.\. |[\^~ ]+$|raise |return )|Traceback |During handling|The above exc|Node\.js v)"
 )
 _HOST = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f.:]*|[\w-]+(?:\.[\w-]+)*")  # an address or a name
-_ADDRESS = re.compile(r"(?:[\w-]+(?:\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]):\d{1,5}\b")  # a host and its port
+_ADDRESS = re.compile(r"(?<![\w.-])(?:[\w-]+(?:\.[\w-]+)*|\[[0-9A-Fa-f:.]+\]):\d{1,5}\b")  # a host and its port
 _BYTES = re.compile(r"\\x[0-9a-f]{2}|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f\ufffd]")
 
 # Words of a program that dies of an exception or of its own fault.

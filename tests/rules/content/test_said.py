@@ -37,3 +37,9 @@ def test_lines_that_name_another_host_are_not_of_this_peer() -> None:
     said.text += "refused by 2001:db8::7\nvisit b.example:8080.\n"
     left = said.without(frozenset(("b.example", "192.0.2.7", "2001:db8::7")), frozenset(("a.example",)))
     assert left.text.splitlines() == ["no rows from a.example", "b.example and a.example differ", "failed: 192.0.2.71"]
+
+
+def test_a_long_word_is_looked_at_once() -> None:
+    """What a program dumped to its error channel: at each letter of it a host may begin (quadratic, this would take hours)."""
+    dump = "y" * 1_000_000
+    assert Said(dump).without(frozenset({"b.example"}), frozenset()).text == dump
