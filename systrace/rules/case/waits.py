@@ -8,7 +8,7 @@ from systrace.messages.replies import Request
 from systrace.model import Draft, Fact, Socket
 from systrace.rules.case.index import Case
 from systrace.rules.case.sealed import exchange_of, is_sealed
-from systrace.rules.case.stalls import Stall, awaits_clients, stall_of
+from systrace.rules.case.stalls import Stall, awaits_clients, open_wait, stall_of
 from systrace.rules.case.unfinished import awaits_end, only_watched
 
 _PINGS = ("PING", "PINGREQ")
@@ -50,7 +50,9 @@ def _serves(case: Case, stall: Stall) -> bool:
     """Its process does, or it is a worker of one that takes clients (and may be handed one)."""
     if stall.process is None or not case.attached:
         return False
-    taken = any(s.role == "server" and not s.inherited for s in case.evidence.sockets.values())
+    servers = [s for s in case.evidence.sockets.values() if s.role == "server"]
+    waited = (span.pid for s in servers if (span := open_wait(s)) is not None)
+    taken = any(not s.inherited for s in servers) or stall.process.pid in waited
     return taken or awaits_clients(case, stall.process)
 
 

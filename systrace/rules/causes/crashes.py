@@ -11,9 +11,11 @@ from systrace.messages.problem import printable
 from systrace.messages.sniffing import sniff
 from systrace.messages.tls import TlsRecords
 from systrace.model import Draft, Process, Socket, Step, Transfer
+from systrace.rules.case.files import only_into_files
 from systrace.rules.case.index import SECOND, Case
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import Answer, answers, last_received, received_bytes
+from systrace.rules.content.defect import CODING_WORDS, TEXT_WORDS
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
 from systrace.rules.content.victims import Victim, is_last_word, victim
 from systrace.rules.examples import answered
@@ -67,12 +69,41 @@ def _died_of_data(case: Case, socket: Socket, process: Process | None, who: Vict
     if case.first_error(socket) is not None or not answered:
         return False
     if who.crashed:
-        return True
+        return not _never_had_it(who)
+    if _OWN_WORDS.search(who.said.line(EXCEPTION_WORDS)):
+        return False
     if not who.said.has(EXCEPTION_WORDS) or who.said.has(TRANSPORT_WORDS) or _is_sound(case, socket, who):
         return False
     value = _BAD_VALUE.search(who.said.line(EXCEPTION_WORDS))
     data, whole = received_bytes(socket)
     return value is None or not whole or value[1].encode() in data
+
+
+def _never_had_it(who: Victim) -> bool:
+    """What came went into files, and none of them is known to have been read by the process that crashed."""
+    if who.process is who.receiver or who.receiver is None or who.read_at is not None:
+        return False
+    return only_into_files(who.receiver)
+
+
+# What has nothing to do with the data that came: children, local databases, names, settings, arithmetic, memory.
+_OWN_WORDS = re.compile(
+    r"CalledProcessError|sqlite3\.|RecursionError|NameError|ImportError|ZeroDivisionError|[Dd]ivi(?:sion|ded|de) by (?:0|zero)"
+    r"|OutOfMemoryError|StackOverflowError|[Mm]aximum call stack|NotImplemented"
+)
+
+
+def _blames_nobody(case: Case, socket: Socket, who: Victim) -> bool:
+    """The data is sound as far as our checks go, or sealed and the complaint is none of a parser: that the program died of it
+    is no more than the order of things.
+    """
+    if any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages):
+        return who.crashed or not who.said.has(f"{_NO_JSON}|{_NO_XML[4:]}|{TEXT_WORDS[4:]}|{CODING_WORDS[4:]}")
+    answer = next((each for each in reversed(answers(case)) if each.socket is socket), None)
+    if answer is not None:
+        body = answer.response.body
+        return answer.response.complete and body is not None and body.whole
+    return bool(socket.messages) and socket.messages[-1].complete
 
 
 def _is_sound(case: Case, socket: Socket, who: Victim) -> bool:
@@ -126,6 +157,9 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Draft:
     finding.next_steps = [Step(save, "these bytes; feed them to the parser offline")]
     finding.remedy = ["validate before use; correct the parser"]
     finding.refuted_by = "the same bytes being accepted by the same program in another run"
+    if _blames_nobody(case, socket, who):
+        finding.peer, finding.confidence = None, "possible"
+        finding.causes.insert(0, "a fault of the program itself, that has nothing to do with what came")
     return finding
 
 

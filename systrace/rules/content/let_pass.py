@@ -57,12 +57,15 @@ def refused_answers(case: Case) -> Iterator[Draft]:
             continue
         asks = request.method in _ASKS_ONLY
         minds_not = not asks and unminded(case, answer.process) and _denied(request.method, status)
-        if not minds_not and not (latest[answer.key] is answer and _failed_of(case, answer)):
+        kept = latest[answer.key] is answer
+        noted = kept and asks and status >= 500 and unminded(case, answer.process)  # what came may have been kept for data
+        if not minds_not and not noted and not (kept and _failed_of(case, answer)):
             continue
         said = f"{case.label(answer.socket)} answered {answer.url} with {status} {answer.response.reason}".rstrip()
         events = [*request.events[:1], *answer.response.events[:1]]
         finding = let_pass(case, "http-error-status", answer.socket, events, answer.process, said)
         finding.variant = f"status-{status}"
+        finding.severity = "info" if noted else finding.severity
         yield finding
 
 

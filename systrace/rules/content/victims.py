@@ -49,12 +49,19 @@ class Victim:
     @property
     def crashed(self) -> bool:
         """Died of a signal that the program's own fault raises."""
-        return self.process.signal in CRASH_SIGNALS
+        return _crashed(self.process)
 
     def ended_within(self, case: Case, limit_ns: int, at: int) -> bool:
         """Whether it ended so soon after a moment, as far as the log tells."""
         since = at if self.read_at is None else self.read_at
         return self.end is None or not case.has_clock or self.end - since <= limit_ns
+
+
+def _crashed(process: Process) -> bool:
+    """Of a signal that nobody sent: kill(2) says SI_USER, abort(3) SI_TKILL (sigaction(2))."""
+    last = process.signals[-1] if process.signals else None
+    sent = last is not None and last.signal == process.signal and last.code == "SI_USER"
+    return process.signal in CRASH_SIGNALS and not sent
 
 
 def victim(case: Case, process: Process | None, at: int) -> Victim | None:
@@ -130,7 +137,7 @@ def _victim(
 
 def _died_by_itself(process: Process) -> bool:
     """Not stopped by somebody: SIGPIPE means that its reader had enough, other signals come from outside."""
-    return process.signal is None or process.signal in CRASH_SIGNALS
+    return process.signal is None or _crashed(process)
 
 
 def _excused(case: Case, process: Process) -> bool:

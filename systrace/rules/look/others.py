@@ -252,15 +252,21 @@ def _pipe_of_others(wait: Wait, doing: str, outside: list[End]) -> Judgement:
 
 
 def _waiting_for_us(wait: Wait, ends: list[End]) -> ProcessState | None:
-    """A process at the other end that waits for this process to exit."""
-    for process in wait.snapshot.processes:
-        wanted = (f"child {wait.process.number_in(process)}", "any child")
-        if process.pid != wait.process.ppid or all(end.pid != process.pid for end in ends):
-            continue
-        blocked = [t.call for t in process.threads if t.call is not None and t.call.name in calls.CHILDREN]
-        if len(process.threads) == 1 and any(call.detail in wanted for call in blocked):
-            return process
+    """A process at the other end that waits for this process to exit: its parent, or one above that waits for the parent."""
+    below = wait.process
+    known = {process.pid: process for process in wait.snapshot.processes}
+    while (parent := known.pop(below.ppid, None)) is not None and _waits_for(parent, below):
+        if any(end.pid == parent.pid for end in ends):
+            return parent
+        below = parent
     return None
+
+
+def _waits_for(parent: ProcessState, child: ProcessState) -> bool:
+    """The only thread of a process waits for this child, or for any."""
+    wanted = (f"child {child.number_in(parent)}", "any child")
+    blocked = [t.call for t in parent.threads if t.call is not None and t.call.name in calls.CHILDREN]
+    return len(parent.threads) == 1 and any(call.detail in wanted for call in blocked)
 
 
 def _deadlock(wait: Wait, text: str, remedy: str) -> Judgement:

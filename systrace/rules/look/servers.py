@@ -30,10 +30,13 @@ def awaits_anybody(wait: Wait, state: SocketState) -> bool:
 
 
 def rests(wait: Wait, state: SocketState) -> bool:
-    """Whether a server that waits for clients holds it in reserve: nothing was asked on it since its last answer."""
+    """Whether a server that waits for clients, or a proxy for what its client says, holds it in reserve: nothing was asked on
+    it since its last answer.
+    """
     waited = {fd for fd, _ in wait.call.fds}
-    listens = any(s.state == "listen" and s.pid == wait.process.pid and s.fd in waited for s in wait.snapshot.sockets)
-    return listens and state.last_word != "ours" and not state.unsent
+    mine = (s for s in wait.snapshot.sockets if s.pid == wait.process.pid and s.fd in waited)
+    clients = any(s.state == "listen" or s.serves for s in mine)
+    return clients and state.last_word != "ours" and not state.unsent
 
 
 def resting(wait: Wait, state: SocketState) -> Judgement:

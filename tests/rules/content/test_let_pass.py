@@ -116,3 +116,12 @@ def test_a_part_that_was_taken_for_the_whole(again: str, outcome: str) -> None:
     )  # fmt: skip
     assert analysis.verdict.outcome == outcome
     assert "truncated-response" in {finding.cause for finding in analysis.findings}
+
+
+@pytest.mark.parametrize(("status", "notes"), [(503, ["http-error-status"]), (404, []), (200, [])])
+def test_a_failing_server_is_noted_though_nobody_minded(status: int, notes: list[str]) -> None:
+    """`curl -s URL > file`: what it said may have been kept for data. The job is not accused."""
+    text = full_trace(http("GET", status) + FINE).encode().splitlines(keepends=True)
+    analysis = analyze([Input("log", text)])
+    assert (analysis.verdict.outcome, analysis.verdict.cause) == ("healthy", "healthy")
+    assert [finding.cause for finding in analysis.findings] == notes

@@ -100,3 +100,20 @@ def test_no_thread_left_is_a_finding_too() -> None:
     diagnosis = diagnose(Look(42, 0, 0, "6.18.1", (process,), (), (), {}, {}, ()))
     assert diagnosis.findings[0].cause == "inconclusive"
     assert diagnosis.findings[0].lines
+
+
+@pytest.mark.parametrize(("detail", "severity"), [("child 41", "fatal"), ("child 99", "info")])
+def test_who_waits_for_a_shell_waits_for_what_it_runs(detail: str, severity: str) -> None:
+    """`Popen(["sh", "-c", "curl ..."], stdout=PIPE).wait()`: nobody reads what curl writes."""
+    full = Descriptor(1, "pipe", "pipe:[7]", 7, readable=False, writable=True)
+    writes = Thread(42, 42, "curl", "S", "", Call(1, "write", (1, 0, 0, 0, 0, 0), 1, ((1, "w"),)), 90 * 10**9)
+
+    def waiting(pid: int, parent: int, child: str) -> ProcessState:
+        thread = Thread(pid, pid, "job", "S", "", Call(61, "wait4", (), detail=child), 90 * 10**9)
+        return ProcessState(pid, parent, "job", ("job",), "S", 0, 1, "x86_64", (thread,))
+
+    curl = ProcessState(42, 41, "curl", ("curl",), "S", 0, 1, "x86_64", (writes,), (full,))
+    ends = (End(40, "job", readable=True, writable=False), End(42, "curl", readable=False, writable=True))
+    tree = (waiting(40, 1, detail), waiting(41, 40, "any child"), curl)
+    look = Look(40, 0, 0, "6.18.1", tree, (), (), {7: ends}, {}, ())
+    assert diagnose(look).findings[0].severity == severity

@@ -126,3 +126,15 @@ def test_a_tie_is_no_question_of_a_server(sent_ms: int, variant: str) -> None:
     process = replace(process, threads=(alone,))
     findings = diagnose(Look(42, 0, 0, "6.18.1", (process,), (pooled,), (), {}, {}, ())).findings
     assert (findings[0].variant, findings[0].severity) == ("waiting", "fatal")
+
+
+@pytest.mark.parametrize(("sent_ms", "variant"), [(412_300, "resting"), (412_000, "resting"), (411_000, "no-deadline")])
+def test_a_proxy_waits_for_its_client_until_that_has_asked(sent_ms: int, variant: str) -> None:
+    """In one set: the connection that it accepted, and its own to the server behind, which has answered, or not yet."""
+    accepted = replace(IDLE, fd=6, accepted=True, peer=Endpoint("inet", "10.0.0.9", 50000))
+    behind = replace(IDLE, tcp=replace(INFO, last_data_sent_ms=sent_ms, last_data_received_ms=412_000))
+    call = Call(270, "pselect6", (7,) + (0,) * 5, None, ((5, "r"), (6, "r")), None, "pselect6")
+    thread = Thread(42, 42, "socat", "S", "poll_schedule_timeout", call, 410 * 10**9)
+    process = ProcessState(42, 1, "socat", ("socat",), "S", 0, 1, "x86_64", (thread,))
+    findings = diagnose(Look(42, 0, 0, "6.18.1", (process,), (accepted, behind), (), {}, {}, ())).findings
+    assert (variant == "no-deadline") == (findings[0].severity == "fatal" and findings[0].peer == "203.0.113.10:443")
