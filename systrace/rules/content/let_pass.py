@@ -58,7 +58,9 @@ def refused_answers(case: Case) -> Iterator[Draft]:
         asks = request.method in _ASKS_ONLY
         minds_not = not asks and unminded(case, answer.process) and _denied(request.method, status)
         kept = latest[answer.key] is answer
-        noted = kept and asks and status >= 500 and unminded(case, answer.process)  # what came may have been kept for data
+        noted = (
+            kept and asks and status >= 500 and unminded(case, answer.process)
+        )  # what came may have been kept for data
         if not minds_not and not noted and not (kept and _failed_of(case, answer)):
             continue
         said = f"{case.label(answer.socket)} answered {answer.url} with {status} {answer.response.reason}".rstrip()

@@ -13,7 +13,7 @@ from systrace.rules.case.farewells import work_on
 from systrace.rules.case.index import SECOND, Case, once
 from systrace.rules.case.plumbing import breaks
 from systrace.rules.rule import RULES
-from systrace.rules.verdict.explaining import last_line
+from systrace.rules.verdict.explaining import last_line, status_of
 from systrace.rules.verdict.reporting import tells_of_failure
 
 
@@ -147,13 +147,26 @@ def _done_without(case: Case, finding: Draft, socket: Socket) -> str:
         return "report"
     well = fate == "ok" and not case.perhaps_thread(process)
     other_end = well or job_fate == "ok" or _failed_of_a_file(case, finding, process)
-    if other_end and _went_on(case, finding, socket, process):
+    by_step = not other_end and process is not None and _failed_of_a_step(case, finding, process)
+    if (other_end or by_step) and _went_on(case, finding, socket, process, whole_job=by_step):
         return "survived"
     all_well = fate == job_fate == "ok"
     if all_well and RULES[finding.cause].of_connect and _was_to_be_silent(process, _noticed(finding)):
         return "survived"
     root = case.root_of(process)
     return "let pass" if fate == "failed" and root is not process and case.fate(root) == "ok" else ""
+
+
+def _failed_of_a_step(case: Case, finding: Draft, process: Process) -> bool:
+    """The job ended with the status of a later step that did nothing on the network, and not with the one of this."""
+    root, after = case.root_of(process), _noticed(finding)
+    if root is None or root is process or after is None or case.fate(root) != "failed":
+        return False
+    if status_of(process) in (None, root.exit_code):
+        return False
+    network = {each.pid for each in case.clients if each.is_network}
+    later = (each for each in case.descendants(root) if each.pid not in network and (each.start_ns or 0) >= after)
+    return case.has_clock and any(case.fate(each) == "failed" and status_of(each) == root.exit_code for each in later)
 
 
 def _failed_of_a_file(case: Case, finding: Draft, process: Process | None) -> bool:
@@ -286,12 +299,12 @@ def _began(case: Case, socket: Socket) -> int:
     return case.at(next((a for a in attempts if a.outcome == "connected"), attempts[0]).events[0])
 
 
-def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None) -> bool:
+def _went_on(case: Case, finding: Draft, socket: Socket, process: Process | None, *, whole_job: bool) -> bool:
     """The job ended well in spite of this: the process, or its job, did more network work with success afterwards."""
     after = _noticed(finding)
     if process is None or after is None:
         return False
-    whole_job = case.job_fate(process) == "ok" and case.fate(process) != "failed"  # whose step failed, did not go on
+    whole_job |= case.job_fate(process) == "ok" and case.fate(process) != "failed"  # whose step failed, did not go on
     line = last_line(finding)
     for other in case.clients:
         if other is socket or not case.answered(other) or case.is_dns(other):

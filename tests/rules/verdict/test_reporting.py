@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from systrace.model import Analysis
-from tests.rules.http_job import connect, judged, left
+from tests.rules.http_job import ask, connect, got, judged, left
 
 SHELL = '9 1.0 execve("/bin/sh", ["sh", "nightly.sh"], 0x7ffc) = 0 <0.001>'
 REFUSED = connect(11, 2.2, port=9093).replace("= 0", "= -1 ECONNREFUSED (Connection refused)")
@@ -53,3 +53,17 @@ def test_a_message_about_the_failure_is_no_reason(argv: tuple[str, ...]) -> None
 def test_who_does_not_tell_of_a_failure_is_the_reason(argv: tuple[str, ...], changes: dict[str, int]) -> None:
     verdict = nightly(*argv, **changes).verdict
     assert (verdict.outcome, verdict.cause, verdict.peer) == ("failed", "connect-refused", "192.0.2.7:9093")
+
+
+@pytest.mark.parametrize(("ends", "outcome"), [(1, "inconclusive"), (7, "failed")])
+def test_a_step_that_decided_the_status_later_is_the_reason(ends: int, outcome: str) -> None:
+    """The first mail server is down, the second takes it; then `grep -q TOTAL` ends the job with its status."""
+    second = [
+        made(12, 2.4, "curl", "http://b/"), connect(12, 2.5, port=9094), ask(12, 2.6), got(12, 2.7, "200 OK", "ok"),
+        left(12, 2.8),
+    ]  # fmt: skip
+    analysis = judged(
+        SHELL, made(11, 2.0, "curl", "http://a/"), REFUSED, left(11, 2.3, 7), *second,
+        made(13, 2.9, "grep", "-q", "TOTAL"), left(13, 3.0, 1), left(9, 3.1, ends),
+    )  # fmt: skip
+    assert analysis.verdict.outcome == outcome
