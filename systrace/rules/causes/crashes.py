@@ -97,7 +97,7 @@ def _blames_nobody(case: Case, socket: Socket, who: Victim) -> bool:
     """The data is sound as far as our checks go, or sealed and the complaint is none of a parser: that the program died of it
     is no more than the order of things.
     """
-    if any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages):
+    if _is_sealed(socket):
         return who.crashed or not who.said.has(f"{_NO_JSON}|{_NO_XML[4:]}|{TEXT_WORDS[4:]}|{CODING_WORDS[4:]}")
     answer = next((each for each in reversed(answers(case)) if each.socket is socket), None)
     if answer is not None:
@@ -160,12 +160,18 @@ def _crash(case: Case, socket: Socket, who: Victim, last: Transfer) -> Draft:
     if _blames_nobody(case, socket, who):
         finding.peer, finding.confidence = None, "possible"
         finding.causes.insert(0, "a fault of the program itself, that has nothing to do with what came")
+        if _is_sealed(socket) and not who.crashed:
+            finding.severity = "info"  # nothing is known of what came
     return finding
+
+
+def _is_sealed(socket: Socket) -> bool:
+    return any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages)
 
 
 def _checked(socket: Socket, last: Transfer, answer: Answer | None) -> tuple[str, str]:
     """(what the bytes received are, whether they could be checked)."""
-    if any(isinstance(m, TlsRecords) and m.sealed for m in socket.messages):
+    if _is_sealed(socket):
         return "encrypted", "What came is encrypted, and could not be checked."
     if answer is not None and answer.response.body is not None:
         body = answer.response.body.data()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from systrace.model import Process
 from systrace.rules.case.index import Case
 from systrace.rules.case.local_waits import broken_off, told
 from systrace.words import payload, seconds
+
+_FRAME = re.compile(rb"at \S+\(|File \"|from \S+:\d+:in |\.\.\. \d+ more|#\d+ |\^+$")  # of Java, Python, Ruby, PHP
 
 
 def hints(case: Case, root: Process) -> str:
@@ -52,4 +55,6 @@ def _last_words(case: Case, root: Process) -> Iterator[str]:
     if said:
         speaker = case.evidence.processes[max(said)[1]]
         text = b"".join(output.data for output in speaker.output if output.fd == 2)  # a line may come in pieces
-        yield f"Its last words: {payload(text.strip().splitlines()[-1].strip(), 100)}."
+        lines = [line.strip() for line in text.strip().splitlines()]
+        words = [line for line in lines if not _FRAME.match(line)]
+        yield f"Its last words: {payload((words or lines)[-1], 100)}."

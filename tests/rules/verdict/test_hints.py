@@ -49,3 +49,12 @@ def test_a_step_that_failed_off_the_network_is_named() -> None:
         lines = full_trace(steps.format(status)).encode().splitlines(keepends=True)
         headline = analyze([Input("log", lines)]).verdict.headline
         assert ("A step of it failed: jq[9] (exit status 1)." in headline) == named
+
+
+def test_last_words_are_no_frame_of_a_trace() -> None:
+    said = (
+        '9 1.0 write(2, "Exception in thread: NullPointerException\\n\\tat K.main(K.java:8)\\n", 63) = 63 <0.01>\n'
+        "9 1.5 +++ exited with 1 +++\n"
+    )
+    verdict = analyze([Input("log", full_trace(said).encode().splitlines(keepends=True))]).verdict
+    assert 'Its last words: "Exception in thread: NullPointerException"' in verdict.headline
