@@ -164,13 +164,19 @@ def _is_stuck(case: Case, process: Process, span: Span) -> bool:
         return False  # what restart_syscall(2) goes on with the log does not tell: it may wait for a socket
     if span.kind == "unknown" and span.limit_source in LOOPS and told:
         return False  # an event loop that was idle when somebody came to look: for what, the log does not tell
-    if (span.kind in _RESTS and awaits_clients(case, process)) or beside_accept(case, span):
+    rests = span.kind in _RESTS or _to_be_woken(span)
+    if (rests and awaits_clients(case, process)) or beside_accept(case, span):
         return False
     if another_says_more(case, process, span):
         return False
     if span.kind == "futex" and (_moves_on(case, process, span) or rests_in_loop(case, process)):
         return False
     return span.kind != "child" or not any(case.fate(c) == "open" and c.traced for c in case.descendants(process))
+
+
+def _to_be_woken(span: Span) -> bool:
+    """An eventfd, a timer, a watch on files: whoever wakes it is a thread of the same process, or the kernel."""
+    return span.kind == "other" and span.limit_ns is None and b"<anon_inode:" in span.events[-1].record.raw
 
 
 def _moves_on(case: Case, process: Process, span: Span) -> bool:
