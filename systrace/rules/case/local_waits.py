@@ -29,9 +29,19 @@ _HELD_UP = ("lock", "file", "stdin", "message")  # nobody waits for these on pur
 _WITH_DETAIL = ("lock", "file", "accept")
 
 
+_PIPED = ("it waited for its standard input, a pipe", WAITS["pipe"][1])  # no keyboard, as the log says
+
+
+def wait_in_words(span: Span) -> tuple[str, str]:
+    """What it waited for, and why that lasts."""
+    if span.kind == "stdin" and b"(0<pipe:" in span.events[-1].record.raw:
+        return _PIPED
+    return WAITS.get(span.kind, ("what it waited for is not in the log", UNDONE))
+
+
 def waited_for(span: Span) -> str:
     """`it waited for a file lock (/run/lock/job)`."""
-    words = WAITS.get(span.kind, ("what it waited for is not in the log", UNDONE))[0]
+    words, _ = wait_in_words(span)
     return f"{words} ({span.detail})" if span.detail and span.kind in _WITH_DETAIL else words
 
 

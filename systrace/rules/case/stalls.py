@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from systrace.calls import (
     EPOLLS,
@@ -34,6 +35,7 @@ _AT_ENTRY = re.compile(
 )
 # What a program dies of while it does something itself: it was not stopped in a wait.
 _OWN_FAULTS = frozenset("SIGPIPE SIGSEGV SIGBUS SIGFPE SIGILL SIGABRT SIGSYS SIGTRAP".split())
+_SLICES = 2  # calls in a row that ran out: fewer may be the program's own limit
 _UPLOAD_CALLS = 4  # sends in a row: more than a request and its body
 
 
@@ -199,11 +201,45 @@ def _end_of(case: Case, span: Span, process: Process | None) -> str:
     if ended.startswith("signal"):
         return ended
     if span.timed_out:
-        return "limit"
+        return "log end" if goes_on(case, span, process) else "limit"
     tidied_up = ended == "close" and span.events[-1].record.outcome == RESTARTED  # by a handler, on its way out
     by_signal = _deadly_signal(case, process) if tidied_up or ended in ("log end", "exit") else ""
     broken = f"broken {span.broken_by}" if span.broken_by and ended in ("close", "exit") else ""
     return by_signal or broken or ended
+
+
+def goes_on(case: Case, span: Span, process: Process | None) -> bool:
+    """Its last slice ran out less than another one before our own recording ended: the program is in the next slice, or about
+    to be. A tracer that prints a call when it has ended cannot show that one.
+
+    A loop of poll(2) on one connection: the timers of an event loop that watches many say nothing of any of them.
+    """
+    facts, last = case.evidence.source.facts, case.last_ns
+    if "attached" not in facts or "end" not in facts or case.stops_early or case.fate(process) != "open":
+        return False
+    seen = span.calls - isinstance(span.events[0], Fact)  # that the look met is the first of them
+    if seen < _SLICES or span.ended_by != "end of log" or span.limit_source not in POLLS | SELECTS:
+        return False
+    if span.limit_ns is None or span.end_ns is None or last is None or last - span.end_ns >= span.limit_ns:
+        return False
+    return not _did_else(case, span)
+
+
+def _did_else(case: Case, span: Span) -> bool:
+    """Since the last slice its process has begun another wait, or moved bytes elsewhere; or it waits for several peers."""
+    since = span.end_ns or 0
+    if any(each.end_ns is None or each.end_ns > since for each in _others(case, span)):
+        return True
+    mine = [s for s in case.clients if s.pid == span.pid and s.uid not in span.sockets]
+    if any((s.last_progress_ns or 0) > since or (s.opened_ns or 0) > since for s in mine):
+        return True
+    return any(s.waits and s.waits[-1].events[-1] is span.events[-1] for s in mine)
+
+
+def _others(case: Case, span: Span) -> Iterator[Span]:
+    """Waits of the same thread for what is no socket."""
+    process = case.owner_of(span.pid)
+    return (each for each in process.spans if each.tid == span.tid) if process is not None else iter(())
 
 
 def _deadly_signal(case: Case, process: Process | None) -> str:
@@ -255,7 +291,8 @@ def _phase(socket: Socket) -> str:
 def _waited(case: Case, socket: Socket, span: Span, process: Process | None) -> int | None:
     if span.start_ns is None:  # without a clock a limit that ran out tells how long it was, at least
         return span.limit_ns * span.calls if span.timed_out and span.limit_ns is not None else None
-    end = span.end_ns if span.end_ns is not None else _over(case, socket, process)
+    over = span.end_ns is None or (span.timed_out and goes_on(case, span, process))
+    end = _over(case, socket, process) if over else span.end_ns
     return end - span.start_ns if end is not None else None
 
 

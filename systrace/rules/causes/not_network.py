@@ -8,7 +8,8 @@ from systrace.calls import LOOPS, WRITES
 from systrace.model import Draft, Process, Span, Step
 from systrace.rules.advice.probes import number, watch
 from systrace.rules.case.index import SECOND, Case
-from systrace.rules.case.local_waits import UNDONE, WAITS, descriptors_of, waited_for
+from systrace.rules.case.local_waits import descriptors_of, wait_in_words, waited_for
+from systrace.rules.case.pipelines import another_says_more
 from systrace.rules.case.plumbing import broken_plumbing
 from systrace.rules.case.polling import polled
 from systrace.rules.case.stalls import at_entry, awaits_clients, beside_accept, exit_of, rests_in_loop, torn_apart
@@ -71,7 +72,7 @@ def not_network(case: Case) -> Iterator[Draft]:
     settled_before = span.kind == "stdin" and case.attached  # what descriptor 0 is the log does not tell
     sure = "" if settled_before or span.kind in ("child", "accept") else " No socket was involved."
     finding.summary = f"{who} hung {seconds(waited)} in {span.limit_source}: {waited_for(span)}.{sure}"
-    finding.causes = [WAITS[span.kind][1] if span.kind in WAITS else UNDONE]
+    finding.causes = [wait_in_words(span)[1]]
     finding.next_steps = [_look(span, process)]
     finding.remedy = ["free what it waits for; let the job wait with a limit (flock -w, timeout(1), </dev/null)"]
     if rests:
@@ -163,11 +164,19 @@ def _is_stuck(case: Case, process: Process, span: Span) -> bool:
         return False  # what restart_syscall(2) goes on with the log does not tell: it may wait for a socket
     if span.kind == "unknown" and span.limit_source in LOOPS and told:
         return False  # an event loop that was idle when somebody came to look: for what, the log does not tell
-    if (span.kind in _RESTS and awaits_clients(case, process)) or beside_accept(case, span):
+    rests = span.kind in _RESTS or _to_be_woken(span)
+    if (rests and awaits_clients(case, process)) or beside_accept(case, span):
+        return False
+    if another_says_more(case, process, span):
         return False
     if span.kind == "futex" and (_moves_on(case, process, span) or rests_in_loop(case, process)):
         return False
     return span.kind != "child" or not any(case.fate(c) == "open" and c.traced for c in case.descendants(process))
+
+
+def _to_be_woken(span: Span) -> bool:
+    """An eventfd, a timer, a watch on files: whoever wakes it is a thread of the same process, or the kernel."""
+    return span.kind == "other" and span.limit_ns is None and b"<anon_inode:" in span.events[-1].record.raw
 
 
 def _moves_on(case: Case, process: Process, span: Span) -> bool:

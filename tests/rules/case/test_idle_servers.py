@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from systrace.model import Input
+from systrace.model import Analysis, Input
 from systrace.pipeline import analyze
 from tests.rules.verdict.short_logs import STREAM, judged
 
@@ -75,3 +77,40 @@ def test_who_was_seen_at_work_was_not_met_in_a_call() -> None:
     analysis = analyze([Input("log", [f"{line}\n".encode() for line in lines])])
     assert [process.pid for process in analysis.evidence.processes.values()] == [77]
     assert "attached" not in analysis.verdict.headline
+
+
+EVENTFD = "12 1.200000 ppoll([{fd=3<anon_inode:[eventfd]>, events=POLLIN}], 1, NULL, NULL, 8 <unfinished ...>"
+WORKER = "11 1.100000 futex(0x7f00, FUTEX_WAIT_BITSET_PRIVATE, 0, NULL, FUTEX_BITSET_MATCH_ANY <unfinished ...>"
+
+
+def of_a_process(*, listens: bool) -> Analysis:
+    """Its threads 9, 11 and 12 were met in a poll(2) of a socket, in futex(2) and in a poll of an eventfd."""
+    thread = {"pid": 9, "state": "S", "since": 1_699_999_910, "limit": None}
+    calls = [(9, "ppoll", [[5, "r"]]), (11, "futex", []), (12, "ppoll", [])]
+    threads = [{**thread, "tid": tid, "call": call, "fds": fds} for tid, call, fds in calls]
+    socket = {"pid": 9, "fd": 5, "family": "inet", "type": "stream", "protocol": "tcp", "local": "127.0.0.1:8305",
+              "state": "listen"}  # fmt: skip
+    processes = [{"pid": 9, "ppid": 1, "argv": ["server"]}]
+    look = {
+        "pid": 9,
+        "time": 1_700_000_000,
+        "processes": processes,
+        "threads": threads,
+        "sockets": [socket] if listens else [],
+    }
+    waits = "9 1.000000 ppoll([{fd=5<TCP:[127.0.0.1:8305]>, events=POLLIN}], 1, NULL, NULL, 8 <unfinished ...>"
+    facts = [{"attached": 9, "calls": ["read"]}, {"snapshot": look}]
+    timed = [each.replace(" 1.", " 1700000000.", 1) for each in ([waits] if listens else []) + [WORKER, EVENTFD]]
+    lines = [
+        *(f"# systrace: {json.dumps(each)}" for each in facts),
+        *timed,
+        '# systrace: {"end": 1700000004, "ended": false}',
+    ]
+    return analyze([Input("log", [line.encode() + b"\n" for line in lines])])
+
+
+def test_a_helper_that_waits_to_be_woken_rests_with_its_server() -> None:
+    """A thread polls an eventfd, by which others wake it, while the main one waits for clients."""
+    assert of_a_process(listens=True).verdict.outcome in NOT_HUNG
+    found = of_a_process(listens=False).verdict
+    assert (found.outcome, found.cause) == ("hung", "not-network")
