@@ -15,6 +15,7 @@ from systrace.rules.case.index import SECOND, Case
 from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import Answer, answers, last_received, received_bytes
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
+from systrace.rules.content.sealed_words import spoken_of
 from systrace.rules.content.victims import Victim, is_last_word, victim
 from systrace.rules.examples import answered
 from systrace.rules.rule import rule
@@ -47,7 +48,12 @@ def parse_crash(case: Case) -> Iterator[Draft]:
     blamed: set[int] = set()
     for socket in reversed(case.clients):
         last = last_received(socket)
-        if last is None or case.is_dns(socket) or not (socket.is_network or socket.family == "unix"):
+        if (
+            last is None
+            or socket.uid in spoken_of(case)
+            or case.is_dns(socket)
+            or not (socket.is_network or socket.family == "unix")
+        ):
             continue
         process = case.owner_of(case.evidence.owners.get(last.record.tid))
         who = victim(case, process, case.ended(last))
