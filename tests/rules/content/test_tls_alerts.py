@@ -69,3 +69,24 @@ def test_alerts_are_hidden_by_the_newest_version_only(old: bool) -> None:
     analysis = judged(*lines, *_dies("ssl.SSLError: certificate verify failed"))
     assert cause_of(analysis) == "tls-error"
     assert ("alerts are encrypted in this version" in analysis.findings[0].summary) is not old
+
+
+@pytest.mark.parametrize(
+    ("shown", "came", "cause"),
+    [
+        ((25, 69), (19,), "tls-error"),
+        ((25, 69), (250, 250, 19), "reset-by-peer"),  # tickets: the server went on without one
+        ((900, 281, 69), (19,), "reset-by-peer"),  # one was shown
+    ],
+)
+def test_a_client_that_has_no_certificate_to_show(shown: tuple[int, ...], came: tuple[int, ...], cause: str) -> None:
+    """It says so by an empty list; the server's alert crosses the request, which meets a reset (RFC 8446 4.4.2.4)."""
+    reset = (
+        moves(1.4, record(141), sent=True).rpartition(" = ")[0] + " = -1 ECONNRESET (Connection reset by peer) <0.001>"
+    )
+    lines = [*asked()[:3], moves(1.3, b"\x14\x03\x03\x00\x01\x01" + record(*shown), sent=True), reset]
+    lines += [moves(1.5, record(size)) for size in came]
+    analysis = judged(*lines, *_dies("curl: (55) getpeername() failed with errno 107"))
+    assert cause_of(analysis) == cause
+    assert ("client certificate" in analysis.findings[0].summary) == (cause == "tls-error")
+    assert judged(*lines, left(9, 4.3)).verdict.outcome != "failed"
