@@ -91,6 +91,7 @@ class TlsExchange:
     tickets: int = 0  # records since then that are session tickets, or may be
     doubtful: bool = False  # one that may be, and is by itself
     answered: bool = True  # something else came
+    refused: bool = False  # the client was asked for its certificate and had none, and an alert was all that came then
 
     @property
     def open(self) -> bool:

@@ -120,6 +120,15 @@ def test_an_alert_is_not_silence(certificate: Path, talk: Talk) -> None:
     line.does(True, lambda: line.client.write(b"GET / HTTP/1.1\r\n\r\n"))
     line.does(False, line.server.do_handshake)
     assert not told(talk, line.said).open
+    assert told(talk, line.said).refused
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+def test_a_farewell_of_the_server_is_no_refusal(version: ssl.TLSVersion, certificate: Path, talk: Talk) -> None:
+    """It wanted no certificate of the client."""
+    line = Line(certificate, version, tickets=0)
+    line.does(False, line.server.unwrap)
+    assert not told(talk, line.said).refused
 
 
 @pytest.mark.parametrize(("later_ms", "is_open"), [(40, True), (2500, False)])

@@ -14,6 +14,7 @@ from systrace.model import Transfer
 ALERT, HANDSHAKE, APPLICATION = 21, 22, 23
 # Sizes of sealed records in TLS 1.3: its type takes a byte, the authentication tag 16 (RFC 8446 5.2).
 _FINISHED = frozenset((53, 69))  # a header of 4, the hash: SHA-256 or SHA-384
+_NO_CERTIFICATE = 25  # an empty list of them: whoever has none to show must say so (RFC 8446 4.4.2)
 _LEAST = 20  # an alert has two bytes, and is smaller (RFC 8446 6)
 _TICKETS = range(48, 4096)  # life, age, nonce, the ticket: an identifier at least, or the session itself, sealed
 _FLIGHT_NS = 1_000_000_000  # from the last word of the client, or from the ticket before; later something else comes
@@ -22,13 +23,14 @@ _FLIGHT_NS = 1_000_000_000  # from the last word of the client, or from the tick
 class Exchange:
     """The last request of one connection, and what came since; `told` goes into both sides' messages."""
 
-    __slots__ = ("_at_ns", "_finished", "_first", "_over", "_size", "_tickets", "hello", "old", "told")
+    __slots__ = ("_at_ns", "_bare", "_finished", "_first", "_over", "_size", "_tickets", "hello", "old", "told")
 
     def __init__(self) -> None:
         self.told = TlsExchange()
         self.hello = False  # the handshake is in the log
         self.old = False  # before TLS 1.3
         self._finished = False  # the client's part of the handshake is over
+        self._bare = False  # ... in which it had no certificate to show
         self._over = False  # the server has said so: no answer is due any more
         self._first = True  # what comes may be tickets
         self._tickets = 0  # records that may be some
@@ -43,6 +45,7 @@ class Exchange:
         if from_client and not self._finished:
             self._ends_handshake(kind, length, event)
         elif is_alert and not from_client:
+            self.told.refused |= self._bare and self._finished and self._first and not self._tickets
             self._over = True  # not silence, whatever it says
             self._answered()
         elif kind == APPLICATION and not is_alert:
@@ -66,6 +69,8 @@ class Exchange:
                 self._asked(length, event)
         elif length in _FINISHED:
             self._finished = True
+        else:
+            self._bare |= length == _NO_CERTIFICATE
         self._at_ns = returned_ns(event) if event is not None else None
 
     def _asked(self, length: int, event: Transfer | None) -> None:

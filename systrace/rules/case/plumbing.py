@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from errno import errorcode
 
@@ -15,6 +16,7 @@ from systrace.rules.case.local_waits import WAITS, broken_off, told
 from systrace.shell import word
 
 _FULL = {"ENOSPC": "no space is left on the device", "EDQUOT": "the disk quota is used up", "EROFS": "it is read-only"}
+_FULL_WORDS = re.compile(rb"(?i)no space left|disk quota|read-only file system|disk (?:is )?full|\bwrit(?:e|ing)\b")
 _STDERR = 2
 _GONE = ("EPIPE", "ECONNRESET")
 
@@ -159,7 +161,18 @@ def _of_channels(case: Case, process: Process) -> Iterator[tuple[Event, str, str
 
 
 def _went_on(case: Case, process: Process, event: Event) -> bool:
-    """It did other work on the network after that, with success."""
+    """It did other work on the network after that, with success. What still came of an answer is none, where its last words are
+    of a write that failed: whoever can't keep what it gets may read on for a moment, within TLS to the end of a record.
+    """
     after = case.at(event)
     mine = (s for s in case.clients if case.process(s) is process and expects_answers(s))
-    return case.has_clock and any(case.ended(last) > after for s in mine for last in work_on(s)[-1:])
+    moved = [e for s in mine for e in work_on(s) if case.ended(e) > after] if case.has_clock else []
+    if event.record.errno in _FULL and _says_so(case, process, after):
+        return any(isinstance(e, Sent) for e in moved)
+    return bool(moved)
+
+
+def _says_so(case: Case, process: Process, after: int) -> bool:
+    """Its last line on the error channel is of a write that failed."""
+    said = b"".join(o.data for o in process.output if o.fd == _STDERR and case.at(o.event) >= after)
+    return _FULL_WORDS.search(said.strip().rpartition(b"\n")[2]) is not None

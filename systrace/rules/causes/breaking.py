@@ -11,9 +11,11 @@ from systrace.rules.advice.remedies import keepalive_remedies
 from systrace.rules.case.ends import answer_was_due, end_without_answer, in_conversation, stood
 from systrace.rules.case.index import SECOND, Case, where
 from systrace.rules.case.kernel_word import Word, heed, word_on
+from systrace.rules.case.sealed import is_sealed
 from systrace.rules.case.stalls import Stall, exit_of
 from systrace.rules.case.unfinished import path_died
 from systrace.rules.case.waits import base, how_it_ended, stalls
+from systrace.rules.content.sealed_words import said_within
 from systrace.rules.examples import FAIL, FINE, REQUEST, replies
 from systrace.rules.limits import forgotten
 from systrace.rules.look import looked
@@ -316,13 +318,15 @@ def empty_reply(case: Case) -> Iterator[Draft]:
     """The peer took the request and closed in order, without one byte of an answer.
 
     What it is: a request sent, then end of file; variant `greeting`: the client waited for the server's first word, and the
-        end came in its place; `later`: requests before it on this connection were answered, the last one just now.
+        end came in its place; `later`: requests before it on this connection were answered, the last one just now; `tls`:
+        within TLS, where the program's own words tell that nothing came.
     Why it matters: the server gave up on this request (crash, limit), or it speaks another protocol on that port.
     What proves it: receive returned 0 after the request, nothing before it.
     Not this: the same on a connection that had rested (stale-connection); a reset (reset-by-peer).
     What to do: the server's log for this request; check port and protocol (TLS or not).
     Source: recv(2)
     """
+    yield from said_within(case, "empty-reply")
     for socket in case.clients:
         end = end_without_answer(case, socket)
         if end is None:
@@ -336,7 +340,7 @@ def empty_reply(case: Case) -> Iterator[Draft]:
             sent, after = end.unanswered or end.sent_before, seconds(end.since_request_ns)
             closed = f"after {after} the peer closed the connection without one byte of an answer."
             finding.summary = f"{who} sent {sent} bytes to {label}; {closed}"
-            if end.turn >= 2:
+            if end.turn >= 2 and not is_sealed(socket):  # there the handshake was answered
                 finding.variant = "later"
                 finding.summary += f" It had answered before ({end.turn - 1} times)."
         else:

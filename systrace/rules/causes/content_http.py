@@ -9,6 +9,7 @@ from systrace.rules.case.index import Case
 from systrace.rules.content.accusing import accused
 from systrace.rules.content.exchanges import cut_downloads, cut_units, told
 from systrace.rules.content.let_pass import cut_answers, refused_answers
+from systrace.rules.content.sealed_words import said_within
 from systrace.rules.examples import ASK, answered, asks, came, gets, job, said
 from systrace.rules.rule import rule
 
@@ -24,6 +25,7 @@ def http_error_status(case: Case) -> Iterator[Draft]:
 
     What it is: the last answer that the failing process (or the reader of its output, or its shell) met has an error
         status; the variant is the status. The summary names the layer that sent it: load balancer, proxy, CDN, server.
+        Within TLS the program's own words count, where they call a number a status.
     Why it matters: the data did not come; which layer says so tells whose log to read.
     What proves it: the status line, the failure after it, and the program's own words where they name the status.
     Not this: a challenge (401, 407) that the client then satisfied, a probe that falls back, an error that a retry made
@@ -33,6 +35,7 @@ def http_error_status(case: Case) -> Iterator[Draft]:
     """
     yield from accused(case, "http-error-status")
     yield from refused_answers(case)
+    yield from said_within(case, "http-error-status")
 
 
 @rule(
@@ -80,7 +83,8 @@ def redirect_problem(case: Case) -> Iterator[Draft]:
 def truncated_response(case: Case) -> Iterator[Draft]:
     """The answer ended before its declared end.
 
-    What it is: end of file before Content-Length bytes, before the last chunk, within a protocol's message.
+    What it is: end of file before Content-Length bytes, before the last chunk, within a protocol's message. Variant `tls`:
+        within TLS, where the program's own words tell that a part is missing.
     Why it matters: what came is a part; a job that does not check takes it for all.
     What proves it: the declared and the received size; both are in the log.
     Not this: HEAD, 204 and 304 (no body is due); a client that closed first; a reset in the middle (reset-by-peer); an
@@ -93,6 +97,7 @@ def truncated_response(case: Case) -> Iterator[Draft]:
     yield from cut_units(case, "truncated-response")
     yield from cut_downloads(case)
     yield from told(case, "truncated-response")
+    yield from said_within(case, "truncated-response")
 
 
 @rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from systrace.messages.mismatch import Mismatch
@@ -9,6 +10,7 @@ from systrace.messages.replies import Reply, Request
 from systrace.messages.tls import NotTls, TlsAlert, TlsHello, TlsRecords
 from systrace.model import Draft, Event, Socket, Step
 from systrace.rules.case.index import Case
+from systrace.rules.case.sealed import exchange_of
 from systrace.rules.case.stalls import stall_of
 from systrace.rules.case.unfinished import given_up_by
 from systrace.rules.content.accusing import accusation, effect
@@ -112,14 +114,22 @@ def _rejected(case: Case, socket: Socket) -> Iterator[Draft]:
     if who.said.timed_out or _waited_in_vain(case, socket):
         return
     soon = soon_after(case, socket, who, case.ended(last))
-    words = who.said.fitting(_TLS_WORDS) if soon else None
+    words = _TLS_WORDS if soon and re.search(_TLS_WORDS, who.said.line(_TLS_WORDS)) else None
     by_exit = who.process.exit_code in _TLS_EXITS.get(who.process.command, ())
-    if words is None and not by_exit and not (soon and _asked_nothing(socket)):
+    refused = soon and exchange_of(socket).refused
+    if words is None and not by_exit and not refused and not (soon and _asked_nothing(socket)):
         return
     told = f": the TLS handshake with {case.label(socket)} did not come to an end that both accept"
-    why = "alerts are encrypted in this version"
+    newest = any("1.3" in m.versions for m in socket.messages if isinstance(m, TlsHello) and not m.client)
+    why = "alerts are encrypted in this version" if newest else "no alert is in clear"
     events = [*first_and_last(socket), last]
-    yield _failed(case, socket, who, events, words, "rejected", f"{told} ({why})")
+    if refused:
+        told += ": the server asked for a client certificate, none was shown, and an alert was all that came then"
+    finding = _failed(case, socket, who, events, words, "rejected", f"{told} ({why})")
+    if refused:
+        finding.causes = [*_FAULTS[116], "the job's configuration names no certificate and key, or not for this host"]
+        finding.remedy = ["give the client its certificate and key (curl --cert and --key)"]
+    yield finding
 
 
 def _waited_in_vain(case: Case, socket: Socket) -> bool:

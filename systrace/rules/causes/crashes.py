@@ -17,6 +17,7 @@ from systrace.rules.content.accusing import accusation, effect
 from systrace.rules.content.answers import Answer, answers, last_received, received_bytes
 from systrace.rules.content.defect import CODING_WORDS, TEXT_WORDS
 from systrace.rules.content.said import EXCEPTION_WORDS, TRANSPORT_WORDS
+from systrace.rules.content.sealed_words import spoken_of
 from systrace.rules.content.victims import Victim, is_last_word, victim
 from systrace.rules.examples import answered
 from systrace.rules.rule import rule
@@ -49,7 +50,12 @@ def parse_crash(case: Case) -> Iterator[Draft]:
     blamed: set[int] = set()
     for socket in reversed(case.clients):
         last = last_received(socket)
-        if last is None or case.is_dns(socket) or not (socket.is_network or socket.family == "unix"):
+        if (
+            last is None
+            or socket.uid in spoken_of(case)
+            or case.is_dns(socket)
+            or not (socket.is_network or socket.family == "unix")
+        ):
             continue
         process = case.owner_of(case.evidence.owners.get(last.record.tid))
         who = victim(case, process, case.ended(last))
@@ -93,12 +99,20 @@ _OWN_WORDS = re.compile(
 )
 
 
+# What came lacks a field that the program wants: sound, and yet not what was due.
+_LACKS = (
+    r"KeyError|NoneType|undefined|[Cc]annot read propert|NullPointer|NilClass|for nil\b|no such element|NoSuchElement"
+)
+
+
 def _blames_nobody(case: Case, socket: Socket, who: Victim) -> bool:
-    """The data is sound as far as our checks go, or sealed and the complaint is none of a parser: that the program died of it
-    is no more than the order of things.
+    """The data is sound as far as our checks go, and nothing is said to be missing in it; or it is sealed, and the complaint
+    is none of a parser: that the program died of it is no more than the order of things.
     """
     if _is_sealed(socket):
         return who.crashed or not who.said.has(f"{_NO_JSON}|{_NO_XML[4:]}|{TEXT_WORDS[4:]}|{CODING_WORDS[4:]}")
+    if not who.crashed and who.said.has(_LACKS):
+        return False
     answer = next((each for each in reversed(answers(case)) if each.socket is socket), None)
     if answer is not None:
         body = answer.response.body

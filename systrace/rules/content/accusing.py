@@ -78,8 +78,8 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
     if who is None or (answer.passed_on and who.process is who.receiver):
         return None
     asked = answer.response.request
-    own = _hosts_of(answer.socket) | ({re.sub(r":\d+$", "", asked.host)} if asked else set())
-    others = _hosts(case) - own
+    own = hosts_of(answer.socket) | ({re.sub(r":\d+$", "", asked.host)} if asked else set())
+    others = hosts(case) - own
     who.said = who.said.without(others, frozenset(own))
     if not who.said.text and not who.said.elsewhere:  # silent since: its last words are older than this answer
         who.said.elsewhere = Said(own_words(case, who.process)).without(others, frozenset(own)).elsewhere
@@ -92,12 +92,13 @@ def _blamed(case: Case, answer: Answer) -> tuple[Victim, Defect] | None:
 
 
 @once
-def _hosts(case: Case) -> frozenset[str]:
+def hosts(case: Case) -> frozenset[str]:
     """Addresses and names of all that the log shows as peers on the network, without and with their ports."""
-    return frozenset(host for socket in case.clients if socket.is_network for host in _hosts_of(socket))
+    return frozenset(host for socket in case.clients if socket.is_network for host in hosts_of(socket))
 
 
-def _hosts_of(socket: Socket) -> set[str]:
+def hosts_of(socket: Socket) -> set[str]:
+    """What words may call its peer."""
     if socket.peer is None:
         return {socket.name} if socket.name else set()
     hosts = {host for host in (socket.peer.host, socket.name) if host}

@@ -37,8 +37,10 @@ def _crash(analysis: Analysis) -> tuple[str, str | None, str]:
 
 
 def test_sound_data_accuses_nobody() -> None:
-    """A KeyError, a crash: the data may be what the program did not expect, and its sender did nothing wrong."""
-    said = wrote(9, 1.6, "KeyError: 'orders'")
+    """An assertion, a crash: the data may be what the program did not expect, and its sender did nothing wrong."""
+    said = wrote(9, 1.6, "AssertionError: rest left")
+    lacks = wrote(9, 1.6, "KeyError: 'orders'")
+    assert _crash(judged(*SOUND, lacks, left(9, 1.8, 1))) == ("parse-crash", "192.0.2.7:80", "possible")
     assert _crash(judged(*SOUND, said, left(9, 1.8, 1))) == ("parse-crash", None, "possible")
     assert _crash(judged(*SOUND, SEGV)) == ("parse-crash", None, "possible")
     assert _crash(judged(*OPAQUE, SEGV)) == ("parse-crash", "192.0.2.7:7003", "likely")  # nobody could check that

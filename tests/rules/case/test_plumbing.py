@@ -99,3 +99,30 @@ def test_a_reader_that_had_enough_is_the_jobs_own_affair(status: int, outcome: s
         f"8 4.0 +++ exited with {status} +++\n"
     )
     assert analysis.verdict.outcome == outcome
+
+
+_ASKED = (
+    _http("1.1", 80, "0") + '9 1.3 sendto(3, "GET / HTTP/1.1\\r\\n\\r\\n", 18, 0, NULL, 0) = 18 <0.001>\n'
+    '9 1.4 recvfrom(3, "HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\nabc", 99, 0, NULL, NULL) = 41 <0.001>\n'
+)
+_READ_ON = '9 2.1 recvfrom(3, "def", 99, 0, NULL, NULL) = 3 <0.001>\n'
+_ASKED_ON = '9 2.2 sendto(3, "GET /2 HTTP/1.1\\r\\n\\r\\n", 19, 0, NULL, 0) = 19 <0.001>\n'
+
+
+@pytest.mark.parametrize(
+    ("after", "words", "full"),
+    [
+        (_READ_ON, "curl: (23) Failure writing output to destination", True),
+        (_READ_ON, "OSError: [Errno 28] No space left on device", True),
+        ("", "it is over", True),
+        (_READ_ON, "it is over", False),  # it lost a line of its log, and went on
+        (_READ_ON, "No space left on device\\nit is over", False),
+        (_READ_ON + _ASKED_ON, "No space left on device", False),
+    ],
+)
+def test_what_still_came_of_an_answer_is_no_work(after: str, words: str, full: bool) -> None:
+    size = len(words.replace("\\n", "n"))
+    said = f'9 2.3 write(2, "{words}", {size}) = {size} <0.001>\n'
+    causes = [finding.variant for finding in analysed(_ASKED + FULL + after + said + DIED).findings]
+    assert ("disk-full" in causes) is full
+    assert analysed(_ASKED + FULL + after + said + "9 3.0 +++ exited with 0 +++\n").verdict.outcome != "failed"
