@@ -204,7 +204,7 @@ def _limited(wait: Wait, state: SocketState) -> Judgement:
         "read-timeout",
         "pending",
         f"{headline}. The connection stands and nothing is outstanding on the wire: {told}.",
-        severity="info" if kept else wait.severity(endless=False),
+        severity="info" if kept or wait.has_only_begun else "warning",
         confidence="likely",
         causes=["the server is slow or stuck on this request", "the answer was lost after the server sent it"],
         next_steps=[
@@ -224,7 +224,7 @@ def _timed(wait: Wait, state: SocketState) -> Judgement:
         "read-timeout",
         "timer",
         f"{headline}. Whether it then gives up or goes on waiting cannot be seen.",
-        severity=wait.severity(endless=False),
+        severity="warning",
         confidence="possible",
         causes=["the server is slow or stuck on this request", "nothing was asked: the program waits for what comes"],
         next_steps=[
@@ -250,7 +250,7 @@ def _silent(wait: Wait, state: SocketState) -> Judgement:
         "idle-timeout" if idle else "hung-read",
         "waiting" if idle else "peer-silent" if answered else "no-deadline" if ends is None else "keepalive",
         f"{headline}. {_inference(state, seconds, local=local, idle=idle)}{_other_end(wait, state)}",
-        severity=wait.severity(endless=ends is None and spoke),
+        severity="info" if wait.has_only_begun else wait.severity(endless=ends is None and spoke),
         confidence="likely" if ends is None and spoke and not wait.process.alarms else "possible",
         causes=_silent_causes(seconds, local=local, idle=idle),
         next_steps=_silent_steps(state, local=local),

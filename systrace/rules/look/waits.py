@@ -90,12 +90,13 @@ class Wait:
         lasted += f" {roughly(self.seconds)}" if self.seconds is not None else ""
         return f"{who(self.process, self.thread)} {lasted} in {self.call.name}"
 
+    @property
+    def has_only_begun(self) -> bool:
+        """It tells nothing yet: whoever asks and is answered is met in such a wait at any time."""
+        return self.seconds is not None and self.seconds < _BEGUN_S
+
     def severity(self, *, endless: bool) -> str:
-        """Fatal when nothing will end it and it has lasted; else a warning: it may just be slow. A wait that has only begun
-        tells nothing.
-        """
-        if self.seconds is not None and self.seconds < _BEGUN_S:
-            return "info"
+        """Fatal when nothing will end it and it has lasted; else a warning: it may just be slow."""
         if endless and self.seconds is not None and self.seconds >= self.snapshot.long_s:
             return "fatal"
         return "warning"
